@@ -1,0 +1,106 @@
+"""What every script shares: common flags, one-line errors, exit codes. Imports nothing heavy, so --help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config import Config, load_config
+from errors import UserError
+
+if TYPE_CHECKING:
+    from datasets.csv_splits import Split
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE = 0, 1, 2
+DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
+
+
+def parser(description: str | None, example: str) -> argparse.ArgumentParser:
+    """An ArgumentParser with --config, --set and --device, which every script understands."""
+    result = argparse.ArgumentParser(
+        description=description, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    settings = result.add_argument_group("settings")
+    settings.add_argument("--config", type=Path, metavar="FILE", help="YAML file with settings, see configs/")
+    settings.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, e.g. preprocess.clahe_clip_limit=3",
+    )
+    settings.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    return result
+
+
+def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
+    """The Config of --config, --set and these flags; ``section__key=value`` stands for ``section.key``."""
+    dotted = {name.replace("__", "."): value for name, value in flags.items()}
+    return load_config(arguments.config, arguments.set, {"run.device": arguments.device, **dotted})
+
+
+def add_label_flags(group: argparse._ArgumentGroup) -> None:
+    """How the columns of _classes.csv are read."""
+    group.add_argument("--defect-columns", type=names, metavar="A,B", help="label columns that mark a defect")
+    group.add_argument("--healthy-columns", type=names, metavar="A,B", help="label columns that mark a healthy part")
+
+
+def add_model_flags(group: argparse._ArgumentGroup) -> None:
+    """What a new model is built from."""
+    group.add_argument("--backbone", metavar="B", help="wide_resnet50_2, resnet18, resnet50, mobilenet_v2 or filters")
+    group.add_argument("--weights", type=Path, metavar="F", help="weights of the backbone: .pth, .safetensors or .npz")
+    group.add_argument("--evidence", type=names, metavar="A,B", help="of cnn, filters, colour (default: all at hand)")
+    group.add_argument("--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (0.01)")
+
+
+def report_split(split: Split) -> None:
+    """Say how the label columns were read, and what stands out in the folder."""
+    print(f"{split.name}: {split.columns.describe()}")
+    if split.unmarked:
+        count = len(split.unmarked)
+        warn(
+            f"{split.name}: {count} image(s) with no label at all count as healthy, e.g. {split.unmarked[0].path.name}"
+        )
+    if split.unlisted:
+        warn(
+            f"{split.name}: {len(split.unlisted)} image(s) are in the folder but not in _classes.csv, and were left out"
+        )
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Argparse type: a comma-separated list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def warn(line: str) -> None:
+    """One line on stderr, so that stdout stays clean for --json."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def progress(iterable: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """A progress bar on a terminal; silent in a pipe."""
+    from tqdm import tqdm
+
+    return tqdm(iterable, total=total, desc=label, unit="image", leave=False, disable=not sys.stderr.isatty())
+
+
+def run(main: Callable[[], int]) -> None:
+    """Call ``main`` and exit with its code; a UserError becomes one line on stderr and exit code 2."""
+    # Idle OpenMP threads that spin starve the other library's threads on small machines.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        code = main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted; finished files are kept", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_SOME_FAILED
+    sys.exit(code)

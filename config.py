@@ -1,0 +1,249 @@
+"""Every setting of the toolkit: typed, documented, validated.
+
+Precedence: command-line flags > ``--set section.key=value`` > ``--config FILE`` > the defaults below.
+Importing this module reads nothing, creates nothing and does not import torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from errors import UserError
+
+Side = Annotated[int, Field(ge=32, le=2048)]
+
+
+class Section(BaseModel):
+    """A group of settings; immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class PreprocessSettings(Section):
+    """From a photo to the canonical frame that the model sees."""
+
+    enabled: bool = Field(
+        True, description="find the part, correct the light, turn it upright; off = the plain frame (MVTec-like data)"
+    )
+    size: Side | tuple[Side, Side] = Field(
+        256, description="model input in pixels: a side, or [height, width]; 32 to 2048"
+    )
+    center_crop: float = Field(
+        1.0, ge=0.1, le=1.0, description="share of each side kept, centred; only when enabled is off; 0.1 to 1"
+    )
+    white_balance: bool = Field(True, description="gray-world white balance")
+    inpaint_highlights: bool = Field(True, description="fill specular highlights from their surroundings")
+    highlight_level: int = Field(
+        250, ge=128, le=255, description="grey value from which a pixel inside the part is a highlight; 128 to 255"
+    )
+    clahe_clip_limit: float = Field(2.0, ge=0.0, le=40.0, description="CLAHE contrast limit on L*; 0 = off; 0 to 40")
+    clahe_tiles: int = Field(8, ge=1, le=64, description="CLAHE tiles per side; 1 to 64")
+    padding: float = Field(
+        0.05, ge=0.0, le=1.0, description="margin round the part, in parts of its longer side; 0 to 1"
+    )
+    align: bool = Field(True, description="turn the part's principal axis upright")
+    background: int = Field(128, ge=0, le=255, description="grey value that replaces the background; 0 to 255")
+
+
+class ModelSettings(Section):
+    """PatchCore: what a patch is, how many are remembered, how an image is scored."""
+
+    backbone: Literal["auto", "wide_resnet50_2", "resnet18", "resnet50", "mobilenet_v2", "filters"] = Field(
+        "auto", description="feature network; auto = wide_resnet50_2 if its weights can be had, else filters"
+    )
+    layers: tuple[str, ...] | None = Field(
+        None, description="layers whose features are joined; null = the backbone's own default"
+    )
+    target_dim: int | None = Field(
+        256, ge=8, le=4096, description="random projection of CNN features to this many numbers; null = none; 8 to 4096"
+    )
+    patch_size: int = Field(3, ge=1, le=9, description="side of the average pooling round each position; 1 to 9, odd")
+    coreset_ratio: float = Field(
+        0.2, gt=0.0, le=1.0, description="share of patches kept in the memory bank; above 0 to 1"
+    )
+    num_neighbors: int = Field(
+        9,
+        ge=1,
+        le=100,
+        description="b of eq. 7: bank neighbours that weigh the image score; 1 = no weighting; 1 to 100",
+    )
+    smoothing_sigma: float = Field(
+        4.0, ge=0.0, le=50.0, description="Gaussian smoothing of the anomaly map, in pixels of the model input; 0 to 50"
+    )
+    filter_log_floor: float = Field(
+        0.003, ge=1e-6, le=1.0, description="floor inside the logarithm of the Gabor filters; 1e-6 to 1"
+    )
+    filter_colour_weight: float = Field(
+        4.0, ge=0.0, le=100.0, description="weight of the 4 plain colours among 248 filter channels; 0 to 100"
+    )
+
+
+class ColourSettings(Section):
+    """What counts as rust-coloured: a sector of CIELab, on the photo balanced by its own background."""
+
+    hue_min: float = Field(
+        30.0, ge=0.0, le=360.0, description="lower end of the rust hues; 0 to 360 degrees of CIELab hue"
+    )
+    hue_max: float = Field(
+        75.0, ge=0.0, le=360.0, description="upper end of the rust hues; 0 to 360 degrees of CIELab hue"
+    )
+    min_chroma: float = Field(14.0, ge=0.0, le=100.0, description="least chroma C*ab of a rust pixel; 0 to 100")
+    max_lightness: float = Field(75.0, ge=0.0, le=100.0, description="greatest lightness L* of a rust pixel; 0 to 100")
+
+
+class CalibrationSettings(Section):
+    """From raw scores to a decision."""
+
+    alpha: float = Field(
+        0.01, gt=0.0, lt=1.0, description="share of healthy parts that may be flagged; between 0 and 1"
+    )
+    upper_quantile: float = Field(
+        0.84,
+        gt=0.5,
+        lt=1.0,
+        description="quantile of healthy scores that sets the unit of each evidence; between 0.5 and 1",
+    )
+    rule: Literal["max", "mean"] = Field("mean", description="how calibrated evidence is joined into one score")
+
+
+class RunSettings(Section):
+    """How to compute; none of these changes what is computed, beyond the seed."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["auto", "float32", "half"] = Field(
+        "auto", description="backbone arithmetic; auto = half (float16) on CUDA, float32 elsewhere"
+    )
+    batch_size: int = Field(32, ge=1, le=1024, description="images per forward pass; 1 to 1024")
+    workers: int = Field(2, ge=0, le=64, description="threads that read and preprocess ahead of the model; 0 to 64")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="source of every random draw; 0 to 4294967295")
+
+
+EvidenceKind = Literal["cnn", "filters", "colour"]
+
+
+class Config(Section):
+    """All settings. ``evidence`` null means: all kinds that can be had (colour only with preprocessing)."""
+
+    preprocess: PreprocessSettings = PreprocessSettings()
+    model: ModelSettings = ModelSettings()
+    colour: ColourSettings = ColourSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    run: RunSettings = RunSettings()
+    evidence: tuple[EvidenceKind, ...] | None = Field(
+        None, min_length=1, description="kinds of evidence: cnn, filters, colour; null = all that can be had"
+    )
+    baseline_tag: str = Field(
+        "T0", pattern=r"^[A-Za-z0-9]+$", description="token at the end of a file name that marks a baseline shot"
+    )
+
+
+def load_config(
+    file: str | Path | None = None, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+) -> Config:
+    """Merge defaults, a YAML file, ``key=value`` assignments and flags (later wins) into one valid ``Config``.
+
+    ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given".
+    Raises UserError with one line that names the setting, what is allowed, and the nearest known key.
+    """
+    tree: dict[str, Any] = {}
+    if file is not None:
+        tree = _read_yaml(Path(file))
+        _reject_unknown_keys(tree, source=str(file))
+    for text in assignments:
+        key, value = _parse_assignment(text)
+        _assign(tree, key, value)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _assign(tree, key, value)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(_explain(error)) from None
+
+
+def known_settings() -> dict[str, str]:
+    """Every setting as dotted key -> description with unit and range, in the order of the file."""
+    return {key: field.description or "" for key, field in _fields(Config)}
+
+
+def _fields(section: type[Section], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read configuration {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise UserError(f"configuration {path} is not valid YAML: {where}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"configuration {path} must hold 'section:' blocks of 'key: value' lines")
+    return tree
+
+
+def _parse_assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {text}: write it as section.key=value, for example preprocess.clahe_clip_limit=3")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"--set {text}: the value {value!r} cannot be read") from None
+
+
+def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    _check_key(key, source="--set")
+    *sections, name = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    tree[name] = value
+
+
+def _reject_unknown_keys(tree: Mapping[str, Any], source: str, prefix: str = "") -> None:
+    sections = {key.split(".")[0] for key in known_settings() if "." in key}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if not prefix and name in sections:
+            if not isinstance(value, Mapping):
+                raise UserError(f"{source}: '{name}' is a section; write its settings indented below it")
+            _reject_unknown_keys(value, source, f"{name}.")
+        else:
+            _check_key(key, source)
+
+
+def _check_key(key: str, source: str) -> None:
+    known = list(known_settings())
+    if key in known:
+        return
+    leaf = key.rsplit(".", 1)[-1]
+    by_leaf = {name.rsplit(".", 1)[-1]: name for name in known}
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+    close_leaf = difflib.get_close_matches(leaf, list(by_leaf), n=1, cutoff=0.6)
+    nearest = by_leaf[close_leaf[0]] if close_leaf else close[0]
+    raise UserError(f"{source}: unknown setting '{key}'; the nearest known one is '{nearest}'")
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for the first problem: the key, the value, what it means and may be."""
+    problem = error.errors()[0]
+    known = known_settings()
+    parts = [str(part) for part in problem["loc"]]
+    key = next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in known), ".".join(parts))
+    field = dict(_fields(Config)).get(key)
+    choices = get_args(field.annotation) if field is not None else ()
+    allowed = f"; one of {', '.join(map(str, choices))}" if choices and all(isinstance(c, str) for c in choices) else ""
+    return f"{key} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}{allowed}"

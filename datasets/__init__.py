@@ -1,0 +1,1 @@
+"""Which files, which labels, which masks: knows folder layouts, opens no model."""

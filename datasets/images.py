@@ -1,0 +1,107 @@
+"""Image files to arrays: any common format, depth or colour model to uint8 RGB; and the images of a folder."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from errors import UserError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MIN_SIDE = 20
+MAX_PIXELS = 12_000 * 12_000
+# Sensors deliver 8, 12 or 16 bits; a 16-bit file holds any of them, right-aligned.
+_FULL_SCALES = (255.0, 4095.0, 65535.0)
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image file as uint8 RGB, shape (H, W, 3).
+
+    The EXIF orientation is applied, transparency is composited on white, CMYK is converted, of several frames the
+    first is taken. Greys deeper than 8 bits are scaled by the range they were stored with, see ``deep_to_uint8``.
+
+    Raises ``UserError`` for a file that is missing, damaged, no image, under 20 px or over 144 megapixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; check the path")
+    try:
+        with Image.open(path) as image:
+            _check_size(path, image.size)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        if isinstance(error, Image.DecompressionBombError):
+            raise UserError(_too_large(path)) from error
+        raise UserError(f"{path}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
+    except PermissionError as error:
+        raise UserError(f"{path}: not allowed to read this file; check its permissions") from error
+    except _DECODE_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: damaged or unsupported image ({reason}); export or copy it again") from error
+
+
+def list_images(folder: Path, recursive: bool = True) -> list[Path]:
+    """The image files in ``folder``, sorted; suffixes compare without case, hidden files and folders are skipped.
+
+    Raises ``UserError`` if the folder is missing or holds no image.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; check the path")
+    found = [
+        path
+        for path in (folder.rglob("*") if recursive else folder.glob("*"))
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    if not found:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise UserError(f"{folder}: holds no image; put files of these kinds there: {kinds}")
+    return sorted(found)
+
+
+def deep_to_uint8(values: np.ndarray) -> np.ndarray:
+    """Greys of any depth, shape (H, W), to uint8.
+
+    Whole numbers are divided by the smallest full scale of 8, 12 or 16 bits that holds their maximum, not by the
+    maximum itself, so that two shots of one camera keep their relative brightness. Floats within 0 to 1 count as
+    that range. Anything else (negative, or over 16 bits) is stretched from its minimum to its maximum. Values
+    that are not finite become black.
+    """
+    grey = np.where(np.isfinite(values), values, 0).astype(np.float32)
+    low, high = float(grey.min()), float(grey.max())
+    if np.issubdtype(values.dtype, np.floating) and low >= 0.0 and high <= 1.0:
+        full = 1.0
+    elif low >= 0.0 and high <= _FULL_SCALES[-1]:
+        full = next(scale for scale in _FULL_SCALES if high <= scale)
+    else:
+        grey, full = grey - low, max(high - low, 1e-12)
+    return np.rint(grey * (255.0 / full)).astype(np.uint8)
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise UserError(_too_large(path))
+    if min(size) < MIN_SIDE:
+        raise UserError(f"{path}: {size[0]}x{size[1]} px is too small; give at least {MIN_SIDE} px on each side")
+
+
+def _too_large(path: Path) -> str:
+    return f"{path}: more than 12000x12000 px; shrink it first"
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):
+        grey = deep_to_uint8(np.asarray(image))
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, "white")
+        image = Image.alpha_composite(ground, layer)
+    return np.array(image.convert("RGB"))

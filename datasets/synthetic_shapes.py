@@ -1,0 +1,282 @@
+"""Geometry of the synthetic fasteners: which surface each pixel sees, and that surface's normal.
+
+Every part is made of prisms and turned surfaces round one axis, seen in parallel projection, so that each surface is
+found in closed form (no ray marching). In the part's own frame u runs along the axis, v across it in the picture and z
+across it towards the viewer. The axis is tipped by ``tilt`` out of the picture: a point (u, v, z) is seen at
+p = u cos(tilt) + z sin(tilt), q = v, and the near end face (u = 0) turns towards the viewer. tilt 0 is a bolt seen from
+the side, tilt 90 degrees a nut seen from above.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+COUNTERSINK = 1.14  # radius of the bevel round a threaded hole, in hole radii
+
+
+@dataclass(frozen=True)
+class PartShape:
+    """The proportions of one part, in units of the shank radius (bolt) or of half the outer width (nut, washer)."""
+
+    kind: str
+    tilt: float  # radians
+    roll: float  # radians, turn of the hexagon round the axis
+    length: float  # of the shank; thickness of a nut or a washer
+    head: str  # "hex" | "socket", bolts only
+    head_width: float
+    head_length: float
+    hole: float  # radius
+    pitch: float
+    plain: float  # share of the shank without thread
+    bend: float = 0.0  # radians
+
+
+@dataclass
+class Surface:
+    """What the viewer sees at N positions (float32 unless said): filled by ``draw_part``."""
+
+    normal: np.ndarray  # (N, 3): along the axis as seen, across it, towards the viewer; unit length
+    mask: np.ndarray  # (N,) bool
+    open_sky: np.ndarray  # (N,) 0..1, how much of the surroundings reaches the surface
+    displaced: np.ndarray  # (N,) bool, moved by a bend
+
+
+class Section(Protocol):
+    """A cross-section that is symmetric about its centre."""
+
+    def upper(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """z of the upper edge (0 beyond the section), and bool whether there is one."""
+
+    def normal(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outward unit normal of the upper edge, in v and in z."""
+
+    def contains(self, v: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Whether the points lie inside, bool."""
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A round section."""
+
+    radius: float
+
+    def upper(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.sqrt(np.maximum(self.radius**2 - v * v, 0)), np.abs(v) < self.radius
+
+    def normal(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return v / self.radius, self.upper(v)[0] / self.radius
+
+    def contains(self, v: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return v * v + z * z < self.radius**2
+
+
+@dataclass(frozen=True)
+class Hexagon:
+    """A hexagonal section, turned by ``roll`` radians."""
+
+    apothem: float
+    roll: float
+
+    def _faces(self) -> list[tuple[float, float]]:
+        """Outward normals (v, z) of the three faces that look up."""
+        angles = self.roll % (np.pi / 3) + np.pi / 3 * np.arange(6)
+        return [(float(np.sin(a)), float(np.cos(a))) for a in angles if np.cos(a) > 1e-6]
+
+    def upper(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        z = np.full_like(v, np.inf)
+        for face_v, face_z in self._faces():
+            z = np.minimum(z, (self.apothem - face_v * v) / face_z)
+        corners = self.roll + np.pi / 6 + np.pi / 3 * np.arange(6)
+        inside = np.abs(v) < self.apothem / np.cos(np.pi / 6) * float(np.abs(np.sin(corners)).max())
+        return np.where(inside, z, np.float32(0)), inside
+
+    def normal(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        z, n_v, n_z = np.full_like(v, np.inf), np.zeros_like(v), np.ones_like(v)
+        for face_v, face_z in self._faces():
+            here = (self.apothem - face_v * v) / face_z
+            closer = here < z
+            z[closer], n_v[closer], n_z[closer] = here[closer], face_v, face_z
+        return n_v, n_z
+
+    def contains(self, v: np.ndarray, z: np.ndarray) -> np.ndarray:
+        angles = self.roll + np.pi / 3 * np.arange(3)
+        farthest = np.zeros_like(v)
+        for a in angles:
+            farthest = np.maximum(farthest, np.abs(float(np.sin(a)) * v + float(np.cos(a)) * z))
+        return farthest < self.apothem
+
+
+def draw_part(shape: PartShape, p: np.ndarray, q: np.ndarray) -> Surface:
+    """Find the visible surface at the positions p, q, float32 (N,); the part reaches from about -1 to 1 along p."""
+    surface = Surface(
+        normal=np.zeros((len(p), 3), np.float32),
+        mask=np.zeros(p.shape, bool),
+        open_sky=np.ones(p.shape, np.float32),
+        displaced=np.zeros(p.shape, bool),
+    )
+    if shape.kind == "bolt":
+        _draw_bolt(surface, shape, p, q)
+    else:
+        _draw_ring(surface, shape, p, q)
+    surface.normal /= np.maximum(np.linalg.norm(surface.normal, axis=1, keepdims=True), 1e-6)
+    return surface
+
+
+def _draw_bolt(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray) -> None:
+    cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
+    near, far = -shape.head_width * sin, (shape.head_length + shape.length) * cos + sin
+    p, q = p * ((far - near) / 2) + (far + near) / 2, q * ((far - near) / 2)
+    turn = np.zeros_like(p)
+    if shape.bend:
+        start = shape.head_length + 0.4 * shape.length
+        p, q, turn = _unbend(p, q, start, shape.bend)
+        surface.displaced = turn != 0
+    _paint_shank(surface, shape, p, q)
+    if shape.head == "hex":
+        section: Section = Hexagon(shape.head_width, shape.roll)
+        _paint_prism(surface, shape, p, q, section, shape.head_length, chamfer=(0.97 * shape.head_width, 0.55))
+    else:
+        section = Circle(shape.head_width)
+        _paint_prism(surface, shape, p, q, section, shape.head_length, chamfer=(0.9 * shape.head_width, 0.8))
+        _paint_hole(surface, shape, p, q, Hexagon(0.52 * shape.head_width, shape.roll), 0.5 * shape.head_length, False)
+    surface.displaced &= surface.mask
+    if shape.bend:
+        n_p, n_q = surface.normal[:, 0].copy(), surface.normal[:, 1].copy()
+        surface.normal[:, 0] = n_p * np.cos(turn) - n_q * np.sin(turn)
+        surface.normal[:, 1] = n_p * np.sin(turn) + n_q * np.cos(turn)
+
+
+def _draw_ring(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray) -> None:
+    """A nut or a washer: a prism with a hole right through it."""
+    turn = np.zeros_like(p)
+    if shape.bend:  # a wing of the washer is folded up: it looks narrower and faces another way
+        fold = 0.15
+        wing = np.maximum(q - fold, 0)
+        turn = shape.bend * np.clip(wing / 0.06, 0, 1)
+        surface.displaced = q > fold
+        q = q + wing * float(1 / np.cos(shape.bend) - 1)
+    p = p + float(shape.length * np.cos(shape.tilt) / 2)
+    nut = shape.kind == "nut"
+    section = Hexagon(1.0, shape.roll) if nut else Circle(1.0)
+    _paint_prism(surface, shape, p, q, section, shape.length, chamfer=(0.97, 0.6) if nut else (0.96, 0.7))
+    _paint_hole(surface, shape, p, q, Circle(shape.hole), shape.length, True)
+    surface.displaced &= surface.mask
+    if shape.bend:
+        n_q, n_w = surface.normal[:, 1].copy(), surface.normal[:, 2].copy()
+        surface.normal[:, 1] = n_q * np.cos(turn) - n_w * np.sin(turn)
+        surface.normal[:, 2] = n_q * np.sin(turn) + n_w * np.cos(turn)
+
+
+def _unbend(p: np.ndarray, q: np.ndarray, start: float, angle: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions on the straight part of what is seen at p, q, and the local turn (radians).
+
+    The axis follows a circle of radius 3 from ``start`` until it has turned by ``angle``, then goes straight on.
+    """
+    sign = float(np.sign(angle))
+    radius = 3.0 * sign
+    along, across = p - start, q - radius
+    turn = np.clip(np.arctan2(along, -across * sign), 0, abs(angle))
+    turn = np.where(p > start, turn, 0.0).astype(np.float32) * np.float32(sign)
+    cos, sin = np.cos(turn), np.sin(turn)
+    straight_p = start + radius * turn + along * cos + across * sin
+    straight_q = -along * sin + across * cos + radius
+    bent = turn != 0
+    return np.where(bent, straight_p, p), np.where(bent, straight_q, q), turn
+
+
+def _thread(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A rounded thread profile: depth 0 (crest) to 1 (root), and its slope per turn."""
+    angle = 2 * np.pi * phase
+    return 0.5 - 0.5 * np.cos(angle), np.pi * np.sin(angle)
+
+
+def _paint(
+    surface: Surface, where: np.ndarray, tilt: float, normal: tuple[np.ndarray | float, ...], sky: np.ndarray | float
+) -> None:
+    """Write a surface over what lies behind it; ``normal`` is (along u, v, z) in the part's frame."""
+    n_u, n_v, n_z = (np.broadcast_to(np.asarray(n, np.float32), where.shape)[where] for n in normal)
+    cos, sin = np.float32(np.cos(tilt)), np.float32(np.sin(tilt))
+    surface.normal[where] = np.stack([n_u * cos + n_z * sin, n_v, n_z * cos - n_u * sin], axis=1)
+    surface.open_sky[where] = np.broadcast_to(np.asarray(sky, np.float32), where.shape)[where]
+    surface.mask |= where
+
+
+def _paint_prism(
+    surface: Surface,
+    shape: PartShape,
+    p: np.ndarray,
+    q: np.ndarray,
+    section: Section,
+    length: float,
+    chamfer: tuple[float, float],
+) -> None:
+    """Sides and near end face of a prism that starts at u = 0; ``chamfer`` is (radius where it starts, its slope)."""
+    cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
+    start, slope = chamfer[0], min(chamfer[1], 0.8 * sin / cos)  # steeper ones would turn away from the viewer
+    top, there = section.upper(q)
+    u = (p - top * sin) / cos
+    cut = slope * np.maximum(np.hypot(q, top) - start, 0)
+    side = there & (u >= cut) & (u <= length - (cut if shape.kind == "nut" else 0))
+    _paint(surface, side, shape.tilt, (0.0, *section.normal(q)), 1.0)
+    z = p / sin
+    for _ in range(3):  # Newton: the chamfer lies deeper than the face, which moves the point that is seen
+        radius = np.hypot(q, z)
+        beyond = radius > start
+        excess = sin * z + slope * cos * np.where(beyond, radius - start, 0) - p
+        z = z - excess / (sin + slope * cos * np.where(beyond, z / np.maximum(radius, 1e-6), 0))
+    radius = np.hypot(q, z)
+    bevel = np.clip((radius - start) / 0.02, 0, 1) * slope / np.maximum(radius, 1e-3)
+    _paint(surface, section.contains(q, z), shape.tilt, (-1.0, bevel * q, bevel * z), 1.0)
+
+
+def _paint_hole(
+    surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray, section: Section, depth: float, through: bool
+) -> None:
+    """A hole in the near end face: its bevel, its wall, and its floor or, right through, the background."""
+    cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
+    near, far = p / sin, (p - depth * cos) / sin
+    mouth = section.contains(q, near)
+    if shape.kind == "nut":
+        radius = np.hypot(q, near)
+        rim = (radius < COUNTERSINK * shape.hole) & ~mouth
+        _paint(surface, rim, shape.tilt, (-1.0, -0.9 * q / shape.hole, -0.9 * near / shape.hole), 0.9)
+    bottom = -section.upper(-q)[0]  # the lower wall is the upper one mirrored, and faces the axis
+    u = np.clip((p - bottom * sin) / cos, 0, depth)
+    sky = 0.75 - 0.45 * u / depth
+    n_u = np.zeros_like(p)
+    if shape.kind == "nut":
+        turn = np.arctan2(q, bottom) / (2 * np.pi)
+        groove, slope = _thread(u / shape.pitch + turn)
+        n_u, sky = 0.35 * slope, sky * (1 - 0.6 * groove)
+    _paint(surface, mouth, shape.tilt, (n_u, *section.normal(-q)), sky)
+    end = mouth & section.contains(q, far)
+    if through:
+        surface.mask &= ~end
+    else:
+        _paint(surface, end, shape.tilt, (-1.0, 0.0, 0.0), 0.35)
+
+
+def _paint_shank(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray) -> None:
+    """A turned rod of radius 1 behind the head: plain, then a helical thread, then a chamfered tip."""
+    cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
+    round_z = np.sqrt(np.maximum(1 - q**2, 0))
+    u = (p - round_z * sin) / cos - shape.head_length
+    turn = np.arctan2(q, round_z) / (2 * np.pi)
+    groove, slope = _thread(u / shape.pitch + turn)
+    cut_in = np.clip((u - shape.plain * shape.length) / shape.pitch, 0, 1)  # the first turn deepens slowly
+    depth = 0.55 * shape.pitch
+    radius = 1 - depth * groove * cut_in
+    growth = -0.55 * slope * cut_in * 0.8  # dr/du, softened: steeper flanks would only mirror the dark bench
+    tip = 1 - 0.9 * np.maximum(u - (shape.length - 0.3), 0)
+    growth = np.where(tip < radius, -0.9, growth)
+    radius = np.minimum(radius, tip)
+    z2 = radius**2 - q**2
+    where = (z2 > 0) & (u >= -0.5) & (u <= shape.length)
+    z = np.sqrt(np.maximum(z2, 0))
+    rod = np.maximum(radius, 0.05)  # beyond the tip, where nothing is painted, the radius runs through 0
+    under_head = np.clip(u / 0.5, 0, 1)
+    sky = (1 - 0.5 * groove * cut_in) * (0.45 + 0.55 * under_head)
+    _paint(surface, where, shape.tilt, (-growth, q / rod, z / rod), sky)

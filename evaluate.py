@@ -1,0 +1,105 @@
+"""Measure a model on labelled photos: AUROC with its interval, decisions at the threshold, plots of both."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from config import Config
+from errors import UserError
+from files import write_atomically
+
+if TYPE_CHECKING:
+    from evaluation.measure import Measurement
+
+EXAMPLE = "python evaluate.py --data-dir data --split test   or   python evaluate.py --data-dir data --cross-validate 5"
+
+
+def main() -> int:
+    arguments = _arguments()
+    config = cli.config_from(
+        arguments,
+        model__backbone=arguments.backbone,
+        calibration__alpha=arguments.alpha,
+        run__seed=arguments.seed,
+        evidence=arguments.evidence,
+    )
+    measurement = _measure(arguments, config)
+    if not measurement.inspections:
+        raise UserError(
+            f"nothing to score in {arguments.data_dir}: all {len(measurement.seen)} images are in the model"
+        )
+
+    from evaluation.measure import summarise
+    from evaluation.report import text_summary, write_plots
+
+    metrics = summarise(measurement, config.run.seed)
+    metrics["protocol"] = f"{arguments.cross_validate}-fold" if arguments.cross_validate else "held out"
+    metrics["splits"] = arguments.split
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    if not arguments.no_plots:
+        write_plots(measurement, metrics, arguments.output)
+    print(text_summary(metrics))
+    print(f"wrote {arguments.output}")
+    for failure in measurement.failures:
+        cli.warn(failure.error)
+    return cli.EXIT_SOME_FAILED if measurement.failures else cli.EXIT_OK
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, metavar="D", help="folder with train|valid|test/_classes.csv"
+    )
+    parser.add_argument(
+        "--split", type=cli.names, metavar="S", help="splits to score, e.g. test or valid,test (default: test)"
+    )
+    parser.add_argument(
+        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
+    )
+    parser.add_argument(
+        "--cross-validate", type=int, metavar="K", help="fit K times instead of loading a model (default: all splits)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("outputs/evaluation"), metavar="D", help="default: outputs/evaluation"
+    )
+    parser.add_argument("--no-plots", action="store_true", help="write metrics.json only")
+    cli.add_label_flags(parser.add_argument_group("labels"))
+    model = parser.add_argument_group("the models of --cross-validate")
+    cli.add_model_flags(model)
+    model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
+    arguments = parser.parse_args()
+    if arguments.cross_validate is not None and arguments.cross_validate < 2:
+        parser.error("--cross-validate needs at least 2 folds")
+    return arguments
+
+
+def _measure(arguments: argparse.Namespace, config: Config) -> Measurement:
+    from datasets.csv_splits import SPLIT_NAMES, load_splits
+    from evaluation.measure import cross_validate, measure
+    from inspection.inspector import Inspector
+
+    if arguments.split is None:
+        arguments.split = None if arguments.cross_validate else ("test",)
+    elif unknown := [name for name in arguments.split if name not in SPLIT_NAMES]:
+        raise UserError(f"--split {unknown[0]}: one of {', '.join(SPLIT_NAMES)}")
+    splits = load_splits(arguments.data_dir, arguments.split, arguments.defect_columns, arguments.healthy_columns)
+    arguments.split = [split.name for split in splits]
+    for split in splits:
+        cli.report_split(split)
+    images = [image for split in splits for image in split.images]
+    if arguments.cross_validate:
+        return cross_validate(images, config, arguments.cross_validate, arguments.weights, cli.progress, cli.warn)
+    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights)
+    measurement = measure(inspector, images, cli.progress)
+    if measurement.seen:
+        print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")
+    return measurement
+
+
+if __name__ == "__main__":
+    cli.run(main)

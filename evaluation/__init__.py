@@ -1,0 +1,1 @@
+"""Metrics and plots on raw scores and anomaly maps."""

@@ -1,0 +1,146 @@
+"""Run an inspector over labelled images, without ever scoring a photo its memory bank has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config import Config
+from datasets.labelled_image import LabelledImage
+from datasets.near_copies import copy_groups
+from errors import UserError
+from evaluation.metrics import auroc, bootstrap_ci, image_metrics
+from inspection.inspector import Inspector, Progress, no_progress
+from inspection.reading import Fingerprint, ahead, fingerprint
+from inspection.result import Failure, Inspection
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Labelled images with their inspections.
+
+    ``groups`` (n,) joins copies of one photo; ``seen`` are images left out because the model was trained on them or on
+    copies of them, ``failures`` those that could not be read.
+    """
+
+    images: tuple[LabelledImage, ...]
+    inspections: tuple[Inspection, ...]
+    groups: np.ndarray
+    seen: tuple[LabelledImage, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def labels(self) -> np.ndarray:
+        """bool (n,): anomalous or not."""
+        return np.array([image.is_anomalous for image in self.images], bool)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """float64 (n,): joined scores."""
+        return np.array([inspection.score for inspection in self.inspections], float)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """float64 (n,): the threshold each image was judged by; they differ when cross-validating."""
+        return np.array([inspection.threshold for inspection in self.inspections], float)
+
+    def evidence_scores(self, kind: str) -> np.ndarray:
+        """float64 (n,): raw scores of one kind of evidence."""
+        return np.array([inspection.evidence[kind].score for inspection in self.inspections], float)
+
+
+def measure(inspector: Inspector, images: Sequence[LabelledImage], progress: Progress = no_progress) -> Measurement:
+    """Inspect all images that the model does not know already."""
+    photos, failures = _fingerprints(images, inspector.config, progress)
+    readable = [image for image, photo in zip(images, photos, strict=True) if photo is not None]
+    known = inspector.knows([photo for photo in photos if photo is not None])
+    fresh = [image for image, seen in zip(readable, known, strict=True) if not seen]
+    signatures = [p.signature for p in photos if p is not None]
+    groups = copy_groups(np.array(signatures))[~known] if signatures else np.empty(0, int)
+    results = progress(inspector.stream([image.path for image in fresh]), len(fresh), "inspecting")
+    inspections = [result for result in results if isinstance(result, Inspection)]
+    seen = tuple(image for image, was in zip(readable, known, strict=True) if was)
+    return Measurement(tuple(fresh), tuple(inspections), groups, seen, tuple(failures))
+
+
+def cross_validate(
+    images: Sequence[LabelledImage],
+    config: Config,
+    folds: int,
+    weights: Path | None = None,
+    progress: Progress = no_progress,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Measurement:
+    """Fit ``folds`` times on the healthy images of the other folds; every image is scored once, by a model that has
+    seen neither it nor a copy of it.
+
+    Raises UserError if there are too few different healthy photos.
+    """
+    photos, failures = _fingerprints(images, config, progress)
+    readable = [image for image, photo in zip(images, photos, strict=True) if photo is not None]
+    groups = copy_groups(np.stack([photo.signature for photo in photos if photo is not None]))
+    healthy = np.array([not image.is_anomalous for image in readable])
+    fold = assign_folds(groups, healthy, folds, config.run.seed)
+    inspections: list[Inspection | None] = [None] * len(readable)
+    for number in range(folds):
+        train = [readable[i].path for i in np.flatnonzero(healthy & (fold != number))]
+        held_out = np.flatnonzero(fold == number)
+        inspector = Inspector.train(train, config, weights, warn=warn if number == 0 else lambda line: None)
+        stream = inspector.stream([readable[i].path for i in held_out])
+        label = f"fold {number + 1} of {folds}"
+        for index, result in zip(held_out, progress(stream, len(held_out), label), strict=True):
+            assert isinstance(result, Inspection)
+            inspections[index] = result
+    scored = tuple(one for one in inspections if one is not None)
+    return Measurement(tuple(readable), scored, groups, failures=tuple(failures))
+
+
+def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """A fold 0..folds-1 for each image: copies together, groups with healthy images spread evenly, and so the others.
+
+    Raises UserError if there are fewer groups with healthy images than folds.
+    """
+    rng = np.random.default_rng(seed)
+    fold_of_group = np.empty(groups.max() + 1, int)
+    good = np.unique(groups[healthy])
+    if len(good) < folds:
+        raise UserError(f"--cross-validate {folds}: only {len(good)} different healthy photos; use fewer folds")
+    for members in (good, np.setdiff1d(groups, good)):
+        fold_of_group[rng.permutation(members)] = np.arange(len(members)) % folds
+    return fold_of_group[groups]
+
+
+def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
+    """Everything that metrics.json holds about one measurement; the AUROC of each kind of evidence beside."""
+    labels, groups = measurement.labels, measurement.groups
+    result: dict[str, Any] = dict(image_metrics(labels, measurement.scores, measurement.thresholds, groups, seed))
+    result["n_excluded_seen_in_training"] = len(measurement.seen)
+    result["n_failed"] = len(measurement.failures)
+    thresholds = np.unique(measurement.thresholds)
+    result["threshold"] = float(thresholds[0]) if len(thresholds) == 1 else None
+    result["evidence"] = {}
+    if labels.any() and not labels.all():
+        for kind in measurement.inspections[0].evidence:
+            scores = measurement.evidence_scores(kind)
+            interval = bootstrap_ci(labels, scores, seed=seed, groups=groups)
+            result["evidence"][kind] = {"image_auroc": auroc(labels, scores), "image_auroc_ci95": list(interval)}
+    return result
+
+
+def _fingerprints(
+    images: Sequence[LabelledImage], config: Config, progress: Progress
+) -> tuple[list[Fingerprint | None], list[Failure]]:
+    def read(image: LabelledImage) -> Fingerprint | Failure:
+        try:
+            return fingerprint(image.path)
+        except UserError as error:
+            return Failure(image.path, str(error))
+
+    run = config.run
+    found = list(progress(ahead(read, images, run.workers, 2 * run.batch_size), len(images), "looking for copies"))
+    failures = [one for one in found if isinstance(one, Failure)]
+    return [None if isinstance(one, Failure) else one for one in found], failures

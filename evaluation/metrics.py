@@ -1,0 +1,246 @@
+"""Image-level metrics on raw scores.
+
+Conventions: ``labels`` is bool (n,), True = anomalous; ``scores`` is float (n,), higher = more anomalous, unclamped; an
+image is flagged when ``score > threshold``. A value that the data cannot give (one class only, nothing flagged) is None
+in a result and a ValueError from the function that computes it alone. NaN or infinite scores are a ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Metric = Callable[[Bools, Floats], float]
+MetricValue = float | int | list[float] | None
+
+_CHUNK_CELLS = 4_000_000  # bootstrap weights held at once: 32 MB
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of decisions; anomalous is the positive class. A ratio with nothing below the line is None."""
+
+    tn: int
+    fp: int
+    fn: int
+    tp: int
+
+    @property
+    def accuracy(self) -> float | None:
+        return _ratio(self.tn + self.tp, self.tn + self.fp + self.fn + self.tp)
+
+    @property
+    def precision(self) -> float | None:
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float | None:
+        return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float | None:
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    @property
+    def false_positive_rate(self) -> float | None:
+        return _ratio(self.fp, self.fp + self.tn)
+
+
+def check_inputs(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
+    """Return labels as bool (n,) and scores as float64 (n,), or raise ValueError saying what is wrong with them."""
+    truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape:
+        raise ValueError(f"labels {truth.shape} and scores {values.shape} must be two lists of the same length")
+    if truth.size and truth.dtype != np.bool_ and not np.isin(truth, (0, 1)).all():
+        raise ValueError("labels must be True/False or 0/1")
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise ValueError(f"{bad} of {values.size} scores are NaN or infinite")
+    return truth.astype(np.bool_), values
+
+
+def check_two_classes(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
+    """As `check_inputs`; ValueError too where the labels hold one class only."""
+    truth, values = check_inputs(labels, scores)
+    if truth.all() or not truth.any():
+        raise ValueError(f"needs good and anomalous images; got {int(truth.sum())} anomalous of {truth.size}")
+    return truth, values
+
+
+def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Probability that an anomalous image scores above a good one, ties counted half (0.5 for constant scores)."""
+    return float(roc_auc_score(*check_two_classes(labels, scores)))
+
+
+def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the precision-recall steps, without interpolation (AUPR); the share of anomalies if scores tie."""
+    return float(average_precision_score(*check_two_classes(labels, scores)))
+
+
+def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, float]:
+    """Best F1 over all thresholds and a threshold that gives it under ``score > threshold``.
+
+    The threshold is the midpoint between the lowest flagged score and the next one below, so it does not hang on the
+    rounding of a score. Where flagging everything is best, it is 1 + |lowest| under the lowest (-1 for distances).
+    Of equally good thresholds the highest is returned: it flags fewest. It is chosen on the very data it is measured
+    on, so it bounds what a threshold could do and is no estimate of what a calibrated one does.
+    """
+    truth, values = check_two_classes(labels, scores)
+    precision, recall, levels = precision_recall_curve(truth, values)
+    total = precision[:-1] + recall[:-1]
+    f1 = np.divide(2 * precision[:-1] * recall[:-1], total, out=np.zeros_like(total), where=total > 0)
+    best = int(np.flatnonzero(f1 >= f1.max() - 1e-12)[-1])
+    high = float(levels[best])
+    lower = values[values < high]
+    if not lower.size:
+        return float(f1[best]), high - (1.0 + abs(high))
+    low = float(lower.max())
+    middle = low / 2 + high / 2
+    # Between neighbouring floats the midpoint rounds onto one of them: the lower one still separates.
+    return float(f1[best]), middle if low <= middle < high else low
+
+
+def confusion(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: npt.ArrayLike) -> Confusion:
+    """Count decisions ``score > threshold`` against the labels; ValueError for a NaN threshold."""
+    truth, values = check_inputs(labels, scores)
+    if np.isnan(threshold).any():
+        raise ValueError("the threshold is NaN")
+    flagged = values > np.asarray(threshold, float)
+    counts = [int(np.count_nonzero((truth == t) & (flagged == f))) for t in (False, True) for f in (False, True)]
+    return Confusion(*counts)
+
+
+def bootstrap_ci(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    metric: Metric = auroc,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    groups: npt.ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a metric (Efron and Tibshirani, 1993, chapter 13), stratified by class.
+
+    ``groups`` (n,) names what must stay together, such as copies of one photo: whole groups are drawn, those that hold
+    only good, only anomalous and both kinds of images each from among their like. Where the classes are separated
+    perfectly the interval of AUROC is (1, 1): resampling cannot show what the sample does not hold.
+    """
+    truth, values = check_two_classes(labels, scores)
+    if not 0 < level < 1 or n_resamples < 1:
+        raise ValueError(f"level {level} must lie between 0 and 1 and n_resamples {n_resamples} be at least 1")
+    results: list[float] = []
+    for weights in _resample_weights(truth, _group_index(groups, truth.size), n_resamples, seed):
+        if metric is auroc:
+            results.extend(_weighted_auroc(truth, values, weights))
+        else:
+            results.extend(metric(np.repeat(truth, row), np.repeat(values, row)) for row in weights)
+    low, high = np.quantile(results, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def proportion_ci(successes: float, trials: float, level: float = 0.95) -> tuple[float, float]:
+    """Clopper-Pearson interval of a proportion: covers at least ``level`` of the time; counts may be fractions."""
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+    return low, high
+
+
+def image_metrics(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    threshold: npt.ArrayLike,
+    groups: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> dict[str, MetricValue]:
+    """All image-level metrics in one flat dict, ready for JSON; None where the data cannot give a value.
+
+    ``f1_max`` is the best over all thresholds; accuracy, precision, recall, f1 and false_positive_rate are those of
+    ``threshold``, one for all images or one each (n,). Intervals are [low, high] at 95 %: `bootstrap_ci` for AUROC,
+    `proportion_ci` for the false positive rate. With ``groups`` both treat copies of one photo as one observation.
+    """
+    truth, values = check_inputs(labels, scores)
+    index = _group_index(groups, truth.size)
+    counts = confusion(truth, values, threshold)
+    result: dict[str, MetricValue] = dict.fromkeys(
+        ("image_auroc", "image_auroc_ci95", "image_aupr", "f1_max", "f1_max_threshold")
+    )
+    if truth.any() and not truth.all():
+        best_f1, best_threshold = f1_max(truth, values)
+        result = {
+            "image_auroc": auroc(truth, values),
+            "image_auroc_ci95": list(bootstrap_ci(truth, values, seed=seed, groups=index)),
+            "image_aupr": average_precision(truth, values),
+            "f1_max": best_f1,
+            "f1_max_threshold": best_threshold,
+        }
+    return result | {
+        "n_images": int(truth.size),
+        "n_anomalous": int(truth.sum()),
+        "accuracy": counts.accuracy,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "false_positive_rate": counts.false_positive_rate,
+        "false_positive_rate_ci95": _false_positive_ci(counts, index[~truth]),
+    }
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _group_index(groups: npt.ArrayLike | None, n: int) -> npt.NDArray[np.intp]:
+    """Number the groups as they appear, so that draws do not hang on their names; None: each image is its own."""
+    if groups is None:
+        return np.arange(n)
+    names = np.asarray(groups)
+    if names.shape != (n,):
+        raise ValueError(f"groups {names.shape} must name one group for each of {n} images")
+    _, first, index = np.unique(names, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[index]
+
+
+def _false_positive_ci(counts: Confusion, good_groups: npt.NDArray[np.intp]) -> list[float] | None:
+    rate = counts.false_positive_rate
+    if rate is None:
+        return None
+    # Kish's effective sample size: copies agree with one another, so a group of ten is not ten witnesses.
+    sizes = np.bincount(good_groups)
+    effective = float(sizes.sum() ** 2 / (sizes**2).sum())
+    return list(proportion_ci(rate * effective, effective))
+
+
+def _resample_weights(
+    truth: Bools, group: npt.NDArray[np.intp], n_resamples: int, seed: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Yield int64 (r, n) blocks, together ``n_resamples`` rows: how often each resample draws each image."""
+    rng = np.random.default_rng(seed)
+    anomalous = np.bincount(group, weights=truth)
+    kind = np.where(anomalous == 0, 0, np.where(anomalous == np.bincount(group), 1, 2))
+    rows_at_once = max(1, _CHUNK_CELLS // truth.size)
+    for start in range(0, n_resamples, rows_at_once):
+        rows = min(rows_at_once, n_resamples - start)
+        weights = np.zeros((rows, kind.size), dtype=np.int64)
+        for stratum in np.unique(kind):
+            members = np.flatnonzero(kind == stratum)
+            weights[:, members] = rng.multinomial(members.size, np.full(members.size, 1 / members.size), size=rows)
+        yield weights[:, group]
+
+
+def _weighted_auroc(truth: Bools, scores: Floats, weights: npt.NDArray[np.int64]) -> Floats:
+    """AUROC of each row of integer weights: Mann-Whitney's U by one pass over the sorted scores, ties counted half."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+    anomalous = np.add.reduceat(weights[:, order] * truth[order], starts, axis=1)
+    good = np.add.reduceat(weights[:, order] * ~truth[order], starts, axis=1)
+    good_below = np.cumsum(good, axis=1) - good
+    wins = (anomalous * (good_below + good / 2)).sum(axis=1)
+    return np.asarray(wins / (anomalous.sum(axis=1) * good.sum(axis=1)), dtype=np.float64)

@@ -1,0 +1,78 @@
+"""A measurement as text and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.images import read_image
+from evaluation.measure import Measurement
+from evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
+from inspection.drawing import Picture, contact_sheet, save_picture
+from inspection.writers import overlay_picture, shrunk
+
+_MISSES_SHOWN = 16
+
+
+def text_summary(metrics: Mapping[str, Any]) -> str:
+    """The main figures in a few lines, every AUROC with its interval and number of images."""
+    lines = [f"{metrics['n_images']} images, {metrics['n_anomalous']} of them anomalous ({metrics['protocol']})"]
+    if metrics["n_excluded_seen_in_training"]:
+        lines.append(
+            f"{metrics['n_excluded_seen_in_training']} images left out: the model knows them or copies of them"
+        )
+    if metrics["image_auroc"] is None:
+        lines.append("AUROC: not defined, as all images are of one class")
+    else:
+        lines.append(f"image AUROC {_with_interval(metrics['image_auroc'], metrics['image_auroc_ci95'])}")
+        lines += [
+            f"  {kind} alone {_with_interval(one['image_auroc'], one['image_auroc_ci95'])}"
+            for kind, one in metrics["evidence"].items()
+        ]
+    lines.append(
+        f"at the threshold: {_rate(metrics['recall'])} of anomalous images found, "
+        f"{_rate(metrics['false_positive_rate'])} of healthy ones flagged"
+    )
+    return "\n".join(lines)
+
+
+def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
+    """roc_curve.png, precision_recall.png, score_distribution.png and worst_misses.png, as far as the data allow."""
+    labels, scores = measurement.labels, measurement.scores
+    if metrics["image_auroc"] is not None:
+        low, high = metrics["image_auroc_ci95"]
+        save_figure(roc_curve(labels, scores, metrics["image_auroc"], (low, high)), folder / "roc_curve.png")
+        save_figure(precision_recall(labels, scores), folder / "precision_recall.png")
+    names = ["anomalous" if label else "healthy" for label in labels]
+    save_figure(score_distribution(names, scores, metrics["threshold"]), folder / "score_distribution.png")
+    sheet = worst_misses(measurement)
+    if sheet is not None:
+        save_picture(sheet, folder / "worst_misses.png")
+
+
+def worst_misses(measurement: Measurement) -> Picture | None:
+    """False alarms and misses, the clearest errors first, photo and heatmap side by side; None if there are none."""
+    margins = measurement.scores - measurement.thresholds
+    wrong = np.flatnonzero((margins > 0) != measurement.labels)
+    if not len(wrong):
+        return None
+    worst = wrong[np.argsort(-np.abs(margins[wrong]), kind="stable")][:_MISSES_SHOWN]
+    rows, captions = [], []
+    for index in worst:
+        inspection, image = measurement.inspections[index], measurement.images[index]
+        photo = shrunk(read_image(image.path), 512)
+        rows.append([photo, overlay_picture(photo, inspection)])
+        error = "missed" if image.is_anomalous else "false alarm"
+        captions.append(f"{error}, score {inspection.score:.2f} / {inspection.threshold:.2f}: {image.path.name}")
+    return contact_sheet(rows, captions, ["photo", "anomaly map"], 240)
+
+
+def _with_interval(value: float, interval: list[float]) -> str:
+    return f"{value:.3f} (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _rate(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"

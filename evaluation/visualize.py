@@ -1,0 +1,167 @@
+"""Plots for a report; nothing here touches pyplot, so it works in any thread and without a display.
+
+Figures are matplotlib ``Figure`` objects; `save_figure` alone writes. Colours are those of Okabe and Ito ("Color
+Universal Design", 2008), which stay apart for colour-blind readers.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve
+from sklearn.metrics import roc_curve as roc_points
+
+from errors import UserError
+from evaluation.metrics import Confusion, average_precision, check_inputs, check_two_classes, f1_max
+from files import write_atomically
+from inspection.drawing import shorten
+
+BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6E6E6E"
+PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# PDF writes a creation date unless told not to: the same input gives the same bytes.
+_METADATA: dict[str, dict[str, None]] = {".png": {}, ".pdf": {"CreationDate": None}}
+
+
+def save_figure(fig: Figure, path: Path, dpi: int = 150) -> None:
+    """Write a figure as .png or .pdf; the file appears whole or not at all.
+
+    Raises:
+        UserError: another ending, or it cannot be written.
+    """
+    ending = path.suffix.lower()
+    if ending not in _METADATA:
+        raise UserError(f"{path}: a plot is written as .png or .pdf, not {ending or 'without an ending'}")
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=ending[1:], dpi=dpi, metadata=_METADATA[ending])
+    write_atomically(path, buffer.getvalue())
+
+
+def roc_curve(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, auroc: float, ci95: tuple[float, float] | None = None
+) -> Figure:
+    """ROC curve, through every threshold; ``auroc`` and its interval are shown in the title, not computed here."""
+    truth, values = check_two_classes(labels, scores)
+    false_positive_rate, recall, _ = roc_points(truth, values, drop_intermediate=False)
+    fig, ax = _square_axes(_counts(truth), _with_interval("AUROC", auroc, ci95))
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="chance")
+    ax.plot(false_positive_rate, recall, color=BLUE, linewidth=2, label="model")
+    ax.fill_between(false_positive_rate, recall, color=BLUE, alpha=0.08, linewidth=0)
+    ax.set_xlabel("False positive rate (share of good images flagged)")
+    ax.set_ylabel("Recall (share of anomalous images flagged)")
+    ax.legend(loc="lower right", frameon=False)
+    return fig
+
+
+def precision_recall(labels: npt.ArrayLike, scores: npt.ArrayLike, ci95: tuple[float, float] | None = None) -> Figure:
+    """Precision-recall steps, the point of the best F1, and the precision of flagging every image."""
+    truth, values = check_two_classes(labels, scores)
+    precision, recall, _ = precision_recall_curve(truth, values)
+    best_f1, threshold = f1_max(truth, values)
+    flagged = values > threshold
+    fig, ax = _square_axes(_counts(truth), _with_interval("AUPR", average_precision(truth, values), ci95))
+    prevalence = float(truth.mean())
+    ax.axhline(prevalence, color=GREY, linestyle=(0, (4, 3)), linewidth=1, label=f"flag everything: {prevalence:.2f}")
+    ax.step(recall, precision, where="post", color=BLUE, linewidth=2, label="model")
+    ax.plot(
+        [flagged[truth].mean()],
+        [truth[flagged].mean()],
+        "o",
+        color=VERMILION,
+        markersize=8,
+        label=f"best F1 {best_f1:.3f}, score > {threshold:.4g}",
+        clip_on=False,
+        zorder=3,
+    )
+    ax.set_xlabel("Recall (share of anomalous images flagged)")
+    ax.set_ylabel("Precision (share of flagged images anomalous)")
+    ax.legend(loc="lower left", frameon=False)
+    return fig
+
+
+def score_distribution(groups: Sequence[str], scores: npt.ArrayLike, threshold: float | None = None) -> Figure:
+    """One row a group, in order of first appearance from the top: every image a point, under the group's histogram.
+
+    ``groups`` (n,) names each image's label or defect class. Points are spread upwards only to be told apart, always
+    in the same way. A group of fewer than ten has no histogram. The count above the threshold stands at each row.
+    """
+    _, values = check_inputs(np.zeros(len(groups), dtype=np.bool_), scores)
+    names = list(dict.fromkeys(groups))
+    if not names:
+        raise ValueError("no scores to draw")
+    member = np.array([names.index(name) for name in groups])
+    fig = Figure(figsize=(8, 1.6 + 0.85 * len(names)), layout="constrained")
+    ax = fig.add_subplot()
+    edges = np.histogram_bin_edges(values, bins=int(np.clip(np.sqrt(values.size), 8, 40)))
+    size = float(np.clip(3000 / values.size, 4, 20))
+    floors = np.arange(len(names))[::-1]
+    row_labels = []
+    for row, (name, floor) in enumerate(zip(names, floors, strict=True)):
+        inside = np.sort(values[member == row])
+        colour = PALETTE[row % len(PALETTE)]
+        if inside.size >= 10:
+            counts, _ = np.histogram(inside, edges)
+            heights = floor + 0.4 + 0.5 * counts / counts.max()
+            ax.stairs(heights, edges, baseline=floor + 0.4, fill=True, color=colour, alpha=0.3)
+        # Multiples of the golden ratio fill an interval evenly: neighbours in score land far apart in height.
+        height = 0.05 + 0.3 * ((np.arange(inside.size) * 0.6180339887) % 1)
+        ax.scatter(inside, floor + height, s=size, color=colour, alpha=0.8, linewidths=0, rasterized=True)
+        above = "" if threshold is None else f", {int((inside > threshold).sum())} flagged"
+        row_labels.append(f"{shorten(name, lambda text: len(text) <= 24)}\nn = {inside.size}{above}")
+    if threshold is not None:
+        ax.axvline(threshold, color="black", linewidth=1.2)
+        top = ax.get_xaxis_transform()
+        ax.text(threshold, 1.02, f"threshold {threshold:.4g}", ha="center", va="bottom", transform=top)
+    ax.set_title(f"Anomaly scores, n = {values.size} images", pad=24)
+    ax.set_yticks(floors + 0.4, row_labels, parse_math=False)
+    ax.set_ylim(-0.05, len(names))
+    ax.set_xlabel("Image anomaly score (raw; higher = more anomalous)")
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    return fig
+
+
+def confusion_matrix(counts: Confusion) -> Figure:
+    """Counts of decisions; the colour and the percentage are the share of the row, so unequal classes compare."""
+    table = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    fig = Figure(figsize=(5, 4.6), layout="constrained")
+    ax = fig.add_subplot()
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), part in np.ndenumerate(share):
+        text = f"{table[row, column]}\n{part:.1%}" if table[row].sum() else "0"
+        colour = "white" if part > 0.55 else "black"
+        ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=16)
+    ax.set_xticks([0, 1], ["passed", "flagged"])
+    ax.set_yticks([0, 1], ["good", "anomalous"], rotation=90, va="center")
+    ax.set_xlabel("Decision (images)")
+    ax.set_ylabel("Truth (images)")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    accuracy = "" if counts.accuracy is None else f", accuracy {counts.accuracy:.3f}"
+    ax.set_title(f"n = {table.sum()} ({table[1].sum()} anomalous){accuracy}")
+    return fig
+
+
+def _square_axes(counts: str, result: str) -> tuple[Figure, Axes]:
+    fig = Figure(figsize=(5.4, 5.6), layout="constrained")
+    ax = fig.add_subplot()
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", title=f"{result}\n{counts}")
+    ax.grid(color="#E6E6E6", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return fig, ax
+
+
+def _counts(truth: npt.NDArray[np.bool_]) -> str:
+    return f"n = {truth.size} images ({int(truth.sum())} anomalous, {int((~truth).sum())} good)"
+
+
+def _with_interval(name: str, value: float, ci95: tuple[float, float] | None) -> str:
+    interval = "" if ci95 is None else f", 95 % interval {ci95[0]:.3f} to {ci95[1]:.3f}"
+    return f"{name} {value:.3f}{interval}"

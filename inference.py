@@ -1,0 +1,129 @@
+"""Inspect a photo or a folder of photos with a saved model."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from errors import UserError
+
+if TYPE_CHECKING:
+    from inspection.inspector import Inspector
+    from inspection.result import Inspection
+
+EXAMPLE = "python inference.py --dir photos/incoming --visualize --json --csv"
+
+
+def main() -> int:
+    arguments = _arguments()
+    config = cli.config_from(arguments, baseline_tag=arguments.baseline_tag)
+    from datasets.folder import is_baseline
+    from datasets.images import list_images
+    from inspection.inspector import Inspector
+    from inspection.result import Inspection
+    from inspection.writers import record, verdict
+
+    root = arguments.file.parent if arguments.file else arguments.dir
+    paths = [arguments.file] if arguments.file else list_images(arguments.dir, arguments.recursive)
+    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights)
+    if arguments.adaptive_threshold:
+        inspector = _adapted(inspector, [path for path in paths if is_baseline(path, config.baseline_tag)])
+    names = _picture_names(paths, root)
+    counts = {"normal": 0, "anomalous": 0, "failed": 0}
+    with ExitStack() as stack:
+        tables = _open_tables(stack, arguments, tuple(inspector.evidence))
+        for path, result in zip(paths, cli.progress(inspector.stream(paths), len(paths), "inspecting"), strict=True):
+            entry = record(result, is_baseline(path, config.baseline_tag))
+            for table in tables:
+                table.write(entry)
+            if not isinstance(result, Inspection):
+                counts["failed"] += 1
+                cli.warn(result.error)
+                continue
+            counts["anomalous" if result.is_anomalous else "normal"] += 1
+            if not (arguments.json or arguments.csv):
+                print(verdict(result))
+            if arguments.visualize:
+                _write_pictures(result, arguments.output, names[path])
+    print(f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['failed']} could not be read")
+    return cli.EXIT_SOME_FAILED if counts["failed"] else cli.EXIT_OK
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image", dest="file", type=Path, metavar="F", help="one photo")
+    source.add_argument("--dir", type=Path, metavar="D", help="a folder of photos")
+    parser.add_argument("--recursive", action="store_true", help="search the folder's subfolders too")
+    parser.add_argument(
+        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("outputs/inference"), metavar="D", help="default: outputs/inference"
+    )
+    parser.add_argument("--visualize", action="store_true", help="write det_<name>.png and overlay_<name>.png")
+    parser.add_argument("--json", action="store_true", help="write results.json")
+    parser.add_argument("--csv", action="store_true", help="write results.csv")
+    parser.add_argument("--baseline-tag", metavar="TAG", help="token that marks baseline shots (default: T0)")
+    parser.add_argument(
+        "--adaptive-threshold",
+        action="store_true",
+        help="move the threshold to this folder's light and camera, by the scores of its baseline shots",
+    )
+    return parser.parse_args()
+
+
+def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:
+    from inspection.result import Inspection
+
+    scores = [result.score for result in inspector.stream(baselines) if isinstance(result, Inspection)]
+    if not scores:
+        raise UserError(
+            "--adaptive-threshold needs baseline shots among the photos (see --baseline-tag); none was found"
+        )
+    adapted = inspector.adapted_to(scores)
+    print(f"threshold {inspector.threshold:.3f} moved to {adapted.threshold:.3f} by {len(scores)} baseline shots")
+    return adapted
+
+
+def _open_tables(stack: ExitStack, arguments: argparse.Namespace, kinds: tuple[str, ...]) -> list:
+    from inspection.writers import CsvTable, JsonList, growing_file
+
+    tables: list[JsonList | CsvTable] = []
+    if arguments.json:
+        tables.append(JsonList(stack.enter_context(growing_file(arguments.output / "results.json"))))
+    if arguments.csv:
+        tables.append(CsvTable(stack.enter_context(growing_file(arguments.output / "results.csv")), kinds))
+    for table in tables:
+        stack.callback(table.close)
+    return tables
+
+
+def _picture_names(paths: list[Path], root: Path) -> dict[Path, Path]:
+    """Name of each photo's pictures below the output folder: its stem, or its full name where two share a stem."""
+    relative = {path: path.relative_to(root) for path in paths}
+    stems = Counter(name.with_suffix("") for name in relative.values())
+    return {path: name if stems[name.with_suffix("")] > 1 else name.with_suffix("") for path, name in relative.items()}
+
+
+def _write_pictures(result: Inspection, output: Path, name: Path) -> None:
+    from datasets.images import read_image
+    from inspection.drawing import save_picture
+    from inspection.writers import detection_picture, overlay_picture, shrunk
+
+    assert result.path is not None
+    photo = shrunk(read_image(result.path))
+    folder = output / name.parent
+    save_picture(detection_picture(photo, result), folder / f"det_{name.name}.png")
+    save_picture(overlay_picture(photo, result), folder / f"overlay_{name.name}.png")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""One calibrated Inspection per image: the only place that joins datasets, preprocessing and models."""

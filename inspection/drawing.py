@@ -1,0 +1,133 @@
+"""Pictures for a person: a heatmap laid over its photo, and sheets of captioned pictures. All uint8 RGB (H, W, 3)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from files import write_atomically
+
+Picture = npt.NDArray[np.uint8]
+
+SHEET = (235, 235, 235)  # not white, so that photos on white show where they end
+_CAPTION, _TITLE = "black", "#6E6E6E"
+
+
+def heatmap_overlay(
+    image: Picture, score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float = 0.75
+) -> Picture:
+    """Lay an anomaly map over its photo: image uint8 RGB (H, W, 3), map float (H, W) -> uint8 RGB (H, W, 3).
+
+    ``vmin`` and ``vmax`` are the model's one colour scale, so that healthy parts look alike and healthy. The colour
+    map is inferno: its lightness rises evenly with the score, in print and for colour-blind readers too, where rainbows
+    make edges that are not in the data. Opacity rises with the score, from 0 at ``vmin`` to ``alpha`` at the middle of
+    the scale and above: a healthy part stays the photo it is. NaN pixels were not inspected: the photo, dimmed.
+
+    Raises:
+        ValueError: sizes differ, vmin is not below vmax, or alpha is outside 0 to 1.
+    """
+    _check_picture(image)
+    if score_map.shape != image.shape[:2]:
+        raise ValueError(f"map {score_map.shape} and image {image.shape[:2]} must be of the same size (H, W)")
+    if not vmin < vmax or not 0 <= alpha <= 1:
+        raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
+    seen = ~np.isnan(score_map)
+    level = np.clip((np.where(seen, score_map, vmin) - vmin) / (vmax - vmin), 0.0, 1.0)
+    colour = _colour_table()[np.rint(level * 255).astype(np.intp)]
+    opacity = (alpha * np.minimum(2 * level, 1.0))[..., None]
+    blended = (1 - opacity) * image + opacity * colour
+    return np.rint(np.where(seen[..., None], blended, 0.4 * image)).astype(np.uint8)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Picture]],
+    captions: Sequence[str],
+    column_titles: Sequence[str] | None = None,
+    cell: int = 224,
+) -> Picture:
+    """Rows of pictures, each row under its own caption -> uint8 RGB.
+
+    Every picture is fitted into a square of ``cell`` pixels with its proportions kept; rows may differ in length.
+    Captions and titles too wide for their place lose their middle: a file name keeps its number and its ending.
+
+    Raises:
+        ValueError: no pictures, captions or titles that do not match them, or a picture that is not uint8 RGB.
+    """
+    columns = max((len(row) for row in rows), default=0)
+    if not columns or len(captions) != len(rows):
+        raise ValueError(f"a sheet needs pictures and a caption a row; got {len(rows)} rows, {len(captions)} captions")
+    if column_titles is not None and len(column_titles) != columns:
+        raise ValueError(f"{len(column_titles)} column titles for {columns} columns")
+    font_size = max(13, cell // 15)
+    gap, line = max(4, cell // 28), int(font_size * 1.6)
+    header = line if column_titles is not None else 0
+    pitch_x, pitch_y = cell + gap, line + cell + gap
+    sheet = Image.new("RGB", (gap + columns * pitch_x, gap + header + len(rows) * pitch_y), SHEET)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", font_size)
+
+    def write(text: str, x: int, y: int, width: int, colour: str) -> None:
+        one_line = text.translate(str.maketrans("\r\n\t", "   "))
+        shown = shorten(one_line, lambda candidate: draw.textlength(candidate, font) <= width)
+        draw.text((x, y + line // 2), shown, fill=colour, font=font, anchor="lm")
+
+    for column, title in enumerate(column_titles or ()):
+        write(title, gap + column * pitch_x, gap, cell, _TITLE)
+    for number, (row, caption) in enumerate(zip(rows, captions, strict=True)):
+        top = gap + header + number * pitch_y
+        write(caption, gap, top, columns * pitch_x - gap, _CAPTION)
+        for column, picture in enumerate(row):
+            fitted = _fit(picture, cell)
+            x = gap + column * pitch_x + (cell - fitted.width) // 2
+            sheet.paste(fitted, (x, top + line + (cell - fitted.height) // 2))
+    return np.asarray(sheet, dtype=np.uint8).copy()
+
+
+def save_picture(picture: Picture, path: Path) -> None:
+    """Write a picture as .png or .jpg, by its ending; the file appears whole or not at all.
+
+    Raises UserError if it cannot be written.
+    """
+    buffer = io.BytesIO()
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+    Image.fromarray(picture).save(buffer, format="JPEG" if jpeg else "PNG", **({"quality": 92} if jpeg else {}))
+    write_atomically(path, buffer.getvalue())
+
+
+def shorten(text: str, fits: Callable[[str], bool]) -> str:
+    """The text if ``fits(text)``, or as much of its two ends round an ellipsis as fits."""
+    if fits(text):
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        candidate = f"{text[: (kept + 1) // 2]}\u2026{text[len(text) - kept // 2 :]}"
+        if fits(candidate):
+            return candidate
+    return "\u2026"
+
+
+@cache
+def _colour_table() -> npt.NDArray[np.float64]:
+    """Inferno as float64 (256, 3), 0 to 255."""
+    return np.asarray(matplotlib.colormaps["inferno"](np.arange(256))[:, :3] * 255)
+
+
+def _check_picture(picture: Picture) -> None:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(f"a picture must be uint8 RGB (H, W, 3), got {picture.dtype} {picture.shape}")
+
+
+def _fit(picture: Picture, side: int) -> Image.Image:
+    _check_picture(picture)
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return Image.fromarray(np.asarray(cv2.resize(picture, size, interpolation=how), dtype=np.uint8))

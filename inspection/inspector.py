@@ -1,0 +1,268 @@
+"""The whole inspector: learn from healthy photos, inspect new ones, be saved in one file."""
+
+from __future__ import annotations
+
+import copy
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from config import Config
+from datasets.near_copies import copy_groups, is_copy_of
+from errors import UserError
+from inspection.choice import choose
+from inspection.decision import Decision
+from inspection.evidence import EVIDENCE, Evidence, Setup
+from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load
+from inspection.regions import find_regions
+from inspection.result import EvidenceResult, Failure, Inspection
+from models.calibration import confidence
+from models.device import resolve_device
+from models.scores import Scores
+from models.storage import load_state, save_state
+from preprocessing.pipeline import Prepared, Preprocessor
+
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+
+
+def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """The default: nothing is shown."""
+    return items
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Which photos a model knows: their SHA-256 checksums, signatures float32 (n, 4096), and groups of copies (n,)."""
+
+    checksums: tuple[str, ...]
+    signatures: np.ndarray
+    groups: np.ndarray
+
+
+class Inspector:
+    """Preprocessing, evidence and decision in one. Make it with ``train`` or ``load``."""
+
+    def __init__(
+        self, config: Config, setup: Setup, evidence: dict[str, Evidence], decision: Decision, training: TrainingRecord
+    ):
+        self.config = config
+        self.backbone = setup.backbone
+        self.device = setup.device
+        self.evidence = evidence
+        self.decision = decision
+        self.training = training
+        self.preprocessor = Preprocessor(config.preprocess)
+        self.threshold, self.alpha = decision.threshold()
+        self.map_threshold = decision.map_threshold()
+
+    @classmethod
+    def train(
+        cls,
+        sources: Sequence[Source],
+        config: Config,
+        weights: Path | None = None,
+        progress: Progress = no_progress,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> Inspector:
+        """Learn from healthy photos: paths, or uint8 RGB arrays (H, W, 3). All are held in memory while learning.
+
+        Raises UserError for a photo that cannot be read, for fewer than two different photos, and where named weights
+        cannot be had.
+        """
+        choice = choose(config, weights)
+        if choice.warning:
+            warn(choice.warning)
+        setup = Setup(config, resolve_device(config.run.device), choice.backbone, choice.weights)
+        evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
+        prepared, fingerprints = _prepare(sources, config, progress)
+        signatures = np.stack([f.signature for f in fingerprints])
+        groups = copy_groups(signatures)
+        if len(np.unique(groups)) < 2:
+            raise UserError(
+                f"at least two different healthy photos are needed to calibrate; {len(sources)} given, all alike"
+            )
+        scores = _fit(evidence, prepared, groups, config, progress)
+        families = {kind: one.family for kind, one in evidence.items()}
+        min_units = {kind: one.min_unit for kind, one in evidence.items()}
+        decision = Decision.fit(scores, groups, config.calibration, families, min_units)
+        training = TrainingRecord(tuple(f.checksum for f in fingerprints), signatures, groups)
+        return cls(config, setup, evidence, decision, training)
+
+    def update(self, sources: Sequence[Source], progress: Progress = no_progress) -> int:
+        """Learn more healthy photos; copies of photos already known are passed over. Returns how many were new.
+
+        Raises UserError if a photo cannot be read or none is new.
+        """
+        prepared, fingerprints = _prepare(sources, self.config, progress)
+        signatures = np.stack([f.signature for f in fingerprints])
+        fresh = np.flatnonzero(~is_copy_of(signatures, self.training.signatures))
+        if not len(fresh):
+            raise UserError(
+                f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
+            )
+        groups = copy_groups(signatures[fresh]) + self.training.groups.max() + 1
+        scores = _fit(self.evidence, [prepared[index] for index in fresh], groups, self.config, progress)
+        self.decision = self.decision.extend(scores, groups)
+        self.training = TrainingRecord(
+            self.training.checksums + tuple(fingerprints[index].checksum for index in fresh),
+            np.concatenate([self.training.signatures, signatures[fresh]]),
+            np.concatenate([self.training.groups, groups]),
+        )
+        self.threshold, self.alpha = self.decision.threshold()
+        self.map_threshold = self.decision.map_threshold()
+        return len(fresh)
+
+    def inspect(self, sources: Iterable[Source]) -> list[Inspection | Failure]:
+        """Inspect photos: paths, or uint8 RGB arrays (H, W, 3). A photo that cannot be read yields a Failure."""
+        return list(self.stream(sources))
+
+    def stream(self, sources: Iterable[Source]) -> Iterator[Inspection | Failure]:
+        """``inspect``, one result at a time and in order; memory does not grow with the number of photos."""
+        run = self.config.run
+        loaded = ahead(lambda source: load(source, self.preprocessor), sources, run.workers, 2 * run.batch_size)
+        for batch in batches(loaded, run.batch_size):
+            yield from self._inspect_batch(batch)
+
+    def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
+        """Whether each photo, or a copy of it, was among the training photos: bool (n,)."""
+        if not photos:
+            return np.zeros(0, bool)
+        same = np.array([bool(p.checksum) and p.checksum in self.training.checksums for p in photos])
+        return same | is_copy_of(np.stack([p.signature for p in photos]), self.training.signatures)
+
+    def describe(self) -> str:
+        """What the model is, in a few lines for a person."""
+        different = len(np.unique(self.training.groups))
+        backbone = "" if self.backbone == "filters" else f" (cnn: {self.backbone})"
+        lines = [
+            f"{len(self.training.groups)} healthy photos, {different} of them different",
+            f"evidence: {', '.join(self.evidence)}{backbone}, on {self.device}",
+            f"threshold {self.threshold:.3f}: flags at most {self.alpha:.1%} of healthy parts like these",
+        ]
+        asked = self.config.calibration.alpha
+        if self.alpha > asked:
+            lines.append(f"alpha {asked:g} was asked for; {different} photos support no less than {self.alpha:.3f}")
+        return "\n".join(lines)
+
+    def with_threshold(self, threshold: float) -> Inspector:
+        """The same inspector with another decision threshold on the joined score."""
+        other = copy.copy(self)
+        other.threshold = threshold
+        return other
+
+    def adapted_to(self, baseline_scores: Sequence[float]) -> Inspector:
+        """The same inspector for another camera or light, from joined scores of healthy shots taken there.
+
+        The threshold moves by as much as the median of these scores lies above or below the training photos'. The
+        false-alarm guarantee does not survive the move; it is an estimate as good as the baseline shots are many.
+        """
+        shift = float(np.median(baseline_scores) - np.median(self.decision.healthy_joined))
+        return self.with_threshold(self.threshold + shift)
+
+    def save(self, path: Path) -> None:
+        """Write everything that is needed to give the same scores again, except the backbone's public weights."""
+        save_state(
+            {
+                "config": self.config.model_dump(mode="json"),
+                "backbone": self.backbone,
+                "evidence": {kind: one.state() for kind, one in self.evidence.items()},
+                "decision": self.decision.state(),
+                "checksums": list(self.training.checksums),
+                # Half precision keeps correlations to 1e-3, far finer than the gap between copies and others.
+                "signatures": torch.from_numpy(self.training.signatures).half(),
+                "groups": torch.from_numpy(self.training.groups),
+                "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "faiss-cpu")}
+                | {"python": platform.python_version()},
+            },
+            path,
+        )
+
+    @classmethod
+    def load(cls, path: Path | str, device: str = "auto", weights: Path | None = None) -> Inspector:
+        """Read a saved inspector. ``weights`` is the backbone's file where it is not found by itself.
+
+        Raises UserError if the file is missing, damaged or of another version, or the weights are missing or others.
+        """
+        state = load_state(Path(path))
+        config = Config.model_validate(state["config"])
+        setup = Setup(config, resolve_device(device), state["backbone"], weights)
+        evidence = {}
+        for kind, saved in state["evidence"].items():
+            evidence[kind] = EVIDENCE[kind](setup)
+            evidence[kind].restore(saved)
+        training = TrainingRecord(
+            tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
+        )
+        return cls(config, setup, evidence, Decision.from_state(state["decision"]), training)
+
+    def _inspect_batch(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
+        readable = [one.prepared for one in batch if one.prepared is not None]
+        results = iter(self._inspections(batch, readable) if readable else [])
+        for one in batch:
+            yield Failure(one.path, one.error) if one.prepared is None else next(results)
+
+    def _inspections(self, batch: Sequence[Loaded], prepared: Sequence[Prepared]) -> list[Inspection]:
+        scores = {kind: one.score(prepared) for kind, one in self.evidence.items()}
+        joined = self.decision.join({kind: s.images for kind, s in scores.items()})
+        maps = self.decision.join_maps({kind: s.maps for kind, s in scores.items()})
+        overall = self.decision.p_values(joined)
+        certain = confidence(joined, self.threshold, float(np.median(self.decision.healthy_joined)))
+        by_kind = {kind: self.decision.evidence_p_values(kind, s.images) for kind, s in scores.items()}
+        paths = [one.path for one in batch if one.prepared is not None]
+        return [
+            Inspection(
+                path=path,
+                score=float(joined[i]),
+                threshold=self.threshold,
+                p_value=float(overall[i]),
+                confidence=float(certain[i]),
+                evidence={
+                    kind: EvidenceResult(float(s.images[i]), float(by_kind[kind][i])) for kind, s in scores.items()
+                },
+                regions=find_regions(maps[i], self.map_threshold, one.transform, one.photo_size),
+                map=maps[i],
+                map_threshold=self.map_threshold,
+                mask=one.mask,
+                transform=one.transform,
+                photo_size=one.photo_size,
+                part_found=one.part_found,
+            )
+            for i, (path, one) in enumerate(zip(paths, prepared, strict=True))
+        ]
+
+
+def _prepare(sources: Sequence[Source], config: Config, progress: Progress) -> tuple[list[Prepared], list[Fingerprint]]:
+    """Read and prepare training photos; the first that cannot be read is an error, as it cannot be judged healthy."""
+    if not sources:
+        raise UserError("no healthy photos to learn from")
+    preprocessor = Preprocessor(config.preprocess)
+
+    def both(source: Source) -> tuple[Loaded, Fingerprint]:
+        return load(source, preprocessor), fingerprint(source)
+
+    run = config.run
+    pairs = progress(ahead(both, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
+    prepared, fingerprints = [], []
+    for loaded, identity in pairs:
+        if loaded.prepared is None:
+            raise UserError(loaded.error)
+        prepared.append(loaded.prepared)
+        fingerprints.append(identity)
+    return prepared, fingerprints
+
+
+def _fit(
+    evidence: dict[str, Evidence], prepared: Sequence[Prepared], groups: np.ndarray, config: Config, progress: Progress
+) -> dict[str, Scores]:
+    size = config.run.batch_size
+    total = -(-len(prepared) // size)
+    return {
+        kind: one.fit(progress(batches(prepared, size), total, f"learning {kind}"), groups.tolist())
+        for kind, one in evidence.items()
+    }

@@ -1,0 +1,176 @@
+"""Inspections as files: JSON, CSV and pictures. Dumb on purpose: nothing is computed here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+
+from errors import UserError
+from inspection.drawing import Picture, contact_sheet, heatmap_overlay
+from inspection.result import Failure, Inspection
+from preprocessing.pipeline import Prepared
+
+_REGION_COLOUR = (255, 64, 64)
+_DIGITS = 6
+
+
+def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str, Any]:
+    """One entry of results.json: plain values only, regions in photo pixels."""
+    path = str(result.path) if result.path is not None else None
+    if isinstance(result, Failure):
+        return {"path": path, "error": result.error}
+    return {
+        "path": path,
+        "is_anomalous": result.is_anomalous,
+        "is_baseline": is_baseline,
+        "score": round(result.score, _DIGITS),
+        "threshold": round(result.threshold, _DIGITS),
+        "p_value": round(result.p_value, _DIGITS),
+        "confidence": round(result.confidence, _DIGITS),
+        "part_found": result.part_found,
+        "evidence": {
+            kind: {"score": round(one.score, _DIGITS), "p_value": round(one.p_value, _DIGITS)}
+            for kind, one in result.evidence.items()
+        },
+        "regions": [
+            {"x": r.x, "y": r.y, "width": r.width, "height": r.height, "score": round(r.score, _DIGITS)}
+            for r in result.regions
+        ],
+    }
+
+
+def flat_record(entry: dict[str, Any], kinds: tuple[str, ...]) -> dict[str, Any]:
+    """A ``record`` as one line of results.csv: a column a value, regions as JSON."""
+    flat = {key: entry.get(key, "") for key in CSV_COLUMNS}
+    for kind in kinds:
+        values = entry.get("evidence", {}).get(kind, {})
+        flat[f"{kind}_score"], flat[f"{kind}_p_value"] = values.get("score", ""), values.get("p_value", "")
+    flat["n_regions"] = len(entry["regions"]) if "regions" in entry else ""
+    flat["regions"] = json.dumps(entry["regions"]) if "regions" in entry else ""
+    return flat
+
+
+CSV_COLUMNS = (
+    "path",
+    "is_anomalous",
+    "is_baseline",
+    "score",
+    "threshold",
+    "p_value",
+    "confidence",
+    "part_found",
+    "error",
+)
+
+
+class JsonList:
+    """Writes entries one by one into a JSON list, so that memory does not grow with the folder."""
+
+    def __init__(self, file: IO[str]):
+        self._file = file
+        self._first = True
+        file.write("[")
+
+    def write(self, entry: dict[str, Any]) -> None:
+        self._file.write(("\n" if self._first else ",\n") + "  " + json.dumps(entry, allow_nan=False))
+        self._first = False
+
+    def close(self) -> None:
+        self._file.write("\n]\n")
+
+
+class CsvTable:
+    """Writes entries one by one as lines of a table."""
+
+    def __init__(self, file: IO[str], kinds: tuple[str, ...]):
+        evidence = [f"{kind}_{value}" for kind in kinds for value in ("score", "p_value")]
+        self._kinds = kinds
+        self._writer = csv.DictWriter(file, [*CSV_COLUMNS, *evidence, "n_regions", "regions"])
+        self._writer.writeheader()
+
+    def write(self, entry: dict[str, Any]) -> None:
+        self._writer.writerow(flat_record(entry, self._kinds))
+
+    def close(self) -> None:
+        """A table has no end mark."""
+
+
+@contextmanager
+def growing_file(path: Path) -> Iterator[IO[str]]:
+    """A text file written beside ``path`` and renamed at the end, also when the run is interrupted.
+
+    What was scored until then is kept. Raises UserError if it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            try:
+                yield file
+            finally:
+                file.flush()
+                beside.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None
+
+
+def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:
+    """The photo, or a shrunk copy of it, under its heatmap, on the model's one colour scale."""
+    top = max(2 * inspection.map_threshold, 1e-6)
+    return heatmap_overlay(photo, inspection.photo_map(photo.shape[:2]), 0.0, top)
+
+
+def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
+    """The photo, or a shrunk copy of it, with a box round every region."""
+    drawn = photo.copy()
+    width = max(2, round(max(photo.shape[:2]) / 250))
+    scale = photo.shape[1] / inspection.photo_size[1]
+    for region in inspection.regions:
+        left, top = round(region.x * scale), round(region.y * scale)
+        right, bottom = round((region.x + region.width) * scale) - 1, round((region.y + region.height) * scale) - 1
+        cv2.rectangle(drawn, (left, top), (right, bottom), _REGION_COLOUR, width)
+    return drawn
+
+
+def detection_picture(photo: Picture, inspection: Inspection, cell: int = 420) -> Picture:
+    """Photo, overlay and regions side by side, under the verdict."""
+    return contact_sheet(
+        [[photo, overlay_picture(photo, inspection), regions_picture(photo, inspection)]],
+        [verdict(inspection)],
+        ["photo", "anomaly map", "regions over the threshold"],
+        cell,
+    )
+
+
+def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200) -> Picture:
+    """Before (the photo in the canonical frame), mask, and after: one row a photo."""
+    rows = [[one.photo, np.repeat(one.mask[..., None] * np.uint8(255), 3, axis=2), one.image] for _, one in pairs]
+    captions = [path.name + ("" if one.part_found else " (no part found: whole frame)") for path, one in pairs]
+    return contact_sheet(rows, captions, ["before", "mask", "after"], cell)
+
+
+def verdict(inspection: Inspection) -> str:
+    """One line: name, decision, score, p-value, confidence."""
+    name = inspection.path.name if inspection.path is not None else "photo"
+    decision = "ANOMALOUS" if inspection.is_anomalous else "normal"
+    return (
+        f"{name}: {decision}, score {inspection.score:.2f} (threshold {inspection.threshold:.2f}), "
+        f"p = {inspection.p_value:.3f}, confidence {inspection.confidence:.0%}"
+    )
+
+
+def shrunk(photo: Picture, side: int = 1600) -> Picture:
+    """The photo with its longer side at most ``side`` pixels; pictures for people need no more."""
+    scale = min(1.0, side / max(photo.shape[:2]))
+    if scale == 1.0:
+        return photo
+    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,278 @@
+"""Greedy k-centre coreset: the patches a memory bank keeps, chosen so that every other patch lies near one of them.
+
+Source: Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; used for PatchCore by Roth et al.,
+"Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, algorithm 1.
+
+The textbook loop makes one pass over all features per pick. Here the farthest few thousand rows are taken as a block,
+their mutual distances come from one matrix product, and picks are made inside the block for as long as the best row in
+it is at least as far as the best one outside. Outside distances are upper bounds, since a pick can only lower them, so
+these are the picks of the textbook loop. One further matrix product then brings every row up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+Features = torch.Tensor | np.ndarray
+
+BLOCK = 2048
+# Float32 leaves squared distances an error near 1e-6 of the largest squared norm. Once the farthest row is nearer than
+# this share of that norm, distances are computed again in float64 and kept so.
+SINGLE_PRECISION_LIMIT = 1e-3
+REFINED = 64  # farthest rows whose distance is computed again, exactly, for the cover radius
+PICKED = -1.0  # stands for the distance of a row that must not be picked (again)
+
+
+@dataclass(frozen=True)
+class Coreset:
+    """The picked rows and how well they cover the others.
+
+    ``indices``: int64 (k,), in the order picked. ``cover_radius``: largest L2 distance of a row to its nearest centre.
+    ``n_updates``: passes over all features that brought distances up to date.
+    """
+
+    indices: np.ndarray
+    cover_radius: float
+    n_updates: int
+
+
+@torch.inference_mode()
+def greedy_coreset(
+    features: Features,
+    k: int,
+    *,
+    centres: Features | None = None,
+    first: int = 0,
+    block: int = BLOCK,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Coreset:
+    """Pick ``k`` rows of ``features``, each the farthest from all centres so far.
+
+    Ties go to the lowest index; the result is the same on every run on one machine. Rows whose squared distances differ
+    by less than rounding (about 1e-6 of the largest squared norm) may change places with block size, device or threads.
+    No row is picked twice: when all that are left coincide with a centre (nearer than about 1e-6 of their norm), they
+    follow by ascending index.
+
+    Args:
+        features: (n, d), float32 or float16; a tensor, an array or an array mapped from disk. Read in chunks, so half
+            precision and mapped arrays never exist as a whole in float32.
+        k: rows to pick, 1 to n.
+        centres: (m, d), centres chosen before, such as a memory bank that grows. Picks continue from them: ``first`` is
+            not used, ``k`` counts new picks, and the cover radius is to centres and picks together.
+        first: the first row picked.
+        block: rows whose mutual distances are held at once (4 * block**2 bytes); for speed alone.
+        device: where the matrix products run.
+        progress: called after each block with the number of rows picked so far.
+
+    Raises:
+        ValueError: k, first, block, a shape or a type is out of range; a value is not finite, or too large to square.
+    """
+    _check(features, k, centres, first, block)
+    rows = _CentredRows(features, torch.device(device))
+    nearest = _NearestCentre(rows, centres, first)
+    while True:
+        nearest.ensure_precision()
+        if progress is not None:
+            progress(len(nearest.picks))
+        left = k - len(nearest.picks)
+        if left == 0:
+            break
+        nearest.add(_pick_block(nearest, left, block))
+    return Coreset(np.array(nearest.picks, dtype=np.int64), nearest.cover_radius(), nearest.n_updates)
+
+
+def _check(features: Features, k: int, centres: Features | None, first: int, block: int) -> None:
+    for name, array in (("features", features), ("centres", centres)):
+        if array is None:
+            continue
+        if array.ndim != 2 or 0 in array.shape:
+            raise ValueError(f"{name}: expected shape (rows, dimensions), got {tuple(array.shape)}")
+        if str(array.dtype).removeprefix("torch.") not in ("float32", "float16"):
+            raise ValueError(f"{name}: expected float32 or float16, got {array.dtype}")
+    if centres is not None and centres.shape[1] != features.shape[1]:
+        raise ValueError(f"centres have {centres.shape[1]} dimensions, features {features.shape[1]}")
+    n = features.shape[0]
+    if not 1 <= k <= n:
+        raise ValueError(f"k must lie in 1 to {n}, got {k}")
+    if not 0 <= first < n:
+        raise ValueError(f"first must lie in 0 to {n - 1}, got {first}")
+    if block < 1:
+        raise ValueError(f"block must be at least 1, got {block}")
+
+
+class _CentredRows:
+    """The features minus their mean, in chunks of float32 or float64 on the device.
+
+    The mean changes no distance and takes most of the cancellation out of |a|^2 + |b|^2 - 2ab.
+    """
+
+    def __init__(self, features: Features, device: torch.device) -> None:
+        self.features = features
+        self.device = device
+        self.length, self.dim = int(features.shape[0]), int(features.shape[1])
+        self.chunk = min(self.length, 2048 if device.type == "cpu" else 32768)
+        self._staging: torch.Tensor | None = None
+        if isinstance(features, np.ndarray):
+            self._staging = torch.empty((self.chunk, self.dim), dtype=getattr(torch, str(features.dtype)))
+        self._move_if_it_fits()
+        self.set_precision(torch.float32)
+        self.mean = torch.zeros(self.dim, dtype=torch.float32, device=device)
+        total = torch.zeros(self.dim, dtype=torch.float64, device=device)
+        for _, chunk in self.chunks():
+            total += chunk.sum(0, dtype=torch.float64)
+        self.mean = (total / self.length).float()
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Deliver rows in ``dtype`` from now on."""
+        self.dtype = dtype
+        self._buffer = torch.empty((self.chunk, self.dim), dtype=dtype, device=self.device)
+
+    def chunks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """All rows in order; each chunk is overwritten by the next."""
+        for where in self._spans():
+            chunk = self._buffer[: where.stop - where.start]
+            yield where, chunk.copy_(self._raw(where)).sub_(self.mean)
+
+    def gather(self, indices: np.ndarray) -> torch.Tensor:
+        """The rows at ``indices``, (len(indices), d)."""
+        if isinstance(self.features, np.ndarray):
+            return self.centred(self.features[indices])
+        return self.centred(self.features[torch.from_numpy(indices).to(self.features.device)])
+
+    def centred(self, rows: Features) -> torch.Tensor:
+        """A copy of ``rows`` in the frame of the centred features."""
+        copied = torch.from_numpy(np.array(rows)) if isinstance(rows, np.ndarray) else rows
+        return copied.to(self.device, self.dtype) - self.mean
+
+    def _spans(self) -> Iterator[slice]:
+        for start in range(0, self.length, self.chunk):
+            yield slice(start, min(start + self.chunk, self.length))
+
+    def _raw(self, where: slice) -> torch.Tensor:
+        if isinstance(self.features, torch.Tensor):
+            return self.features[where]
+        assert self._staging is not None
+        staged = self._staging[: where.stop - where.start]
+        np.copyto(staged.numpy(), self.features[where])
+        return staged
+
+    def _move_if_it_fits(self) -> None:
+        """Hold the features on a GPU, in their own precision, when half of its free memory takes them."""
+        if self.device.type != "cuda":
+            return
+        like = self._raw(slice(0, 1))
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if like.is_cuda or self.length * self.dim * like.itemsize > free // 2:
+            return
+        moved = torch.empty((self.length, self.dim), dtype=like.dtype, device=self.device)
+        for where in self._spans():
+            moved[where] = self._raw(where)
+        self.features = moved
+
+
+class _NearestCentre:
+    """Squared distance of every row to its nearest centre, and the centres themselves."""
+
+    def __init__(self, rows: _CentredRows, centres: Features | None, first: int) -> None:
+        self.rows = rows
+        self.n_updates = 0
+        self.picks: list[int] = [] if centres is not None else [first]
+        self._before = centres
+        self._columns = 1024 if rows.device.type == "cpu" else 4096
+        self._restart()
+
+    def add(self, picks: list[int]) -> None:
+        """Make rows ``picks`` centres and bring all distances up to date."""
+        self.picks += picks
+        self._update(self.rows.gather(np.array(picks)))
+
+    def ensure_precision(self) -> None:
+        """Go over to float64 when the farthest row has come too near for float32."""
+        farthest = float(self.squared.max())
+        if self.rows.dtype == torch.float32 and PICKED < farthest <= self.resolution:
+            self.rows.set_precision(torch.float64)
+            self._restart()
+
+    def cover_radius(self) -> float:
+        """Largest distance of a row to its nearest centre, by direct differences in float64."""
+        farthest = torch.topk(self.squared, min(REFINED, self.rows.length)).indices.cpu().numpy()
+        self.rows.set_precision(torch.float64)
+        far, centres = self.rows.gather(farthest), self._centres()
+        direct = torch.cdist(far, centres, compute_mode="donot_use_mm_for_euclid_dist")
+        return float(direct.amin(1).max())
+
+    def _restart(self) -> None:
+        self.norms = torch.cat([chunk.square().sum(1) for _, chunk in self.rows.chunks()])
+        centres = self._centres()
+        if not (torch.isfinite(self.norms).all() and torch.isfinite(centres.square().sum(1)).all()):
+            raise ValueError("features or centres hold values that are not finite, or too large to square")
+        single = self.rows.dtype == torch.float32
+        self.resolution = SINGLE_PRECISION_LIMIT * float(self.norms.max()) if single else PICKED
+        # Worst rounding of |a|^2 + |b|^2 - 2ab for a = b; in float32 no such pair is ever compared.
+        self.rounding = self.norms * (0.0 if single else 2 * self.rows.dim * torch.finfo(torch.float64).eps)
+        self.squared = torch.full_like(self.norms, torch.inf)
+        self._update(centres)
+
+    def _centres(self) -> torch.Tensor:
+        picked = self.rows.gather(np.array(self.picks, dtype=np.int64))
+        return picked if self._before is None else torch.cat([self.rows.centred(self._before), picked])
+
+    def _update(self, centres: torch.Tensor) -> None:
+        pieces = [(piece, piece.square().sum(1)) for piece in centres.split(self._columns)]
+        buffer = torch.empty(self.rows.chunk * len(pieces[0][0]), dtype=self.rows.dtype, device=self.rows.device)
+        for where, chunk in self.rows.chunks():
+            squared = self.squared[where]
+            for piece, norms in pieces:
+                product = buffer[: len(chunk) * len(piece)].view(len(chunk), len(piece))
+                torch.addmm(norms, chunk, piece.T, alpha=-2, out=product)
+                new = product.amin(1) + self.norms[where]
+                torch.minimum(squared, new.masked_fill_(new <= self.rounding[where], 0), out=squared)
+        self.squared[torch.tensor(self.picks, dtype=torch.int64, device=self.rows.device)] = PICKED
+        self.n_updates += 1
+
+
+def _pick_block(nearest: _NearestCentre, left: int, block: int) -> list[int]:
+    """At least one and at most ``left`` picks from among the farthest ``block`` rows."""
+    squared = nearest.squared.cpu().numpy()
+    candidates, bound, bound_index = _farthest(squared, block)
+    if bound < nearest.resolution:
+        bound, bound_index = nearest.resolution, -1
+    rows = nearest.rows.gather(candidates)
+    inside = torch.from_numpy(candidates).to(rows.device)
+    norms, rounding = nearest.norms[inside], nearest.rounding[inside].cpu().numpy()
+    # |b|^2 - 2ab; |a|^2 is added below, to the rows that are used.
+    products = torch.addmm(norms, rows, rows.T, alpha=-2).cpu().numpy()
+    own_norms = norms.cpu().numpy()
+    distance = squared[candidates]
+    picks: list[int] = []
+    while len(picks) < min(left, len(candidates)):
+        best = int(distance.argmax())
+        beyond = distance[best] < bound or (distance[best] == bound and candidates[best] > bound_index)
+        if picks and beyond:  # the first is the farthest of all rows
+            break
+        picks.append(int(candidates[best]))
+        to_best = products[best] + own_norms[best]
+        to_best[to_best <= rounding] = 0
+        np.minimum(distance, to_best, out=distance)
+        distance[best] = PICKED
+    return picks
+
+
+def _farthest(squared: np.ndarray, block: int) -> tuple[np.ndarray, float, int]:
+    """The ``block`` farthest rows not picked, by ascending index; then the distance and index of the next one.
+
+    Among equal distances the lower index counts as farther.
+    """
+    open_rows = np.flatnonzero(squared > PICKED)
+    if len(open_rows) <= block:
+        return open_rows, PICKED, -1
+    bound = np.partition(squared, len(squared) - block - 1)[len(squared) - block - 1]
+    ties = np.flatnonzero(squared == bound)
+    above = np.flatnonzero(squared > bound)
+    taken = block - len(above)
+    return np.sort(np.concatenate([above, ties[:taken]])), float(bound), int(ties[taken])

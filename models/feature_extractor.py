@@ -1,0 +1,195 @@
+"""Photos in, one feature vector per patch out: frozen network, local pooling, joined layers, optional projection."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from errors import UserError
+from models.backbones import Backbone
+from models.gabor_filters import GaborFilters
+from models.weights import checksum, read_state_dict
+
+_MIN_DEVIATION = 0.05
+
+
+class FeatureExtractor:
+    """Patch features of a frozen network (Roth et al. 2022, section 3.1, "locally aware patch features").
+
+    Every named layer is averaged over ``patch_size`` x ``patch_size`` positions, resampled bilinearly to the finest
+    layer's grid and joined; then standardised and weighted (if ``channel_weights`` (c,) are given: weight-free filters)
+    and projected (if ``projection`` (c, d) is given: networks).
+
+    ``network`` maps RGB (n, 3, H, W) in [0, 1] to a list of maps (n, c, h, w). Grid and channels are read off what it
+    returns, so any input size works that the network accepts.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        patch_size: int = 3,
+        projection: torch.Tensor | None = None,
+        channel_weights: torch.Tensor | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ):
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.network = network.eval().requires_grad_(False).to(self.device, dtype)
+        self.patch_size = patch_size
+        self.projection = projection
+        self.channel_weights = channel_weights
+        self.mean_: torch.Tensor | None = None
+        self.std_: torch.Tensor | None = None
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray) -> torch.Tensor:
+        """uint8 RGB (n, H, W, 3) -> float32 (n, h, w, c) on the extractor's device."""
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        layers = self.network(batch.permute(0, 3, 1, 2).to(self.dtype) / 255)
+        finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
+        features = torch.cat([self._pool(layer.float(), finest) for layer in layers], 1).permute(0, 2, 3, 1)
+        if self.mean_ is not None and self.std_ is not None:
+            features = (features - self.mean_.to(self.device)) / self.std_.to(self.device)
+        if self.projection is not None:
+            features = features @ self.projection.to(self.device)
+        return features.contiguous()
+
+    @torch.inference_mode()
+    def fit(self, features: torch.Tensor) -> torch.Tensor:
+        """Learn mean and deviation of each channel from training features (n, c); return them standardised, in place.
+
+        Only weight-free filters need it: a trained network's channels are already on comparable scales.
+        """
+        if self.channel_weights is None:
+            return features
+        self.mean_ = features.mean(0, dtype=torch.float32)
+        # A channel that hardly varies (colour, on grey photos) would magnify rounding noise without the floor.
+        self.std_ = features.float().std(0).clamp_min(_MIN_DEVIATION) / self.channel_weights
+        return features.sub_(self.mean_).div_(self.std_)
+
+    def _pool(self, layer: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+        # Border patches average over what exists, as a patch of zeros exists in no photo.
+        pooled = F.avg_pool2d(layer, self.patch_size, 1, self.patch_size // 2, count_include_pad=False)
+        return (
+            pooled if pooled.shape[-2:] == grid else F.interpolate(pooled, grid, mode="bilinear", align_corners=False)
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What training added to the network: tensors that ``restore`` takes back."""
+        return {"projection": self.projection, "mean": self.mean_, "std": self.std_}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what ``state`` gave."""
+        self.projection, self.mean_, self.std_ = state["projection"], state["mean"], state["std"]
+
+
+def filter_extractor(
+    log_floor: float, colour_weight: float, patch_size: int, device: torch.device | str = "cpu"
+) -> FeatureExtractor:
+    """The weight-free extractor; always in float32, because its logarithm magnifies rounding near the floor."""
+    network = GaborFilters(log_floor)
+    weights = torch.ones(network.channels)
+    weights[list(network.colour_channels)] = colour_weight
+    return FeatureExtractor(_Single(network), patch_size, channel_weights=weights, device=device)
+
+
+def cnn_extractor(
+    backbone: Backbone,
+    weights: Path,
+    layers: tuple[str, ...] | None = None,
+    patch_size: int = 3,
+    target_dim: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[FeatureExtractor, str]:
+    """The extractor of a pretrained network and the checksum of the weights it uses.
+
+    ``target_dim`` projects with a Gaussian matrix drawn from ``seed``, which keeps distances in expectation (Johnson
+    and Lindenstrauss 1984). Raises UserError for unknown layers and for weights that do not fit.
+    """
+    network = build_network(backbone, layers or backbone.layers, weights)
+    digest = checksum(network.state_dict())
+    extractor = FeatureExtractor(network, patch_size, device=device, dtype=dtype)
+    if target_dim is not None:
+        channels = extractor(np.zeros((1, 224, 224, 3), np.uint8)).shape[-1]
+        if target_dim < channels:
+            matrix = np.random.default_rng(seed).standard_normal((channels, target_dim)) / np.sqrt(target_dim)
+            extractor.projection = torch.from_numpy(matrix.astype(np.float32))
+    return extractor, digest
+
+
+def build_network(backbone: Backbone, layers: tuple[str, ...], weights: Path | None) -> nn.Module:
+    """The part of a torchvision network up to the last of ``layers``; random weights without a file of them."""
+    from torchvision.models import get_model
+    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+    network = get_model(backbone.name, weights=None).eval()
+    available = _layer_names(get_graph_node_names(network)[1])
+    for layer in layers:
+        if layer not in available:
+            known = ", ".join(name for name in available if name.count(".") == 0)
+            raise UserError(
+                f"model.layers: {backbone.name} has no layer '{layer}'; its stages: {known}; and those inside them"
+            )
+    # Tracing drops everything behind the last layer, so the head is neither computed nor needed in the weights file.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trunk = create_feature_extractor(network, return_nodes={layer: layer for layer in layers})
+    if weights is not None:
+        _load(trunk, weights, backbone.name)
+    return _Normalised(trunk, backbone.mean, backbone.std)
+
+
+def _layer_names(nodes: list[str]) -> list[str]:
+    """Graph nodes and every module that contains one, in order."""
+    names = dict.fromkeys(".".join(node.split(".")[:n]) for node in nodes for n in range(1, node.count(".") + 2))
+    return list(names)
+
+
+def _load(trunk: nn.Module, weights: Path, name: str) -> None:
+    state = read_state_dict(weights)
+    for key, tensor in trunk.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        if key not in state:
+            raise UserError(f"{weights} does not fit {name}: '{key}' is missing; is it the file of another network?")
+        if state[key].shape != tensor.shape:
+            raise UserError(
+                f"{weights} does not fit {name}: '{key}' has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+            )
+    trunk.load_state_dict(state, strict=False)
+
+
+class _Normalised(nn.Module):
+    """Normalise RGB with the statistics the network was trained with; return its layers as a list."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, trunk: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return list(self.trunk((images - self.mean) / self.std).values())
+
+
+class _Single(nn.Module):
+    """A network with one output, as a list of one."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [self.network(images)]

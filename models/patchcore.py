@@ -1,0 +1,135 @@
+"""PatchCore (Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection", arXiv 2106.08265)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from models.coreset import greedy_coreset
+from models.feature_extractor import FeatureExtractor
+from models.memory_bank import MemoryBank
+from models.scores import Scores
+
+
+class PatchCore:
+    """Remember the patches of healthy images; score new ones by their distance to what is remembered.
+
+    Parameters: ``extractor`` turns images into patch features; ``coreset_ratio`` of the training patches are kept
+    (greedy k-centre); ``num_neighbors`` is b of eq. 7 (1 = the image score is the plain maximum);
+    ``smoothing_sigma`` smooths the map, in input pixels.
+
+    After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
+    ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
+    scores of the training images: neighbours of the same group are not seen).
+    """
+
+    bank_: MemoryBank
+    bank_groups_: torch.Tensor
+    cover_radius_: float
+    training_scores_: Scores
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        coreset_ratio: float = 0.1,
+        num_neighbors: int = 9,
+        smoothing_sigma: float = 4.0,
+    ):
+        self.extractor = extractor
+        self.coreset_ratio = coreset_ratio
+        self.num_neighbors = num_neighbors
+        self.smoothing_sigma = smoothing_sigma
+
+    def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> PatchCore:
+        """Learn from healthy images, uint8 RGB (n, H, W, 3) a batch, all of one size.
+
+        ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
+        leave-one-out scores. Fitting again extends the bank: the greedy selection goes on from the existing centres,
+        and ``training_scores_`` are those of the new images. Raises ValueError without two different groups.
+        """
+        extending = hasattr(self, "bank_")
+        features, size = self._features(batches)
+        image_groups = torch.as_tensor(groups)
+        if len(image_groups) != len(features):
+            raise ValueError(f"{len(features)} images but {len(image_groups)} groups")
+        if not extending and len(image_groups.unique()) < 2:
+            raise ValueError("leave-one-out scores need at least two different training images")
+        patches = features.reshape(-1, features.shape[-1])
+        if not extending:
+            patches = self.extractor.fit(patches)
+        keep = max(1, round(self.coreset_ratio * len(patches)))
+        centres = self.bank_.features if extending else None
+        picks, self.cover_radius_ = self._select(patches, keep, centres)
+        rows, row_groups = patches[picks].float(), image_groups[picks // features[0, ..., 0].numel()]
+        if extending:
+            rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
+        self.bank_groups_ = row_groups
+        self.bank_ = MemoryBank(rows, self.extractor.device)
+        self.training_scores_ = self._leave_one_out(features, image_groups, size)
+        return self
+
+    def score(self, images: np.ndarray) -> Scores:
+        """Score uint8 RGB images (n, H, W, 3)."""
+        return self._score_features(self.extractor(images), images.shape[1:3], self.bank_)
+
+    def _features(self, batches: Iterable[np.ndarray]) -> tuple[torch.Tensor, tuple[int, int]]:
+        parts, size = [], (0, 0)
+        for batch in batches:
+            size = batch.shape[1:3]
+            parts.append(self.extractor(batch).cpu())
+        return torch.cat(parts), size
+
+    def _select(self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None) -> tuple[torch.Tensor, float]:
+        if keep >= len(patches):
+            return torch.arange(len(patches)), 0.0
+        coreset = greedy_coreset(patches, keep, centres=centres, device=self.extractor.device)
+        return torch.from_numpy(coreset.indices), coreset.cover_radius
+
+    def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor, size: tuple[int, int]) -> Scores:
+        """Score each group of training images with a bank from which its own rows are taken out."""
+        images = np.empty(len(features), np.float32)
+        maps = np.empty((len(features), *size), np.float32)
+        for group in groups.unique():
+            rows = self.bank_groups_ != group
+            if not rows.any():
+                raise ValueError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
+            others = MemoryBank(self.bank_.features[rows], self.extractor.device)
+            members = (groups == group).nonzero()[:, 0]
+            scores = self._score_features(features[members].to(self.extractor.device), size, others)
+            images[members.numpy()], maps[members.numpy()] = scores.images, scores.maps
+        return Scores(images, maps)
+
+    def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
+        n, h, w, channels = features.shape
+        distances, rows = bank.search(features.reshape(-1, channels))
+        distances, rows = distances.reshape(n, h * w), rows.reshape(n, h * w)
+        images = self._image_scores(features.reshape(n, h * w, channels), distances, rows, bank)
+        return Scores(images.cpu().numpy(), self._maps(distances.reshape(n, h, w).cpu().numpy(), size))
+
+    def _image_scores(
+        self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor, bank: MemoryBank
+    ) -> torch.Tensor:
+        """Equations 6 and 7: the largest patch distance s*, weighed down where the bank itself is sparse.
+
+        s = (1 - exp(|m_test - m*|) / sum over the b bank neighbours m of m* of exp(|m_test - m|)) * s*
+        """
+        largest, position = distances.max(1)
+        if self.num_neighbors == 1:
+            return largest
+        each = torch.arange(len(features), device=features.device)
+        test, nearest = features[each, position], bank.features.to(features.device)[rows[each, position]]
+        _, support = bank.search(nearest, self.num_neighbors)
+        to_support = (test[:, None] - bank.features.to(features.device)[support]).norm(dim=2)
+        # m* is its own nearest neighbour; duplicates in the bank must not displace it from the denominator.
+        exponents = torch.cat([largest[:, None], to_support[:, 1:]], 1)
+        return (1 - exponents.softmax(1)[:, 0]) * largest
+
+    def _maps(self, distances: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Patch distances (n, h, w) -> smoothed maps float32 (n, H, W)."""
+        maps = [cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_LINEAR) for grid in distances]
+        if self.smoothing_sigma > 0:
+            maps = [cv2.GaussianBlur(map_, (0, 0), self.smoothing_sigma) for map_ in maps]
+        return np.stack(maps).astype(np.float32)

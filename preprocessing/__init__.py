@@ -1,0 +1,1 @@
+"""From a photo to the canonical frame: light, mask, alignment, one affine transform."""

@@ -1,0 +1,100 @@
+"""Light correction for the model's eye: gray-world white balance, highlight inpainting, CLAHE.
+
+Nothing here may touch colours that are measured: those come from the photo itself, see ``white_reference``.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Pixels more saturated than this (HSV saturation, which exposure does not change) have a colour of their own.
+_GREY_SATURATION = 0.25
+_MIN_GREY_SHARE = 0.1
+_MAX_GAIN = 2.0
+# A background this light, hardly coloured and even is taken for a neutral sheet in the scene's light. Wood, stone and
+# skin are light too, but not even; the spread is that of three quarters of its pixels round their median.
+_WHITE_MIN_LIGHTNESS = 60.0
+_WHITE_MAX_CHROMA = 30.0
+_WHITE_MAX_LIGHTNESS_SPREAD = 8.0
+_WHITE_MAX_CHROMA_SPREAD = 4.0
+_WHITE_MIN_SHARE = 0.02
+
+
+def gray_world_gains(photo: np.ndarray) -> np.ndarray:
+    """Channel gains, float32 (3,) RGB, that make the average of the grey-ish pixels grey (Buchsbaum, 1980).
+
+    ``photo`` is uint8 RGB (H, W, 3). Strongly coloured pixels are left out: they say more about rust or wood than
+    about the light. Where hardly any other pixel is left, and so nothing is known of the light, the gains are 1.
+    """
+    red, green, blue = cv2.split(photo)
+    high = cv2.max(cv2.max(red, green), blue)
+    low = cv2.min(cv2.min(red, green), blue)
+    grey = ((high - low <= _GREY_SATURATION * high) & (high > 0)).astype(np.uint8)
+    if grey.mean() < _MIN_GREY_SHARE:
+        return np.ones(3, np.float32)
+    means = np.array(cv2.mean(photo, grey)[:3])
+    gains = means.mean() / np.maximum(means, 1e-6)
+    return np.clip(gains, 1.0 / _MAX_GAIN, _MAX_GAIN).astype(np.float32)
+
+
+def white_balance(photo: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Multiply the channels of uint8 RGB (H, W, 3) by ``gains`` (3,); values over 255 are clipped."""
+    levels = np.arange(256, dtype=np.float32)[:, None] * gains[None, :]
+    table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return cv2.LUT(photo, table[None])
+
+
+def inpaint_highlights(photo: np.ndarray, part: np.ndarray, level: int) -> np.ndarray:
+    """Fill specular highlights of the part from their surroundings (Telea, 2004).
+
+    A highlight is a pixel of ``part``, bool (H, W), whose grey value reaches ``level``. ``photo`` is uint8 RGB
+    (H, W, 3); a new array is returned.
+    """
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    bright = ((grey >= level) & part).astype(np.uint8)
+    if not bright.any():
+        return photo.copy()
+    # The rim of a highlight is brightened too, by blur and by JPEG.
+    bright = cv2.dilate(bright, np.ones((3, 3), np.uint8))
+    return cv2.inpaint(photo, bright, 3, cv2.INPAINT_TELEA)
+
+
+def equalise_lightness(photo: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
+    """CLAHE (Zuiderveld, 1994) on L* of CIELab; a* and b* stay. uint8 RGB (H, W, 3) in and out; limit 0 = off."""
+    if clip_limit == 0.0:
+        return photo.copy()
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
+    clahe = cv2.createCLAHE(clipLimit=clip_limit, tileGridSize=(tiles, tiles))
+    lab[:, :, 0] = clahe.apply(np.ascontiguousarray(lab[:, :, 0]))
+    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
+
+
+def white_reference(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The colour of a white surface in this photo: float32 (3,) RGB 0..255, and whether the background showed it.
+
+    ``photo`` is uint8 RGB (H, W, 3), unprocessed; ``mask`` is bool (H, W), the part. The reference is the median of
+    the background away from the part, if that can be a neutral sheet: at least 2 % of the photo, median L* over 60,
+    chroma under 30, and even (L* within 8, a* and b* within 4 of the median for three quarters of its pixels).
+
+    Otherwise it is plain white, that is, the camera's own white balance is trusted. An estimate from the photo (grey
+    world, white patch) would take the rust of a rusty part on a dark ground for the colour of the light.
+    """
+    away = _away_from(mask)
+    if away.mean() >= _WHITE_MIN_SHARE:
+        ground = photo[away]
+        lab = cv2.cvtColor((ground[:, None] / np.float32(255)), cv2.COLOR_RGB2LAB)[:, 0]
+        lightness, a, b = np.median(lab, axis=0)
+        spread = np.percentile(np.abs(lab - (lightness, a, b)), 75, axis=0)
+        light = lightness > _WHITE_MIN_LIGHTNESS and np.hypot(a, b) < _WHITE_MAX_CHROMA
+        if light and spread[0] < _WHITE_MAX_LIGHTNESS_SPREAD and np.hypot(*spread[1:]) < _WHITE_MAX_CHROMA_SPREAD:
+            return np.median(ground, axis=0).astype(np.float32), True
+    return np.full(3, 255.0, np.float32), False
+
+
+def _away_from(mask: np.ndarray) -> np.ndarray:
+    """Background at some distance of the part, where its shadow and blur are weaker; near it if there is no other."""
+    reach = max(3, round(0.03 * max(mask.shape)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
+    away = cv2.dilate(mask.astype(np.uint8), kernel) == 0
+    return away if away.mean() >= _WHITE_MIN_SHARE else ~mask

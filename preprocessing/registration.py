@@ -1,0 +1,135 @@
+"""The one affine transform from the photo to the canonical frame, and warping through it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+# Second moments this close to each other define no axis: nuts and washers are not turned.
+_MIN_ANISOTROPY = 0.25
+_MIN_SKEWNESS = 0.1
+# A part without a heavier end flips somewhere in a full turn: between the usual poses, not at horizontal.
+_SEAM = np.deg2rad(67.5)
+
+
+def upright_angle(mask: np.ndarray) -> float:
+    """Angle in radians, clockwise as seen on screen, by which to turn the part so that its long axis is vertical.
+
+    From the central moments of ``mask``, bool (H, W) (Hu, 1962). The heavier end (a bolt's head) goes up; without
+    one the part is turned the shorter way. 0 for parts without a long axis.
+    """
+    m = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    if m["m00"] == 0.0:
+        return 0.0
+    spread = m["mu20"] + m["mu02"]
+    lean = np.hypot(m["mu20"] - m["mu02"], 2.0 * m["mu11"])
+    if spread == 0.0 or lean / spread < _MIN_ANISOTROPY:
+        return 0.0
+    axis = 0.5 * np.arctan2(2.0 * m["mu11"], m["mu20"] - m["mu02"])
+    turn = np.pi / 2.0 - axis
+    # Third moment along the axis, taken in the direction that the turn sends down: the thin end has the long tail.
+    c, s = np.cos(axis), np.sin(axis)
+    third = c**3 * m["mu30"] + 3 * c**2 * s * m["mu21"] + 3 * c * s**2 * m["mu12"] + s**3 * m["mu03"]
+    variance = (spread + lean) / (2.0 * m["m00"])
+    skewness = third / m["m00"] / variance**1.5
+    if abs(skewness) >= _MIN_SKEWNESS:
+        return float(_wrap(turn if skewness > 0.0 else turn + np.pi, np.pi))
+    return float((turn + np.pi - _SEAM) % np.pi - np.pi + _SEAM)
+
+
+def part_transform(
+    mask: np.ndarray, scale: np.ndarray, angle: float, padding: float, size: tuple[int, int]
+) -> np.ndarray:
+    """Affine transform, float64 (2, 3), photo px to canonical px: turn by ``angle``, crop with padding, fit, centre.
+
+    ``mask`` is bool (h, w) on a copy of the photo; ``scale`` is that copy's transform from the photo (2, 3).
+    ``padding`` is in parts of the part's longer side, ``size`` is (height, width) of the frame. One scale for both
+    axes, so the aspect ratio stays; every pixel of the part comes to lie inside the frame.
+    """
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate(contours).reshape(-1, 2).astype(np.float64)
+    corners = (points[:, None, :] + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])).reshape(-1, 2)
+    corners = apply(invert(scale), corners)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, -s], [s, c]])
+    turned = corners @ turn.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    extent = (high - low) + 2.0 * padding * (high - low).max()
+    zoom = min(size[1] / extent[0], size[0] / extent[1])
+    centre = (low + high) / 2.0
+    middle = np.array([(size[1] - 1) / 2.0, (size[0] - 1) / 2.0])
+    return np.column_stack([zoom * turn, middle - zoom * centre])
+
+
+def frame_transform(photo_size: tuple[int, int], size: tuple[int, int], center_crop: float = 1.0) -> np.ndarray:
+    """Affine transform, float64 (2, 3), that stretches the centred crop of a photo to the frame; sizes (h, w)."""
+    height, width = photo_size
+    x, y = size[1] / (width * center_crop), size[0] / (height * center_crop)
+    return np.array(
+        [
+            [x, 0.0, (size[1] - 1) / 2.0 - x * (width - 1) / 2.0],
+            [0.0, y, (size[0] - 1) / 2.0 - y * (height - 1) / 2.0],
+        ]
+    )
+
+
+def shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """An antialiased copy of (H, W) or (H, W, 3) with sides up to ``longest``, and its transform (2, 3) from it."""
+    height, width = image.shape[:2]
+    factor = min(1.0, longest / max(height, width))
+    small = (max(1, round(height * factor)), max(1, round(width * factor)))
+    copy = cv2.resize(image, (small[1], small[0]), interpolation=cv2.INTER_AREA) if factor < 1.0 else image
+    return copy, frame_transform((height, width), small)
+
+
+def warp(image: np.ndarray, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draw ``image``, (H, W) or (H, W, 3), into a frame of ``size`` (h, w); its border is repeated outside.
+
+    ``transform`` (2, 3) takes image px to frame px. Bilinear; what shrinks is averaged over areas first, on the
+    part of the image that is seen only, so that nothing aliases and large photos cost little.
+    """
+    height, width = image.shape[:2]
+    zoom = np.linalg.norm(transform[:, :2], axis=0)
+    corners = np.array([[0, 0], [size[1] - 1, 0], [0, size[0] - 1], [size[1] - 1, size[0] - 1]], np.float64)
+    seen = apply(invert(transform), corners)
+    margin = 2.0 / np.minimum(zoom, 1.0)
+    low = np.clip(np.floor(seen.min(axis=0) - margin), 0, [width - 1, height - 1]).astype(int)
+    high = np.clip(np.ceil(seen.max(axis=0) + margin) + 1, low + 1, [width, height]).astype(int)
+    image = image[low[1] : high[1], low[0] : high[0]]
+    transform = compose(transform, np.array([[1.0, 0.0, low[0]], [0.0, 1.0, low[1]]]))
+    cut = high - low
+    shrunk = np.maximum(np.rint(cut * np.minimum(zoom, 1.0)), 1).astype(int)
+    if (shrunk < cut).any():
+        image = cv2.resize(image, (int(shrunk[0]), int(shrunk[1])), interpolation=cv2.INTER_AREA)
+        transform = compose(transform, invert(frame_transform((cut[1], cut[0]), (shrunk[1], shrunk[0]))))
+    return cv2.warpAffine(image, transform, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def inside_photo(transform: np.ndarray, photo_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """bool (h, w): the frame pixels whose centre lies in the photo; sizes are (height, width)."""
+    back = invert(transform)
+    x = np.arange(size[1], dtype=np.float64)[None, :]
+    y = np.arange(size[0], dtype=np.float64)[:, None]
+    u = back[0, 0] * x + back[0, 1] * y + back[0, 2]
+    v = back[1, 0] * x + back[1, 1] * y + back[1, 2]
+    return (u >= -0.5) & (u <= photo_size[1] - 0.5) & (v >= -0.5) & (v <= photo_size[0] - 0.5)
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """The affine transform (2, 3) that applies ``inner`` first, then ``outer``."""
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def invert(transform: np.ndarray) -> np.ndarray:
+    """The inverse of an affine transform (2, 3)."""
+    linear = np.linalg.inv(transform[:, :2])
+    return np.column_stack([linear, -linear @ transform[:, 2]])
+
+
+def apply(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (N, 2), x then y, through an affine transform (2, 3)."""
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+def _wrap(angle: float, half: float) -> float:
+    return (angle + half) % (2.0 * half) - half

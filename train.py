@@ -1,0 +1,118 @@
+"""Learn what healthy parts look like, and save it as one file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cli
+from config import Config
+from errors import UserError
+
+EXAMPLE = "python train.py --images photos/good   or   python train.py --data-dir data --coreset-ratio 0.1"
+
+
+def main() -> int:
+    arguments = _arguments()
+    config = cli.config_from(
+        arguments,
+        model__coreset_ratio=arguments.coreset_ratio,
+        model__target_dim=arguments.target_dim,
+        model__backbone=arguments.backbone,
+        calibration__alpha=arguments.alpha,
+        run__batch_size=arguments.batch_size,
+        run__seed=arguments.seed,
+        evidence=arguments.evidence,
+        baseline_tag=arguments.baseline_tag,
+    )
+    from inspection.inspector import Inspector
+
+    if arguments.update is not None:
+        inspector = Inspector.load(arguments.update, config.run.device, arguments.weights)
+        new = inspector.update(_photos(arguments, inspector.config.baseline_tag), cli.progress)
+        output = arguments.output or arguments.update
+        print(f"learned {new} new photos")
+    else:
+        photos = _photos(arguments, config.baseline_tag)
+        if arguments.preprocess_only:
+            return _write_sheet(photos, config, arguments.output or Path("outputs/preprocessing.png"))
+        inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn)
+        output = arguments.output or cli.DEFAULT_MODEL
+    inspector.save(output)
+    print(inspector.describe())
+    print(f"saved {output}")
+    return cli.EXIT_OK
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    photos = parser.add_argument_group("healthy photos (at least one)")
+    photos.add_argument(
+        "--data-dir", type=Path, metavar="D", help="folder with train|valid|test/_classes.csv and images"
+    )
+    photos.add_argument("--images", type=Path, metavar="D", help="folder of good images, searched recursively")
+    photos.add_argument(
+        "--components-dir", type=Path, metavar="D", help="time series; their baseline shots are healthy"
+    )
+    photos.add_argument("--combine-normals", action="store_true", help="pool the healthy images of all splits")
+    photos.add_argument("--baseline-tag", metavar="TAG", help="token that marks baseline shots (default: T0)")
+    cli.add_label_flags(photos)
+    model = parser.add_argument_group("model")
+    model.add_argument("--coreset-ratio", type=float, metavar="R", help="share of patches kept (default: 0.2)")
+    model.add_argument("--target-dim", metavar="N", help="project CNN features to N numbers, or none (default: 256)")
+    cli.add_model_flags(model)
+    model.add_argument("--batch-size", type=int, metavar="N", help="images per forward pass (default: 32)")
+    model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
+    model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
+    parser.add_argument("--preprocess-only", action="store_true", help="write before / mask / after, train nothing")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=f"default: {cli.DEFAULT_MODEL}")
+    arguments = parser.parse_args()
+    if arguments.target_dim is not None:
+        arguments.set.append(f"model.target_dim={'null' if arguments.target_dim == 'none' else arguments.target_dim}")
+        arguments.target_dim = None
+    return arguments
+
+
+def _photos(arguments: argparse.Namespace, baseline_tag: str) -> list[Path]:
+    """The healthy photos of every source that was named, in a fixed order."""
+    from datasets.csv_splits import load_splits
+    from datasets.folder import baseline_images, good_images
+
+    photos: list[Path] = []
+    if arguments.data_dir is not None:
+        splits = None if arguments.combine_normals else ["train"]
+        for split in load_splits(arguments.data_dir, splits, arguments.defect_columns, arguments.healthy_columns):
+            healthy = [image.path for image in split.images if not image.is_anomalous]
+            cli.report_split(split)
+            print(f"{split.name}: learning from {len(healthy)} healthy of {len(split.images)} images")
+            photos += healthy
+    elif arguments.combine_normals:
+        raise UserError("--combine-normals pools the splits of --data-dir; name that folder")
+    if arguments.images is not None:
+        photos += good_images(arguments.images)
+    if arguments.components_dir is not None:
+        photos += baseline_images(arguments.components_dir, baseline_tag)
+    if not photos:
+        raise UserError("no healthy photos: name a folder with --images, --data-dir or --components-dir")
+    return photos
+
+
+def _write_sheet(photos: list[Path], config: Config, output: Path) -> int:
+    """Up to 40 photos as before / mask / after, spread evenly over the list."""
+    from datasets.images import read_image
+    from inspection.drawing import save_picture
+    from inspection.writers import preprocessing_sheet
+    from preprocessing.pipeline import Preprocessor
+
+    chosen = photos[:: max(1, -(-len(photos) // 40))]
+    preprocessor = Preprocessor(config.preprocess)
+    shown = cli.progress(chosen, len(chosen), "preprocessing")
+    pairs = [(path, preprocessor(read_image(path))) for path in shown]
+    save_picture(preprocessing_sheet(pairs), output)
+    missing = sum(not prepared.part_found for _, prepared in pairs)
+    print(f"wrote {output}: {len(pairs)} of {len(photos)} photos, {missing} without a findable part")
+    return cli.EXIT_OK
+
+
+if __name__ == "__main__":
+    cli.run(main)
