@@ -79,8 +79,11 @@ class ModelSettings(Section):
     filter_log_floor: float = Field(
         0.003, ge=1e-6, le=1.0, description="floor inside the logarithm of the Gabor filters; 1e-6 to 1"
     )
-    filter_colour_weight: float = Field(
-        4.0, ge=0.0, le=100.0, description="weight of the 4 plain colours among 248 filter channels; 0 to 100"
+    colour_weight: float = Field(
+        4.0,
+        ge=0.0,
+        le=100.0,
+        description="weight of 50 CIELab units of colour in a patch, in total deviations of its features; 0 to 100",
     )
 
 
@@ -109,7 +112,9 @@ class CalibrationSettings(Section):
         lt=1.0,
         description="quantile of healthy scores that sets the unit of each evidence; between 0.5 and 1",
     )
-    rule: Literal["max", "mean"] = Field("mean", description="how calibrated evidence is joined into one score")
+    rule: Literal["norm", "max", "mean"] = Field(
+        "norm", description="how structure and colour are joined into one score: norm, max or mean"
+    )
 
 
 class RunSettings(Section):

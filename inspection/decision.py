@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,8 @@ class Decision:
 
     ``image_scales`` and ``map_scales`` put every kind on a common scale (see ``Scale``). ``families`` says which kinds
     judge the same thing: a family speaks with one voice, the mean of its kinds, so that two banks of structure do not
-    outvote colour. ``rule`` then joins the families.
+    outvote colour. ``rule`` then joins the families: a strong voice is heard whatever the other says, and the noise of
+    a weak one hardly moves the score.
     """
 
     rule: str
@@ -147,7 +148,19 @@ class Decision:
         for family in dict.fromkeys(self.families.values()):
             kinds = [values for kind, values in calibrated.items() if self.families[kind] == family]
             voices.append(np.mean(kinds, axis=0))
-        return np.max(voices, axis=0) if self.rule == "max" else np.mean(voices, axis=0)
+        return JOIN[self.rule](np.stack(voices))
+
+
+def _norm(voices: np.ndarray) -> np.ndarray:
+    """Euclidean length of how far each voice rises above healthy; the soft rectifier keeps scores free of ties."""
+    return np.sqrt(np.square(np.logaddexp(0.0, voices)).sum(0))
+
+
+JOIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "norm": _norm,
+    "max": lambda voices: voices.max(0),
+    "mean": lambda voices: voices.mean(0),
+}
 
 
 def _worst_of_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -121,6 +121,7 @@ class CnnEvidence(StructureEvidence):
             model.layers,
             model.patch_size,
             model.target_dim,
+            model.colour_weight,
             run.seed,
             self.setup.device,
             resolve_dtype(run.precision, self.setup.device),
@@ -144,7 +145,7 @@ class FilterEvidence(StructureEvidence):
 
     def build_extractor(self) -> FeatureExtractor:
         model = self.setup.config.model
-        return filter_extractor(model.filter_log_floor, model.filter_colour_weight, model.patch_size, self.setup.device)
+        return filter_extractor(model.filter_log_floor, model.patch_size, model.colour_weight, self.setup.device)
 
 
 class ColourEvidence(Evidence):

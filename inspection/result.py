@@ -33,9 +33,9 @@ class EvidenceResult:
 class Inspection:
     """The verdict on one photo.
 
-    ``score`` is the joined calibrated score: 0 = the median healthy part, higher = more anomalous. The verdict is
-    ``score > threshold``. ``map`` is float32 (h, w) in the canonical frame on the same kind of scale, ``map_threshold``
-    the value that regions exceed. ``photo_map`` gives it in the photo's own frame.
+    ``score`` is the joined calibrated score, higher = more anomalous; the verdict is ``score > threshold``. ``map`` is
+    float32 (h, w) in the canonical frame, joined like the score, and ``map_threshold`` the value that regions exceed.
+    ``photo_map`` gives the map in the photo's own frame.
     """
 
     path: Path | None

@@ -13,18 +13,25 @@ from torch import nn
 
 from errors import UserError
 from models.backbones import Backbone
+from models.cielab import rgb_to_lab
 from models.gabor_filters import GaborFilters
 from models.weights import checksum, read_state_dict
 
 _MIN_DEVIATION = 0.05
+_LAB_UNIT = 50.0
+_COLOURS = 6
 
 
 class FeatureExtractor:
     """Patch features of a frozen network (Roth et al. 2022, section 3.1, "locally aware patch features").
 
     Every named layer is averaged over ``patch_size`` x ``patch_size`` positions, resampled bilinearly to the finest
-    layer's grid and joined; then standardised and weighted (if ``channel_weights`` (c,) are given: weight-free filters)
-    and projected (if ``projection`` (c, d) is given: networks).
+    layer's grid and joined; then standardised (if ``standardise``: weight-free filters) and projected (if
+    ``projection`` (c, d) is given: networks).
+
+    ``colour_weight`` above 0 appends the mean and deviation of L*, a*, b* in each patch, because networks and filters
+    are nearly blind to rust on rough metal. A difference of 50 CIELab units weighs ``colour_weight`` times the total
+    deviation of the other features, as learned by ``fit``. The paper has no such term: 0.
 
     ``network`` maps RGB (n, 3, H, W) in [0, 1] to a list of maps (n, c, h, w). Grid and channels are read off what it
     returns, so any input size works that the network accepts.
@@ -35,7 +42,8 @@ class FeatureExtractor:
         network: nn.Module,
         patch_size: int = 3,
         projection: torch.Tensor | None = None,
-        channel_weights: torch.Tensor | None = None,
+        standardise: bool = False,
+        colour_weight: float = 0.0,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
@@ -44,35 +52,48 @@ class FeatureExtractor:
         self.network = network.eval().requires_grad_(False).to(self.device, dtype)
         self.patch_size = patch_size
         self.projection = projection
-        self.channel_weights = channel_weights
+        self.standardise = standardise
+        self.colour_weight = colour_weight
         self.mean_: torch.Tensor | None = None
         self.std_: torch.Tensor | None = None
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> torch.Tensor:
         """uint8 RGB (n, H, W, 3) -> float32 (n, h, w, c) on the extractor's device."""
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        layers = self.network(batch.permute(0, 3, 1, 2).to(self.dtype) / 255)
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2) / 255
+        layers = self.network(batch.to(self.dtype))
         finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
         features = torch.cat([self._pool(layer.float(), finest) for layer in layers], 1).permute(0, 2, 3, 1)
-        if self.mean_ is not None and self.std_ is not None:
-            features = (features - self.mean_.to(self.device)) / self.std_.to(self.device)
         if self.projection is not None:
             features = features @ self.projection.to(self.device)
+        if self.colour_weight > 0:
+            colours = self._pool(_colour_statistics(batch, finest), finest).permute(0, 2, 3, 1)
+            features = torch.cat([features, colours], 3)
+        if self.mean_ is not None and self.std_ is not None:
+            features = (features - self.mean_.to(self.device)) / self.std_.to(self.device)
         return features.contiguous()
 
     @torch.inference_mode()
     def fit(self, features: torch.Tensor) -> torch.Tensor:
-        """Learn mean and deviation of each channel from training features (n, c); return them standardised, in place.
+        """Learn the scale of each channel from training features (n, c); return them rescaled, in place.
 
-        Only weight-free filters need it: a trained network's channels are already on comparable scales.
+        With neither ``standardise`` nor ``colour_weight`` there is nothing to learn: features stay as they are.
         """
-        if self.channel_weights is None:
+        if not self.standardise and self.colour_weight == 0:
             return features
-        self.mean_ = features.mean(0, dtype=torch.float32)
-        # A channel that hardly varies (colour, on grey photos) would magnify rounding noise without the floor.
-        self.std_ = features.float().std(0).clamp_min(_MIN_DEVIATION) / self.channel_weights
-        return features.sub_(self.mean_).div_(self.std_)
+        mean, std = features.mean(0, dtype=torch.float32), features.float().std(0)
+        structural = len(std) - (_COLOURS if self.colour_weight > 0 else 0)
+        if self.standardise:
+            # A channel that hardly varies (colour, on grey photos) would magnify rounding noise without the floor.
+            std[:structural] = std[:structural].clamp_min(_MIN_DEVIATION)
+            total = structural**0.5
+        else:
+            total = float(std[:structural].norm())
+            mean[:structural], std[:structural] = 0.0, 1.0
+        if self.colour_weight > 0:
+            std[structural:] = 1 / (self.colour_weight * total)
+        self.mean_, self.std_ = mean, std
+        return features.sub_(mean).div_(std)
 
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         # Border patches average over what exists, as a patch of zeros exists in no photo.
@@ -91,13 +112,11 @@ class FeatureExtractor:
 
 
 def filter_extractor(
-    log_floor: float, colour_weight: float, patch_size: int, device: torch.device | str = "cpu"
+    log_floor: float, patch_size: int, colour_weight: float = 0.0, device: torch.device | str = "cpu"
 ) -> FeatureExtractor:
     """The weight-free extractor; always in float32, because its logarithm magnifies rounding near the floor."""
-    network = GaborFilters(log_floor)
-    weights = torch.ones(network.channels)
-    weights[list(network.colour_channels)] = colour_weight
-    return FeatureExtractor(_Single(network), patch_size, channel_weights=weights, device=device)
+    network = _Single(GaborFilters(log_floor))
+    return FeatureExtractor(network, patch_size, standardise=True, colour_weight=colour_weight, device=device)
 
 
 def cnn_extractor(
@@ -106,6 +125,7 @@ def cnn_extractor(
     layers: tuple[str, ...] | None = None,
     patch_size: int = 3,
     target_dim: int | None = None,
+    colour_weight: float = 0.0,
     seed: int = 0,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
@@ -123,7 +143,16 @@ def cnn_extractor(
         if target_dim < channels:
             matrix = np.random.default_rng(seed).standard_normal((channels, target_dim)) / np.sqrt(target_dim)
             extractor.projection = torch.from_numpy(matrix.astype(np.float32))
+    extractor.colour_weight = colour_weight
     return extractor, digest
+
+
+def _colour_statistics(images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """RGB (n, 3, H, W) in [0, 1] -> mean and deviation of L*, a*, b* in each cell, in units of 50: (n, 6, h, w)."""
+    lab = rgb_to_lab(images) / _LAB_UNIT
+    mean = F.adaptive_avg_pool2d(lab, grid)
+    variance = F.adaptive_avg_pool2d(lab.square(), grid) - mean.square()
+    return torch.cat([mean, variance.clamp_min(0).sqrt()], 1)
 
 
 def build_network(backbone: Backbone, layers: tuple[str, ...], weights: Path | None) -> nn.Module:

@@ -47,12 +47,9 @@ class GaborFilters(nn.Module):
     """RGB images (n, 3, H, W) in [0, 1] -> log moduli (n, 248, ceil(H / 8), ceil(W / 8)), not yet standardised.
 
     Channels: 5 octaves x 8 orientations of L*, 5 octaves of a* and of b* (mean over orientations), second-order moduli
-    of the three finest octaves (8 x 4 orientations x 6 pairs of octaves), then L*, a*, b* themselves at two scales;
-    ``colour_channels`` are the a* and b* among the last.
+    of the three finest octaves (8 x 4 orientations x 6 pairs of octaves), then L*, a*, b* themselves at two scales.
     """
 
-    channels = 248
-    colour_channels = (243, 244, 246, 247)
     lightness_kernels: torch.Tensor
     chroma_kernels: torch.Tensor
 

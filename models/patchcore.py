@@ -60,6 +60,7 @@ class PatchCore:
         patches = features.reshape(-1, features.shape[-1])
         if not extending:
             patches = self.extractor.fit(patches)
+            features = patches.reshape(features.shape)
         keep = max(1, round(self.coreset_ratio * len(patches)))
         centres = self.bank_.features if extending else None
         picks, self.cover_radius_ = self._select(patches, keep, centres)
