@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from config import Config, load_config
 from errors import UserError
@@ -15,7 +18,7 @@ from errors import UserError
 if TYPE_CHECKING:
     from datasets.csv_splits import Split
 
-EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE = 0, 1, 2
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
 
 
@@ -71,14 +74,34 @@ def report_split(split: Split) -> None:
         )
 
 
+def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:
+    """For a saved model: UserError if one of these flags or a --set asks for another one than was trained."""
+    given = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag) is not None]
+    given += [f"--set {text}" for text in arguments.set if not text.strip().startswith(("run.", "baseline_tag"))]
+    if given:
+        raise UserError(f"{given[0]}: a saved model keeps the settings it was trained with; train a new one instead")
+
+
 def names(text: str) -> tuple[str, ...]:
-    """Argparse type: a comma-separated list."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Argparse type: a comma-separated list, each name once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def say(line: str) -> None:
+    """One line on stdout, above a progress bar if there is one."""
+    _write_line(line, sys.stdout)
 
 
 def warn(line: str) -> None:
-    """One line on stderr, so that stdout stays clean for --json."""
-    print(f"warning: {line}", file=sys.stderr)
+    """One line on stderr, so that stdout stays clean."""
+    _write_line(f"warning: {line}", sys.stderr)
+
+
+def _write_line(line: str, file: TextIO) -> None:
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file=file)
+    else:
+        print(line, file=file)
 
 
 def progress(iterable: Iterable[Any], total: int, label: str) -> Iterable[Any]:
@@ -92,15 +115,29 @@ def run(main: Callable[[], int]) -> None:
     """Call ``main`` and exit with its code; a UserError becomes one line on stderr and exit code 2."""
     # Idle OpenMP threads that spin starve the other library's threads on small machines.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A service manager's stop is an interruption too: open files are closed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_USAGE
     except KeyboardInterrupt:
         print("interrupted; finished files are kept", file=sys.stderr)
-        code = 130
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_SOME_FAILED
+    except OSError as error:
+        print(f"error: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        code = EXIT_USAGE
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        print("error: out of memory; lower --set run.batch_size, preprocess.size or --coreset-ratio", file=sys.stderr)
+        code = EXIT_USAGE
     sys.exit(code)

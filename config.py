@@ -9,14 +9,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from errors import UserError
 
 Side = Annotated[int, Field(ge=32, le=2048)]
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError("must ascend")
+    return values
+
+
+Cutoffs = Annotated[
+    tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...],
+    Field(min_length=5, max_length=5),
+    AfterValidator(_ascending),
+]
 
 
 class Section(BaseModel):
@@ -55,7 +68,9 @@ class ModelSettings(Section):
     """PatchCore: what a patch is, how many are remembered, how an image is scored."""
 
     backbone: Literal["auto", "wide_resnet50_2", "resnet18", "resnet50", "mobilenet_v2", "filters"] = Field(
-        "auto", description="feature network; auto = wide_resnet50_2 if its weights can be had, else filters"
+        "auto",
+        description="auto, wide_resnet50_2, resnet50, resnet18, mobilenet_v2 (pretrained networks) or filters (none); "
+        "auto = wide_resnet50_2 if its weights can be had, else filters",
     )
     layers: tuple[str, ...] | None = Field(
         None, description="layers whose features are joined; null = the backbone's own default"
@@ -84,6 +99,31 @@ class ModelSettings(Section):
         ge=0.0,
         le=100.0,
         description="weight of 50 CIELab units of colour in a patch, in total deviations of its features; 0 to 100",
+    )
+
+
+class AutoencoderSettings(Section):
+    """The baseline that redraws healthy images through a narrow place, see models/autoencoder.py."""
+
+    side: int = Field(
+        128, ge=32, le=512, multiple_of=16, description="side of its images in pixels; 32 to 512, a multiple of 16"
+    )
+    width: int = Field(16, ge=1, le=128, description="channels of the first of its four layers; 1 to 128")
+    latent: int = Field(100, ge=1, le=4096, description="numbers that an image is squeezed into; 1 to 4096")
+    learning_rate: float = Field(0.001, ge=1e-6, le=0.1, description="step size of Adam; 1e-6 to 0.1")
+    epochs: int = Field(200, ge=1, le=10_000, description="most passes over the training images; 1 to 10000")
+    patience: int = Field(
+        20, ge=1, le=10_000, description="passes without a lower error on held-out images before it stops; 1 to 10000"
+    )
+    held_out: float = Field(
+        0.3,
+        ge=0.05,
+        le=0.5,
+        description="share of the different healthy photos that are not trained on: a third of them ends the training, "
+        "two thirds calibrate; 0.05 to 0.5",
+    )
+    top_share: float = Field(
+        0.01, ge=1e-5, le=1.0, description="share of a map's pixels, the highest, whose mean is the score; 1e-5 to 1"
     )
 
 
@@ -117,31 +157,109 @@ class CalibrationSettings(Section):
     )
 
 
+class CorrosionSettings(Section):
+    """Time series of components: what is measured in each shot, and what counts as a change since T0."""
+
+    frame: Side = Field(768, description="side in pixels of the frame in which colour is measured; 32 to 2048")
+    min_chroma: float = Field(
+        10.0,
+        ge=0.0,
+        le=100.0,
+        description="least chroma C*ab of rust where T0 has warm colours or is missing; 0 to 100",
+    )
+    clean_chroma: float = Field(
+        7.0, ge=0.0, le=100.0, description="least chroma C*ab of rust where T0 has no warm colour at all; 0 to 100"
+    )
+    tarnish_hue_max: float = Field(
+        105.0, ge=0.0, le=360.0, description="tarnish lies from colour.hue_max to this; 0 to 360 degrees of CIELab hue"
+    )
+    green_hue_max: float = Field(
+        200.0, ge=0.0, le=360.0, description="green oxidation lies from tarnish to this; 0 to 360 degrees of CIELab hue"
+    )
+    oxide_chroma: float = Field(
+        14.0, ge=0.0, le=100.0, description="least chroma C*ab of tarnish and of green oxidation; 0 to 100"
+    )
+    tarnish_weight: float = Field(
+        0.25, ge=0.0, le=1.0, description="a point of tarnish in points of rust, for the severity; 0 to 1"
+    )
+    own_hue_reach: float = Field(
+        25.0, ge=0.0, le=180.0, description="hue drift within which T0's own colour is known again; 0 to 180 degrees"
+    )
+    min_correlation: float = Field(
+        0.5, ge=-1.0, le=1.0, description="least correlation of the surfaces of a believable registration; -1 to 1"
+    )
+    min_overlap: float = Field(
+        0.85, ge=0.0, le=1.0, description="least overlap (IoU) of the outlines of shots of one view; 0 to 1"
+    )
+    dead_band: float = Field(
+        3.0, ge=0.0, le=20.0, description="rise of the heatmap that does not count, in spreads of T0; 0 to 20"
+    )
+    min_change: float = Field(
+        0.5, ge=0.0, le=100.0, description="least change of colour that is no noise, in percentage points; 0 to 100"
+    )
+    min_growth: float = Field(
+        2.0, ge=0.0, le=100.0, description="least heatmap growth that is no noise, in percentage points; 0 to 100"
+    )
+    new_view_margin: float = Field(
+        3.0,
+        ge=0.0,
+        le=100.0,
+        description="added to the uncertainty of a shot whose view T0 does not show, in percentage points; 0 to 100",
+    )
+    colour_cutoffs: Cutoffs = Field(
+        (0.5, 1.0, 8.0, 20.0, 40.0),
+        description="rise in coloured area from which severity is Trace, Mild, Moderate, Severe, Critical; "
+        "five ascending numbers, 0 to 100 percentage points",
+    )
+    growth_cutoffs: Cutoffs = Field(
+        (2.0, 5.0, 12.0, 25.0, 50.0),
+        description="heatmap growth from which severity is Trace, Mild, Moderate, Severe, Critical; "
+        "five ascending numbers, 0 to 100 percentage points",
+    )
+    max_clipped: float = Field(
+        5.0, ge=0.0, le=100.0, description="share of the part that may be over-exposed before it is flagged; 0 to 100 %"
+    )
+    min_sharpness: float = Field(
+        0.35, ge=0.0, le=1.0, description="least sharpness beside the sharpest T0 shot before blur is flagged; 0 to 1"
+    )
+
+
 class RunSettings(Section):
     """How to compute; none of these changes what is computed, beyond the seed."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "float32", "half"] = Field(
-        "auto", description="backbone arithmetic; auto = half (float16) on CUDA, float32 elsewhere"
+        "auto",
+        description="network arithmetic: auto, float32 or half (float16 on CUDA, bfloat16 on a CPU); "
+        "auto = half on CUDA, float32 elsewhere",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="images per forward pass; 1 to 1024")
     workers: int = Field(2, ge=0, le=64, description="threads that read and preprocess ahead of the model; 0 to 64")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="source of every random draw; 0 to 4294967295")
 
 
-EvidenceKind = Literal["cnn", "filters", "colour"]
+EvidenceKind = Literal["cnn", "filters", "colour", "global", "autoencoder"]
 
 
 class Config(Section):
-    """All settings. ``evidence`` null means: all kinds that can be had (colour only with preprocessing)."""
+    """All settings.
+
+    ``evidence`` null means: cnn and filters as far as they can be had, and colour with preprocessing. The baselines
+    global and autoencoder are there to be compared with, and only used when named.
+    """
 
     preprocess: PreprocessSettings = PreprocessSettings()
     model: ModelSettings = ModelSettings()
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
     colour: ColourSettings = ColourSettings()
     calibration: CalibrationSettings = CalibrationSettings()
+    corrosion: CorrosionSettings = CorrosionSettings()
     run: RunSettings = RunSettings()
     evidence: tuple[EvidenceKind, ...] | None = Field(
-        None, min_length=1, description="kinds of evidence: cnn, filters, colour; null = all that can be had"
+        None,
+        min_length=1,
+        description="kinds of evidence, e.g. [cnn, filters, colour]; null = those three, as far as they can be had; "
+        "and the baselines global and autoencoder",
     )
     baseline_tag: str = Field(
         "T0", pattern=r"^[A-Za-z0-9]+$", description="token at the end of a file name that marks a baseline shot"
@@ -248,7 +366,4 @@ def _explain(error: ValidationError) -> str:
     known = known_settings()
     parts = [str(part) for part in problem["loc"]]
     key = next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in known), ".".join(parts))
-    field = dict(_fields(Config)).get(key)
-    choices = get_args(field.annotation) if field is not None else ()
-    allowed = f"; one of {', '.join(map(str, choices))}" if choices and all(isinstance(c, str) for c in choices) else ""
-    return f"{key} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}{allowed}"
+    return f"{key} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cli
 from config import Config
 from errors import UserError
-from files import write_atomically
+from files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from evaluation.measure import Measurement
@@ -27,10 +27,14 @@ def main() -> int:
         run__seed=arguments.seed,
         evidence=arguments.evidence,
     )
+    if not arguments.cross_validate:
+        cli.keep_model_settings(arguments, "backbone", "evidence", "alpha")
+    check_writable(arguments.output / "metrics.json")
     measurement = _measure(arguments, config)
     if not measurement.inspections:
         raise UserError(
-            f"nothing to score in {arguments.data_dir}: all {len(measurement.seen)} images are in the model"
+            f"nothing to score in {arguments.data_dir}: {len(measurement.seen)} images are in the model, "
+            f"{len(measurement.failures)} cannot be read"
         )
 
     from evaluation.measure import summarise
@@ -39,7 +43,6 @@ def main() -> int:
     metrics = summarise(measurement, config.run.seed)
     metrics["protocol"] = f"{arguments.cross_validate}-fold" if arguments.cross_validate else "held out"
     metrics["splits"] = arguments.split
-    arguments.output.mkdir(parents=True, exist_ok=True)
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
         write_plots(measurement, metrics, arguments.output)
@@ -83,18 +86,19 @@ def _measure(arguments: argparse.Namespace, config: Config) -> Measurement:
     from evaluation.measure import cross_validate, measure
     from inspection.inspector import Inspector
 
-    if arguments.split is None:
-        arguments.split = None if arguments.cross_validate else ("test",)
-    elif unknown := [name for name in arguments.split if name not in SPLIT_NAMES]:
-        raise UserError(f"--split {unknown[0]}: one of {', '.join(SPLIT_NAMES)}")
-    splits = load_splits(arguments.data_dir, arguments.split, arguments.defect_columns, arguments.healthy_columns)
+    wanted = arguments.split
+    if wanted is None:
+        wanted = None if arguments.cross_validate else ("test",)
+    elif unknown := [name for name in wanted or ("",) if name not in SPLIT_NAMES]:
+        raise UserError(f"--split {unknown[0]!r}: one of {', '.join(SPLIT_NAMES)}, or several with commas")
+    splits = load_splits(arguments.data_dir, wanted, arguments.defect_columns, arguments.healthy_columns)
     arguments.split = [split.name for split in splits]
     for split in splits:
         cli.report_split(split)
     images = [image for split in splits for image in split.images]
     if arguments.cross_validate:
         return cross_validate(images, config, arguments.cross_validate, arguments.weights, cli.progress, cli.warn)
-    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights)
+    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)
     measurement = measure(inspector, images, cli.progress)
     if measurement.seen:
         print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")

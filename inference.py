@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import cli
 from errors import UserError
+from files import GrowingFile, check_writable
 
 if TYPE_CHECKING:
     from inspection.inspector import Inspector
@@ -21,6 +22,7 @@ EXAMPLE = "python inference.py --dir photos/incoming --visualize --json --csv"
 def main() -> int:
     arguments = _arguments()
     config = cli.config_from(arguments, baseline_tag=arguments.baseline_tag)
+    cli.keep_model_settings(arguments)
     from datasets.folder import is_baseline
     from datasets.images import list_images
     from inspection.inspector import Inspector
@@ -29,15 +31,17 @@ def main() -> int:
 
     root = arguments.file.parent if arguments.file else arguments.dir
     paths = [arguments.file] if arguments.file else list_images(arguments.dir, arguments.recursive)
-    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights)
+    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)
+    tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
-        inspector = _adapted(inspector, [path for path in paths if is_baseline(path, config.baseline_tag)])
+        inspector = _adapted(inspector, [path for path in paths if is_baseline(path, tag)])
     names = _picture_names(paths, root)
+    check_writable(arguments.output / "results.json")
     counts = {"normal": 0, "anomalous": 0, "failed": 0}
     with ExitStack() as stack:
         tables = _open_tables(stack, arguments, tuple(inspector.evidence))
         for path, result in zip(paths, cli.progress(inspector.stream(paths), len(paths), "inspecting"), strict=True):
-            entry = record(result, is_baseline(path, config.baseline_tag))
+            entry = record(result, is_baseline(path, tag))
             for table in tables:
                 table.write(entry)
             if not isinstance(result, Inspection):
@@ -46,7 +50,7 @@ def main() -> int:
                 continue
             counts["anomalous" if result.is_anomalous else "normal"] += 1
             if not (arguments.json or arguments.csv):
-                print(verdict(result))
+                cli.say(verdict(result))
             if arguments.visualize:
                 _write_pictures(result, arguments.output, names[path])
     print(f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['failed']} could not be read")
@@ -71,7 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--visualize", action="store_true", help="write det_<name>.png and overlay_<name>.png")
     parser.add_argument("--json", action="store_true", help="write results.json")
     parser.add_argument("--csv", action="store_true", help="write results.csv")
-    parser.add_argument("--baseline-tag", metavar="TAG", help="token that marks baseline shots (default: T0)")
+    parser.add_argument(
+        "--baseline-tag", metavar="TAG", help="token that marks baseline shots (default: the model's, T0)"
+    )
     parser.add_argument(
         "--adaptive-threshold",
         action="store_true",
@@ -94,23 +100,24 @@ def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:
 
 
 def _open_tables(stack: ExitStack, arguments: argparse.Namespace, kinds: tuple[str, ...]) -> list:
-    from inspection.writers import CsvTable, JsonList, growing_file
+    from inspection.writers import CsvTable, JsonList
 
     tables: list[JsonList | CsvTable] = []
     if arguments.json:
-        tables.append(JsonList(stack.enter_context(growing_file(arguments.output / "results.json"))))
+        tables.append(JsonList(GrowingFile(arguments.output / "results.json")))
+        stack.callback(tables[-1].close)
     if arguments.csv:
-        tables.append(CsvTable(stack.enter_context(growing_file(arguments.output / "results.csv")), kinds))
-    for table in tables:
-        stack.callback(table.close)
+        tables.append(CsvTable(GrowingFile(arguments.output / "results.csv"), kinds))
+        stack.callback(tables[-1].close)
     return tables
 
 
 def _picture_names(paths: list[Path], root: Path) -> dict[Path, Path]:
     """Name of each photo's pictures below the output folder: its stem, or its full name where two share a stem."""
     relative = {path: path.relative_to(root) for path in paths}
-    stems = Counter(name.with_suffix("") for name in relative.values())
-    return {path: name if stems[name.with_suffix("")] > 1 else name.with_suffix("") for path, name in relative.items()}
+    names = list(relative.values())
+    taken = Counter(names + [name.with_suffix("") for name in names])
+    return {path: name if taken[name.with_suffix("")] > 1 else name.with_suffix("") for path, name in relative.items()}
 
 
 def _write_pictures(result: Inspection, output: Path, name: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cli
 from config import Config
 from errors import UserError
+from files import check_writable
 
 EXAMPLE = "python train.py --images photos/good   or   python train.py --data-dir data --coreset-ratio 0.1"
 
@@ -28,16 +29,20 @@ def main() -> int:
     from inspection.inspector import Inspector
 
     if arguments.update is not None:
-        inspector = Inspector.load(arguments.update, config.run.device, arguments.weights)
-        new = inspector.update(_photos(arguments, inspector.config.baseline_tag), cli.progress)
+        cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "evidence", "alpha", "seed")
+        inspector = Inspector.load(arguments.update, config.run.device, arguments.weights, config.run)
+        tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
         output = arguments.output or arguments.update
+        check_writable(output)
+        new = inspector.update(_photos(arguments, tag), cli.progress)
         print(f"learned {new} new photos")
     else:
         photos = _photos(arguments, config.baseline_tag)
         if arguments.preprocess_only:
             return _write_sheet(photos, config, arguments.output or Path("outputs/preprocessing.png"))
-        inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn)
         output = arguments.output or cli.DEFAULT_MODEL
+        check_writable(output)
+        inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn)
     inspector.save(output)
     print(inspector.describe())
     print(f"saved {output}")
@@ -67,6 +72,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--preprocess-only", action="store_true", help="write before / mask / after, train nothing")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"default: {cli.DEFAULT_MODEL}")
     arguments = parser.parse_args()
+    if arguments.update is not None and arguments.preprocess_only:
+        parser.error("--preprocess-only trains nothing; leave out --update")
     if arguments.target_dim is not None:
         arguments.set.append(f"model.target_dim={'null' if arguments.target_dim == 'none' else arguments.target_dim}")
         arguments.target_dim = None
@@ -94,7 +101,7 @@ def _photos(arguments: argparse.Namespace, baseline_tag: str) -> list[Path]:
         photos += baseline_images(arguments.components_dir, baseline_tag)
     if not photos:
         raise UserError("no healthy photos: name a folder with --images, --data-dir or --components-dir")
-    return photos
+    return list(dict.fromkeys(photos))
 
 
 def _write_sheet(photos: list[Path], config: Config, output: Path) -> int:

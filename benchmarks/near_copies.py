@@ -39,7 +39,8 @@ def best_over_flips(signatures: np.ndarray) -> np.ndarray:
 def degraded(image: np.ndarray) -> np.ndarray:
     """Half the size, JPEG quality 25."""
     half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return cv2.imdecode(cv2.imencode(".jpg", half, [cv2.IMWRITE_JPEG_QUALITY, 25])[1], cv2.IMREAD_COLOR)
+    encoded = cv2.imencode(".jpg", half, [cv2.IMWRITE_JPEG_QUALITY, 25])[1]
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
 
 
 def report(name: str, sign: Callable[[np.ndarray], np.ndarray], images: list[np.ndarray]) -> None:

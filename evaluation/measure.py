@@ -61,10 +61,9 @@ def measure(inspector: Inspector, images: Sequence[LabelledImage], progress: Pro
     fresh = [image for image, seen in zip(readable, known, strict=True) if not seen]
     signatures = [p.signature for p in photos if p is not None]
     groups = copy_groups(np.array(signatures))[~known] if signatures else np.empty(0, int)
-    results = progress(inspector.stream([image.path for image in fresh]), len(fresh), "inspecting")
-    inspections = [result for result in results if isinstance(result, Inspection)]
+    results = list(progress(inspector.stream([image.path for image in fresh]), len(fresh), "inspecting"))
     seen = tuple(image for image, was in zip(readable, known, strict=True) if was)
-    return Measurement(tuple(fresh), tuple(inspections), groups, seen, tuple(failures))
+    return _measurement(fresh, results, groups, seen, failures)
 
 
 def cross_validate(
@@ -82,33 +81,34 @@ def cross_validate(
     """
     photos, failures = _fingerprints(images, config, progress)
     readable = [image for image, photo in zip(images, photos, strict=True) if photo is not None]
+    if not readable:
+        raise UserError(f"--cross-validate {folds}: none of the {len(images)} images can be read")
     groups = copy_groups(np.stack([photo.signature for photo in photos if photo is not None]))
     healthy = np.array([not image.is_anomalous for image in readable])
     fold = assign_folds(groups, healthy, folds, config.run.seed)
-    inspections: list[Inspection | None] = [None] * len(readable)
+    results: dict[int, Inspection | Failure] = {}
     for number in range(folds):
         train = [readable[i].path for i in np.flatnonzero(healthy & (fold != number))]
         held_out = np.flatnonzero(fold == number)
         inspector = Inspector.train(train, config, weights, warn=warn if number == 0 else lambda line: None)
         stream = inspector.stream([readable[i].path for i in held_out])
         label = f"fold {number + 1} of {folds}"
-        for index, result in zip(held_out, progress(stream, len(held_out), label), strict=True):
-            assert isinstance(result, Inspection)
-            inspections[index] = result
-    scored = tuple(one for one in inspections if one is not None)
-    return Measurement(tuple(readable), scored, groups, failures=tuple(failures))
+        results.update(zip(held_out, progress(stream, len(held_out), label), strict=True))
+    return _measurement(readable, [results[i] for i in range(len(readable))], groups, (), failures)
 
 
 def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """A fold 0..folds-1 for each image: copies together, groups with healthy images spread evenly, and so the others.
 
-    Raises UserError if there are fewer groups with healthy images than folds.
+    Raises UserError if a fold would leave fewer than two groups with healthy images to learn from.
     """
     rng = np.random.default_rng(seed)
     fold_of_group = np.empty(groups.max() + 1, int)
     good = np.unique(groups[healthy])
-    if len(good) < folds:
-        raise UserError(f"--cross-validate {folds}: only {len(good)} different healthy photos; use fewer folds")
+    if len(good) < folds or len(good) - -(-len(good) // folds) < 2:
+        raise UserError(
+            f"--cross-validate {folds}: only {len(good)} different healthy photos; use fewer folds or more photos"
+        )
     for members in (good, np.setdiff1d(groups, good)):
         fold_of_group[rng.permutation(members)] = np.arange(len(members)) % folds
     return fold_of_group[groups]
@@ -129,6 +129,21 @@ def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
             interval = bootstrap_ci(labels, scores, seed=seed, groups=groups)
             result["evidence"][kind] = {"image_auroc": auroc(labels, scores), "image_auroc_ci95": list(interval)}
     return result
+
+
+def _measurement(
+    images: Sequence[LabelledImage],
+    results: Sequence[Inspection | Failure],
+    groups: np.ndarray,
+    seen: tuple[LabelledImage, ...],
+    failures: Sequence[Failure],
+) -> Measurement:
+    """Sort results into inspections, with their images and groups, and failures: a file can vanish meanwhile."""
+    scored = {i: result for i, result in enumerate(results) if isinstance(result, Inspection)}
+    failed = [result for result in results if isinstance(result, Failure)]
+    return Measurement(
+        tuple(images[i] for i in scored), tuple(scored.values()), groups[list(scored)], seen, (*failures, *failed)
+    )
 
 
 def _fingerprints(

@@ -40,7 +40,12 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
 
 
 def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
-    """roc_curve.png, precision_recall.png, score_distribution.png and worst_misses.png, as far as the data allow."""
+    """roc_curve.png, precision_recall.png, score_distribution.png and worst_misses.png, as far as the data allow.
+
+    What they do not allow is removed, lest an earlier measurement's plot be taken for this one's.
+    """
+    for name in ("roc_curve.png", "precision_recall.png", "worst_misses.png"):
+        (folder / name).unlink(missing_ok=True)
     labels, scores = measurement.labels, measurement.scores
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]

@@ -15,25 +15,16 @@ from models.scores import Scores
 
 
 @dataclass(frozen=True)
-class Healthy:
-    """Scores of healthy images that their bank had not seen, one row a photo (copies of a photo count once).
-
-    ``images`` and ``peaks``: kind -> float64 (n,), image scores and map maxima; ``joined_peaks``: float64 (n,), maxima
-    of the joined map.
-    """
-
-    images: dict[str, np.ndarray]
-    joined_peaks: np.ndarray
-
-
-@dataclass(frozen=True)
 class Decision:
-    """Joins the kinds of evidence into one score and one map, and knows the threshold of each.
+    """Joins the kinds of evidence into one score and one map, on one scale with one threshold.
 
     ``image_scales`` and ``map_scales`` put every kind on a common scale (see ``Scale``). ``families`` says which kinds
     judge the same thing: a family speaks with one voice, the mean of its kinds, so that two banks of structure do not
     outvote colour. ``rule`` then joins the families: a strong voice is heard whatever the other says, and the noise of
     a weak one hardly moves the score.
+
+    ``healthy``: kind -> float64 (n,), raw scores of healthy images that their bank had not seen, one a photo (copies
+    of a photo count once).
     """
 
     rule: str
@@ -41,7 +32,7 @@ class Decision:
     families: dict[str, str]
     image_scales: dict[str, Scale]
     map_scales: dict[str, Scale]
-    healthy: Healthy
+    healthy: dict[str, np.ndarray]
 
     @classmethod
     def fit(
@@ -51,26 +42,34 @@ class Decision:
         settings: CalibrationSettings,
         families: Mapping[str, str],
         min_units: Mapping[str, float],
+        marked_from: Mapping[str, float],
     ) -> Decision:
         """Calibrate on leave-one-out ``scores`` of healthy images; ``groups`` (n,) joins the copies of one photo.
 
-        ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale.
+        ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale. ``marked_from``: kind ->
+        raw map value, for kinds whose image score is the mean of their map. All others score an image by its worst
+        place, so their maps are scaled by the maxima of healthy maps; a kind whose maps are all NaN has none.
+
+        Images with a NaN score calibrate nothing, nor do their copies: that kind was trained on them, and how it scores
+        them says little of new parts. The other kinds are then calibrated on fewer images too, as all speak as one.
         """
+        scores, groups = _unseen(scores, groups)
         images = {kind: _worst_of_group(s.images, groups) for kind, s in scores.items()}
-        peaks = {kind: _worst_of_group(s.maps.max((1, 2)), groups) for kind, s in scores.items()}
 
-        def scales(values: Mapping[str, np.ndarray]) -> dict[str, Scale]:
-            return {kind: Scale.fit(v, settings.upper_quantile, min_units[kind]) for kind, v in values.items()}
+        def scale(kind: str, values: np.ndarray) -> Scale:
+            return Scale.fit(values, settings.upper_quantile, min_units[kind])
 
-        decision = cls(
-            rule=settings.rule,
-            alpha=settings.alpha,
-            families=dict(families),
-            image_scales=scales(images),
-            map_scales=scales(peaks),
-            healthy=Healthy(images, np.empty(0)),
-        )
-        return replace(decision, healthy=Healthy(images, decision._joined_peaks(scores, groups)))
+        image_scales = {kind: scale(kind, values) for kind, values in images.items()}
+        decision = cls(settings.rule, settings.alpha, dict(families), image_scales, {}, images)
+        threshold = decision.threshold()[0]
+        map_scales = {
+            kind: _stretched(image_scales[kind], marked_from[kind], threshold)
+            if kind in marked_from
+            else scale(kind, _worst_of_group(s.maps.max((1, 2)), groups))
+            for kind, s in scores.items()
+            if not np.isnan(s.maps).all()
+        }
+        return replace(decision, map_scales=map_scales)
 
     def extend(self, scores: Mapping[str, Scores], groups: np.ndarray) -> Decision:
         """Add healthy images. Scales stay, so that old and new scores compare; thresholds move.
@@ -78,31 +77,35 @@ class Decision:
         The scores of the earlier images were measured with a smaller bank. A larger one can only bring them down, so
         the threshold errs towards fewer false alarms.
         """
-        added = {kind: _worst_of_group(s.images, groups) for kind, s in scores.items()}
-        images = {kind: np.concatenate([old, added[kind]]) for kind, old in self.healthy.images.items()}
-        peaks = np.concatenate([self.healthy.joined_peaks, self._joined_peaks(scores, groups)])
-        return replace(self, healthy=Healthy(images, peaks))
+        images = {
+            kind: np.concatenate([old, _worst_of_group(scores[kind].images, groups)])
+            for kind, old in self.healthy.items()
+        }
+        return replace(self, healthy=images)
 
     def join(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """Raw image scores by kind, each (n,) -> joined score (n,)."""
         return self._join({kind: scale(np.asarray(images[kind], float)) for kind, scale in self.image_scales.items()})
 
     def join_maps(self, maps: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Raw maps by kind, each (n, h, w) -> joined map float32 (n, h, w)."""
+        """Raw maps by kind, each (n, h, w) -> joined map float32 (n, h, w); NaN where no kind says where."""
+        if not self.localises:
+            return np.full(next(iter(maps.values())).shape, np.nan, np.float32)
         return self._join({kind: scale(maps[kind]) for kind, scale in self.map_scales.items()}).astype(np.float32)
+
+    @property
+    def localises(self) -> bool:
+        """Whether any kind says where in the image; if none does, there are no regions and no pixel metrics."""
+        return bool(self.map_scales)
 
     @property
     def healthy_joined(self) -> np.ndarray:
         """Joined scores of the healthy images, (n,)."""
-        return self.join(self.healthy.images)
+        return self.join(self.healthy)
 
     def threshold(self) -> tuple[float, float]:
         """Threshold of the joined score, and the false-alarm rate it stands for."""
         return conformal_threshold(self.healthy_joined, self.alpha)
-
-    def map_threshold(self) -> float:
-        """Value that the joined map of at most ``alpha`` of healthy images exceeds anywhere."""
-        return conformal_threshold(self.healthy.joined_peaks, self.alpha)[0]
 
     def p_values(self, joined: np.ndarray) -> np.ndarray:
         """Conformal p-values of joined scores (n,)."""
@@ -110,7 +113,7 @@ class Decision:
 
     def evidence_p_values(self, kind: str, scores: np.ndarray) -> np.ndarray:
         """Conformal p-values of one kind's raw scores (n,)."""
-        return p_values(self.healthy.images[kind], scores)
+        return p_values(self.healthy[kind], scores)
 
     def state(self) -> dict[str, Any]:
         """Plain values and tensors that ``from_state`` takes back."""
@@ -120,8 +123,7 @@ class Decision:
             "families": self.families,
             "image_scales": {kind: [s.median, s.unit] for kind, s in self.image_scales.items()},
             "map_scales": {kind: [s.median, s.unit] for kind, s in self.map_scales.items()},
-            "healthy_images": {kind: torch.from_numpy(values) for kind, values in self.healthy.images.items()},
-            "healthy_joined_peaks": torch.from_numpy(self.healthy.joined_peaks),
+            "healthy": {kind: torch.from_numpy(values) for kind, values in self.healthy.items()},
         }
 
     @classmethod
@@ -133,21 +135,15 @@ class Decision:
             families=state["families"],
             image_scales={kind: Scale(*values) for kind, values in state["image_scales"].items()},
             map_scales={kind: Scale(*values) for kind, values in state["map_scales"].items()},
-            healthy=Healthy(
-                {kind: values.numpy() for kind, values in state["healthy_images"].items()},
-                state["healthy_joined_peaks"].numpy(),
-            ),
+            healthy={kind: values.numpy() for kind, values in state["healthy"].items()},
         )
-
-    def _joined_peaks(self, scores: Mapping[str, Scores], groups: np.ndarray) -> np.ndarray:
-        joined = self.join_maps({kind: s.maps for kind, s in scores.items()})
-        return _worst_of_group(joined.max((1, 2)), groups)
 
     def _join(self, calibrated: Mapping[str, np.ndarray]) -> np.ndarray:
         voices = []
         for family in dict.fromkeys(self.families.values()):
             kinds = [values for kind, values in calibrated.items() if self.families[kind] == family]
-            voices.append(np.mean(kinds, axis=0))
+            if kinds:
+                voices.append(np.mean(kinds, axis=0))
         return JOIN[self.rule](np.stack(voices))
 
 
@@ -161,6 +157,25 @@ JOIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "max": lambda voices: voices.max(0),
     "mean": lambda voices: voices.mean(0),
 }
+
+
+def _stretched(scale: Scale, marked_from: float, threshold: float) -> Scale:
+    """The scale of images, in wider units if need be, so that a place below ``marked_from`` stays below the threshold.
+
+    A place then stands as high as an image that looks like it all over: a part flagged for being rusty shows where.
+    """
+    return Scale(scale.median, max(scale.unit, (marked_from - scale.median) / max(threshold, 1.0)))
+
+
+def _unseen(scores: Mapping[str, Scores], groups: np.ndarray) -> tuple[Mapping[str, Scores], np.ndarray]:
+    """Without the groups in which any kind has a NaN score."""
+    seen = np.any([np.isnan(s.images) for s in scores.values()], axis=0)
+    keep = ~np.isin(groups, groups[seen])
+    if not keep.any():
+        raise ValueError("every healthy image was trained on: nothing is left to calibrate with")
+    if keep.all():
+        return scores, groups
+    return {kind: Scores(s.images[keep], s.maps[keep]) for kind, s in scores.items()}, groups[keep]
 
 
 def _worst_of_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

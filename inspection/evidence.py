@@ -2,72 +2,22 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
-from config import Config
-from errors import UserError
+from inspection.baselines import AutoencoderEvidence, GlobalEvidence
 from inspection.colour import rust_likelihood
-from models.backbones import BACKBONES
-from models.device import resolve_dtype
-from models.feature_extractor import FeatureExtractor, cnn_extractor, filter_extractor
+from inspection.evidence_base import Batches, Evidence, Setup, images_of
+from inspection.pretrained import pretrained_extractor
+from models.feature_extractor import FeatureExtractor, filter_extractor
 from models.memory_bank import MemoryBank
 from models.patchcore import PatchCore
 from models.scores import Scores
-from models.weights import find_weights, how_to_get
 from preprocessing.pipeline import Prepared
-
-Batches = Iterable[Sequence[Prepared]]
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What evidence is built from: settings, the device, the CNN to use and the file of its weights, if given."""
-
-    config: Config
-    device: torch.device
-    backbone: str
-    weights: Path | None = None
-
-
-class Evidence(ABC):
-    """One way to tell healthy from anomalous. Constructed empty; ``fit`` or ``restore`` makes it ready to ``score``.
-
-    Kinds of one ``family`` judge the same thing and speak with one voice. ``min_unit`` is the least difference in score
-    that matters at all: where healthy parts hardly differ, calibration does not magnify less than this.
-    """
-
-    family: ClassVar[str]
-    min_unit: ClassVar[float] = 0.0
-
-    def __init__(self, setup: Setup):
-        self.setup = setup
-
-    @abstractmethod
-    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        """Learn from healthy images; return scores as if each group of copies had not been among them.
-
-        Called again on a fitted evidence, it learns more images and returns the scores of those.
-        """
-
-    @abstractmethod
-    def score(self, batch: Sequence[Prepared]) -> Scores:
-        """Score prepared images."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """What ``restore`` needs: nested dicts and lists of tensors, numbers and strings."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Become what ``state`` was taken from. Raises UserError if this machine lacks what it takes."""
 
 
 class StructureEvidence(Evidence):
@@ -86,11 +36,11 @@ class StructureEvidence(Evidence):
         """The patch features of this kind."""
 
     def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        self.patchcore.fit((_images(batch) for batch in batches), groups)
+        self.patchcore.fit((images_of(batch) for batch in batches), groups)
         return self.patchcore.training_scores_
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
-        return self.patchcore.score(_images(batch))
+        return self.patchcore.score(images_of(batch))
 
     def state(self) -> dict[str, Any]:
         return {
@@ -111,32 +61,17 @@ class CnnEvidence(StructureEvidence):
     """PatchCore on a pretrained CNN."""
 
     def build_extractor(self) -> FeatureExtractor:
-        backbone, model, run = BACKBONES[self.setup.backbone], self.setup.config.model, self.setup.config.run
-        self.weights = find_weights(backbone, self.setup.weights)
-        if self.weights is None:
-            raise UserError(f"no weights for {backbone.name} on this machine: {how_to_get(backbone)}")
-        extractor, self.checksum = cnn_extractor(
-            backbone,
-            self.weights,
-            model.layers,
-            model.patch_size,
-            model.target_dim,
-            model.colour_weight,
-            run.seed,
-            self.setup.device,
-            resolve_dtype(run.precision, self.setup.device),
+        model = self.setup.config.model
+        extractor, self.weights = pretrained_extractor(
+            self.setup, model.layers, model.patch_size, model.target_dim, model.colour_weight
         )
         return extractor
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "weights_checksum": self.checksum}
+        return {**super().state(), "weights_checksum": self.weights.checksum}
 
     def restore(self, state: dict[str, Any]) -> None:
-        if state["weights_checksum"] != self.checksum:
-            raise UserError(
-                f"{self.weights} is not the file this model was trained with (checksum {self.checksum[:12]}, "
-                f"expected {state['weights_checksum'][:12]}); pass the right one with --weights"
-            )
+        self.weights.require(state["weights_checksum"])
         super().restore(state)
 
 
@@ -153,6 +88,7 @@ class ColourEvidence(Evidence):
 
     family = "colour"
     min_unit = 0.01
+    marked_from = 0.5  # the border of the rust sector
     _MAP_SIGMA = 2.0
 
     def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
@@ -175,8 +111,10 @@ class ColourEvidence(Evidence):
         """Nothing was learned, so nothing comes back."""
 
 
-EVIDENCE: dict[str, type[Evidence]] = {"cnn": CnnEvidence, "filters": FilterEvidence, "colour": ColourEvidence}
-
-
-def _images(batch: Sequence[Prepared]) -> np.ndarray:
-    return np.stack([prepared.image for prepared in batch])
+EVIDENCE: dict[str, type[Evidence]] = {
+    "cnn": CnnEvidence,
+    "filters": FilterEvidence,
+    "colour": ColourEvidence,
+    "global": GlobalEvidence,
+    "autoencoder": AutoencoderEvidence,
+}

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
-from config import Config
+from config import Config, RunSettings
 from datasets.near_copies import copy_groups, is_copy_of
 from errors import UserError
 from inspection.choice import choose
@@ -59,7 +60,6 @@ class Inspector:
         self.training = training
         self.preprocessor = Preprocessor(config.preprocess)
         self.threshold, self.alpha = decision.threshold()
-        self.map_threshold = decision.map_threshold()
 
     @classmethod
     def train(
@@ -90,7 +90,8 @@ class Inspector:
         scores = _fit(evidence, prepared, groups, config, progress)
         families = {kind: one.family for kind, one in evidence.items()}
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
-        decision = Decision.fit(scores, groups, config.calibration, families, min_units)
+        marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}
+        decision = Decision.fit(scores, groups, config.calibration, families, min_units, marked_from)
         training = TrainingRecord(tuple(f.checksum for f in fingerprints), signatures, groups)
         return cls(config, setup, evidence, decision, training)
 
@@ -115,7 +116,6 @@ class Inspector:
             np.concatenate([self.training.groups, groups]),
         )
         self.threshold, self.alpha = self.decision.threshold()
-        self.map_threshold = self.decision.map_threshold()
         return len(fresh)
 
     def inspect(self, sources: Iterable[Source]) -> list[Inspection | Failure]:
@@ -184,13 +184,26 @@ class Inspector:
         )
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "auto", weights: Path | None = None) -> Inspector:
-        """Read a saved inspector. ``weights`` is the backbone's file where it is not found by itself.
+    def load(
+        cls, path: Path | str, device: str = "auto", weights: Path | None = None, run: RunSettings | None = None
+    ) -> Inspector:
+        """Read a saved inspector. ``weights`` is the backbone's file where it is not found by itself; ``run`` gives
+        batch size and workers for this machine, else those of training are used.
 
         Raises UserError if the file is missing, damaged or of another version, or the weights are missing or others.
         """
         state = load_state(Path(path))
+        try:
+            return cls._restored(state, device, weights, run)
+        except (KeyError, TypeError, ValidationError):
+            raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
+
+    @classmethod
+    def _restored(cls, state: dict[str, Any], device: str, weights: Path | None, run: RunSettings | None) -> Inspector:
         config = Config.model_validate(state["config"])
+        if run is not None:
+            here = config.run.model_copy(update={"batch_size": run.batch_size, "workers": run.workers})
+            config = config.model_copy(update={"run": here})
         setup = Setup(config, resolve_device(device), state["backbone"], weights)
         evidence = {}
         for kind, saved in state["evidence"].items():
@@ -225,9 +238,8 @@ class Inspector:
                 evidence={
                     kind: EvidenceResult(float(s.images[i]), float(by_kind[kind][i])) for kind, s in scores.items()
                 },
-                regions=find_regions(maps[i], self.map_threshold, one.transform, one.photo_size),
+                regions=find_regions(maps[i], self.threshold, one.transform, one.photo_size),
                 map=maps[i],
-                map_threshold=self.map_threshold,
                 mask=one.mask,
                 transform=one.transform,
                 photo_size=one.photo_size,
@@ -262,7 +274,10 @@ def _fit(
 ) -> dict[str, Scores]:
     size = config.run.batch_size
     total = -(-len(prepared) // size)
-    return {
-        kind: one.fit(progress(batches(prepared, size), total, f"learning {kind}"), groups.tolist())
-        for kind, one in evidence.items()
-    }
+    try:
+        return {
+            kind: one.fit(progress(batches(prepared, size), total, f"learning {kind}"), groups.tolist())
+            for kind, one in evidence.items()
+        }
+    except ValueError as error:
+        raise UserError(f"cannot learn from these {len(prepared)} photos: {error}") from None

@@ -34,8 +34,8 @@ class Inspection:
     """The verdict on one photo.
 
     ``score`` is the joined calibrated score, higher = more anomalous; the verdict is ``score > threshold``. ``map`` is
-    float32 (h, w) in the canonical frame, joined like the score, and ``map_threshold`` the value that regions exceed.
-    ``photo_map`` gives the map in the photo's own frame.
+    float32 (h, w) in the canonical frame, joined like the score and on its scale; regions are what exceeds
+    ``threshold`` in it. ``photo_map`` gives the map in the photo's own frame.
     """
 
     path: Path | None
@@ -46,7 +46,6 @@ class Inspection:
     evidence: dict[str, EvidenceResult]
     regions: tuple[Region, ...]
     map: np.ndarray
-    map_threshold: float
     mask: np.ndarray
     transform: np.ndarray
     photo_size: tuple[int, int]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
-from errors import UserError
-from inspection.drawing import Picture, contact_sheet, heatmap_overlay
+from files import GrowingFile
+from inspection.drawing import Picture, contact_sheet, heatmap_overlay, shorten
 from inspection.result import Failure, Inspection
 from preprocessing.pipeline import Prepared
 
@@ -74,7 +72,7 @@ CSV_COLUMNS = (
 class JsonList:
     """Writes entries one by one into a JSON list, so that memory does not grow with the folder."""
 
-    def __init__(self, file: IO[str]):
+    def __init__(self, file: GrowingFile):
         self._file = file
         self._first = True
         file.write("[")
@@ -84,14 +82,17 @@ class JsonList:
         self._first = False
 
     def close(self) -> None:
+        """End the list and put the file in its place."""
         self._file.write("\n]\n")
+        self._file.close()
 
 
 class CsvTable:
     """Writes entries one by one as lines of a table."""
 
-    def __init__(self, file: IO[str], kinds: tuple[str, ...]):
+    def __init__(self, file: GrowingFile, kinds: tuple[str, ...]):
         evidence = [f"{kind}_{value}" for kind in kinds for value in ("score", "p_value")]
+        self._file = file
         self._kinds = kinds
         self._writer = csv.DictWriter(file, [*CSV_COLUMNS, *evidence, "n_regions", "regions"])
         self._writer.writeheader()
@@ -100,32 +101,17 @@ class CsvTable:
         self._writer.writerow(flat_record(entry, self._kinds))
 
     def close(self) -> None:
-        """A table has no end mark."""
-
-
-@contextmanager
-def growing_file(path: Path) -> Iterator[IO[str]]:
-    """A text file written beside ``path`` and renamed at the end, also when the run is interrupted.
-
-    What was scored until then is kept. Raises UserError if it cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            try:
-                yield file
-            finally:
-                file.flush()
-                beside.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        """Put the file in its place."""
+        self._file.close()
 
 
 def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:
-    """The photo, or a shrunk copy of it, under its heatmap, on the model's one colour scale."""
-    top = max(2 * inspection.map_threshold, 1e-6)
-    return heatmap_overlay(photo, inspection.photo_map(photo.shape[:2]), 0.0, top)
+    """The photo, or a shrunk copy of it, under its heatmap, on the model's one colour scale.
+
+    What reaches not half of the threshold stays the photo it is; colours brighten up to two and a half times it.
+    """
+    threshold = max(inspection.threshold, 1e-6)
+    return heatmap_overlay(photo, inspection.photo_map(photo.shape[:2]), 0.5 * threshold, 2.5 * threshold)
 
 
 def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
@@ -144,7 +130,7 @@ def detection_picture(photo: Picture, inspection: Inspection, cell: int = 420) -
     """Photo, overlay and regions side by side, under the verdict."""
     return contact_sheet(
         [[photo, overlay_picture(photo, inspection), regions_picture(photo, inspection)]],
-        [verdict(inspection)],
+        [_caption(inspection)],
         ["photo", "anomaly map", "regions over the threshold"],
         cell,
     )
@@ -159,11 +145,10 @@ def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200)
 
 def verdict(inspection: Inspection) -> str:
     """One line: name, decision, score, p-value, confidence."""
-    name = inspection.path.name if inspection.path is not None else "photo"
-    decision = "ANOMALOUS" if inspection.is_anomalous else "normal"
     return (
-        f"{name}: {decision}, score {inspection.score:.2f} (threshold {inspection.threshold:.2f}), "
-        f"p = {inspection.p_value:.3f}, confidence {inspection.confidence:.0%}"
+        f"{_name(inspection)}: {_decision(inspection)}, score {inspection.score:.2f} "
+        f"(threshold {inspection.threshold:.2f}), p = {inspection.p_value:.3f}, "
+        f"confidence {inspection.confidence:.0%}"
     )
 
 
@@ -174,3 +159,17 @@ def shrunk(photo: Picture, side: int = 1600) -> Picture:
         return photo
     size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _caption(inspection: Inspection) -> str:
+    """The verdict for a picture, short enough that nothing but the name is cut."""
+    name = shorten(_name(inspection), lambda text: len(text) <= 20)
+    return f"{_decision(inspection)}: score {inspection.score:.2f}, threshold {inspection.threshold:.2f} ({name})"
+
+
+def _decision(inspection: Inspection) -> str:
+    return "ANOMALOUS" if inspection.is_anomalous else "normal"
+
+
+def _name(inspection: Inspection) -> str:
+    return inspection.path.name if inspection.path is not None else "photo"

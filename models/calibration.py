@@ -46,7 +46,7 @@ def conformal_threshold(healthy: np.ndarray, alpha: float) -> tuple[float, float
     ordered = np.sort(np.asarray(healthy, float))
     n = len(ordered)
     # The tolerance keeps (n + 1)(1 - alpha) = 95.00000000000001 from becoming 96.
-    rank = math.ceil((n + 1) * (1 - alpha) - 1e-9)
+    rank = max(1, math.ceil((n + 1) * (1 - alpha) - 1e-9))
     if rank > n:
         return float(ordered[-1]), 1 / (n + 1)
     return float(ordered[rank - 1]), alpha

@@ -168,10 +168,16 @@ def build_network(backbone: Backbone, layers: tuple[str, ...], weights: Path | N
             raise UserError(
                 f"model.layers: {backbone.name} has no layer '{layer}'; its stages: {known}; and those inside them"
             )
+    for module in network.modules():
+        if hasattr(module, "inplace"):
+            module.inplace = False  # else a ReLU behind a named layer would overwrite its output
     # Tracing drops everything behind the last layer, so the head is neither computed nor needed in the weights file.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trunk = create_feature_extractor(network, return_nodes={layer: layer for layer in layers})
+    for layer, output in trunk(torch.zeros(1, 3, 64, 64)).items():
+        if output.ndim != 4:
+            raise UserError(f"model.layers: '{layer}' of {backbone.name} keeps no positions; name a layer before it")
     if weights is not None:
         _load(trunk, weights, backbone.name)
     return _Normalised(trunk, backbone.mean, backbone.std)

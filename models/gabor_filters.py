@@ -74,7 +74,8 @@ class GaborFilters(nn.Module):
                 moduli += self._second_order(lightness, grid)
             octave = _halve(octave)
         features = torch.log(torch.cat(moduli, 1) + self.log_floor)
-        colours = [_to_grid(lab, grid), _to_grid(F.avg_pool2d(lab, 2 * STRIDE, STRIDE, STRIDE // 2), grid)]
+        coarse = F.avg_pool2d(lab, 2 * STRIDE, STRIDE, STRIDE // 2, count_include_pad=False)
+        colours = [_to_grid(lab, grid), _to_grid(coarse, grid)]
         return torch.cat([features, *colours], 1)
 
     def _second_order(self, moduli: torch.Tensor, grid: tuple[int, int]) -> list[torch.Tensor]:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import torch
 
+from errors import UserError
 from models.coreset import greedy_coreset
 from models.feature_extractor import FeatureExtractor
 from models.memory_bank import MemoryBank
@@ -63,7 +64,8 @@ class PatchCore:
             features = patches.reshape(features.shape)
         keep = max(1, round(self.coreset_ratio * len(patches)))
         centres = self.bank_.features if extending else None
-        picks, self.cover_radius_ = self._select(patches, keep, centres)
+        picks, radius = self._select(patches, keep, centres)
+        self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
         rows, row_groups = patches[picks].float(), image_groups[picks // features[0, ..., 0].numel()]
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
@@ -96,7 +98,7 @@ class PatchCore:
         for group in groups.unique():
             rows = self.bank_groups_ != group
             if not rows.any():
-                raise ValueError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
+                raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
             others = MemoryBank(self.bank_.features[rows], self.extractor.device)
             members = (groups == group).nonzero()[:, 0]
             scores = self._score_features(features[members].to(self.extractor.device), size, others)
@@ -118,7 +120,7 @@ class PatchCore:
         s = (1 - exp(|m_test - m*|) / sum over the b bank neighbours m of m* of exp(|m_test - m|)) * s*
         """
         largest, position = distances.max(1)
-        if self.num_neighbors == 1:
+        if min(self.num_neighbors, len(bank)) == 1:
             return largest
         each = torch.arange(len(features), device=features.device)
         test, nearest = features[each, position], bank.features.to(features.device)[rows[each, position]]

@@ -11,7 +11,8 @@ import numpy as np
 class Scores:
     """Higher = more anomalous, in the evidence's own unit.
 
-    ``images``: float32 (n,), one score per image; ``maps``: float32 (n, H, W), where in the canonical frame.
+    ``images``: float32 (n,), one score per image; ``maps``: float32 (n, H, W), where in the canonical frame. Maps of a
+    method that judges the image alone are NaN everywhere, as pixels that were not inspected.
     """
 
     images: np.ndarray

@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -65,7 +66,7 @@ def download_weights(backbone: Backbone, progress: bool = False) -> Path | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         prefix = target.stem.rsplit("-", 1)[-1]
         torch.hub.download_url_to_file(backbone.url, str(target), hash_prefix=prefix, progress=progress)
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, HTTPException):
         return None
     finally:
         socket.setdefaulttimeout(before)
@@ -88,7 +89,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 state: Mapping[str, torch.Tensor] = {key: torch.from_numpy(archive[key]) for key in archive.files}
         elif path.suffix == ".safetensors":
             from safetensors.torch import load_file

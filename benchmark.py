@@ -1,0 +1,140 @@
+"""Measure speed on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cli
+from errors import UserError
+
+if TYPE_CHECKING:
+    from inspection.inspector import Inspector
+    from inspection.result import Inspection
+
+EXAMPLE = "python benchmark.py latency --model saved_models/mvtec/screw.pkl --dir data/mvtec/screw/test --target-ms 100"
+RENDERED = 24  # photos, where none are given
+RENDERED_SIZE = (512, 512)
+
+
+def main() -> int:
+    arguments = _arguments()
+    return int(arguments.run(arguments))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"example: {EXAMPLE}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    latency = commands.add_parser(
+        "latency",
+        help="time per image of a saved model, stage by stage",
+        description="Time per image, one at a time, warm: percentiles, the share of each stage, PASS or FAIL by p95. "
+        "Each result is written as inference.py --json --visualize writes its overlay. Exit code 0 = PASS, 1 = FAIL.",
+    )
+    latency.add_argument(
+        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
+    )
+    latency.add_argument("--dir", type=Path, metavar="D", help="photos to inspect (default: rendered parts, 512 px)")
+    latency.add_argument("--target-ms", type=float, default=100.0, metavar="T", help="limit of p95 (default: 100)")
+    latency.add_argument("--repeat", type=int, default=1, metavar="N", help="rounds over the photos (default: 1)")
+    latency.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    latency.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    latency.add_argument(
+        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+    )
+    latency.set_defaults(run=_latency)
+    return parser.parse_args()
+
+
+def _latency(arguments: argparse.Namespace) -> int:
+    if arguments.repeat < 1 or not arguments.target_ms > 0:
+        raise UserError("--repeat must be at least 1, and --target-ms above 0")
+    from datasets.images import list_images
+    from evaluation.latency import measure_latency
+    from files import check_writable, write_atomically
+    from inspection.inspector import Inspector
+
+    if arguments.json:
+        check_writable(arguments.json)
+    inspector = Inspector.load(arguments.model, arguments.device, arguments.weights)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = list_images(arguments.dir) if arguments.dir else _render(Path(folder))
+        output = Path(folder) / "output"
+        latency = measure_latency(
+            inspector, paths, lambda result: _write(result, output), arguments.repeat, progress=cli.progress
+        )
+    report = {**_conditions(arguments, inspector, len(paths)), **latency.summary(arguments.target_ms)}
+    print(_text(report))
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(report, indent=2) + "\n")
+    return cli.EXIT_OK if report["passed"] else cli.EXIT_SOME_FAILED
+
+
+def _render(folder: Path) -> list[Path]:
+    """Bolts, nuts and washers as PNG files."""
+    from datasets.synthetic import KINDS, render_part
+    from inspection.drawing import save_picture
+
+    paths = [folder / f"{seed:02d}.png" for seed in range(RENDERED)]
+    for seed, path in enumerate(paths):
+        save_picture(render_part(seed, KINDS[seed % len(KINDS)], size=RENDERED_SIZE).image, path)
+    return paths
+
+
+def _write(result: Inspection, output: Path) -> None:
+    """The entry of results.json and the overlay picture, as inference.py writes them."""
+    from datasets.images import read_image
+    from files import write_atomically
+    from inspection.drawing import save_picture
+    from inspection.writers import overlay_picture, record, shrunk
+
+    assert result.path is not None
+    write_atomically(output / "results.json", json.dumps(record(result)))
+    save_picture(overlay_picture(shrunk(read_image(result.path)), result), output / "overlay.png")
+
+
+def _conditions(arguments: argparse.Namespace, inspector: Inspector, n_photos: int) -> dict[str, Any]:
+    """What the figures hold for; a warning if other work kept the machine busy."""
+    import torch
+
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    if load > 1.5 * cores:
+        cli.warn(f"load average {load:.1f} on {cores} cores: other work ran meanwhile, an idle machine is faster")
+    return {
+        "model": str(arguments.model),
+        "photos": str(arguments.dir)
+        if arguments.dir
+        else f"rendered parts, {RENDERED_SIZE[1]} x {RENDERED_SIZE[0]} px",
+        "n_photos": n_photos,
+        "backbone": inspector.backbone,
+        "evidence": list(inspector.evidence),
+        "device": str(inspector.device),
+        "threads": torch.get_num_threads(),
+        "load_average": load,
+    }
+
+
+def _text(report: dict[str, Any]) -> str:
+    """The report for a person."""
+    backbone = "" if report["backbone"] == "filters" else f" ({report['backbone']})"
+    lines = [
+        f"{report['model']}: {', '.join(report['evidence'])}{backbone} on {report['device']}, "
+        f"{report['threads']} threads",
+        f"{report['n']} inspections, one at a time, warm: {report['n_photos']} photos from {report['photos']}",
+        f"{'stage':20}{'p50 ms':>9}{'share':>8}",
+    ]
+    lines += [f"{name:20}{one['p50_ms']:9.1f}{one['share']:8.1%}" for name, one in report["stages"].items()]
+    lines.append(f"total: p50 {report['p50_ms']:.1f} ms, p95 {report['p95_ms']:.1f} ms, p99 {report['p99_ms']:.1f} ms")
+    verdict, relation = ("PASS", "within") if report["passed"] else ("FAIL", "over")
+    lines.append(f"{verdict}: p95 is {relation} {report['target_ms']:g} ms")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main)

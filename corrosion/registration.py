@@ -1,0 +1,152 @@
+"""Lay a component's T0 shot over a later one, or say that it cannot be done believably."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from config import CorrosionSettings
+from preprocessing.registration import compose, invert
+
+# The search runs on copies of this side: corrosion changes fine detail, and the coarse relief is what stays.
+_SIDE = 160
+_BLUR = 1.5
+_ANGLE_STEP = 10.0
+_STARTS = 3
+_ECC_STEPS = 60
+# Elongated parts already stand upright in the canonical frame: they are tried upright and upside down.
+_LONG = 1.35
+# The best turn must beat the middle of all turns by this much for a round part's surface to be tied to places.
+_TILTS = (-8.0, -4.0, 0.0, 4.0, 8.0)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where a T0 shot lies in a later one, both in canonical frames of the same size.
+
+    transform: float64 (2, 3), T0's canonical px to the later shot's.
+    correlation: of the two surfaces where both parts are, -1..1. overlap: intersection over union of the two masks.
+    believable: whether the shots may be compared place by place.
+    """
+
+    transform: np.ndarray
+    correlation: float
+    overlap: float
+    believable: bool
+
+    def warp(self, image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> np.ndarray:
+        """T0's (h, w) or (h, w, c) canonical image in the later shot's frame of ``size`` (h, w); 0 outside.
+
+        The transform is that of frames of ``image``'s own size.
+        """
+        flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        return cv2.warpAffine(image, self.transform, (size[1], size[0]), flags=flags)
+
+
+def register(
+    baseline: np.ndarray,
+    baseline_mask: np.ndarray,
+    later: np.ndarray,
+    later_mask: np.ndarray,
+    settings: CorrosionSettings,
+) -> Registration:
+    """Find the affine transform from ``baseline`` to ``later``: lightness float32 (h, w), masks bool (h, w).
+
+    Every turn of the part is tried on the masks' moments; the best few are refined by the enhanced correlation
+    coefficient (Evangelidis and Psarakis, 2008). Believable is a result whose surfaces correlate, whose outlines
+    agree, and which is nearly a similarity: same part, same view.
+    """
+    size = later_mask.shape
+    shrink = _SIDE / max(size)
+    small_size = (round(size[1] * shrink), round(size[0] * shrink))
+    template, template_mask = _surface(baseline, baseline_mask, small_size)
+    scene, scene_mask = _surface(later, later_mask, small_size)
+    starts = [_start(template_mask, scene_mask, angle) for angle in _angles(template_mask, scene_mask)]
+    ranked = sorted(starts, key=lambda start: -_likeness(template, template_mask, scene, scene_mask, start)[2])
+    best = max(
+        (_refined(template, template_mask, scene, scene_mask, start) for start in ranked[:_STARTS]),
+        key=lambda found: _likeness(template, template_mask, scene, scene_mask, found)[2],
+    )
+    correlation, overlap, _ = _likeness(template, template_mask, scene, scene_mask, best)
+    believable = (
+        correlation >= settings.min_correlation and overlap >= settings.min_overlap and _is_nearly_similarity(best)
+    )
+    scale = np.array([[shrink, 0.0, (shrink - 1) / 2], [0.0, shrink, (shrink - 1) / 2]])
+    return Registration(compose(invert(scale), compose(best, scale)), correlation, overlap, believable)
+
+
+def _surface(lightness: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The part's relief, mean 0 and deviation 1 on the part and 0 outside, and its mask, on a small copy."""
+    small_mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
+    small = cv2.GaussianBlur(cv2.resize(lightness, size, interpolation=cv2.INTER_AREA), (0, 0), _BLUR)
+    inside = small[small_mask]
+    if inside.size == 0:
+        return np.zeros(small.shape, np.float32), small_mask
+    relief = (small - inside.mean()) / max(float(inside.std()), 1e-3)
+    # Highlights move with the lamp; beyond this they would outweigh the surface.
+    return np.where(small_mask, np.clip(relief, -2.5, 2.5), 0.0).astype(np.float32), small_mask
+
+
+def _angles(first: np.ndarray, second: np.ndarray) -> list[float]:
+    if min(_elongation(first), _elongation(second)) > _LONG:
+        return [half + tilt for half in (0.0, 180.0) for tilt in _TILTS]
+    return list(np.arange(0.0, 360.0, _ANGLE_STEP))
+
+
+def _elongation(mask: np.ndarray) -> float:
+    points = np.argwhere(mask)
+    if len(points) < 3:
+        return 1.0
+    spread = np.linalg.eigvalsh(np.cov(points.T.astype(np.float64)))
+    return float(np.sqrt(spread[1] / max(spread[0], 1e-6)))
+
+
+def _start(first: np.ndarray, second: np.ndarray, angle: float) -> np.ndarray:
+    """The similarity that lays centre and area of one mask on the other's, turned by ``angle`` degrees."""
+    a, b = np.argwhere(first), np.argwhere(second)
+    if not len(a) or not len(b):
+        return np.eye(2, 3)
+    scale, turn = np.sqrt(len(b) / len(a)), np.deg2rad(angle)
+    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return np.column_stack([linear, b.mean(0)[::-1] - linear @ a.mean(0)[::-1]])
+
+
+def _refined(
+    template: np.ndarray, template_mask: np.ndarray, scene: np.ndarray, scene_mask: np.ndarray, start: np.ndarray
+) -> np.ndarray:
+    """ECC from ``start``; the start itself where ECC finds nothing better."""
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-4)
+    # ECC samples the moving picture at warp(x) for x in the fixed one: fixed = T0, moving = later.
+    try:
+        _, found = cv2.findTransformECC(
+            template, scene, start.astype(np.float32), cv2.MOTION_AFFINE, criteria, None, 3
+        )
+    except cv2.error:
+        return start
+    before = _likeness(template, template_mask, scene, scene_mask, start)[2]
+    after = _likeness(template, template_mask, scene, scene_mask, found.astype(np.float64))[2]
+    return found.astype(np.float64) if after > before else start
+
+
+def _likeness(
+    template: np.ndarray, template_mask: np.ndarray, scene: np.ndarray, scene_mask: np.ndarray, transform: np.ndarray
+) -> tuple[float, float, float]:
+    """Correlation of the surfaces, overlap of the masks, and the sum of both, by which candidates are ranked."""
+    size = (scene.shape[1], scene.shape[0])
+    moved = cv2.warpAffine(template, transform, size)
+    moved_mask = cv2.warpAffine(template_mask.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0
+    both, either = moved_mask & scene_mask, moved_mask | scene_mask
+    overlap = float(both.sum() / max(int(either.sum()), 1))
+    if both.sum() < 16:
+        return 0.0, overlap, overlap
+    first, second = moved[both] - moved[both].mean(), scene[both] - scene[both].mean()
+    norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
+    correlation = float((first * second).sum() / norm) if norm > 1e-9 else 0.0
+    return correlation, overlap, correlation + overlap
+
+
+def _is_nearly_similarity(transform: np.ndarray) -> bool:
+    large, small = np.linalg.svd(transform[:, :2], compute_uv=False)
+    return bool(np.linalg.det(transform[:, :2]) > 0 and large / max(small, 1e-9) < 1.25 and 0.7 < small and large < 1.4)

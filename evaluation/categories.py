@@ -1,0 +1,114 @@
+"""Measure a model on one category in the MVTec layout: image, pixel and per-defect figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from datasets.labelled_image import LabelledImage
+from datasets.mvtec import GOOD, Category, read_mask
+from errors import UserError
+from evaluation.measure import Measurement, summarise
+from evaluation.metrics import auroc
+from evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
+from inspection.inspector import Inspector, Progress, no_progress
+from inspection.result import Failure, Inspection
+
+
+def measure_category(
+    inspector: Inspector, category: Category, progress: Progress = no_progress
+) -> tuple[Measurement, float]:
+    """Inspect all test images of a category; also the seconds per image, reading included.
+
+    Raises UserError if it has no test images.
+    """
+    if not category.test:
+        raise UserError(f"{category.name} has no test images: it can be trained and used, not evaluated")
+    start = time.perf_counter()
+    stream = inspector.stream([image.path for image in category.test])
+    results = list(progress(stream, len(category.test), f"inspecting {category.name}"))
+    seconds = (time.perf_counter() - start) / len(results)
+    pairs = list(zip(category.test, results, strict=True))
+    images = tuple(image for image, result in pairs if isinstance(result, Inspection))
+    inspections = tuple(result for result in results if isinstance(result, Inspection))
+    failures = tuple(result for result in results if isinstance(result, Failure))
+    return Measurement(images, inspections, np.arange(len(images)), failures=failures), seconds
+
+
+def category_metrics(
+    measurement: Measurement, seconds_per_image: float, progress: Progress = no_progress, seed: int = 0
+) -> dict[str, Any]:
+    """Everything that a category's metrics.json holds; a value that the data cannot give is None, with the reason."""
+    metrics = summarise(measurement, seed)
+    pixels, aupro_of, reason = _pixel_metrics(measurement, progress)
+    flagged = measurement.scores > measurement.thresholds
+    labels = measurement.labels
+    return {
+        **metrics,
+        "image_f1_max": metrics["f1_max"],
+        **pixels,
+        "pixel_metrics_left_out": reason,
+        "confusion": {
+            "tn": int((~labels & ~flagged).sum()),
+            "fp": int((~labels & flagged).sum()),
+            "fn": int((labels & ~flagged).sum()),
+            "tp": int((labels & flagged).sum()),
+        },
+        "seconds_per_image": seconds_per_image,
+        "per_defect": {name: _defect_metrics(measurement, name, aupro_of) for name in _defects(measurement.images)},
+    }
+
+
+def _defects(images: Sequence[LabelledImage]) -> list[str]:
+    return sorted({image.labels[0] for image in images if image.is_anomalous})
+
+
+def _defect_metrics(measurement: Measurement, name: str, aupro_of: dict[str, float | None]) -> dict[str, Any]:
+    """One defect type against all good images."""
+    scores, labels = measurement.scores, measurement.labels
+    of_type = np.array([image.is_anomalous and image.labels[0] == name for image in measurement.images])
+    both = of_type | ~labels
+    return {
+        "n": int(of_type.sum()),
+        "image_auroc": auroc(labels[both], scores[both]) if (~labels).any() else None,
+        "recall": float((scores > measurement.thresholds)[of_type].mean()),
+        "mean_score": float(scores[of_type].mean()),
+        "aupro": aupro_of.get(name),
+    }
+
+
+def _pixel_metrics(
+    measurement: Measurement, progress: Progress
+) -> tuple[dict[str, float | None], dict[str, float | None], str | None]:
+    """Pixel figures over all images, AUPRO of each defect type with all good images, and why there are none."""
+    pairs = list(zip(measurement.images, measurement.inspections, strict=True))
+    reason = _no_pixel_metrics(pairs)
+    if reason is not None:
+        return dict.fromkeys(METRIC_NAMES), {}, reason
+    overall = PixelMetrics()
+    by_defect = {name: PixelMetrics() for name in _defects(measurement.images)}
+    for image, inspection in progress(pairs, len(pairs), "measuring pixels"):
+        mask = np.zeros(inspection.photo_size, bool)
+        if image.mask_path is not None:
+            mask = read_mask(image.mask_path, inspection.photo_size)
+        map_ = inspection.photo_map()
+        overall.update(map_, mask)
+        for name, metrics in by_defect.items():
+            if not image.is_anomalous or image.labels[0] == name:
+                metrics.update(map_, mask)
+    return overall.compute(), {name: metrics.compute()["aupro"] for name, metrics in by_defect.items()}, None
+
+
+def _no_pixel_metrics(pairs: Sequence[tuple[LabelledImage, Inspection]]) -> str | None:
+    defective = [image for image, _ in pairs if image.is_anomalous]
+    missing = sum(image.mask_path is None for image in defective)
+    if not defective:
+        return "there are no defective test images"
+    if missing:
+        return f"{missing} of {len(defective)} defective images have no mask in ground_truth"
+    if not any(image.labels == (GOOD,) for image, _ in pairs):
+        return "there are no good test images"
+    return None

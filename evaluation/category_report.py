@@ -1,0 +1,93 @@
+"""A category's figures as pictures, and many categories' figures as one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.images import read_image
+from datasets.mvtec import read_mask, readable
+from evaluation.measure import Measurement
+from evaluation.metrics import Confusion
+from evaluation.visualize import confusion_matrix, precision_recall, roc_curve, save_figure, score_distribution
+from inspection.drawing import Picture, contact_sheet, save_picture
+from inspection.writers import overlay_picture, shrunk
+
+TABLE_COLUMNS = (
+    "image_auroc",
+    "image_aupr",
+    "image_f1_max",
+    "pixel_auroc",
+    "pixel_aupr",
+    "pixel_f1_max",
+    "aupro",
+    "seconds_per_image",
+)
+_EXAMPLES_PER_TYPE = 2
+
+
+def write_category_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
+    """roc_curve.png, pr_curve.png, score_distribution.png (by defect type), confusion_matrix.png and examples.png."""
+    labels, scores = measurement.labels, measurement.scores
+    if metrics["image_auroc"] is not None:
+        low, high = metrics["image_auroc_ci95"]
+        save_figure(roc_curve(labels, scores, metrics["image_auroc"], (low, high)), folder / "roc_curve.png")
+        save_figure(precision_recall(labels, scores), folder / "pr_curve.png")
+    types = [readable(image.labels[0]) for image in measurement.images]
+    save_figure(score_distribution(types, scores, metrics["threshold"]), folder / "score_distribution.png")
+    save_figure(confusion_matrix(Confusion(**metrics["confusion"])), folder / "confusion_matrix.png")
+    save_picture(examples(measurement), folder / "examples.png")
+
+
+def examples(measurement: Measurement) -> Picture:
+    """Photo, heatmap and ground truth of the least and the most anomalous image of every type."""
+    types = sorted({image.labels[0] for image in measurement.images})
+    rows, captions = [], []
+    for name in types:
+        members = [i for i, image in enumerate(measurement.images) if image.labels[0] == name]
+        ordered = sorted(members, key=lambda i: measurement.scores[i])
+        for index in dict.fromkeys([ordered[0], ordered[-1]][:_EXAMPLES_PER_TYPE]):
+            image, inspection = measurement.images[index], measurement.inspections[index]
+            photo = read_image(image.path)
+            small = shrunk(photo, 512)
+            mask = read_mask(image.mask_path, inspection.photo_size) if image.mask_path is not None else None
+            truth = np.zeros_like(photo) if mask is None else np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+            rows.append([small, overlay_picture(small, inspection), shrunk(truth, 512)])
+            verdict = "flagged" if inspection.is_anomalous else "passed"
+            captions.append(f"{readable(name)} {image.path.name}: {verdict}, score {inspection.score:.2f}")
+    return contact_sheet(rows, captions, ["photo", "anomaly map", "ground truth"], 240)
+
+
+def summary_rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a category and, of several, their mean over those that have the value; ``None`` where there is none."""
+    rows = [{"category": name, **{key: metrics[key] for key in TABLE_COLUMNS}} for name, metrics in results.items()]
+    if len(rows) > 1:
+        mean: dict[str, Any] = {"category": "mean"}
+        for key in TABLE_COLUMNS:
+            values = [row[key] for row in rows if row[key] is not None]
+            mean[key] = float(np.mean(values)) if values else None
+        rows.append(mean)
+    return rows
+
+
+def summary_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table as CSV; empty where there is no value."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["category", *TABLE_COLUMNS])
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def summary_markdown(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> str:
+    """The table as Markdown, three digits; notes below it."""
+    lines = [f"| category | {' | '.join(TABLE_COLUMNS)} |", "|---" * (len(TABLE_COLUMNS) + 1) + "|"]
+    for row in rows:
+        cells = ["-" if row[key] is None else f"{row[key]:.3f}" for key in TABLE_COLUMNS]
+        lines.append(f"| {row['category']} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *notes]).rstrip() + "\n"

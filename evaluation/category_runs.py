@@ -1,0 +1,87 @@
+"""Evaluate many categories, a folder of results each: resumable, and a failing category does not stop the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets.mvtec import load_category
+from errors import UserError
+from evaluation.categories import category_metrics, measure_category
+from evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
+from files import write_atomically
+from inspection.inspector import Inspector, Progress, no_progress
+
+METRICS_FILE = "metrics.json"
+
+
+@dataclass
+class CategoryRuns:
+    """What came of each category: its metrics, or why there are none. ``resumed`` were done by an earlier run."""
+
+    metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)
+
+
+def evaluate_categories(
+    root: Path,
+    names: Iterable[str],
+    load_model: Callable[[str], Inspector],
+    output: Path,
+    force: bool = False,
+    plots: bool = True,
+    notes: Iterable[str] = (),
+    progress: Progress = no_progress,
+) -> CategoryRuns:
+    """Evaluate the categories ``names`` of ``root``; write ``<output>/<name>/metrics.json`` and plots, and a summary.
+
+    ``load_model`` gives a category's model, or raises UserError. A category whose metrics.json is there is read from it,
+    unless ``force``. With several categories, summary.csv and summary.md hold the table with means, and ``notes``.
+    """
+    runs = CategoryRuns()
+    names = list(names)
+    for name in names:
+        folder = output / name
+        done = None if force else _finished(folder / METRICS_FILE)
+        if done is not None:
+            runs.metrics[name] = done
+            runs.resumed.append(name)
+            continue
+        try:
+            runs.metrics[name] = _evaluate_one(root, name, load_model(name), folder, plots, progress)
+        except UserError as error:
+            runs.errors[name] = str(error)
+    if len(names) > 1 and runs.metrics:
+        rows = summary_rows(runs.metrics)
+        failed = [f"{name}: {error}" for name, error in runs.errors.items()]
+        write_atomically(output / "summary.csv", summary_csv(rows))
+        write_atomically(output / "summary.md", summary_markdown(rows, [*notes, *failed]))
+    return runs
+
+
+def _evaluate_one(
+    root: Path, name: str, inspector: Inspector, folder: Path, plots: bool, progress: Progress
+) -> dict[str, Any]:
+    measurement, seconds = measure_category(inspector, load_category(root, name), progress)
+    if not measurement.inspections:
+        raise UserError(f"none of the {len(measurement.failures)} test images of {name} could be read")
+    metrics = category_metrics(measurement, seconds, progress)
+    metrics |= {"category": name, "evidence_kinds": list(inspector.evidence), "backbone": inspector.backbone}
+    if plots:
+        write_category_plots(measurement, metrics, folder)
+    # Last, because its presence says that the category is done.
+    write_atomically(folder / METRICS_FILE, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    return metrics
+
+
+def _finished(path: Path) -> dict[str, Any] | None:
+    """The metrics of an earlier run; None if there are none or the file is not whole."""
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return metrics if isinstance(metrics, dict) and "image_auroc" in metrics else None

@@ -1,0 +1,121 @@
+"""Synthetic defects on healthy photos: they judge settings where no labelled defect may be looked at.
+
+A scar is a thin strip of the part itself, turned, brightened or darkened and laid elsewhere on the part (CutPaste-Scar:
+Li et al., "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", CVPR 2021, section 2.2). A
+scratch is a thin bent line, lighter or darker than what it crosses. A dent moves a round spot of the photo aside, so
+that edges and threads bend. They are small and plain on purpose: what ranks settings must not be found by all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from errors import UserError
+
+# Lengths are in parts of the photo's shorter side. The strips are those of CutPaste-Scar (2 to 16 by 10 to 25 of 256).
+_SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)
+_SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.003, 0.008), (0.04, 0.12)
+_DENT_RADIUS = (0.015, 0.04)
+_DENT_DEPTH = (0.3, 0.6)  # in radii
+_GAIN = (0.75, 1.25)
+_CONTRAST = (20.0, 70.0)  # grey levels of 255
+_VISIBLE = 10  # grey levels of 255
+_MIN_AREA = 2e-4  # of the photo's pixels, that must have changed visibly
+_ATTEMPTS = 50
+
+Painter = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class DefectivePhoto:
+    """``image`` uint8 RGB (H, W, 3), equal to the healthy photo outside ``mask``, bool (H, W)."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    kind: str
+
+
+def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, kind: str | None = None) -> DefectivePhoto:
+    """Draw one defect on a healthy photo, uint8 RGB (H, W, 3); the same arguments give the same bytes.
+
+    ``part``, bool (H, W), says where the part is: every defect is centred on it. ``kind`` is one of ``KINDS``, drawn
+    from the seed when None. Raises UserError for an empty or misshapen ``part``, an unknown kind, or a part so even
+    that no defect of this kind shows on it.
+    """
+    if part.shape != photo.shape[:2] or not part.any():
+        raise UserError(f"part: expected a mask of {photo.shape[:2]} with some pixels set, got {part.shape}")
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"kind: {kind!r} is not known; use one of {', '.join(KINDS)}")
+    rng = np.random.default_rng(seed)
+    kind = kind or str(rng.choice(list(KINDS)))
+    for _ in range(_ATTEMPTS):
+        image, mask = KINDS[kind](photo, part, rng)
+        mask &= _visibly_different(image, photo)
+        if mask.mean() >= _MIN_AREA:
+            return DefectivePhoto(np.where(mask[..., None], image, photo), mask, kind)
+    raise UserError(f"no {kind} of {_ATTEMPTS} shows on this photo: the part is too even or too small")
+
+
+def _scar(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    side, size = min(part.shape), part.shape[::-1]
+    source, target = _point(part, rng), _point(part, rng)
+    length, width = rng.uniform(*_SCAR_LENGTH) * side, rng.uniform(*_SCAR_WIDTH) * side
+    turn = cv2.getRotationMatrix2D(source, rng.uniform(0, 360), 1.0)
+    turn[:, 2] += np.subtract(target, source)
+    strip = np.zeros(part.shape, np.uint8)
+    corners = cv2.boxPoints((target, (length, width), rng.uniform(0, 360)))
+    cv2.fillPoly(strip, [np.rint(corners).astype(np.int32)], 1)
+    moved = cv2.warpAffine(photo, turn, size, borderMode=cv2.BORDER_REFLECT_101) * rng.uniform(*_GAIN)
+    return _as_photo(moved), (strip > 0) & part
+
+
+def _scratch(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    side = min(part.shape)
+    length, angle = rng.uniform(*_SCRATCH_LENGTH) * side, rng.uniform(0, np.pi)
+    along = np.linspace(-0.5, 0.5, 9)
+    bow = rng.normal(0, 0.15) * (1 - 4 * along**2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    line = np.stack([along, bow], 1) @ turn.T * length + _point(part, rng)
+    width = max(1, round(rng.uniform(*_SCRATCH_WIDTH) * side))
+    cover = np.zeros(part.shape, np.uint8)
+    cv2.polylines(cover, [np.rint(line * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, shift=4)
+    contrast = rng.choice([-1, 1]) * rng.uniform(*_CONTRAST)
+    return _as_photo(photo + contrast * (cover[..., None] / 255.0)), (cover > 0) & part
+
+
+def _dent(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    side, (x, y) = min(part.shape), _point(part, rng)
+    radius, angle = rng.uniform(*_DENT_RADIUS) * side, rng.uniform(0, 2 * np.pi)
+    rows, columns = np.indices(part.shape, np.float32)
+    inside = np.clip(1 - ((columns - x) ** 2 + (rows - y) ** 2) / radius**2, 0, None)
+    depth = rng.uniform(*_DENT_DEPTH) * radius * inside**2
+    map_x, map_y = columns - depth * np.cos(angle), rows - depth * np.sin(angle)
+    moved = cv2.remap(
+        photo, map_x.astype(np.float32), map_y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return moved, inside > 0
+
+
+KINDS: dict[str, Painter] = {"scar": _scar, "scratch": _scratch, "dent": _dent}
+
+
+def _visibly_different(image: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """bool (H, W): where some channel changed by more than a glance overlooks, small gaps closed."""
+    changed = np.abs(image.astype(np.int16) - photo).max(2) > _VISIBLE
+    closed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    return np.asarray(closed > 0)
+
+
+def _point(part: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """A pixel of the part, (x, y)."""
+    rows, columns = np.nonzero(part)
+    index = int(rng.integers(len(rows)))
+    return float(columns[index]), float(rows[index])
+
+
+def _as_photo(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

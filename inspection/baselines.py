@@ -1,0 +1,199 @@
+"""Two baselines that PatchCore is measured against: pooled features of the whole image, and an autoencoder."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from errors import UserError
+from inspection.evidence_base import Batches, Evidence, Setup, images_of
+from inspection.pretrained import Weights, pretrained_extractor
+from models.autoencoder import Autoencoder, top_mean
+from models.backbones import BACKBONES
+from models.feature_extractor import FeatureExtractor, filter_extractor
+from models.global_features import GlobalFeatures
+from models.memory_bank import MemoryBank
+from models.scores import Scores
+from models.storage import load_state, save_state
+from preprocessing.pipeline import Prepared
+
+_CHECKPOINT_EVERY_S = 20.0
+_MIN_PHOTOS = 4
+
+
+class GlobalEvidence(Evidence):
+    """One vector per image: the pooled last layer of the CNN in use; pooled Gabor filters where there is no CNN.
+
+    It judges the image alone. Its map is NaN everywhere, which means "not inspected": it marks no place, pictures show
+    none, and pixel metrics do not count it.
+    """
+
+    family = "structure"
+
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self.model = GlobalFeatures(self._extractor())
+
+    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
+        images = [images_of(batch) for batch in batches]
+        self.model.fit(images, groups)
+        return _without_map(self.model.training_scores_, images[0].shape[1:3])
+
+    def score(self, batch: Sequence[Prepared]) -> Scores:
+        return _without_map(self.model.score(images_of(batch)), batch[0].image.shape[:2])
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "extractor": self.model.extractor.state(),
+            "bank": self.model.bank_.features,
+            "bank_groups": self.model.bank_groups_,
+            "weights_checksum": self.weights.checksum if self.weights else None,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        if self.weights is not None:
+            self.weights.require(state["weights_checksum"])
+        self.model.extractor.restore(state["extractor"])
+        self.model.bank_ = MemoryBank(state["bank"], self.setup.device)
+        self.model.bank_groups_ = state["bank_groups"]
+
+    def _extractor(self) -> FeatureExtractor:
+        self.weights: Weights | None = None
+        model = self.setup.config.model
+        if self.setup.backbone == "filters":
+            return filter_extractor(model.filter_log_floor, patch_size=1, device=self.setup.device)
+        last = (model.layers or BACKBONES[self.setup.backbone].layers)[-1:]
+        # The pool covers the whole image: patches, projection and colour terms are PatchCore's.
+        extractor, self.weights = pretrained_extractor(
+            self.setup, last, patch_size=1, target_dim=None, colour_weight=0.0
+        )
+        return extractor
+
+
+class AutoencoderEvidence(Evidence):
+    """What an autoencoder cannot redraw: the map is its pixel error, the score the mean of the map's highest pixels.
+
+    The network sees the canonical frame resized to a square. The map is smoothed like PatchCore's.
+
+    Leaving out one photo after another would mean a training each. Instead a part of the photos is held out, by groups
+    of copies: a third of it ends the training, two thirds calibrate the decision and serve nothing else, so that the
+    threshold is as honest as PatchCore's, from fewer photos. All others get NaN from ``fit``.
+
+    Fitting again does not train again, which would forget the first photos: the new ones only add to the calibration.
+    """
+
+    family = "structure"
+
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self.settings = setup.config.autoencoder
+        settings = self.settings
+        self.model = Autoencoder(
+            settings.side,
+            settings.width,
+            settings.latent,
+            settings.learning_rate,
+            setup.config.run.seed,
+            setup.device,
+        )
+        self._trained = False
+
+    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
+        parts = [(self._shrunk(batch), batch[0].image.shape[:2]) for batch in batches]
+        images, size = np.concatenate([part for part, _ in parts]), parts[0][1]
+        unseen = np.ones(len(images), bool)
+        if not self._trained:
+            training, stopping, unseen = hold_out(groups, self.settings.held_out, self.setup.config.run.seed)
+            self._train(images[training], images[stopping])
+            self._trained = True
+        scores = np.full(len(images), np.nan, np.float32)
+        maps = np.full((len(images), *size), np.nan, np.float32)
+        found = self._scores(images[unseen], size)
+        scores[unseen], maps[unseen] = found.images, found.maps
+        return Scores(scores, maps)
+
+    def score(self, batch: Sequence[Prepared]) -> Scores:
+        return self._scores(self._shrunk(batch), batch[0].image.shape[:2])
+
+    def state(self) -> dict[str, Any]:
+        return {"weights": self.model.weights()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.restore(state["weights"])
+        self._trained = True
+
+    def _shrunk(self, batch: Sequence[Prepared]) -> np.ndarray:
+        side = (self.settings.side, self.settings.side)
+        return np.stack([cv2.resize(one.image, side, interpolation=cv2.INTER_AREA) for one in batch])
+
+    def _scores(self, images: np.ndarray, size: tuple[int, int]) -> Scores:
+        sigma = self.setup.config.model.smoothing_sigma
+        maps = [
+            cv2.resize(error, size[::-1], interpolation=cv2.INTER_LINEAR) for error in self.model.error_maps(images)
+        ]
+        if sigma > 0:
+            maps = [cv2.GaussianBlur(map_, (0, 0), sigma) for map_ in maps]
+        stacked = np.stack(maps)
+        return Scores(top_mean(stacked, self.settings.top_share), stacked)
+
+    def _train(self, images: np.ndarray, stopping: np.ndarray) -> None:
+        """Train to the end, from the checkpoint if there is one of this very training."""
+        settings, path = self.settings, self.setup.checkpoint
+        identity = self._identity(images, stopping)
+        if path is not None:
+            self._resume(path, identity)
+        epochs = self.model.training(images, stopping, settings.epochs, settings.patience)
+        saved = time.monotonic()
+        for _ in self.setup.progress(epochs, settings.epochs - self.model.epochs_done, "training autoencoder"):
+            if path is not None and time.monotonic() - saved >= _CHECKPOINT_EVERY_S:
+                save_state({"identity": identity, "training": self.model.progress_state()}, path)
+                saved = time.monotonic()
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+    def _resume(self, path: Path, identity: str) -> None:
+        try:
+            state = load_state(path)
+        except UserError:
+            return  # none there, or not whole: the training begins anew and replaces it
+        if state.get("identity") == identity:
+            self.model.resume(state["training"])
+
+    def _identity(self, images: np.ndarray, stopping: np.ndarray) -> str:
+        """Changes with anything that changes the outcome of the training."""
+        facts = (self.settings.model_dump_json(), self.setup.config.run.seed, self.setup.device.type, torch.__version__)
+        digest = hashlib.sha256(repr((facts, images.shape, stopping.shape)).encode())
+        for array in (images, stopping):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def hold_out(groups: Sequence[int], share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which images train, which end the training, and which calibrate: three bool (n,), each group in one of them.
+
+    Of the groups, two thirds of ``share`` (at least 2) calibrate and a third (at least 1) ends the training. Raises
+    UserError for fewer than four groups.
+    """
+    names = np.unique(groups)
+    if len(names) < _MIN_PHOTOS:
+        raise UserError(
+            f"evidence autoencoder needs at least {_MIN_PHOTOS} different healthy photos, as it holds some out to "
+            f"calibrate; {len(names)} given"
+        )
+    order = np.random.default_rng(seed).permutation(names)
+    calibrating = max(2, round(share * 2 / 3 * len(names)))
+    stopping = max(1, round(share / 3 * len(names)))
+    parts = np.split(order, [calibrating, calibrating + stopping])
+    return np.isin(groups, parts[2]), np.isin(groups, parts[1]), np.isin(groups, parts[0])
+
+
+def _without_map(images: np.ndarray, size: tuple[int, int]) -> Scores:
+    """Scores of a method that does not say where; the maps are views of one NaN, and take no memory."""
+    return Scores(images, np.broadcast_to(np.float32(np.nan), (len(images), *size)))

@@ -1,0 +1,82 @@
+"""What every kind of evidence is built from and has to do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from config import Config
+from models.scores import Scores
+from preprocessing.pipeline import Prepared
+
+Batches = Iterable[Sequence[Prepared]]
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+
+
+def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """The default: nothing is shown."""
+    return items
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What evidence is built from: settings, the device, the CNN to use and the file of its weights, if given.
+
+    ``progress`` shows training that goes over the images many times; ``checkpoint`` is a file where it may keep what it
+    has reached, so that an interrupted run goes on from there. It is removed at the end.
+    """
+
+    config: Config
+    device: torch.device
+    backbone: str
+    weights: Path | None = None
+    progress: Progress = no_progress
+    checkpoint: Path | None = None
+
+
+class Evidence(ABC):
+    """One way to tell healthy from anomalous. Constructed empty; ``fit`` or ``restore`` makes it ready to ``score``.
+
+    Kinds of one ``family`` judge the same thing and speak with one voice. ``min_unit`` is the least difference in score
+    that matters at all: where healthy parts hardly differ, calibration does not magnify less than this.
+    ``marked_from`` is set where the image score is the mean of the map, not its worst place: the raw map value below
+    which this kind alone marks no place.
+    """
+
+    family: ClassVar[str]
+    min_unit: ClassVar[float] = 0.0
+    marked_from: ClassVar[float | None] = None
+
+    def __init__(self, setup: Setup):
+        self.setup = setup
+
+    @abstractmethod
+    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
+        """Learn from healthy images; return scores as if each group of copies had not been among them.
+
+        NaN is the score and the map of an image for which there is no such score: what was learned from it stays.
+        Called again on a fitted evidence, it learns more images and returns the scores of those.
+        """
+
+    @abstractmethod
+    def score(self, batch: Sequence[Prepared]) -> Scores:
+        """Score prepared images."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` needs: nested dicts and lists of tensors, numbers and strings."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what ``state`` was taken from. Raises UserError if this machine lacks what it takes."""
+
+
+def images_of(batch: Sequence[Prepared]) -> np.ndarray:
+    """The prepared images, uint8 RGB (n, h, w, 3)."""
+    return np.stack([prepared.image for prepared in batch])

@@ -1,0 +1,37 @@
+"""Models that several tests share, trained once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datasets.synthetic import write_demo_dataset
+from inspection.inspector import Inspector
+from tests.data_factory import parts, tiny_config, write_photos
+
+
+@pytest.fixture(scope="session")
+def good_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_photos(tmp_path_factory.mktemp("good"), parts(12))
+
+
+@pytest.fixture(scope="session")
+def inspector(good_photos: list[Path]) -> Inspector:
+    """Trained on ``good_photos``; tests must not change it."""
+    return Inspector.train(good_photos, tiny_config())
+
+
+@pytest.fixture(scope="session")
+def model_file(inspector: Inspector, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.pkl"
+    inspector.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train (9 healthy), valid (3 healthy, 2 not) and test (4 healthy, 4 not), and components/."""
+    folder = tmp_path_factory.mktemp("data")
+    write_demo_dataset(folder, 1, 9, 3, 2, 4, 4, size=(96, 96))
+    return folder

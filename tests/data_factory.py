@@ -1,0 +1,60 @@
+"""Small photos, folders and settings that several tests share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from config import Config
+from datasets.synthetic import render_part
+
+ROOT = Path(__file__).resolve().parent.parent
+SIDE = 96
+
+
+def part(seed: int, defect: str = "none", side: int = SIDE) -> np.ndarray:
+    """A rendered silver part on white: bolts, nuts and washers take turns."""
+    kind = "bolt" if defect == "bend" else ("bolt", "nut", "washer")[seed % 3]
+    share = 0.4 if defect == "rust" else None
+    return render_part(seed, kind, "silver", defect, (side, side), share, background="white").image
+
+
+def parts(count: int, first: int = 0, defect: str = "none") -> list[np.ndarray]:
+    return [part(first + i, defect) for i in range(count)]
+
+
+def save(image: np.ndarray, path: Path, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path, **options)
+    return path
+
+
+def write_photos(folder: Path, images: Sequence[np.ndarray], name: str = "p{:02d}.png") -> list[Path]:
+    return [save(image, folder / name.format(i)) for i, image in enumerate(images)]
+
+
+def tiny_config(**sections: object) -> Config:
+    """Filters and colour at 64 px, with a coarse bank: a model in a second."""
+    tree = {
+        "preprocess": {"size": 64},
+        "model": {"backbone": "filters", "coreset_ratio": 0.1},
+        "run": {"device": "cpu", "batch_size": 4},
+        "calibration": {"alpha": 0.1},
+    }
+    for section, values in sections.items():
+        tree[section] = {**tree.get(section, {}), **values} if isinstance(values, dict) else values  # type: ignore[dict-item]
+    return Config.model_validate(tree)
+
+
+FLAGS = ("--backbone", "filters", "--coreset-ratio", "0.1", "--set", "preprocess.size=64", "--device", "cpu")
+
+
+def script(name: str, *arguments: object, cwd: Path = ROOT, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run one of the scripts at the root as a user would."""
+    command = [sys.executable, str(ROOT / name), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)

@@ -1,0 +1,359 @@
+"""Where weights are looked for, in which order, and how their files are read. No test leaves this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from config import ModelSettings, load_config
+from errors import UserError
+from inspection.choice import choose
+from models import weights as weights_module
+from models.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
+from models.weights import (
+    cache_path,
+    checksum,
+    download_weights,
+    find_local_weights,
+    find_weights,
+    how_to_get,
+    read_state_dict,
+)
+
+State = dict[str, torch.Tensor]
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty hub cache, no weights folder, and no proxy in the way of 127.0.0.1."""
+    monkeypatch.delenv("FASTENER_WEIGHTS_DIR", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+
+
+@pytest.fixture(scope="module")
+def published() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"conv1.weight": torch.arange(6.0)}, buffer)
+    return buffer.getvalue()
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every request with ``reply``, raw, and counts the requests."""
+
+    def __init__(self, reply: bytes):
+        self.reply, self.requests = reply, 0
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        self.wfile.write(self.server.reply)
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+
+def http(status: str, body: bytes, announced: int | None = None) -> bytes:
+    length = len(body) if announced is None else announced
+    return f"HTTP/1.0 {status}\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[bytes], Server]]:
+    servers: list[tuple[Server, threading.Thread]] = []
+
+    def start(reply: bytes) -> Server:
+        server = Server(reply)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def backbone_at(port: int, content: bytes, name: str = "resnet18") -> Backbone:
+    prefix = hashlib.sha256(content).hexdigest()[:8]
+    return replace(BACKBONES[name], url=f"http://127.0.0.1:{port}/models/{name}-{prefix}.pth")
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def put(path: Path, content: bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+# Where
+
+
+def test_the_registry_is_what_the_settings_allow() -> None:
+    assert set(get_args(ModelSettings.model_fields["backbone"].annotation)) == {"auto", *BACKBONES}
+    assert DEFAULT_BACKBONE in BACKBONES
+    for name, backbone in BACKBONES.items():
+        assert backbone.name == name
+        if backbone.url is not None:
+            file = backbone.url.rsplit("/", 1)[-1]
+            assert file.startswith(f"{name}-")
+            assert len(bytes.fromhex(file.removeprefix(f"{name}-").removesuffix(".pth"))) == 4
+
+
+def test_the_order_of_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve: Callable[[bytes], Server], published: bytes
+) -> None:
+    """All four places hold a file; each is found once those before it are empty."""
+    server = serve(http("200 OK", published))
+    backbone = backbone_at(server.server_port, published)
+    given, cached = put(tmp_path / "given.npz"), put(cache_path(backbone))
+    in_folder = put(tmp_path / "folder" / "resnet18.pth")
+    monkeypatch.setenv("FASTENER_WEIGHTS_DIR", str(in_folder.parent))
+
+    assert find_weights(backbone, given) == given
+    assert find_weights(backbone) == find_local_weights(backbone) == in_folder
+    in_folder.unlink()
+    assert find_weights(backbone) == find_local_weights(backbone) == cached
+    cached.unlink()
+    assert find_local_weights(backbone) is None
+    assert find_weights(backbone, download=False) is None
+    assert server.requests == 0
+    assert find_weights(backbone) == cached
+    assert server.requests == 1
+    assert cached.read_bytes() == published
+    assert find_weights(backbone) == cached
+    assert server.requests == 1
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    for missing in (tmp_path / "no.pth", tmp_path):
+        with pytest.raises(UserError, match=rf"^--weights {missing}: no such file$"):
+            find_weights(BACKBONES["resnet18"], missing)
+
+
+@pytest.mark.parametrize("variable", ["TORCH_HOME", "set_dir"])
+def test_the_hub_cache_is_torchs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    hub = tmp_path / "elsewhere" / "hub"
+    if variable == "TORCH_HOME":
+        monkeypatch.setenv("TORCH_HOME", str(hub.parent))
+    else:
+        torch.hub.set_dir(hub)
+    backbone = BACKBONES["wide_resnet50_2"]
+    expected = hub / "checkpoints" / "wide_resnet50_2-95faca4d.pth"
+    assert find_weights(backbone, download=False) is None
+    put(expected)
+    assert find_weights(backbone, download=False) == expected
+
+
+def test_names_in_the_weights_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    monkeypatch.setenv("FASTENER_WEIGHTS_DIR", str(folder))
+    assert find_local_weights(BACKBONES["resnet50"]) is None  # no such folder
+    for other in ("wide_resnet50_2.pth", "resnet50.txt", "resnet50x.pth", "resnet5.npz"):
+        put(folder / other)
+    (folder / "resnet50.pth").mkdir()
+    assert find_local_weights(BACKBONES["resnet50"]) is None
+    # In ascending preference: a suffix after the name, the earliest of those, the name alone.
+    for name in ("resnet50_tf.npz", "resnet50-0676ba61.pth", "resnet50.safetensors"):
+        put(folder / name)
+        assert find_local_weights(BACKBONES["resnet50"]) == folder / name
+
+
+# The download
+
+
+def test_an_empty_network_gives_none_quickly(published: bytes) -> None:
+    backbone = backbone_at(closed_port(), published)
+    start = time.monotonic()
+    assert find_weights(backbone) is None
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        http("200 OK", b"other bytes"),
+        http("404 Not Found", b""),
+        http("200 OK", b"cut short", announced=10_000),
+        b"this is not HTTP\r\n\r\n",
+        b"",
+    ],
+    ids=["wrong hash", "missing", "cut short", "not http", "hung up"],
+)
+def test_a_bad_download_leaves_nothing(serve: Callable[[bytes], Server], published: bytes, reply: bytes) -> None:
+    backbone = backbone_at(serve(reply).server_port, published)
+    assert download_weights(backbone) is None
+    assert not list(cache_path(backbone).parent.iterdir())
+
+
+def test_a_silent_server_does_not_hang(monkeypatch: pytest.MonkeyPatch, published: bytes) -> None:
+    monkeypatch.setattr(weights_module, "_CONNECT_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        assert download_weights(backbone_at(silent.getsockname()[1], published)) is None
+        assert 0.2 < time.monotonic() - start < 5
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, serve: Callable[[bytes], Server], published: bytes) -> None:
+    put(tmp_path / "torch_home")
+    assert find_weights(backbone_at(serve(http("200 OK", published)).server_port, published)) is None
+
+
+# What the user is told
+
+
+def test_a_named_backbone_without_weights_says_what_to_type(monkeypatch: pytest.MonkeyPatch, published: bytes) -> None:
+    unreachable = backbone_at(closed_port(), published)
+    monkeypatch.setitem(BACKBONES, "resnet18", unreachable)
+    with pytest.raises(UserError) as error:
+        choose(load_config(flags={"model.backbone": "resnet18"}))
+    file = cache_path(unreachable).name
+    assert str(error.value).startswith("no weights for resnet18 on this machine")
+    assert f"'curl -LO {unreachable.url}'" in str(error.value)
+    assert f"'--weights {file}'" in str(error.value)
+    assert "FASTENER_WEIGHTS_DIR" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_auto_falls_back_to_filters_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bytes
+) -> None:
+    monkeypatch.setitem(BACKBONES, DEFAULT_BACKBONE, backbone_at(closed_port(), published, DEFAULT_BACKBONE))
+    choice = choose(load_config())
+    assert (choice.backbone, choice.weights) == ("filters", None)
+    assert "cnn" not in choice.kinds
+    assert DEFAULT_BACKBONE in choice.warning
+    put(tmp_path / "folder" / "resnet18.npz")
+    monkeypatch.setenv("FASTENER_WEIGHTS_DIR", str(tmp_path / "folder"))
+    assert "weights of resnet18 are here" in choose(load_config()).warning
+
+
+def test_the_commands_name_the_published_file() -> None:
+    line = how_to_get(BACKBONES["wide_resnet50_2"])
+    assert "curl -LO https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth" in line
+    assert "--weights wide_resnet50_2-95faca4d.pth" in line
+
+
+# What is in the files
+
+
+def small_state() -> State:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "conv1.weight": torch.randn(4, 3, 2, 2, generator=generator),
+        "bn1.running_mean": torch.randn(4, generator=generator),
+        "bn1.num_batches_tracked": torch.tensor(3),
+    }
+
+
+WRITERS: dict[str, Callable[[State, Path], None]] = {
+    ".pth": torch.save,
+    ".pt": lambda state, path: torch.save({"epoch": 1, "state_dict": state}, path),
+    ".safetensors": save_file,
+    ".npz": lambda state, path: np.savez(path, **{key: value.numpy() for key, value in state.items()}),
+}
+
+
+@pytest.mark.parametrize("suffix", list(WRITERS))
+def test_formats_agree_bit_by_bit(tmp_path: Path, suffix: str) -> None:
+    state = small_state()
+    path = tmp_path / f"weights{suffix}"
+    WRITERS[suffix](state, path)
+    loaded = read_state_dict(path)
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[key], state[key]) and loaded[key].dtype == state[key].dtype for key in state)
+    assert checksum(loaded) == checksum(state)
+
+
+@pytest.mark.parametrize("suffix", list(WRITERS))
+def test_half_precision_becomes_float32(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    WRITERS[suffix]({"conv1.weight": torch.tensor([0.5, 1 / 3]).half()}, path)
+    loaded = read_state_dict(path)["conv1.weight"]
+    assert loaded.dtype == torch.float32
+    assert torch.equal(loaded, torch.tensor([0.5, 1 / 3]).half().float())
+
+
+def test_the_prefix_of_parallel_training_is_dropped(tmp_path: Path) -> None:
+    torch.save({f"module.{key}": value for key, value in small_state().items()}, tmp_path / "weights.pth")
+    assert read_state_dict(tmp_path / "weights.pth").keys() == small_state().keys()
+
+
+@pytest.mark.parametrize("suffix", list(WRITERS))
+def test_damaged_files_are_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"weights{suffix}"
+    WRITERS[suffix](small_state(), path)
+    whole = path.read_bytes()
+    for content in (b"", b"not weights at all", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"^{path} cannot be read as weights") as error:
+            read_state_dict(path)
+        assert "\n" not in str(error.value)
+
+
+def test_files_that_hold_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    for content in ({"lr": 0.1}, [torch.zeros(2)], torch.zeros(2)):
+        torch.save(content, path)
+        with pytest.raises(UserError, match="holds no state dict"):
+            read_state_dict(path)
+
+
+class Hostile:
+    """Unpickling this makes a file."""
+
+    def __init__(self, trap: Path):
+        self.trap = trap
+
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
+        return (Path.touch, (self.trap,))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".npz"])
+def test_code_in_a_file_does_not_run(tmp_path: Path, suffix: str) -> None:
+    trap, path = tmp_path / "trap", tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save({"conv1.weight": Hostile(trap)}, path)
+    else:
+        np.savez(path, **{"conv1.weight": np.array([Hostile(trap)], dtype=object)})
+    with pytest.raises(UserError, match="cannot be read"):
+        read_state_dict(path)
+    assert not trap.exists()
+
+
+def test_checksum_sees_values_and_names_but_not_counters() -> None:
+    state = small_state()
+    original = checksum(state)
+    assert checksum(dict(reversed(state.items()))) == original
+    assert checksum(state | {"bn1.num_batches_tracked": torch.tensor(99)}) == original
+    changed = state["conv1.weight"].clone()
+    changed[0, 0, 0, 0] += 1e-3
+    assert checksum(state | {"conv1.weight": changed}) != original
+    assert checksum({f"x{key}": value for key, value in state.items()}) != original
