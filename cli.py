@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
+MVTEC_PRESET = Path(__file__).parent / "configs" / "mvtec.yaml"
 
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
@@ -41,9 +42,13 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
 
 
 def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
-    """The Config of --config, --set and these flags; ``section__key=value`` stands for ``section.key``."""
+    """The Config of --config, --set and these flags; ``section__key=value`` stands for ``section.key``.
+
+    With --mvtec-dir the settings start from configs/mvtec.yaml instead of the defaults, unless --config is given.
+    """
     dotted = {name.replace("__", "."): value for name, value in flags.items()}
-    return load_config(arguments.config, arguments.set, {"run.device": arguments.device, **dotted})
+    preset = MVTEC_PRESET if getattr(arguments, "mvtec_dir", None) is not None else None
+    return load_config(arguments.config or preset, arguments.set, {"run.device": arguments.device, **dotted})
 
 
 def add_label_flags(group: argparse._ArgumentGroup) -> None:
@@ -56,7 +61,12 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
     """What a new model is built from."""
     group.add_argument("--backbone", metavar="B", help="wide_resnet50_2, resnet18, resnet50, mobilenet_v2 or filters")
     group.add_argument("--weights", type=Path, metavar="F", help="weights of the backbone: .pth, .safetensors or .npz")
-    group.add_argument("--evidence", type=names, metavar="A,B", help="of cnn, filters, colour (default: all at hand)")
+    group.add_argument(
+        "--evidence",
+        type=names,
+        metavar="A,B",
+        help="of cnn, filters, colour, global, autoencoder (default: the first three, as far as at hand)",
+    )
     group.add_argument("--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (0.01)")
 
 
@@ -108,7 +118,7 @@ def progress(iterable: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     """A progress bar on a terminal; silent in a pipe."""
     from tqdm import tqdm
 
-    return tqdm(iterable, total=total, desc=label, unit="image", leave=False, disable=not sys.stderr.isatty())
+    return tqdm(iterable, total=total, desc=label, unit="", leave=False, disable=not sys.stderr.isatty())
 
 
 def run(main: Callable[[], int]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from errors import UserError
 
@@ -138,6 +138,12 @@ class ColourSettings(Section):
     )
     min_chroma: float = Field(14.0, ge=0.0, le=100.0, description="least chroma C*ab of a rust pixel; 0 to 100")
     max_lightness: float = Field(75.0, ge=0.0, le=100.0, description="greatest lightness L* of a rust pixel; 0 to 100")
+
+    @model_validator(mode="after")
+    def _sector_is_not_empty(self) -> ColourSettings:
+        if self.hue_min >= self.hue_max:
+            raise ValueError(f"hue_min {self.hue_min:g} must lie below hue_max {self.hue_max:g}")
+        return self
 
 
 class CalibrationSettings(Section):

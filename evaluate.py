@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import category_commands
 import cli
 from config import Config
 from errors import UserError
@@ -27,6 +28,8 @@ def main() -> int:
         run__seed=arguments.seed,
         evidence=arguments.evidence,
     )
+    if arguments.mvtec_dir is not None:
+        return category_commands.evaluate(arguments, config)
     if not arguments.cross_validate:
         cli.keep_model_settings(arguments, "backbone", "evidence", "alpha")
     check_writable(arguments.output / "metrics.json")
@@ -55,15 +58,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
-    parser.add_argument(
-        "--data-dir", type=Path, required=True, metavar="D", help="folder with train|valid|test/_classes.csv"
-    )
+    parser.add_argument("--data-dir", type=Path, metavar="D", help="folder with train|valid|test/_classes.csv")
     parser.add_argument(
         "--split", type=cli.names, metavar="S", help="splits to score, e.g. test or valid,test (default: test)"
     )
-    parser.add_argument(
-        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
-    )
+    parser.add_argument("--model", type=Path, metavar="M", help=f"default: {cli.DEFAULT_MODEL}")
     parser.add_argument(
         "--cross-validate", type=int, metavar="K", help="fit K times instead of loading a model (default: all splits)"
     )
@@ -75,7 +74,11 @@ def _arguments() -> argparse.Namespace:
     model = parser.add_argument_group("the models of --cross-validate")
     cli.add_model_flags(model)
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
+    category_commands.add_flags(parser, methods=(*category_commands.METHODS, "all"))
+    parser.add_argument("--force", action="store_true", help="measure categories again that are done")
     arguments = parser.parse_args()
+    if (arguments.data_dir is None) == (arguments.mvtec_dir is None):
+        parser.error("name the labelled photos: --data-dir or --mvtec-dir")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:
         parser.error("--cross-validate needs at least 2 folds")
     return arguments
@@ -98,7 +101,7 @@ def _measure(arguments: argparse.Namespace, config: Config) -> Measurement:
     images = [image for split in splits for image in split.images]
     if arguments.cross_validate:
         return cross_validate(images, config, arguments.cross_validate, arguments.weights, cli.progress, cli.warn)
-    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)
+    inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
     measurement = measure(inspector, images, cli.progress)
     if measurement.seen:
         print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")

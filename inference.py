@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import category_commands
 import cli
 from errors import UserError
 from files import GrowingFile, check_writable
@@ -23,6 +24,8 @@ def main() -> int:
     arguments = _arguments()
     config = cli.config_from(arguments, baseline_tag=arguments.baseline_tag)
     cli.keep_model_settings(arguments)
+    if arguments.mvtec_dir is not None:
+        return category_commands.inspect(arguments, config)
     from datasets.folder import is_baseline
     from datasets.images import list_images
     from inspection.inspector import Inspector
@@ -31,12 +34,13 @@ def main() -> int:
 
     root = arguments.file.parent if arguments.file else arguments.dir
     paths = [arguments.file] if arguments.file else list_images(arguments.dir, arguments.recursive)
-    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)
+    inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
         inspector = _adapted(inspector, [path for path in paths if is_baseline(path, tag)])
     names = _picture_names(paths, root)
-    check_writable(arguments.output / "results.json")
+    if arguments.visualize or arguments.json or arguments.csv:
+        check_writable(arguments.output / "results.json")
     counts = {"normal": 0, "anomalous": 0, "failed": 0}
     with ExitStack() as stack:
         tables = _open_tables(stack, arguments, tuple(inspector.evidence))
@@ -59,19 +63,15 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
-    source = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--image", dest="file", type=Path, metavar="F", help="one photo")
     source.add_argument("--dir", type=Path, metavar="D", help="a folder of photos")
     parser.add_argument("--recursive", action="store_true", help="search the folder's subfolders too")
-    parser.add_argument(
-        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
-    )
+    parser.add_argument("--model", type=Path, metavar="M", help=f"default: {cli.DEFAULT_MODEL}")
     parser.add_argument(
         "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
     )
-    parser.add_argument(
-        "--output", type=Path, default=Path("outputs/inference"), metavar="D", help="default: outputs/inference"
-    )
+    parser.add_argument("--output", type=Path, metavar="D", help="default: outputs/inference, outputs/results")
     parser.add_argument("--visualize", action="store_true", help="write det_<name>.png and overlay_<name>.png")
     parser.add_argument("--json", action="store_true", help="write results.json")
     parser.add_argument("--csv", action="store_true", help="write results.csv")
@@ -83,7 +83,13 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="move the threshold to this folder's light and camera, by the scores of its baseline shots",
     )
-    return parser.parse_args()
+    category_commands.add_flags(parser, methods=tuple(category_commands.METHODS), every=False)
+    parser.add_argument("--no-save", action="store_true", help="with --mvtec-dir: print verdicts, write no pictures")
+    arguments = parser.parse_args()
+    if arguments.mvtec_dir is None and arguments.file is None and arguments.dir is None:
+        parser.error("name what to inspect: --image, --dir or --mvtec-dir")
+    arguments.output = arguments.output or Path("outputs/results" if arguments.mvtec_dir else "outputs/inference")
+    return arguments
 
 
 def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:

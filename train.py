@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import category_commands
 import cli
 from config import Config
 from errors import UserError
@@ -26,6 +27,8 @@ def main() -> int:
         evidence=arguments.evidence,
         baseline_tag=arguments.baseline_tag,
     )
+    if arguments.mvtec_dir is not None:
+        return category_commands.train(arguments, config)
     from inspection.inspector import Inspector
 
     if arguments.update is not None:
@@ -69,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     model.add_argument("--batch-size", type=int, metavar="N", help="images per forward pass (default: 32)")
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
+    category_commands.add_flags(parser, methods=tuple(category_commands.METHODS))
     parser.add_argument("--preprocess-only", action="store_true", help="write before / mask / after, train nothing")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"default: {cli.DEFAULT_MODEL}")
     arguments = parser.parse_args()

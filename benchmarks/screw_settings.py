@@ -91,6 +91,10 @@ SETTINGS = (
     Setting("2.5 %, whole photo at 256 px", (*SMALL, *whole(256))),
     Setting("2.5 %, whole photo at 320 px", (*SMALL, *whole(320))),
     Setting("2.5 %, upright, 320 px", (*SMALL, *UPRIGHT, "preprocess.size=320")),
+    Setting(
+        "2.5 %, upright, 320 px, cnn + filters",
+        (*SMALL, *UPRIGHT, "preprocess.size=320", "evidence=[cnn, filters]"),
+    ),
     Setting("2.5 %, filters", (*SMALL, "evidence=[filters]")),
     Setting("2.5 %, cnn + filters", (*SMALL, "evidence=[cnn, filters]")),
     Setting("2.5 %, num_neighbors 9", (*SMALL, "model.num_neighbors=9")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -18,7 +19,10 @@ _T0_MARGIN = 3.0
 _REACH = 0.015
 _DENSITY = 0.3
 # One standard deviation of what is not exactly known: borders of the sectors and of the outline, the white.
-_HUE_ERROR, _CHROMA_ERROR, _LIGHTNESS_ERROR, _OUTLINE_ERROR = 2.0, 1.0, 3.0, 1
+# The deviations are measured on every second pixel.
+_COARSE = 2
+_HUE_ERROR, _CHROMA_ERROR, _LIGHTNESS_ERROR = 2.0, 1.0, 3.0
+_OUTLINE_ERROR = 1
 _WHITE_ERROR, _UNKNOWN_WHITE_ERROR = 0.8, 3.0
 
 
@@ -62,12 +66,12 @@ class Sectors:
     def is_rust_hue(self, hue: np.ndarray) -> np.ndarray:
         """bool, of the shape of ``hue``: whether it lies between the rust hues."""
         low, high = self.rust_hues
-        return np.asarray((hue - low) % 360.0 <= (high - low) % 360.0)
+        return _turn(hue - low) <= (high - low) % 360.0
 
     def classify(self, surface: Surface) -> np.ndarray:
         """Class of each pixel: uint8 (h, w), RUST, TARNISH, GREEN or 0; 0 outside the part."""
         hue, chroma = surface.hue, surface.chroma
-        after = (hue - self.rust_hues[1]) % 360.0
+        after = _turn(hue - self.rust_hues[1])
         rust = self.is_rust_hue(hue) & (chroma >= self.rust_chroma) & (surface.lightness <= self.rust_lightness)
         oxide = (chroma >= self.oxide_chroma) & (after > 0.0)
         tarnish = oxide & (after <= (self.tarnish_to - self.rust_hues[1]) % 360.0)
@@ -89,12 +93,22 @@ class Surface:
 
     @property
     def chroma(self) -> np.ndarray:
-        return np.asarray(np.hypot(self.lab[..., 1], self.lab[..., 2]))
+        return self._polar[0]
 
     @property
     def hue(self) -> np.ndarray:
         """Degrees, 0..360."""
-        return np.asarray(np.degrees(np.arctan2(self.lab[..., 2], self.lab[..., 1])) % 360.0)
+        return self._polar[1]
+
+    @cached_property
+    def _polar(self) -> tuple[np.ndarray, np.ndarray]:
+        a, b = np.ascontiguousarray(self.lab[..., 1]), np.ascontiguousarray(self.lab[..., 2])
+        chroma, hue = cv2.cartToPolar(a, b, angleInDegrees=True)
+        return chroma, hue
+
+    def coarse(self, step: int) -> Surface:
+        """Every ``step``-th pixel of both sides."""
+        return Surface(self.lab[::step, ::step], self.mask[::step, ::step])
 
 
 @dataclass(frozen=True)
@@ -104,10 +118,20 @@ class Baseline:
     surfaces: tuple[Surface, ...]
     registered: tuple[Surface, Registration] | None
 
+    def coarse(self, step: int) -> Baseline:
+        """The same on every ``step``-th pixel."""
+        surfaces = tuple(one.coarse(step) for one in self.surfaces)
+        if self.registered is None:
+            return Baseline(surfaces, None)
+        first, registration = self.registered
+        return Baseline(surfaces, (first.coarse(step), registration.coarse(step)))
+
 
 @dataclass(frozen=True)
 class Colour:
-    """Shares of the part in percent. ``classes`` uint8 (h, w); ``own`` is rust-coloured, but was that colour at T0.
+    """Shares of the part in percent. ``classes`` uint8 (h, w); ``own`` is rust-coloured, but a colour that T0 had.
+
+    ``own_places`` bool (h, w): where that is.
 
     ``deviations``: standard deviation of rust, tarnish and green, in points, from what is not exactly known.
     """
@@ -117,6 +141,7 @@ class Colour:
     green: float
     own: float
     classes: np.ndarray
+    own_places: np.ndarray
     deviations: tuple[float, float, float]
 
 
@@ -129,12 +154,26 @@ def measure(surface: Surface, sectors: Sectors, baseline: Baseline | None, reach
     classes, own = _classified(surface, sectors, baseline, reach)
     shares = _shares(classes, surface.mask)
     squared = np.zeros(3)
-    for low, high in _disturbed(surface, sectors, light_certain):
-        ends = [_shares(_classified(*one, baseline, reach)[0], one[0].mask) for one in (low, high)]
+    coarse = baseline.coarse(_COARSE) if baseline is not None else None
+    for low, high in _disturbed(surface.coarse(_COARSE), sectors, light_certain):
+        ends = [_shares(_classified(*one, coarse, reach)[0], one[0].mask) for one in (low, high)]
         squared += ((ends[1] - ends[0]) / 2.0) ** 2
     part = max(int(surface.mask.sum()), 1)
-    deviations = tuple(float(value) for value in np.sqrt(squared))
-    return Colour(*map(float, shares), 100.0 * float(own.sum()) / part, classes, deviations)  # type: ignore[arg-type]
+    rust, tarnish, green = (float(value) for value in np.sqrt(squared))
+    return Colour(
+        rust=float(shares[0]),
+        tarnish=float(shares[1]),
+        green=float(shares[2]),
+        own=100.0 * float(own.sum()) / part,
+        classes=classes,
+        own_places=own,
+        deviations=(rust, tarnish, green),
+    )
+
+
+def _turn(difference: np.ndarray) -> np.ndarray:
+    """A difference of two hues, -360..360, as 0..360."""
+    return np.asarray(np.where(difference < 0.0, difference + np.float32(360.0), difference))
 
 
 def _shares(classes: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -191,12 +230,12 @@ def _own_hues(
     for border, away in ((low, -1.0), (high, 1.0)):
 
         def beside(one: Surface, border: float = border, away: float = away) -> float:
-            beyond = (away * (one.hue - border)) % 360.0
+            beyond = _turn(away * (one.hue - border))
             near = one.mask & (one.chroma >= sectors.rust_chroma) & (beyond > 0.0) & (beyond <= reach)
             return float(near.sum() / max(int(one.mask.sum()), 1))
 
         missing = float(np.mean([beside(first) for first in firsts])) - beside(surface)
-        inwards = np.where(rust & ~own, (away * (border - surface.hue)) % 360.0, np.inf)
+        inwards = np.where(rust & ~own, _turn(away * (border - surface.hue)), np.inf)
         count = min(round(missing * surface.mask.sum()), int((inwards <= reach).sum()))
         if count > 0:
             own |= inwards <= np.partition(inwards.ravel(), count - 1)[count - 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,10 +11,15 @@ from preprocessing.pipeline import Prepared
 from preprocessing.registration import compose, invert, shrink
 
 _SIDE = 800
-# A channel from here on is clipped: its true value may have been any higher one.
-_CLIPPED = 250
-# Shaded background that is not clipped, nor so dark or coloured that it is anything but the same sheet.
-_SHADE = (150.0, 235.0)
+# A background whose median comes this near to its brightest level is over-exposed: cameras flatten their response
+# before they clip. From the first share on, the ratio of its channels is not the light's any more; from the second on
+# nothing is left of it. Relative to the brightest level, so that a photo that was dimmed afterwards is known too.
+_FLATTENED, _CLIPPED = 0.985, 0.9915
+_BRIGHTEST = 99.5
+# An even sheet may look flattened without being so: only near the end of the scale has light been lost.
+_END_OF_SCALE = 250.0
+# Shaded background, in parts of the brightest level: not flattened, nor so dark or coloured that it is another thing.
+_SHADE = (0.59, 0.92)
 _MAX_SATURATION = 0.15
 _MIN_SHARE = 0.002
 
@@ -23,58 +28,82 @@ _MIN_SHARE = 0.002
 class Light:
     """What a white surface looks like in a shot: ``white`` float32 (3,) RGB 0..255.
 
-    ``over_exposed``: the background is clipped. ``certain``: the colour of the light was seen all the same, or the
-    background is not clipped; False too where no neutral background was found.
+    ``flattened``: the background is too bright to show the colour of the light itself. ``over_exposed``: light was
+    lost to that. ``seen``: the colour of the light was seen, in the background or in its shade.
     """
 
     white: np.ndarray
+    flattened: bool
     over_exposed: bool
-    certain: bool
+    seen: bool
+
+    @property
+    def certain(self) -> bool:
+        """Whether the colour of the light is known; that of a sheet which only looks flattened is its own."""
+        return self.seen or (self.flattened and not self.over_exposed)
 
 
 def find_light(photo: np.ndarray, prepared: Prepared) -> Light:
     """The light of a photo, uint8 RGB (H, W, 3), from its background.
 
-    Where the background is clipped to white, the cast is read off its shaded parts: the ratio of the channels there
-    is the light's, and the brightest channel is taken for white. Otherwise the background itself is white.
+    Where the background is over-exposed, the cast is read off its shaded parts: the ratio of the channels there is the
+    light's, and the level of the brightest channel is the background's. Otherwise the background itself is white.
     """
-    over_exposed = bool(prepared.white_is_background and prepared.white.max() >= _CLIPPED)
-    if not over_exposed:
-        return Light(prepared.white, False, prepared.white_is_background)
-    shaded = _shaded_background(photo, prepared)
-    if shaded is None:
-        return Light(prepared.white, True, False)
-    return Light(shaded, True, True)
+    ground = _background(photo, prepared)
+    if not prepared.white_is_background or not len(ground):
+        return Light(prepared.white, False, False, prepared.white_is_background)
+    level = float(prepared.white.max())
+    brightest = float(np.percentile(ground.max(axis=1), _BRIGHTEST))
+    if level < _FLATTENED * brightest:
+        return Light(prepared.white, False, False, True)
+    over_exposed = level >= _END_OF_SCALE
+    ratio = _shade_ratio(ground, brightest, _MIN_SHARE * ground.shape[0])
+    if ratio is not None:
+        return Light(level * ratio, True, over_exposed, True)
+    return Light(prepared.white, True, over_exposed, level < _CLIPPED * brightest)
 
 
 def share_the_light(lights: list[Light]) -> list[Light]:
-    """Shots of one session: those that do not show the colour of the light take it from the over-exposed that do."""
-    seen = [light.white for light in lights if light.over_exposed and light.certain]
-    if not seen:
+    """Shots of one session: those that do not show the colour of the light take it from those that do."""
+    ratios = [light.white / light.white.max() for light in lights if light.flattened and light.seen]
+    if not ratios:
         return lights
-    white = np.median(seen, axis=0).astype(np.float32)
-    return [Light(white, True, True) if light.over_exposed and not light.certain else light for light in lights]
+    ratio = np.median(ratios, axis=0)
+    return [
+        replace(light, white=(light.white.max() * ratio).astype(np.float32), seen=True)
+        if light.flattened and not light.seen
+        else light
+        for light in lights
+    ]
 
 
-def _shaded_background(photo: np.ndarray, prepared: Prepared) -> np.ndarray | None:
+def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
+    """Pixels of the background some way from the part: float32 (n, 3)."""
     small, to_small = shrink(photo, _SIDE)
     from_frame = compose(to_small, invert(prepared.transform))
     mask = cv2.warpAffine(prepared.mask.astype(np.uint8), from_frame, (small.shape[1], small.shape[0]))
     reach = max(3, round(0.01 * max(small.shape)))
     away = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
-    ground = small[away].astype(np.float32)
+    return small[away].astype(np.float32)
+
+
+def _shade_ratio(ground: np.ndarray, brightest: float, least: float) -> np.ndarray | None:
+    """Channels of the background's shade beside the brightest one, float32 (3,); None if it is under ``least`` pixels."""
     level, high, low = ground.mean(axis=1), ground.max(axis=1), ground.min(axis=1)
-    shade = ground[(level >= _SHADE[0]) & (level < _SHADE[1]) & (high - low < _MAX_SATURATION * high)]
-    if len(shade) < _MIN_SHARE * small.shape[0] * small.shape[1]:
+    shaded = (level >= _SHADE[0] * brightest) & (level < _SHADE[1] * brightest) & (high - low < _MAX_SATURATION * high)
+    if shaded.sum() < least:
         return None
-    ratio = np.median(shade / shade.max(axis=1, keepdims=True), axis=0)
-    return np.asarray(255.0 * ratio / ratio.max(), np.float32)
+    ratio = np.median(ground[shaded] / high[shaded, None], axis=0)
+    return np.asarray(ratio / ratio.max(), np.float32)
 
 
 def neutralised(photo: np.ndarray, light: Light) -> np.ndarray:
-    """The photo, uint8 RGB (H, W, 3), with the cast of its light taken out; brightness stays, what is clipped clips."""
-    if not light.certain:
+    """The photo, uint8 RGB (H, W, 3), for a model that takes the background for white where it is flattened.
+
+    The cast is taken out of all below the background's level, which is the most that any channel is left with.
+    """
+    if not (light.flattened and light.seen):
         return photo
-    gains = light.white.max() / np.maximum(light.white, 1.0)
-    table = np.clip(np.rint(np.arange(256)[:, None] * gains[None, :]), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(photo, table[None]), np.uint8)
+    level = light.white.max()
+    table = np.minimum(np.arange(256)[:, None] * (level / np.maximum(light.white, 1.0))[None, :], level)
+    return np.asarray(cv2.LUT(photo, np.rint(table).astype(np.uint8)[None]), np.uint8)

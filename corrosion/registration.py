@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,7 +18,6 @@ _STARTS = 3
 _ECC_STEPS = 60
 # Elongated parts already stand upright in the canonical frame: they are tried upright and upside down.
 _LONG = 1.35
-# The best turn must beat the middle of all turns by this much for a round part's surface to be tied to places.
 _TILTS = (-8.0, -4.0, 0.0, 4.0, 8.0)
 
 
@@ -36,13 +35,13 @@ class Registration:
     overlap: float
     believable: bool
 
-    def warp(self, image: np.ndarray, size: tuple[int, int], nearest: bool = False) -> np.ndarray:
-        """T0's (h, w) or (h, w, c) canonical image in the later shot's frame of ``size`` (h, w); 0 outside.
+    def warp(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """T0's (h, w) or (h, w, c) canonical image in the later shot's frame of ``size`` (h, w); 0 outside."""
+        return np.asarray(cv2.warpAffine(image, self.transform, (size[1], size[0])))
 
-        The transform is that of frames of ``image``'s own size.
-        """
-        flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-        return cv2.warpAffine(image, self.transform, (size[1], size[0]), flags=flags)
+    def coarse(self, step: int) -> Registration:
+        """The same for frames of which every ``step``-th pixel is kept."""
+        return replace(self, transform=np.column_stack([self.transform[:, :2], self.transform[:, 2] / step]))
 
 
 def register(
@@ -120,9 +119,7 @@ def _refined(
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-4)
     # ECC samples the moving picture at warp(x) for x in the fixed one: fixed = T0, moving = later.
     try:
-        _, found = cv2.findTransformECC(
-            template, scene, start.astype(np.float32), cv2.MOTION_AFFINE, criteria, None, 3
-        )
+        _, found = cv2.findTransformECC(template, scene, start.astype(np.float32), cv2.MOTION_AFFINE, criteria)
     except cv2.error:
         return start
     before = _likeness(template, template_mask, scene, scene_mask, start)[2]
@@ -149,4 +146,4 @@ def _likeness(
 
 def _is_nearly_similarity(transform: np.ndarray) -> bool:
     large, small = np.linalg.svd(transform[:, :2], compute_uv=False)
-    return bool(np.linalg.det(transform[:, :2]) > 0 and large / max(small, 1e-9) < 1.25 and 0.7 < small and large < 1.4)
+    return bool(np.linalg.det(transform[:, :2]) > 0 and large / max(small, 1e-9) < 1.25 and small > 0.7 and large < 1.4)

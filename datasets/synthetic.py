@@ -108,31 +108,41 @@ def write_demo_dataset(
     n_test_good: int = 20,
     n_test_defect: int = 20,
     size: tuple[int, int] = (320, 320),
+    background: str | None = None,
 ) -> None:
     """Write a demonstration data set: a CSV data set, the masks of its defects, and time series of components.
 
     ``<split>/_classes.csv`` (filename, then one 0/1 column for each of CSV_CLASSES) beside PNG images, for the splits
     train (good parts only), valid and test; ``masks/<split>/<same name>`` (0 or 255) for each part with a defect; and
     ``components/<Name>-T<hours>.png``. Kinds, finishes and defects take turns. The same arguments give the same bytes.
-    Missing folders are made, existing files of the same names replaced. Raises UserError if a file cannot be written.
+    ``background`` is the same for all parts, or drawn for each. Missing folders are made, existing files of the same
+    names replaced. Raises UserError if a file cannot be written.
     """
     part_seed = seed * 1_000_000
     counts = {"train": (n_train, 0), "valid": (n_valid_good, n_valid_defect), "test": (n_test_good, n_test_defect)}
     for number, (split, (good, bad)) in enumerate(counts.items()):
-        _write_split(folder, split, part_seed + 10_000 * number, good, bad, size)
+        _write_split(folder, split, part_seed + 10_000 * number, good, bad, size, background)
     for index, (name, (kind, finish, shares)) in enumerate(COMPONENTS.items()):
         series = render_time_series(part_seed + 900_000 + index, kind, finish, shares, size, background="white")
         for hours, part in zip(range(0, 96, 24), series, strict=True):
             _write_png(folder / "components" / f"{name}-T{hours}.png", part.image)
 
 
-def _write_split(folder: Path, split: str, first_seed: int, good: int, bad: int, size: tuple[int, int]) -> None:
+def _write_split(
+    folder: Path,
+    split: str,
+    first_seed: int,
+    good: int,
+    bad: int,
+    size: tuple[int, int],
+    background: str | None,
+) -> None:
     rows = []
     for index in range(good + bad):
         kind, finish = KINDS[index % 3], tuple(FINISHES)[index // 3 % 3]
         defect = "none" if index < good else DEFECTS[1 + (index - good) % 4]
         kind = "bolt" if (kind, defect) == ("nut", "bend") else kind
-        part = render_part(first_seed + index, kind, finish, defect, size)
+        part = render_part(first_seed + index, kind, finish, defect, size, background=background)
         name = f"{index:03d}-{kind}-{finish}-{'good' if defect == 'none' else defect}.png"
         _write_png(folder / split / name, part.image)
         if defect != "none":

@@ -111,4 +111,6 @@ def _no_pixel_metrics(pairs: Sequence[tuple[LabelledImage, Inspection]]) -> str 
         return f"{missing} of {len(defective)} defective images have no mask in ground_truth"
     if not any(image.labels == (GOOD,) for image, _ in pairs):
         return "there are no good test images"
+    if all(np.isnan(inspection.map).all() for _, inspection in pairs):
+        return "the method judges whole images and draws no map"
     return None

@@ -39,7 +39,7 @@ def evaluate_categories(
 ) -> CategoryRuns:
     """Evaluate the categories ``names`` of ``root``; write ``<output>/<name>/metrics.json`` and plots, and a summary.
 
-    ``load_model`` gives a category's model, or raises UserError. A category whose metrics.json is there is read from it,
+    ``load_model`` gives a category's model, or raises UserError. Where metrics.json is there it is taken as it is,
     unless ``force``. With several categories, summary.csv and summary.md hold the table with means, and ``notes``.
     """
     runs = CategoryRuns()

@@ -11,7 +11,7 @@ import numpy as np
 from datasets.images import read_image
 from evaluation.measure import Measurement
 from evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
-from inspection.drawing import Picture, contact_sheet, save_picture
+from inspection.drawing import Picture, contact_sheet, save_picture, shorten
 from inspection.writers import overlay_picture, shrunk
 
 _MISSES_SHOWN = 16
@@ -70,8 +70,9 @@ def worst_misses(measurement: Measurement) -> Picture | None:
         inspection, image = measurement.inspections[index], measurement.images[index]
         photo = shrunk(read_image(image.path), 512)
         rows.append([photo, overlay_picture(photo, inspection)])
-        error = "missed" if image.is_anomalous else "false alarm"
-        captions.append(f"{error}, score {inspection.score:.2f} / {inspection.threshold:.2f}: {image.path.name}")
+        error, side = ("missed", "under") if image.is_anomalous else ("false alarm", "over")
+        name = shorten(image.path.name, lambda text: len(text) <= 20)
+        captions.append(f"{error}, {inspection.score:.2f} {side} {inspection.threshold:.2f} ({name})")
     return contact_sheet(rows, captions, ["photo", "anomaly map"], 240)
 
 

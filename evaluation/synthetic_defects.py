@@ -18,13 +18,13 @@ from errors import UserError
 
 # Lengths are in parts of the photo's shorter side. The strips are those of CutPaste-Scar (2 to 16 by 10 to 25 of 256).
 _SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)
-_SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.003, 0.008), (0.04, 0.12)
+_SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.004, 0.008), (0.05, 0.12)
 _DENT_RADIUS = (0.015, 0.04)
 _DENT_DEPTH = (0.3, 0.6)  # in radii
 _GAIN = (0.75, 1.25)
-_CONTRAST = (20.0, 70.0)  # grey levels of 255
+_CONTRAST = (30.0, 90.0)  # grey levels of 255
 _VISIBLE = 10  # grey levels of 255
-_MIN_AREA = 2e-4  # of the photo's pixels, that must have changed visibly
+_MIN_AREA = 4e-4  # of the photo's pixels, that must have changed visibly
 _ATTEMPTS = 50
 
 Painter = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]

@@ -27,7 +27,9 @@ def choose(config: Config, weights: Path | None = None, progress: bool = False) 
     Raises UserError if what was named cannot be had, with the commands that fetch it.
     """
     wanted = config.evidence
-    backbone, found, warning = _backbone(config, weights, progress, needed=wanted is None or "cnn" in wanted)
+    backbone, found, warning = _backbone(
+        config, weights, progress, needed=wanted is None or not {"cnn", "global"}.isdisjoint(wanted)
+    )
     if wanted is not None:
         if "cnn" in wanted and backbone == "filters":
             raise UserError(

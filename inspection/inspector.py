@@ -19,7 +19,8 @@ from datasets.near_copies import copy_groups, is_copy_of
 from errors import UserError
 from inspection.choice import choose
 from inspection.decision import Decision
-from inspection.evidence import EVIDENCE, Evidence, Setup
+from inspection.evidence import EVIDENCE
+from inspection.evidence_base import Evidence, Progress, Setup, no_progress
 from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
@@ -28,13 +29,6 @@ from models.device import resolve_device
 from models.scores import Scores
 from models.storage import load_state, save_state
 from preprocessing.pipeline import Prepared, Preprocessor
-
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-
-
-def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """The default: nothing is shown."""
-    return items
 
 
 @dataclass(frozen=True)
@@ -69,8 +63,11 @@ class Inspector:
         weights: Path | None = None,
         progress: Progress = no_progress,
         warn: Callable[[str], None] = lambda line: None,
+        checkpoint: Path | None = None,
     ) -> Inspector:
         """Learn from healthy photos: paths, or uint8 RGB arrays (H, W, 3). All are held in memory while learning.
+
+        ``checkpoint`` is a file from which an interrupted training of an autoencoder goes on.
 
         Raises UserError for a photo that cannot be read, for fewer than two different photos, and where named weights
         cannot be had.
@@ -78,7 +75,8 @@ class Inspector:
         choice = choose(config, weights)
         if choice.warning:
             warn(choice.warning)
-        setup = Setup(config, resolve_device(config.run.device), choice.backbone, choice.weights)
+        device = resolve_device(config.run.device)
+        setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         prepared, fingerprints = _prepare(sources, config, progress)
         signatures = np.stack([f.signature for f in fingerprints])
@@ -139,7 +137,7 @@ class Inspector:
     def describe(self) -> str:
         """What the model is, in a few lines for a person."""
         different = len(np.unique(self.training.groups))
-        backbone = "" if self.backbone == "filters" else f" (cnn: {self.backbone})"
+        backbone = "" if self.backbone == "filters" else f" ({self.backbone})"
         lines = [
             f"{len(self.training.groups)} healthy photos, {different} of them different",
             f"evidence: {', '.join(self.evidence)}{backbone}, on {self.device}",
@@ -147,7 +145,8 @@ class Inspector:
         ]
         asked = self.config.calibration.alpha
         if self.alpha > asked:
-            lines.append(f"alpha {asked:g} was asked for; {different} photos support no less than {self.alpha:.3f}")
+            count = len(self.decision.healthy_joined)
+            lines.append(f"alpha {asked:g} was asked for; {count} photos support no less than {self.alpha:.3f}")
         return "\n".join(lines)
 
     def with_threshold(self, threshold: float) -> Inspector:

@@ -136,6 +136,21 @@ def detection_picture(photo: Picture, inspection: Inspection, cell: int = 420) -
     )
 
 
+def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | None, cell: int = 320) -> Picture:
+    """Photo, heatmap, overlay and, if there is a ``mask`` (H, W) of the defect, ground truth, under the verdict."""
+    row = [photo, heatmap_picture(photo, inspection), overlay_picture(photo, inspection)]
+    titles = ["photo", "anomaly map", "overlay"]
+    if mask is not None:
+        row.append(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2))
+        titles.append("ground truth")
+    return contact_sheet([row], [_caption(inspection)], titles, cell)
+
+
+def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
+    """The heatmap alone, on black, in the size of ``photo``."""
+    return overlay_picture(np.zeros_like(photo), inspection)
+
+
 def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200) -> Picture:
     """Before (the photo in the canonical frame), mask, and after: one row a photo."""
     rows = [[one.photo, np.repeat(one.mask[..., None] * np.uint8(255), 3, axis=2), one.image] for _, one in pairs]

@@ -49,7 +49,8 @@ class PatchCore:
 
         ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
         leave-one-out scores. Fitting again extends the bank: the greedy selection goes on from the existing centres,
-        and ``training_scores_`` are those of the new images. Raises ValueError without two different groups.
+        and ``training_scores_`` are those of the new images. Raises ValueError without two different groups, UserError
+        if all rows kept come from one group.
         """
         extending = hasattr(self, "bank_")
         features, size = self._features(batches)

@@ -42,6 +42,7 @@ def load_state(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a model of this toolkit; train one with train.py")
     if content.get("format") != FORMAT:
         raise UserError(
-            f"{path} has format {content.get('format')}, this version reads format {FORMAT}; train it again with train.py"
+            f"{path} has format {content.get('format')}, this version reads format {FORMAT}; "
+            "train it again with train.py"
         )
     return dict(content["state"])

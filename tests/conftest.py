@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from data_factory import parts, tiny_config, write_photos
+from hypothesis import settings
 
 from datasets.synthetic import write_demo_dataset
 from inspection.inspector import Inspector
-from tests.data_factory import parts, tiny_config, write_photos
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
+import cli
 from config import Config
 from datasets.synthetic import render_part
 
@@ -28,7 +34,7 @@ def parts(count: int, first: int = 0, defect: str = "none") -> list[np.ndarray]:
     return [part(first + i, defect) for i in range(count)]
 
 
-def save(image: np.ndarray, path: Path, **options: object) -> Path:
+def save(image: np.ndarray, path: Path, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).save(path, **options)
     return path
@@ -40,18 +46,30 @@ def write_photos(folder: Path, images: Sequence[np.ndarray], name: str = "p{:02d
 
 def tiny_config(**sections: object) -> Config:
     """Filters and colour at 64 px, with a coarse bank: a model in a second."""
-    tree = {
+    tree: dict[str, Any] = {
         "preprocess": {"size": 64},
         "model": {"backbone": "filters", "coreset_ratio": 0.1},
         "run": {"device": "cpu", "batch_size": 4},
         "calibration": {"alpha": 0.1},
     }
     for section, values in sections.items():
-        tree[section] = {**tree.get(section, {}), **values} if isinstance(values, dict) else values  # type: ignore[dict-item]
+        tree[section] = {**tree.get(section, {}), **values} if isinstance(values, dict) else values
     return Config.model_validate(tree)
 
 
 FLAGS = ("--backbone", "filters", "--coreset-ratio", "0.1", "--set", "preprocess.size=64", "--device", "cpu")
+
+
+def run_inside(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """As ``script``, within this process: the imports of a fresh one take most of a small run's time."""
+    main = importlib.import_module(name.removesuffix(".py")).main
+    out, err, argv = io.StringIO(), io.StringIO(), [name, *map(str, arguments)]
+    with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+        try:
+            cli.run(main)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())
 
 
 def script(name: str, *arguments: object, cwd: Path = ROOT, timeout: float = 60) -> subprocess.CompletedProcess[str]:

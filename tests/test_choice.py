@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from data_factory import tiny_config
 
 import inspection.choice as choice_module
+from config import Config
 from errors import UserError
 from inspection.choice import choose
 from models.backbones import Backbone
-from tests.data_factory import tiny_config
 
 
 @pytest.fixture
@@ -26,20 +27,20 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     return files
 
 
-def config(backbone: str = "auto", **sections: object) -> object:
+def config(backbone: str = "auto", **sections: object) -> Config:
     return tiny_config(model={"backbone": backbone}, **sections)
 
 
 def test_auto_takes_the_default_network_where_its_weights_are(machine: dict[str, Path]) -> None:
     machine["wide_resnet50_2"] = Path("w.pth")
-    chosen = choose(config())  # type: ignore[arg-type]
+    chosen = choose(config())
     assert (chosen.backbone, chosen.kinds) == ("wide_resnet50_2", ("cnn", "filters", "colour"))
     assert (chosen.weights, chosen.warning) == (Path("w.pth"), "")
 
 
 def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Path]) -> None:
     machine["resnet18"] = Path("r.pth")
-    chosen = choose(config())  # type: ignore[arg-type]
+    chosen = choose(config())
     assert (chosen.backbone, chosen.kinds, chosen.weights) == ("filters", ("filters", "colour"), None)
     assert "resnet18" in chosen.warning
     assert "FASTENER_WEIGHTS_DIR" in chosen.warning
@@ -47,30 +48,30 @@ def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Pa
 
 
 def test_auto_reads_the_network_off_the_name_of_the_weights(machine: dict[str, Path]) -> None:
-    assert choose(config(), Path("resnet50-0676ba61.pth")).backbone == "resnet50"  # type: ignore[arg-type]
-    assert choose(config(), Path("wide_resnet50_2.npz")).backbone == "wide_resnet50_2"  # type: ignore[arg-type]
+    assert choose(config(), Path("resnet50-0676ba61.pth")).backbone == "resnet50"
+    assert choose(config(), Path("wide_resnet50_2.npz")).backbone == "wide_resnet50_2"
     with pytest.raises(UserError, match="--backbone"):
-        choose(config(), Path("mine.pth"))  # type: ignore[arg-type]
+        choose(config(), Path("mine.pth"))
 
 
 def test_a_named_network_without_weights_is_an_error(machine: dict[str, Path]) -> None:
     with pytest.raises(UserError, match="no weights for resnet18"):
-        choose(config("resnet18"))  # type: ignore[arg-type]
+        choose(config("resnet18"))
 
 
 def test_named_evidence_is_taken_as_named(machine: dict[str, Path]) -> None:
     machine["wide_resnet50_2"] = Path("w.pth")
-    assert choose(config(evidence=("colour", "cnn"))).kinds == ("colour", "cnn")  # type: ignore[arg-type]
-    chosen = choose(config(evidence=("colour",)))  # type: ignore[arg-type]
+    assert choose(config(evidence=("colour", "cnn"))).kinds == ("colour", "cnn")
+    chosen = choose(config(evidence=("colour",)))
     assert (chosen.backbone, chosen.kinds) == ("filters", ("colour",))
 
 
 def test_named_cnn_that_cannot_be_had_is_an_error(machine: dict[str, Path]) -> None:
     with pytest.raises(UserError, match="no weights"):
-        choose(config(evidence=("cnn",)))  # type: ignore[arg-type]
+        choose(config(evidence=("cnn",)))
     with pytest.raises(UserError, match="--backbone"):
-        choose(config("filters", evidence=("cnn",)))  # type: ignore[arg-type]
+        choose(config("filters", evidence=("cnn",)))
 
 
 def test_no_colour_without_preprocessing(machine: dict[str, Path]) -> None:
-    assert choose(config("filters", preprocess={"enabled": False})).kinds == ("filters",)  # type: ignore[arg-type]
+    assert choose(config("filters", preprocess={"enabled": False})).kinds == ("filters",)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import config
@@ -18,6 +20,7 @@ from config import Config, load_config
 from errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
+DEFAULTS_FILE = ROOT / "configs" / "fastener.yaml"
 
 
 def error_of(*, file: Path | None = None, assignments: tuple[str, ...] = ()) -> str:
@@ -170,12 +173,11 @@ def test_assignment_that_yaml_cannot_read() -> None:
     assert "cannot be read" in error_of(assignments=("evidence=[cnn",))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
-def test_any_assignment_gives_settings_or_one_clear_error(key: str, value: str) -> None:
-    try:
+def test_any_assignment_gives_settings_or_a_user_error(key: str, value: str) -> None:
+    with contextlib.suppress(UserError):
         load_config(assignments=[f"{key}={value}"])
-    except UserError as error:
-        assert str(error)
 
 
 def test_descriptions_name_every_choice() -> None:
@@ -187,26 +189,29 @@ def test_descriptions_name_every_choice() -> None:
 
 
 def test_fastener_yaml_spells_out_the_defaults_with_their_descriptions() -> None:
-    file = ROOT / "configs" / "fastener.yaml"
-    text = file.read_text(encoding="utf-8")
-    expected = spelled_out()
-    assert text[text.index("\n\n") :] == expected, f"settings have changed; below the head, {file.name} is:{expected}"
-    assert load_config(file) == Config()
+    rewrite = "settings have changed: run PYTHONPATH=. python tests/test_config.py"
+    assert DEFAULTS_FILE.read_text(encoding="utf-8") == spelled_out(), rewrite
+    assert load_config(DEFAULTS_FILE) == Config()
 
 
 def spelled_out() -> str:
     """All defaults as YAML, each setting below its description."""
     values = Config().model_dump(mode="json")
-    lines, block = [], None
+    lines = [
+        "# Every setting with its default, as in config.py. Copy this file, keep what you change, and pass it with",
+        "# --config FILE. --set section.key=value goes before a file, and a flag of the command before both.",
+    ]
+    block = None
     for key, description in config.known_settings().items():
         section, _, leaf = key.rpartition(".")
         if section != block:
             lines += ["", f"{section}:"] if section else [""]
             block = section
-        value = yaml.safe_dump(values[section][leaf] if section else values[leaf]).splitlines()[0]
+        value = values[section][leaf] if section else values[leaf]
         indent = "  " if section else ""
-        lines += [f"{indent}# {description}", f"{indent}{leaf}: {value}"]
-    return "\n" + "\n".join(lines) + "\n"
+        lines += textwrap.wrap(description, 118, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+        lines.append(f"{indent}{leaf}: {yaml.safe_dump(value, default_flow_style=True, width=1000).splitlines()[0]}")
+    return "\n".join(lines) + "\n"
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
@@ -220,3 +225,7 @@ def test_mvtec_yaml_is_the_published_frame() -> None:
     assert (mvtec.preprocess.size, mvtec.preprocess.center_crop) == (224, 224 / 256)
     assert (mvtec.model.colour_weight, mvtec.model.coreset_ratio) == (0, 0.1)
     assert mvtec.evidence == ("cnn", "filters")
+
+
+if __name__ == "__main__":
+    DEFAULTS_FILE.write_text(spelled_out(), encoding="utf-8")

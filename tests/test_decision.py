@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -27,10 +29,13 @@ def healthy(n: int = 60, seed: int = 0) -> dict[str, Scores]:
 
 
 def fitted(
-    scores: dict[str, Scores], groups: np.ndarray | None = None, rule: str = "norm", alpha: float = 0.05
+    scores: dict[str, Scores],
+    groups: np.ndarray | None = None,
+    rule: Literal["norm", "max", "mean"] = "norm",
+    alpha: float = 0.05,
 ) -> Decision:
     count = len(next(iter(scores.values())).images)
-    settings = CalibrationSettings(rule=rule, alpha=alpha)  # type: ignore[arg-type]
+    settings = CalibrationSettings(rule=rule, alpha=alpha)
     return Decision.fit(
         scores, np.arange(count) if groups is None else groups, settings, FAMILIES, UNITS, {"colour": 0.5}
     )
@@ -51,7 +56,7 @@ def test_norm_by_hand() -> None:
 
 
 @pytest.mark.parametrize("rule", ["norm", "max", "mean"])
-def test_a_rise_in_one_kind_never_lowers_the_score(rule: str) -> None:
+def test_a_rise_in_one_kind_never_lowers_the_score(rule: Literal["norm", "max", "mean"]) -> None:
     decision = fitted(healthy(), rule=rule)
     base = {"cnn": 5.0, "filters": 20.0, "colour": 0.1}
     for kind in base:
@@ -61,7 +66,7 @@ def test_a_rise_in_one_kind_never_lowers_the_score(rule: str) -> None:
 
 
 @pytest.mark.parametrize("rule", ["norm", "mean"])
-def test_no_ties_far_below_healthy(rule: str) -> None:
+def test_no_ties_far_below_healthy(rule: Literal["norm", "max", "mean"]) -> None:
     decision = fitted(healthy(), rule=rule)
     steps = np.linspace(0, 0.5, 200)
     joined = decision.join({"cnn": steps, "filters": 5 * steps, "colour": 0.01 * steps})

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from data_factory import part, tiny_config
 
 from datasets.synthetic import render_part
 from inspection.evidence import EVIDENCE, ColourEvidence, Evidence, FilterEvidence, Setup
 from preprocessing.pipeline import Prepared, Preprocessor
-from tests.data_factory import part, tiny_config
 
 CONFIG = tiny_config()
 

@@ -68,7 +68,7 @@ def test_lab_by_the_book_and_by_opencv() -> None:
 
 def test_lab_of_known_colours() -> None:
     colours = np.array([[1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 0, 1]])
-    expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
+    expected = [[100.0, 0.0, 0.0], [0.0, 0.0, 0.0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
     np.testing.assert_allclose(lab(colours), expected, atol=0.05)
 
 
@@ -105,6 +105,16 @@ def test_a_grating_lights_its_own_orientation(index: int) -> None:
     assert np.argmax(octaves) == 0
     opposite = first_octave[(index + 4) % 8]
     assert first_octave[index] - opposite > math.log(20)
+
+
+@pytest.mark.parametrize("shift", range(3))
+def test_the_response_is_half_the_amplitude_whatever_the_phase(shift: int) -> None:
+    """A real wave of amplitude A is two complex ones of A / 2, and the kernel passes one of them."""
+    image = np.roll(grating(0.0), shift, axis=2)
+    lightness = lab_by_the_book(image[0, 0, :4] / 255)[:, 0] / 50
+    amplitude = 2 * abs(np.fft.fft(lightness)[1]) / 4
+    response = filters(image)[0, 0, 4:-4, 4:-4]
+    np.testing.assert_allclose(response.numpy(), math.log(amplitude / 2 + FLOOR), atol=0.02)
 
 
 @pytest.mark.parametrize("octave", range(4))

@@ -72,15 +72,13 @@ def test_channels_are_standardised_where_the_extractor_does_so() -> None:
     expected = reference.kneighbors((vectors(new) - mean) / std)[0][:, 0]
     fitted = model(standardise=True).fit([healthy], range(12))
     np.testing.assert_allclose(fitted.score(new), expected, atol=1e-4)
-    np.testing.assert_allclose(
-        fitted.training_scores_, leave_one_out((rows - mean) / std, np.arange(12)), atol=1e-4
-    )
+    np.testing.assert_allclose(fitted.training_scores_, leave_one_out((rows - mean) / std, np.arange(12)), atol=1e-4)
 
 
 def test_fitting_again_adds_to_the_bank() -> None:
     first, second, new = photos(6), photos(4, seed=1), photos(5, seed=2)
     groups = np.array([6, 6, 7, 8])
-    grown = model().fit([first], range(6)).fit([second], groups)
+    grown = model().fit([first], range(6)).fit([second], groups.tolist())
     together = vectors(np.concatenate([first, second]))
     np.testing.assert_allclose(grown.score(new), distances(vectors(new), together), atol=1e-5)
     expected = leave_one_out(together, np.concatenate([np.arange(6), groups]))[6:]

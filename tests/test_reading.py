@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_factory import part, save
 
 from config import PreprocessSettings
 from errors import UserError
 from inspection.reading import ahead, batches, fingerprint, load
 from preprocessing.pipeline import Preprocessor
-from tests.data_factory import part, save
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -56,7 +56,12 @@ def test_an_exception_comes_out_in_its_turn() -> None:
 
 def test_leaving_early_stops_the_work() -> None:
     done: list[int] = []
-    stream = ahead(lambda n: (time.sleep(0.01), done.append(n)), range(1000), 1, 50)
+
+    def slowly(number: int) -> None:
+        time.sleep(0.01)
+        done.append(number)
+
+    stream = ahead(slowly, range(1000), 1, 50)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     count = len(done)

@@ -78,14 +78,14 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 def photo(seed: int, rust: bool = False) -> np.ndarray:
-    """A bolt on light ground in yellowish light, textured, turned a little, with a highlight; uint8 RGB (90, 120, 3)."""
+    """A turned, textured bolt with a highlight, on light ground in yellowish light; uint8 RGB (90, 120, 3)."""
     rng = np.random.default_rng(seed)
     picture = np.full((90, 120, 3), 225.0)
     bolt = np.zeros((90, 120), np.uint8)
     cv2.rectangle(bolt, (25, 38), (95, 52), 1, -1)
     cv2.rectangle(bolt, (20, 28), (40, 62), 1, -1)
     turn = cv2.getRotationMatrix2D((60, 45), float(rng.uniform(-25, 25)), 1.0)
-    bolt = cv2.warpAffine(bolt, turn, (120, 90), flags=cv2.INTER_NEAREST)
+    bolt = np.asarray(cv2.warpAffine(bolt, turn, (120, 90), flags=cv2.INTER_NEAREST), np.uint8)
     metal = cv2.GaussianBlur(rng.normal(0, 60, (90, 120)), (0, 0), 1.2) + np.linspace(60, 140, 120)[None, :]
     picture[bolt > 0] = metal[bolt > 0, None]
     inside = cv2.erode(bolt, np.ones((7, 7), np.uint8))

@@ -13,10 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from config import ModelSettings, load_config
 from errors import UserError
@@ -25,15 +23,11 @@ from models import weights as weights_module
 from models.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
 from models.weights import (
     cache_path,
-    checksum,
     download_weights,
     find_local_weights,
     find_weights,
     how_to_get,
-    read_state_dict,
 )
-
-State = dict[str, torch.Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -242,118 +236,7 @@ def test_a_named_backbone_without_weights_says_what_to_type(monkeypatch: pytest.
     assert "\n" not in str(error.value)
 
 
-def test_auto_falls_back_to_filters_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bytes
-) -> None:
-    monkeypatch.setitem(BACKBONES, DEFAULT_BACKBONE, backbone_at(closed_port(), published, DEFAULT_BACKBONE))
-    choice = choose(load_config())
-    assert (choice.backbone, choice.weights) == ("filters", None)
-    assert "cnn" not in choice.kinds
-    assert DEFAULT_BACKBONE in choice.warning
-    put(tmp_path / "folder" / "resnet18.npz")
-    monkeypatch.setenv("FASTENER_WEIGHTS_DIR", str(tmp_path / "folder"))
-    assert "weights of resnet18 are here" in choose(load_config()).warning
-
-
 def test_the_commands_name_the_published_file() -> None:
     line = how_to_get(BACKBONES["wide_resnet50_2"])
     assert "curl -LO https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth" in line
     assert "--weights wide_resnet50_2-95faca4d.pth" in line
-
-
-# What is in the files
-
-
-def small_state() -> State:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "conv1.weight": torch.randn(4, 3, 2, 2, generator=generator),
-        "bn1.running_mean": torch.randn(4, generator=generator),
-        "bn1.num_batches_tracked": torch.tensor(3),
-    }
-
-
-WRITERS: dict[str, Callable[[State, Path], None]] = {
-    ".pth": torch.save,
-    ".pt": lambda state, path: torch.save({"epoch": 1, "state_dict": state}, path),
-    ".safetensors": save_file,
-    ".npz": lambda state, path: np.savez(path, **{key: value.numpy() for key, value in state.items()}),
-}
-
-
-@pytest.mark.parametrize("suffix", list(WRITERS))
-def test_formats_agree_bit_by_bit(tmp_path: Path, suffix: str) -> None:
-    state = small_state()
-    path = tmp_path / f"weights{suffix}"
-    WRITERS[suffix](state, path)
-    loaded = read_state_dict(path)
-    assert loaded.keys() == state.keys()
-    assert all(torch.equal(loaded[key], state[key]) and loaded[key].dtype == state[key].dtype for key in state)
-    assert checksum(loaded) == checksum(state)
-
-
-@pytest.mark.parametrize("suffix", list(WRITERS))
-def test_half_precision_becomes_float32(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"weights{suffix}"
-    WRITERS[suffix]({"conv1.weight": torch.tensor([0.5, 1 / 3]).half()}, path)
-    loaded = read_state_dict(path)["conv1.weight"]
-    assert loaded.dtype == torch.float32
-    assert torch.equal(loaded, torch.tensor([0.5, 1 / 3]).half().float())
-
-
-def test_the_prefix_of_parallel_training_is_dropped(tmp_path: Path) -> None:
-    torch.save({f"module.{key}": value for key, value in small_state().items()}, tmp_path / "weights.pth")
-    assert read_state_dict(tmp_path / "weights.pth").keys() == small_state().keys()
-
-
-@pytest.mark.parametrize("suffix", list(WRITERS))
-def test_damaged_files_are_named(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"weights{suffix}"
-    WRITERS[suffix](small_state(), path)
-    whole = path.read_bytes()
-    for content in (b"", b"not weights at all", whole[: len(whole) // 2]):
-        path.write_bytes(content)
-        with pytest.raises(UserError, match=rf"^{path} cannot be read as weights") as error:
-            read_state_dict(path)
-        assert "\n" not in str(error.value)
-
-
-def test_files_that_hold_something_else(tmp_path: Path) -> None:
-    path = tmp_path / "weights.pth"
-    for content in ({"lr": 0.1}, [torch.zeros(2)], torch.zeros(2)):
-        torch.save(content, path)
-        with pytest.raises(UserError, match="holds no state dict"):
-            read_state_dict(path)
-
-
-class Hostile:
-    """Unpickling this makes a file."""
-
-    def __init__(self, trap: Path):
-        self.trap = trap
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
-        return (Path.touch, (self.trap,))
-
-
-@pytest.mark.parametrize("suffix", [".pth", ".npz"])
-def test_code_in_a_file_does_not_run(tmp_path: Path, suffix: str) -> None:
-    trap, path = tmp_path / "trap", tmp_path / f"weights{suffix}"
-    if suffix == ".pth":
-        torch.save({"conv1.weight": Hostile(trap)}, path)
-    else:
-        np.savez(path, **{"conv1.weight": np.array([Hostile(trap)], dtype=object)})
-    with pytest.raises(UserError, match="cannot be read"):
-        read_state_dict(path)
-    assert not trap.exists()
-
-
-def test_checksum_sees_values_and_names_but_not_counters() -> None:
-    state = small_state()
-    original = checksum(state)
-    assert checksum(dict(reversed(state.items()))) == original
-    assert checksum(state | {"bn1.num_batches_tracked": torch.tensor(99)}) == original
-    changed = state["conv1.weight"].clone()
-    changed[0, 0, 0, 0] += 1e-3
-    assert checksum(state | {"conv1.weight": changed}) != original
-    assert checksum({f"x{key}": value for key, value in state.items()}) != original

@@ -1,0 +1,249 @@
+"""Our PatchCore beside the reference implementation and anomalib's, on the same features and the same memory bank.
+
+    git clone https://github.com/amazon-science/patchcore-inspection REF
+    git clone https://github.com/openvinotoolkit/anomalib ANO
+    python benchmarks/reference_patchcore.py --reference REF [--anomalib ANO] [--category-dir D --weights F]
+
+Their code is run from those folders, not copied; of their dependencies only faiss and scipy are needed. Both sides get
+the same patch features and the same bank: random ones, and with --category-dir (an MVTec category) those of ResNet-18.
+Exit code 0 if everything agrees to 1e-4.
+
+Where we differ on purpose, and how the comparison allows for it:
+- Distances. Their faiss index gives squared L2; scores here are L2. Their patch scores are compared after a square
+  root. The order of images is the same; maps differ, as they smooth squares and we smooth distances.
+- Image score. Theirs is the largest patch score. Ours too with num_neighbors 1; otherwise it is weighed by equation 7
+  of the paper, which their code leaves out and anomalib has: that is compared with anomalib's.
+- Patches. They unfold 3 x 3 positions and pool all those numbers adaptively, to 1024 a layer and 1024 in the end; here,
+  as in anomalib, each channel is averaged over the 3 x 3 positions. Zeros beyond the border count in theirs and in
+  anomalib's, not here. The line below the table says how alike the image scores are, each with its own patch features.
+- Maps. Both resample bilinearly (pixel centres aligned) and smooth with the same Gaussian of 4 px. anomalib repeats the
+  nearest patch instead, so its maps are not compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torchvision.models import get_model
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cli
+from config import load_config
+from datasets.images import read_image
+from datasets.mvtec import load_category
+from errors import UserError
+from models.backbones import BACKBONES
+from models.coreset import greedy_coreset
+from models.feature_extractor import FeatureExtractor, cnn_extractor
+from models.memory_bank import MemoryBank
+from models.patchcore import PatchCore
+from models.scores import Scores
+from models.weights import find_weights, how_to_get, read_state_dict
+from preprocessing.pipeline import Preprocessor
+
+TOLERANCE = 1e-4
+SIZE = (224, 224)
+NEIGHBOURS = 9
+LAYERS = ("layer2", "layer3")
+
+
+@dataclass(frozen=True)
+class Case:
+    """Patch features float32 (n, h, w, c) of n images, and a bank float32 (m, c)."""
+
+    name: str
+    features: torch.Tensor
+    bank: torch.Tensor
+
+
+class Given(FeatureExtractor):
+    """Stands for a feature extractor whose features are known already."""
+
+    def __init__(self, features: torch.Tensor):
+        super().__init__(torch.nn.Identity())
+        self.features = features
+
+    def __call__(self, images: np.ndarray) -> torch.Tensor:
+        return self.features
+
+
+def main() -> int:
+    """Compare and print."""
+    arguments = _arguments()
+    reference = load_reference(arguments.reference)
+    anomalib = load_anomalib(arguments.anomalib) if arguments.anomalib else None
+    cases = [random_case()]
+    photos = None
+    if arguments.category_dir:
+        weights = resnet18_weights(arguments.weights)
+        photos = read_photos(arguments.category_dir, arguments.photos)
+        cases.append(real_case(*photos, extractor(weights)))
+    print("| features | compared | values up to | largest difference |")
+    print("|---|---|---|---|")
+    largest = 0.0
+    for case in cases:
+        pairs = compare_reference(case, reference)
+        if anomalib is not None:
+            pairs["image score, eq. 7, b = 9 (anomalib)"] = compare_anomalib(case, anomalib)
+        for what, (ours, theirs) in pairs.items():
+            difference = float(np.abs(ours - theirs).max())
+            largest = max(largest, difference)
+            print(f"| {case.name} | {what} | {np.abs(theirs).max():.4g} | {difference:.1e} |")
+    if photos is not None:
+        likeness = spearmanr(*whole_pipelines(*photos, reference, weights))[0]
+        print(f"rank correlation of image scores, each side with its own patch features: {likeness:.2f}")
+    agree = largest <= TOLERANCE
+    print(f"{'AGREE' if agree else 'DIFFER'}: largest difference {largest:.1e}, tolerance {TOLERANCE:g}")
+    return cli.EXIT_OK if agree else cli.EXIT_SOME_FAILED
+
+
+def ours(case: Case, num_neighbors: int) -> Scores:
+    """What this project makes of the features."""
+    patchcore = PatchCore(Given(case.features), num_neighbors=num_neighbors, smoothing_sigma=4.0)
+    patchcore.bank_ = MemoryBank(case.bank)
+    return patchcore.score(np.zeros((len(case.features), *SIZE, 3), np.uint8))
+
+
+def compare_reference(case: Case, reference: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """What is compared -> (ours, theirs)."""
+    n, h, w, c = case.features.shape
+    scorer = reference.common.NearestNeighbourScorer(1, reference.common.FaissNN(False, 1))
+    scorer.fit([case.bank.numpy()])
+    patches = case.features.reshape(-1, c)
+    theirs = np.sqrt(np.maximum(scorer.predict([patches.numpy()])[0], 0))
+    segmentor = reference.common.RescaleSegmentor(torch.device("cpu"), SIZE)
+    maps = np.stack(segmentor.convert_to_segmentation(theirs.reshape(n, h, w)))
+    maker = reference.patchcore.PatchMaker(3, stride=1)
+    images = maker.score(maker.unpatch_scores(theirs, n))
+    distances = MemoryBank(case.bank).search(patches)[0][:, 0].numpy()
+    scores = ours(case, num_neighbors=1)
+    return {
+        "patch distance (reference)": (distances, theirs),
+        "image score, b = 1 (reference)": (scores.images, images),
+        "map (reference)": (scores.maps, maps),
+    }
+
+
+def compare_anomalib(case: Case, anomalib: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Image scores by equation 7: (ours, theirs)."""
+    n, h, w, c = case.features.shape
+    model = anomalib.PatchcoreModel.__new__(anomalib.PatchcoreModel)
+    torch.nn.Module.__init__(model)
+    model.num_neighbors, model.memory_bank = NEIGHBOURS, case.bank
+    embedding = case.features.reshape(-1, c)
+    distances, locations = model.nearest_neighbors(embedding, 1)
+    theirs = model.compute_anomaly_score(distances.reshape(n, h * w), locations.reshape(n, h * w), embedding)
+    return ours(case, NEIGHBOURS).images, theirs.numpy()
+
+
+def random_case() -> Case:
+    """Small Gaussian features; a coreset of others as the bank."""
+    rng = np.random.default_rng(0)
+    train = torch.from_numpy(rng.normal(size=(1000, 32)).astype(np.float32))
+    features = torch.from_numpy(rng.normal(size=(8, 14, 14, 32)).astype(np.float32))
+    return Case("random", features, train[torch.from_numpy(greedy_coreset(train, 100).indices)])
+
+
+def real_case(train: np.ndarray, test: np.ndarray, extract: FeatureExtractor) -> Case:
+    """ResNet-18 features of test photos, and 10 % of those of training photos."""
+    patches = extract(train).flatten(0, 2)
+    picks = greedy_coreset(patches, round(0.1 * len(patches))).indices
+    return Case("ResNet-18", extract(test), patches[torch.from_numpy(picks)])
+
+
+def whole_pipelines(
+    train: np.ndarray, test: np.ndarray, reference: Any, weights: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image scores of the test photos (ours, theirs), each with its own patch features and a bank of every patch."""
+    network = get_model("resnet18", weights=None).eval()
+    network.load_state_dict(read_state_dict(weights), strict=False)
+    model = reference.patchcore.PatchCore(torch.device("cpu"))
+    model.load(network, LAYERS, torch.device("cpu"), (3, *SIZE), 1024, 1024)
+    model.anomaly_scorer.fit([np.concatenate([np.asarray(model._embed(normalised(photo))) for photo in train])])
+    theirs = np.concatenate([model._predict(normalised(photo))[0] for photo in test])
+    extract = extractor(weights)
+    case = Case("own", extract(test), extract(train).flatten(0, 2))
+    return ours(case, num_neighbors=1).images, theirs
+
+
+def normalised(photo: np.ndarray) -> torch.Tensor:
+    """uint8 RGB (H, W, 3) -> (1, 3, H, W) as torchvision's networks expect it."""
+    values = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+    backbone = BACKBONES["resnet18"]
+    return (values - torch.tensor(backbone.mean)[:, None, None]) / torch.tensor(backbone.std)[:, None, None]
+
+
+def extractor(weights: Path) -> FeatureExtractor:
+    """ResNet-18, all 384 channels."""
+    return cnn_extractor(BACKBONES["resnet18"], weights, LAYERS)[0]
+
+
+def resnet18_weights(file: Path | None) -> Path:
+    """The weights' file. Raises UserError if there is none on this machine."""
+    found = find_weights(BACKBONES["resnet18"], file)
+    if found is None:
+        raise UserError(f"no weights for resnet18 on this machine: {how_to_get(BACKBONES['resnet18'])}")
+    return found
+
+
+def read_photos(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """``count`` training and ``count`` test photos spread over a category, as configs/mvtec.yaml prepares them."""
+    config = load_config(Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml")
+    prepare = Preprocessor(config.preprocess)
+    category = load_category(folder.parent, folder.name)
+    both = []
+    for paths in (list(category.train), [image.path for image in category.test]):
+        chosen = paths[:: max(1, len(paths) // count)][:count]
+        both.append(np.stack([prepare(read_image(path)).image for path in chosen]))
+    return both[0], both[1]
+
+
+def load_reference(folder: Path) -> Any:
+    """Their package ``patchcore``. timm, which they import for other networks than ours, may be missing."""
+    if not (folder / "src" / "patchcore" / "common.py").is_file():
+        raise UserError(f"--reference {folder}: no src/patchcore there; clone amazon-science/patchcore-inspection")
+    if importlib.util.find_spec("timm") is None:
+        sys.modules["timm"] = types.ModuleType("timm")
+    sys.path.insert(0, str(folder / "src"))
+    importlib.import_module("patchcore.patchcore")
+    return importlib.import_module("patchcore")
+
+
+def load_anomalib(folder: Path) -> Any:
+    """Their module torch_model, with stand-ins for the parts of anomalib that the image score does not use."""
+    here = folder / "src" / "anomalib" / "models" / "image" / "patchcore"
+    if not (here / "torch_model.py").is_file():
+        raise UserError(f"--anomalib {folder}: no src/anomalib there; clone openvinotoolkit/anomalib")
+    unused = ("DynamicBufferMixin", "KCenterGreedy", "TimmFeatureExtractor", "GaussianBlur2d", "InferenceBatch")
+    for name in ("anomalib", "anomalib.data", "anomalib.models", "anomalib.models.components"):
+        module = types.ModuleType(name)
+        vars(module).update({part: type(part, (), {}) for part in unused})
+        sys.modules[name] = module
+    package = types.ModuleType("anomalib_patchcore")
+    package.__path__ = [str(here)]
+    sys.modules["anomalib_patchcore"] = package
+    return importlib.import_module("anomalib_patchcore.torch_model")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", type=Path, required=True, metavar="DIR", help="a clone of patchcore-inspection")
+    parser.add_argument("--anomalib", type=Path, metavar="DIR", help="a clone of anomalib")
+    parser.add_argument("--category-dir", type=Path, metavar="D", help="an MVTec category's folder, for real features")
+    parser.add_argument("--photos", type=int, default=12, metavar="N", help="photos to learn from, and to score (12)")
+    parser.add_argument("--weights", type=Path, metavar="F", help="ResNet-18's weights, if not found by themselves")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,162 @@
+"""What train.py, inference.py and evaluate.py do with --mvtec-dir: the same job, for one category or all of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from config import Config
+from errors import UserError
+
+if TYPE_CHECKING:
+    from inspection.inspector import Inspector
+
+MODELS = Path("saved_models/mvtec")
+METHODS = {"patchcore": None, "global": ("global",), "autoencoder": ("autoencoder",)}
+
+
+def add_flags(parser: argparse.ArgumentParser, *, methods: tuple[str, ...], every: bool = True) -> None:
+    """--mvtec-dir, --category, --method, and --all if ``every``."""
+    group = parser.add_argument_group("research: folders in the MVTec layout")
+    group.add_argument(
+        "--mvtec-dir", type=Path, metavar="D", help="folder of categories with train/good, test/<defect>"
+    )
+    group.add_argument("--category", metavar="C", help="one category")
+    if every:
+        group.add_argument("--all", action="store_true", help="every category that has train/good")
+    group.add_argument("--method", choices=methods, default="patchcore", help="default: patchcore")
+
+
+def categories(arguments: argparse.Namespace) -> list[str]:
+    """The categories that --category or --all asks for. Raises UserError if neither does, or one is not there."""
+    from datasets.mvtec import list_categories, load_category
+
+    if getattr(arguments, "all", False):
+        return list_categories(arguments.mvtec_dir)
+    if arguments.category is None:
+        known = ", ".join(list_categories(arguments.mvtec_dir))
+        raise UserError(f"--mvtec-dir: name a --category, or --all; there are: {known}")
+    return [load_category(arguments.mvtec_dir, arguments.category).name]
+
+
+def model_path(category: str, method: str) -> Path:
+    """saved_models/mvtec/<category>.pkl, with the method in its name where it is not PatchCore."""
+    return MODELS / (f"{category}.pkl" if method == "patchcore" else f"{category}-{method}.pkl")
+
+
+def train(arguments: argparse.Namespace, config: Config) -> int:
+    """Fit a model for each category."""
+    from datasets.mvtec import load_category
+    from inspection.inspector import Inspector
+
+    evidence = METHODS[arguments.method]
+    if evidence is not None:
+        config = config.model_copy(update={"evidence": evidence})
+    names = categories(arguments)
+    if arguments.output is not None and len(names) > 1:
+        raise UserError("--output names one file; with --all the models go to saved_models/mvtec")
+    for name in names:
+        photos = list(load_category(arguments.mvtec_dir, name).train)
+        output = arguments.output or model_path(name, arguments.method)
+        checkpoint = output.with_suffix(".checkpoint")
+        inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn, checkpoint)
+        inspector.save(output)
+        cli.say(f"{name}: {inspector.describe()}\nsaved {output}")
+    return cli.EXIT_OK
+
+
+def inspect(arguments: argparse.Namespace, config: Config) -> int:
+    """Inspect a category's test images, or one photo, and write pictures beside the ground truth."""
+    from datasets.labelled_image import LabelledImage
+    from datasets.mvtec import load_category
+    from inspection.inspector import Inspector
+    from inspection.result import Inspection
+    from inspection.writers import verdict
+
+    (name,) = categories(arguments)
+    category = load_category(arguments.mvtec_dir, name)
+    images = list(category.test)
+    if arguments.file is not None:
+        known = {image.path.resolve(): image for image in images}
+        images = [known.get(arguments.file.resolve(), LabelledImage(arguments.file, False))]
+    if not images:
+        raise UserError(f"{name} has no test images; name a photo with --image")
+    model = arguments.model or model_path(name, arguments.method)
+    inspector = Inspector.load(model, config.run.device, arguments.weights, config.run)
+    failed = 0
+    stream = inspector.stream([image.path for image in images])
+    for image, result in zip(images, cli.progress(stream, len(images), f"inspecting {name}"), strict=True):
+        if not isinstance(result, Inspection):
+            cli.warn(result.error)
+            failed += 1
+            continue
+        cli.say(f"{image.labels[0] if image.labels else 'photo'}/{verdict(result)}")
+        if not arguments.no_save:
+            folder = arguments.output / name / (image.labels[0] if image.labels else "photo")
+            _write_pictures(image, result, folder)
+    return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
+
+
+def evaluate(arguments: argparse.Namespace, config: Config) -> int:
+    """Measure each category by each method; print one table."""
+    from evaluation.category_report import summary_markdown, summary_rows
+    from evaluation.category_runs import evaluate_categories
+
+    methods = list(METHODS) if arguments.method == "all" else [arguments.method]
+    names = categories(arguments)
+    rows, failed = [], 0
+    for method in methods:
+        output = arguments.output if method == "patchcore" else arguments.output / method
+        runs = evaluate_categories(
+            arguments.mvtec_dir,
+            names,
+            lambda name, method=method: _load(name, method, arguments, config),  # type: ignore[misc]
+            output,
+            arguments.force,
+            not arguments.no_plots,
+            progress=cli.progress,
+        )
+        for name in runs.resumed:
+            cli.say(f"{name}: taken from {output / name} (--force measures again)")
+        for error in runs.errors.values():
+            cli.warn(error)
+        for name, metrics in runs.metrics.items():
+            if metrics["pixel_metrics_left_out"]:
+                cli.say(f"{name}, {method}: no pixel metrics, because {metrics['pixel_metrics_left_out']}")
+        failed += len(runs.errors)
+        label = "" if len(methods) == 1 else f" ({method})"
+        rows += [{**row, "category": f"{row['category']}{label}"} for row in summary_rows(runs.metrics)]
+    if rows:
+        print(summary_markdown(rows), end="")
+        print(f"wrote {arguments.output}")
+    return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
+
+
+def _load(name: str, method: str, arguments: argparse.Namespace, config: Config) -> Inspector:
+    from inspection.inspector import Inspector
+
+    path = arguments.model if arguments.model is not None else model_path(name, method)
+    if not path.is_file():
+        raise UserError(
+            f"{name}: no model at {path}; train it with "
+            f"python train.py --mvtec-dir {arguments.mvtec_dir} --category {name} --method {method}"
+        )
+    return Inspector.load(path, config.run.device, arguments.weights, config.run)
+
+
+def _write_pictures(image: object, result: object, folder: Path) -> None:
+    from datasets.images import read_image
+    from datasets.labelled_image import LabelledImage
+    from datasets.mvtec import read_mask
+    from inspection.drawing import save_picture
+    from inspection.result import Inspection
+    from inspection.writers import heatmap_picture, result_picture, shrunk
+
+    assert isinstance(image, LabelledImage)
+    assert isinstance(result, Inspection)
+    photo = shrunk(read_image(image.path))
+    mask = read_mask(image.mask_path, result.photo_size) if image.mask_path is not None else None
+    save_picture(result_picture(photo, result, mask), folder / f"{image.path.stem}_result.png")
+    save_picture(heatmap_picture(photo, result), folder / f"{image.path.stem}_heatmap.png")

@@ -1,0 +1,210 @@
+"""report.html: one self-contained page; style and pictures are inside, nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from corrosion.text import latest, notes, overview, rate_sentence, signed
+from inspection.drawing import Picture
+
+_STYLE = Path(__file__).with_name("report.css")
+_GUIDE = Path(__file__).with_name("guide.html")
+
+
+@dataclass(frozen=True)
+class ShotRow:
+    """A row of pictures of one shot and the line above it: photo, heatmap, mask."""
+
+    caption: str
+    pictures: tuple[str, ...]
+
+
+def data_uri(picture: Picture, quality: int = 85) -> str:
+    """uint8 RGB (H, W, 3) as a JPEG that an ``img`` tag holds itself."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def png_uri(content: bytes) -> str:
+    """The bytes of a PNG file as an ``img`` source."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def page(report: Mapping[str, Any], rows: Mapping[str, Sequence[ShotRow]], charts: Mapping[str, bytes]) -> str:
+    """The whole page. ``rows``: component -> pictures; ``charts``: caption -> PNG file."""
+    records = report["components"]
+    drawn = "".join(
+        f'<figure class="chart"><img alt="{escape(text)}" src="{png_uri(content)}">'
+        f"<figcaption>{escape(text)}</figcaption></figure>"
+        for text, content in charts.items()
+    )
+    body = [
+        _header(report),
+        '<section><h2>At a glance</h2><div class="cards">' + "".join(map(_card, records)) + "</div></section>",
+        f"<section><h2>All time points</h2>{_overview_table(records)}</section>",
+        f"<section><h2>Progression</h2>{drawn}</section>" if drawn else "",
+        *(_component(record, rows.get(record["component"], ())) for record in records),
+        _GUIDE.read_text(encoding="utf-8"),
+        _footer(report),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Corrosion report</title>'
+        f"<style>{_STYLE.read_text(encoding='utf-8')}</style></head><body><main>"
+        + "\n".join(body)
+        + "</main></body></html>\n"
+    )
+
+
+def _header(report: Mapping[str, Any]) -> str:
+    records = report["components"]
+    shots = sum(len(point["shots"]) for record in records for point in record["timepoints"].values())
+    return (
+        f'<header><h1>Corrosion report</h1><p class="lead">{escape(overview(records))}</p>'
+        f'<p class="meta">{len(records)} components, {shots} shots. '
+        "Each component is compared with its own photos at T0.</p></header>"
+    )
+
+
+def _card(record: Mapping[str, Any]) -> str:
+    point = latest(record)
+    if not point:
+        return f'<article class="card"><h3>{escape(record["component"])}</h3><p>No shot could be read.</p></article>'
+    hours = list(record["timepoints"])[-1]
+    low, high = point["colour_rust_ci95"]
+    damage = "" if point["damage_type"] == "none" else f"<p>{escape(point['damage_type'].capitalize())}</p>"
+    return (
+        f'<article class="card {_css(point["severity"])}"><h3>{escape(record["component"])}</h3>'
+        f'<p class="big">{point["colour_rust_pct"]:.1f}&nbsp;%<span> rust at T{hours}</span></p>'
+        f'<p class="small">95 %: {low:.1f} to {high:.1f} %</p>'
+        f"<p>{_status(point)} {_severity(point)}</p>{damage}</article>"
+    )
+
+
+def _overview_table(records: Sequence[Mapping[str, Any]]) -> str:
+    hours = sorted({float(key) for record in records for key in record["timepoints"]})
+    head = "".join(f"<th>T{at:g} h</th>" for at in hours)
+    lines = []
+    for record in records:
+        cells = "".join(_cell(record["timepoints"].get(f"{at:g}")) for at in hours)
+        lines.append(f'<tr><th scope="row">{escape(record["component"])}</th>{cells}</tr>')
+    return (
+        f'<div class="scroll"><table><thead><tr><th>Component</th>{head}</tr></thead><tbody>{"".join(lines)}'
+        '</tbody></table></div><p class="small">Rust-coloured share of the part, and severity of the change since T0. '
+        "No photo is no zero.</p>"
+    )
+
+
+def _cell(point: Mapping[str, Any] | None) -> str:
+    if point is None:
+        return '<td class="none">no photo</td>'
+    word = point["severity"] if point["severity"] != "None" else (point["status"] or "No baseline").capitalize()
+    return f'<td class="{_css(point["severity"])}"><b>{point["colour_rust_pct"]:.1f} %</b><br>{escape(word)}</td>'
+
+
+def _component(record: Mapping[str, Any], rows: Sequence[ShotRow]) -> str:
+    remarks = "".join(f"<li>{escape(note)}</li>" for note in notes(record))
+    drawn = "".join(_pictures(row) for row in rows)
+    heads = (
+        '<div class="shot heads"><span>Photo, as measured</span><span>Heatmap of the model</span>'
+        "<span>Rust (orange), tarnish (yellow), green oxidation</span></div>"
+        if rows
+        else ""
+    )
+    return (
+        f'<section class="component"><h2>{escape(record["component"])}</h2><p>{escape(rate_sentence(record))}</p>'
+        f"{_point_table(record)}"
+        + (
+            f'<details open><summary>Remarks on the photos</summary><ul class="notes">{remarks}</ul></details>'
+            if remarks
+            else ""
+        )
+        + heads
+        + drawn
+        + "</section>"
+    )
+
+
+def _point_table(record: Mapping[str, Any]) -> str:
+    if not record["timepoints"]:
+        return ""
+    area = any("rust_area_mm2" in point for point in record["timepoints"].values())
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in (
+            "Time",
+            "Rust",
+            "95 % interval",
+            "Change since T0",
+            "Change since before",
+            "Tarnish",
+            "Green",
+            "Heatmap growth",
+            *(["Rust area"] if area else []),
+            "Status",
+            "Severity",
+            "Damage",
+        )
+    )
+    lines = "".join(_point_line(hours, point, area) for hours, point in record["timepoints"].items())
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+
+
+def _point_line(hours: str, point: Mapping[str, Any], area: bool) -> str:
+    low, high = point["colour_rust_ci95"]
+    noise = "" if point["colour_noise"] is None else f' <span class="small">(noise {point["colour_noise"]:.1f})</span>'
+    growth = "&ndash;" if point["heatmap_growth_pct"] is None else f"{point['heatmap_growth_pct']:.1f} %"
+    cells = [
+        f"T{escape(hours)} h",
+        f"<b>{point['colour_rust_pct']:.2f} %</b>",
+        f"{low:.1f} to {high:.1f} %",
+        signed(point["colour_delta_vs_t0"], 1) + noise,
+        signed(point["colour_delta_vs_prev"], 1),
+        f"{point['colour_tarnish_pct']:.1f} %",
+        f"{point['colour_green_ox_pct']:.1f} %",
+        growth,
+        *([f"{point['rust_area_mm2']:.2f} mm²"] if area else []),
+        _status(point),
+        _severity(point),
+        escape(point["damage_type"]),
+    ]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _pictures(row: ShotRow) -> str:
+    images = "".join(f'<img alt="{escape(row.caption)}" src="{source}">' for source in row.pictures)
+    return f'<p class="caption">{escape(row.caption)}</p><div class="shot">{images}</div>'
+
+
+def _status(point: Mapping[str, Any]) -> str:
+    status = point["status"] or "NO BASELINE"
+    return f'<span class="pill {_css(status)}">{status}</span>'
+
+
+def _severity(point: Mapping[str, Any]) -> str:
+    word = "No damage" if point["severity"] == "None" else point["severity"]
+    return f'<span class="pill {_css(point["severity"])}">{word}</span>'
+
+
+def _css(word: str) -> str:
+    return word.lower().replace(" ", "-")
+
+
+def _footer(report: Mapping[str, Any]) -> str:
+    skipped = ""
+    if report["skipped"]:
+        names = "".join(f"<li>{escape(name)}</li>" for name in report["skipped"])
+        skipped = (
+            f"<h2>Skipped files</h2><p>Not named &lt;component&gt;-T&lt;hours&gt;[-&lt;shot&gt;]:</p><ul>{names}</ul>"
+        )
+    model = f"Model {escape(report['model'])}, threshold {report['model_threshold']:.3f}."
+    return f'<footer>{skipped}<p class="small">{model}</p></footer>'

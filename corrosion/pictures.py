@@ -1,0 +1,86 @@
+"""Pictures of a component's series: photo, heatmap and rust mask of every shot, all in one frame."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from corrosion.analysis import ComponentResult, TimePoint
+from corrosion.colour_growth import GREEN, RUST, TARNISH
+from corrosion.comparison import MeasuredShot
+from datasets.images import read_image
+from inspection.drawing import Picture, contact_sheet, heatmap_overlay
+from inspection.writers import overlay_picture, shrunk
+
+CLASS_COLOURS = {RUST: (213, 94, 0), TARNISH: (240, 228, 66), GREEN: (0, 158, 115)}
+_CELL = 300
+_PHOTO_SIDE = 700
+
+
+def photo_picture(shot: MeasuredShot) -> Picture:
+    """The unprocessed photo in the canonical frame, its background dimmed to show the outline that is measured."""
+    photo = shot.look.prepared.photo.astype(np.float32)
+    dimmed = 0.55 * photo + 0.45 * 235.0
+    drawn = np.where(shot.look.surface.mask[..., None], photo, dimmed)
+    return np.rint(drawn).astype(np.uint8)
+
+
+def heat_picture(shot: MeasuredShot, threshold: float) -> Picture:
+    """The heatmap over the photo, on the model's one colour scale."""
+    look = shot.look
+    photo = photo_picture(shot)
+    side = photo.shape[1], photo.shape[0]
+    heat = np.where(look.heat_mask, look.heat, 0.0).astype(np.float32)
+    threshold = max(threshold, 1e-6)
+    enlarged = np.asarray(cv2.resize(heat, side), np.float32)
+    return heatmap_overlay(photo, enlarged, threshold / 2, 1.5 * threshold)
+
+
+def mask_picture(shot: MeasuredShot) -> Picture:
+    """Rust, tarnish and green oxidation as flat colours over the photo in grey."""
+    photo = photo_picture(shot)
+    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    drawn = np.rint(110 + 0.55 * grey).astype(np.uint8)
+    for kind, colour in CLASS_COLOURS.items():
+        drawn[shot.colour.classes == kind] = colour
+    return drawn
+
+
+def grid(result: ComponentResult, threshold: float, cell: int = _CELL) -> Picture:
+    """<component>_grid.png: a row for every shot."""
+    rows, captions = [], []
+    for point in result.points:
+        for shot in point.shots:
+            rows.append([photo_picture(shot), heat_picture(shot, threshold), mask_picture(shot)])
+            captions.append(caption(point, shot))
+    titles = ["photo, as measured", f"heatmap, alarm at {threshold:.3g}", "rust (orange), tarnish, green"]
+    return contact_sheet(rows, captions, titles, cell)
+
+
+def strip(point: TimePoint, threshold: float, side: int = 360) -> list[list[Picture]]:
+    """Photo, heatmap and mask of each shot of a time point, at most ``side`` pixels, for the HTML report."""
+    return [
+        [shrunk(one, side) for one in (photo_picture(shot), heat_picture(shot, threshold), mask_picture(shot))]
+        for shot in point.shots
+    ]
+
+
+def overlays(result: ComponentResult, cell: int = 420) -> Picture:
+    """<component>_overlays.png: the whole photos under their heatmaps, a row a time point."""
+    rows, captions = [], []
+    for point in result.points:
+        rows.append([overlay_picture(_whole(shot), shot.look.inspection) for shot in point.shots])
+        names = ", ".join(f"{shot.look.inspection.score:.2f}" for shot in point.shots)
+        captions.append(f"T{point.hours:g} h: score {names} (threshold {point.shots[0].look.inspection.threshold:.2f})")
+    return contact_sheet(rows, captions, None, cell)
+
+
+def caption(point: TimePoint, shot: MeasuredShot) -> str:
+    """What a row shows: hours, file, figures, faults."""
+    growth = "" if shot.growth is None else f", growth {shot.growth:.1f} %"
+    faults = f" [{', '.join(shot.flags)}]" if shot.flags else ""
+    return f"T{point.hours:g} h  {shot.look.shot.path.name}: rust {shot.colour.rust:.1f} %{growth}{faults}"
+
+
+def _whole(shot: MeasuredShot) -> Picture:
+    return shrunk(read_image(shot.look.shot.path), _PHOTO_SIDE)

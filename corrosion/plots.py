@@ -1,0 +1,176 @@
+"""Charts of a corrosion report, drawn from the values of report.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from config import CorrosionSettings
+from corrosion.severity import LEVELS
+from evaluation.visualize import GREY, PALETTE
+from inspection.drawing import shorten
+
+Record = Mapping[str, Any]
+
+_MARKERS = "osD^vP*X"
+_LABEL_LENGTH = 28
+
+
+def progression(records: Sequence[Record], settings: CorrosionSettings) -> Figure:
+    """Rust of each component against time with its 95 % interval, and the heatmap growth below it."""
+    fig = Figure(figsize=(9, 7.5), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    rust, growth = fig.subplots(2, 1, sharex=True)
+    moments = _moments(records)
+    for index, record in enumerate(records):
+        points = list(record["timepoints"].values())
+        intervals = [p["colour_rust_ci95"] for p in points]
+        _line(rust, index, record, moments, [p["colour_rust_pct"] for p in points], intervals)
+        _line(growth, index, record, moments, [p["heatmap_growth_pct"] for p in points])
+    _levels(rust, settings.colour_cutoffs)
+    _levels(growth, settings.growth_cutoffs)
+    rust.set(title="Rust-coloured share of the part", ylabel="Rust (% of the part)")
+    growth.set(title="Rise of the anomaly map above T0", ylabel="Heatmap growth (%)")
+    _finish(fig, growth, records)
+    return fig
+
+
+def score_timeline(records: Sequence[Record], threshold: float) -> Figure:
+    """Mean anomaly score of each component against time; single shots as small points."""
+    fig = Figure(figsize=(9, 4.8), layout="constrained")
+    ax = fig.add_subplot()
+    moments = _moments(records)
+    for index, record in enumerate(records):
+        hours = np.array([float(key) for key in record["timepoints"]])
+        points = list(record["timepoints"].values())
+        _line(ax, index, record, moments, [p["mean_score"] for p in points])
+        for at, point in zip(hours, points, strict=True):
+            scores = [shot["score"] for shot in point["shots"]]
+            ax.plot([at] * len(scores), scores, ".", color=_colour(index), alpha=0.45, markersize=5)
+    ax.axhline(threshold, color="black", linewidth=1.2)
+    ax.annotate(
+        f"alarm threshold {threshold:.3g}", (1, threshold), xycoords=("axes fraction", "data"), ha="right", va="bottom"
+    )
+    ax.set(title="Anomaly score of the model", ylabel="Anomaly score (higher = more anomalous)")
+    ax.set_ylim(bottom=0)
+    _finish(fig, ax, records)
+    return fig
+
+
+def delta_bars(records: Sequence[Record]) -> Figure:
+    """Change of rust since T0, one group a component and one bar a time point, with the change that is no noise."""
+    fig = Figure(figsize=(9, 1.8 + 0.42 * sum(max(len(_later(r)), 1) for r in records)), layout="constrained")
+    ax = fig.add_subplot()
+    y, ticks, names = 0.0, [], []
+    for index, record in enumerate(records):
+        later = _later(record)
+        if not later:
+            ticks.append(y)
+            names.append(f"{_short(record['component'])}  no T0, or T0 only")
+            y += 1
+        for hours, point in later:
+            ticks.append(y)
+            names.append(f"{_short(record['component'])}  T{hours} h")
+            ax.barh(y, point["colour_delta_vs_t0"], 0.7, color=_colour(index))
+            noise = point["colour_noise"]
+            ax.plot([-noise, noise], [y, y], color="black", linewidth=1.4, marker="|", markersize=9)
+            y += 1
+        y += 0.6
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(ticks, names, parse_math=False)
+    ax.invert_yaxis()
+    ax.set(title="Change of the rust-coloured share since T0", xlabel="Percentage points of the part")
+    meaning = "within this range: no measurable change (95 %)"
+    ax.plot([], [], color="black", linewidth=1.4, marker="|", markersize=9, label=meaning)
+    fig.legend(loc="outside lower center", frameon=False)
+    ax.grid(axis="x", color="#E6E6E6")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return fig
+
+
+def _later(record: Record) -> list[tuple[str, Record]]:
+    return [
+        (hours, point)
+        for hours, point in record["timepoints"].items()
+        if float(hours) > 0 and point["colour_delta_vs_t0"] is not None
+    ]
+
+
+def _line(
+    ax: Axes,
+    index: int,
+    record: Record,
+    moments: Sequence[float],
+    values: Sequence[float | None],
+    intervals: Sequence[Sequence[float]] | None = None,
+) -> None:
+    """A component's line through what was measured: a mark at each time point, dots where a moment has no photo."""
+    hours = np.array([float(key) for key in record["timepoints"]])
+    known = np.array([value is not None for value in values], bool)
+    x, y = hours[known], np.array([value for value in values if value is not None], float)
+    everyone = np.array(moments)
+    ax.plot([], [], color=_colour(index), marker=_marker(index), linewidth=2, label=_short(record["component"]))
+    ax.plot(x, y, color=_colour(index), marker=_marker(index), markersize=6, linestyle="", clip_on=False, zorder=3)
+    for left, right, low, high in zip(x[:-1], x[1:], y[:-1], y[1:], strict=True):
+        gap = ((everyone > left) & (everyone < right)).any()
+        dashes, width = ("dotted", 1.2) if gap else ("solid", 2.0)
+        ax.plot([left, right], [low, high], color=_colour(index), zorder=3, linestyle=dashes, linewidth=width)
+    if intervals is not None:
+        ends = np.array(intervals, float)
+        ax.vlines(hours, ends[:, 0], ends[:, 1], color=_colour(index), alpha=0.55, linewidth=4)
+
+
+def _levels(ax: Axes, cutoffs: Sequence[float]) -> None:
+    """Severity cut-offs that lie within what is shown, as named lines."""
+    top = max(ax.get_ylim()[1], 1.3 * cutoffs[1])
+    for name, cutoff in zip(LEVELS[1:], cutoffs, strict=True):
+        if cutoff < top and cutoff > 0.03 * top:
+            ax.axhline(cutoff, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+            ax.annotate(
+                f"{name} from {cutoff:g}",
+                (1.005, cutoff),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+                color=GREY,
+                annotation_clip=False,
+            )
+    ax.set_ylim(0, top)
+
+
+def _finish(fig: Figure, lowest: Axes, records: Sequence[Record]) -> None:
+    moments = _moments(records)
+    lowest.set_xlabel("Hours of exposure (dotted: no photo in between)")
+    if len(moments) <= 12:
+        lowest.set_xticks(moments, [f"T{hours:g}" for hours in moments])
+    for ax in fig.axes:
+        ax.grid(color="#E6E6E6")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+    handles, labels = lowest.get_legend_handles_labels()
+    legend = fig.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _moments(records: Sequence[Record]) -> list[float]:
+    """Hours at which any component was photographed, ascending."""
+    return sorted({float(hours) for record in records for hours in record["timepoints"]})
+
+
+def _marker(index: int) -> str:
+    return _MARKERS[index % len(_MARKERS)]
+
+
+def _colour(index: int) -> str:
+    return PALETTE[index % len(PALETTE)]
+
+
+def _short(name: str) -> str:
+    return shorten(name, lambda text: len(text) <= _LABEL_LENGTH)

@@ -1,0 +1,164 @@
+"""Results as plain values: everything that the report's text, table and charts show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from config import CorrosionSettings
+from corrosion.analysis import ComponentResult, TimePoint
+from corrosion.colour_growth import RUST
+from corrosion.comparison import MeasuredShot
+from corrosion.severity import LEVELS
+from corrosion.trend import Forecast, Trend, forecast
+
+_DIGITS = 3
+
+
+def component_record(
+    result: ComponentResult, settings: CorrosionSettings, until: str = "", mm_per_pixel: float | None = None
+) -> dict[str, Any]:
+    """One entry of ``components`` in report.json.
+
+    ``until``: severity for which a forecast is made, "" for none. ``mm_per_pixel``: scale of the photos.
+    """
+    first = result.points[0] if result.has_baseline else None
+    timepoints: dict[str, Any] = {}
+    previous: TimePoint | None = None
+    for point in result.points:
+        timepoints[f"{point.hours:g}"] = _point_record(point, previous, mm_per_pixel)
+        previous = point
+    return {
+        "component": result.component,
+        "has_baseline": result.has_baseline,
+        "t0_colour_rust_pct": _round(first.rust) if first else None,
+        "rust_chroma_limit": _round(result.rust_limit),
+        "colour_rate": _trend_record(result.rust_trend),
+        "growth_rate": _trend_record(result.growth_trend),
+        "forecast": _forecast_record(result, settings, until) if until else None,
+        "failed": [{"path": str(one.path), "error": one.error} for one in result.failures],
+        "timepoints": timepoints,
+    }
+
+
+def _point_record(point: TimePoint, previous: TimePoint | None, mm_per_pixel: float | None) -> dict[str, Any]:
+    rust, tarnish, green = point.changes or (None, None, None)
+    growth = point.growth_change
+    record: dict[str, Any] = {
+        "mean_score": _round(point.mean_score),
+        "colour_rust_pct": _round(point.rust),
+        "colour_rust_ci95": [_round(end) for end in point.rust_ci95],
+        "colour_tarnish_pct": _round(point.tarnish),
+        "colour_green_ox_pct": _round(point.green),
+        "colour_delta_vs_t0": _round(rust.rise) if rust else None,
+        "colour_noise": _round(rust.noise) if rust else None,
+        "colour_delta_vs_prev": _round(_since(point, previous)),
+        "tarnish_delta_vs_t0": _round(tarnish.rise) if tarnish else None,
+        "tarnish_noise": _round(tarnish.noise) if tarnish else None,
+        "green_ox_delta_vs_t0": _round(green.rise) if green else None,
+        "green_ox_noise": _round(green.noise) if green else None,
+        "heatmap_growth_pct": _round(point.growth),
+        "heatmap_growth_delta_vs_t0": _round(growth.rise) if growth else None,
+        "heatmap_growth_noise": _round(growth.noise) if growth else None,
+        "is_rusting": point.verdict.is_rusting,
+        "status": point.status,
+        "severity": point.verdict.severity,
+        "damage_type": point.verdict.damage_type,
+        "shots": [_shot_record(shot, mm_per_pixel) for shot in point.shots],
+    }
+    if mm_per_pixel is not None:
+        record["rust_area_mm2"] = _round(float(np.mean([_rust_area(shot, mm_per_pixel) for shot in point.shots])))
+    return record
+
+
+def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
+    """Rise of rust since the time point before, paired by view through T0 where there is one."""
+    if previous is None:
+        return None
+    if point.changes is not None and previous.changes is not None:
+        return point.changes[0].rise - previous.changes[0].rise
+    return point.rust - previous.rust
+
+
+def _shot_record(shot: MeasuredShot, mm_per_pixel: float | None) -> dict[str, Any]:
+    registration = shot.registration
+    record: dict[str, Any] = {
+        "path": str(shot.look.shot.path),
+        "score": _round(shot.look.inspection.score),
+        "colour_rust_pct": _round(shot.colour.rust),
+        "colour_own_pct": _round(shot.colour.own),
+        "colour_tarnish_pct": _round(shot.colour.tarnish),
+        "colour_green_ox_pct": _round(shot.colour.green),
+        "heatmap_growth_pct": _round(shot.growth),
+        "compared_with_t0_by": shot.compared or None,
+        "registration_correlation": _round(registration.correlation) if registration else None,
+        "registration_overlap": _round(registration.overlap) if registration else None,
+        "quality": list(shot.flags),
+    }
+    if mm_per_pixel is not None:
+        record["rust_area_mm2"] = _round(_rust_area(shot, mm_per_pixel))
+    return record
+
+
+def _rust_area(shot: MeasuredShot, mm_per_pixel: float) -> float:
+    share = float((shot.colour.classes == RUST).sum() / max(int(shot.look.surface.mask.sum()), 1))
+    return share * shot.look.part_pixels * mm_per_pixel**2
+
+
+def _trend_record(trend: Trend | None) -> dict[str, Any] | None:
+    if trend is None:
+        return None
+    low, high = trend.rate_ci95
+    return {
+        "points_per_24h": _round(trend.rate),
+        "ci95": [_round(low), _round(high)],
+        "line": {"at_t0": _round(trend.intercept), "points_per_hour": round(trend.slope, 5)},
+    }
+
+
+def _forecast_record(result: ComponentResult, settings: CorrosionSettings, until: str) -> dict[str, Any]:
+    """Hours since T0 until a severity: reached already, or by the line that gets there first, or none that rises."""
+    index = LEVELS.index(until)
+    record: dict[str, Any] = {"severity": until, "reached_at": None, "hours": None, "earliest": None, "latest": None}
+    reached = [point.hours for point in result.points if LEVELS.index(point.verdict.severity) >= index]
+    if reached:
+        return {**record, "reached_at": reached[0], "by": "measured"}
+    candidates: list[tuple[str, Forecast]] = []
+    for name, trend, cutoffs in (
+        ("colour", result.rust_trend, settings.colour_cutoffs),
+        ("growth", result.growth_trend, settings.growth_cutoffs),
+    ):
+        if trend is not None and trend.rate_ci95[0] > 0.0:
+            candidates.append((name, forecast(trend, cutoffs[index - 1])))
+    candidates = [one for one in candidates if one[1].hours is not None]
+    if not candidates:
+        return {**record, "by": None}
+    by, best = min(candidates, key=lambda one: one[1].hours or 0.0)
+    return {
+        **record,
+        "by": by,
+        "hours": _round(best.hours),
+        "earliest": _round(best.earliest),
+        "latest": _round(best.latest),
+    }
+
+
+def flat_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line per component and time point, for report.csv."""
+    rows = []
+    for record in records:
+        for hours, point in record["timepoints"].items():
+            row = {"component": record["component"], "hours": hours}
+            row |= {key: value for key, value in point.items() if key not in ("shots", "colour_rust_ci95")}
+            row["colour_rust_ci95_low"], row["colour_rust_ci95_high"] = point["colour_rust_ci95"]
+            row["n_shots"] = len(point["shots"])
+            row["quality"] = "; ".join(sorted({flag for shot in point["shots"] for flag in shot["quality"]}))
+            rows.append(row)
+    return rows
+
+
+def _round(value: float | None) -> float | None:
+    # Adding zero turns -0.0 into 0.0.
+    return None if value is None else round(float(value), _DIGITS) + 0.0

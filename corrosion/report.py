@@ -1,0 +1,109 @@
+"""Writes a corrosion report, component by component, so that memory does not grow with the series."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from config import Config
+from corrosion.analysis import ComponentResult
+from corrosion.html import ShotRow, data_uri, page
+from corrosion.pictures import caption, grid, overlays, strip
+from corrosion.plots import delta_bars, progression, score_timeline
+from corrosion.records import component_record, flat_rows
+from corrosion.text import summary
+from evaluation.visualize import save_figure
+from files import write_atomically
+from inspection.drawing import save_picture
+
+_CHARTS = {
+    "progression": "Rust-coloured share with its 95 % interval, and heatmap growth, over time",
+    "score_timeline": "Anomaly score of the model: line through the means, dots for single shots",
+    "delta_bars": "Change of the rust-coloured share since T0, beside the change that is no more than noise",
+}
+
+
+class Report:
+    """Collects components; ``finish`` writes what needs all of them."""
+
+    def __init__(self, folder: Path, model: str, threshold: float, config: Config, plots: bool = True):
+        self.folder = folder
+        self.model = model
+        self.threshold = threshold
+        self.config = config
+        self.plots = plots
+        self.records: list[dict[str, Any]] = []
+        self._rows: dict[str, list[ShotRow]] = {}
+        self._names: set[str] = set()
+
+    def add(self, result: ComponentResult, until: str = "", mm_per_pixel: float | None = None) -> dict[str, Any]:
+        """Record one component and write its pictures. Raises UserError if they cannot be written."""
+        record = component_record(result, self.config.corrosion, until, mm_per_pixel)
+        self.records.append(record)
+        if result.points:
+            self._rows[result.component] = [
+                ShotRow(caption(point, shot), tuple(map(data_uri, pictures)))
+                for point in result.points
+                for shot, pictures in zip(point.shots, strip(point, self.threshold), strict=True)
+            ]
+        if result.points and self.plots:
+            name = self._file_name(result.component)
+            save_picture(grid(result, self.threshold), self.folder / "plots" / f"{name}_grid.png")
+            save_picture(overlays(result), self.folder / "overlays" / f"{name}_overlays.png")
+        return record
+
+    def finish(self, skipped: Sequence[str] = ()) -> dict[str, Any]:
+        """Write report.json, report.csv, summary.txt, report.html and the charts; returns what report.json holds."""
+        report = {
+            "model": self.model,
+            "model_threshold": round(self.threshold, 6),
+            "settings": self.config.model_dump(mode="json", include={"corrosion", "colour"}),
+            "skipped": list(skipped),
+            "components": self.records,
+        }
+        charts = self._charts() if self.plots and any(record["timepoints"] for record in self.records) else {}
+        write_atomically(self.folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+        write_atomically(self.folder / "report.csv", _table(self.records))
+        write_atomically(self.folder / "summary.txt", summary(report))
+        write_atomically(self.folder / "report.html", page(report, self._rows, charts))
+        return report
+
+    def _charts(self) -> dict[str, bytes]:
+        settings = self.config.corrosion
+        figures: dict[str, Figure] = {
+            "progression": progression(self.records, settings),
+            "score_timeline": score_timeline(self.records, self.threshold),
+            "delta_bars": delta_bars(self.records),
+        }
+        charts = {}
+        for name, figure in figures.items():
+            path = self.folder / "plots" / f"{name}.png"
+            save_figure(figure, path)
+            charts[_CHARTS[name]] = path.read_bytes()
+        return charts
+
+    def _file_name(self, component: str) -> str:
+        """The component's name without what file systems refuse; a number is added where two would be one file."""
+        plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", component).strip(" .") or "component"
+        name, number = plain, 2
+        while name.casefold() in self._names:
+            name, number = f"{plain} ({number})", number + 1
+        self._names.add(name.casefold())
+        return name
+
+
+def _table(records: Sequence[dict[str, Any]]) -> str:
+    rows = flat_rows(records)
+    columns = list(dict.fromkeys(key for row in rows for key in row)) or ["component", "hours"]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

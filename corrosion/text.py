@@ -1,0 +1,115 @@
+"""The report as text: one block a component, one line a time point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from corrosion.severity import LEVELS
+
+_HEAD = f"{'time':>7}  {'rust of part':>13}  {'95 % interval':>15}  {'change':>8}  {'heatmap':>8}  severity  status"
+
+
+def summary(report: Mapping[str, Any]) -> str:
+    """summary.txt."""
+    lines = ["Corrosion report", ""]
+    lines += [overview(report["components"]), ""]
+    for record in report["components"]:
+        lines += [*_component_lines(record), ""]
+    if report["skipped"]:
+        lines += [
+            "Skipped (not named <component>-T<hours>[-<shot>].jpg):",
+            *(f"  {name}" for name in report["skipped"]),
+        ]
+        lines.append("")
+    lines.append(f"model {report['model']}, threshold {report['model_threshold']:g}")
+    return "\n".join(lines) + "\n"
+
+
+def overview(records: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence on all components: how many degrade, and the worst."""
+    degrading = [record for record in records if latest(record) and latest(record)["status"] == "DEGRADING"]
+    if not degrading:
+        return f"{len(records)} components, none of them measurably degrading."
+    worst = max(degrading, key=lambda record: LEVELS.index(latest(record)["severity"]))
+    return (
+        f"{len(degrading)} of {len(records)} components {'is' if len(degrading) == 1 else 'are'} degrading; "
+        f"the worst is {worst['component']} ({latest(worst)['severity']}, {latest(worst)['damage_type']})."
+    )
+
+
+def latest(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The last time point of a component's record; empty if it has none."""
+    points = list(record["timepoints"].values())
+    return points[-1] if points else {}
+
+
+def notes(record: Mapping[str, Any]) -> list[str]:
+    """What a reader must know about a component's figures, in sentences."""
+    found = []
+    if not record["timepoints"]:
+        found.append("No shot of this component could be read.")
+    elif not record["has_baseline"]:
+        found.append("No T0 shot: shares are absolute, and nothing can be said about change.")
+    for hours, point in record["timepoints"].items():
+        for shot in point["shots"]:
+            if shot["quality"]:
+                found.append(f"T{hours}, {name_of(shot['path'])}: {', '.join(shot['quality'])}.")
+            if (shot["compared_with_t0_by"] or "places") != "places":
+                found.append(
+                    f"T{hours}, {name_of(shot['path'])}: compared with T0 by distributions, not place by place."
+                )
+    found += [f"{name_of(failed['path'])} could not be read: {failed['error']}" for failed in record["failed"]]
+    return found
+
+
+def name_of(path: str) -> str:
+    """The file name at the end of a path."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def rate_sentence(record: Mapping[str, Any]) -> str:
+    """The trend of rust, and the forecast if one was asked for; empty with fewer than two time points."""
+    rate = record["colour_rate"]
+    if rate is None:
+        return ""
+    low, high = rate["ci95"]
+    verdict = "rising" if low > 0 else "falling" if high < 0 else "no trend beyond its uncertainty"
+    sentence = f"Rust: {rate['points_per_24h']:+.2f} points per 24 h (95 %: {low:+.2f} to {high:+.2f}), {verdict}."
+    return " ".join(filter(None, (sentence, forecast_sentence(record["forecast"]))))
+
+
+def forecast_sentence(forecast: Mapping[str, Any] | None) -> str:
+    """When the severity that was asked for is, or was, reached."""
+    if forecast is None:
+        return ""
+    if forecast["reached_at"] is not None:
+        return f"{forecast['severity']} was reached by T{forecast['reached_at']:g}."
+    if forecast["hours"] is None:
+        return f"{forecast['severity']} is not in sight: nothing rises beyond its uncertainty, or not soon enough."
+    earliest = "now" if forecast["earliest"] is None else f"{forecast['earliest']:.0f} h"
+    latest_ = "open" if forecast["latest"] is None else f"{forecast['latest']:.0f} h"
+    return (
+        f"{forecast['severity']} by {forecast['by']} expected {forecast['hours']:.0f} h after T0 "
+        f"(95 %: {earliest} to {latest_}), if it goes on in a straight line."
+    )
+
+
+def _component_lines(record: Mapping[str, Any]) -> list[str]:
+    lines = [record["component"], "-" * len(record["component"])]
+    if record["timepoints"]:
+        lines.append(_HEAD)
+    for hours, point in record["timepoints"].items():
+        low, high = point["colour_rust_ci95"]
+        lines.append(
+            f"{'T' + hours:>7}  {point['colour_rust_pct']:>11.2f} %  {f'{low:.2f} to {high:.2f}':>15}  "
+            f"{signed(point['colour_delta_vs_t0']):>8}  {signed(point['heatmap_growth_delta_vs_t0']):>8}  "
+            f"{point['severity']:<8}  {point['status'] or 'no baseline'}"
+            + (f", {point['damage_type']}" if point["damage_type"] != "none" else "")
+        )
+    return [line for line in [*lines, rate_sentence(record), *notes(record)] if line]
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """A change with its sign, a dash where there is none."""
+    return "-" if value is None else f"{value:+.{digits}f}"

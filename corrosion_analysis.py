@@ -1,0 +1,111 @@
+"""Follow components photographed at T0, T24, ... hours: how much rust, since when, how sure, how fast."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cli
+from corrosion.severity import LEVELS
+from errors import UserError
+from files import check_writable
+
+EXAMPLE = "python corrosion_analysis.py --dir data/components --until Moderate"
+
+
+def main() -> int:
+    arguments = _arguments()
+    config = cli.config_from(arguments)
+    _check_settings(arguments)
+    from datasets.components import load_components
+
+    series, skipped = load_components(arguments.dir)
+    if arguments.component is not None:
+        series = [one for one in series if one.component == arguments.component] or _unknown(
+            arguments.component, [one.component for one in series]
+        )
+    from corrosion.analysis import Analyser
+    from corrosion.report import Report
+    from corrosion.text import forecast_sentence, latest
+    from inspection.inspector import Inspector
+
+    check_writable(arguments.output / "report.json")
+    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)
+    analyse = Analyser(inspector, config.corrosion, config.colour)
+    report = Report(arguments.output, str(arguments.model), inspector.threshold, config, not arguments.no_plots)
+    failed = 0
+    for one in cli.progress(series, len(series), "analysing"):
+        record = report.add(analyse(one), arguments.until or "", arguments.mm_per_pixel)
+        failed += len(record["failed"])
+        for failure in record["failed"]:
+            cli.warn(failure["error"])
+        cli.say(f"{one.component}: {_verdict(latest(record))} {forecast_sentence(record['forecast'])}".rstrip())
+    report.finish([path.name for path in skipped])
+    for path in skipped:
+        cli.warn(f"skipped {path.name}: not named <component>-T<hours>[-<shot>].jpg")
+    print(f"wrote {arguments.output / 'report.html'}")
+    return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
+
+
+def _verdict(point: Mapping[str, Any]) -> str:
+    if not point:
+        return "no shot could be read."
+    low, high = point["colour_rust_ci95"]
+    status = point["status"] or "no T0 to compare with"
+    return f"{status}, {point['severity']}; rust {point['colour_rust_pct']:.1f} % (95 %: {low:.1f} to {high:.1f})."
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    parser.add_argument(
+        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path("data/components"),
+        metavar="D",
+        help="folder of photos named <component>-T<hours>[-<shot>].jpg (default: data/components)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("outputs/corrosion_report"),
+        metavar="D",
+        help="default: outputs/corrosion_report",
+    )
+    parser.add_argument("--component", metavar="NAME", help="only this one (default: all in the folder)")
+    parser.add_argument("--no-plots", action="store_true", help="no PNG files; the HTML report keeps its photos")
+    parser.add_argument("--until", choices=LEVELS[1:], metavar="SEVERITY", help=f"forecast: {', '.join(LEVELS[1:])}")
+    parser.add_argument(
+        "--mm-per-pixel", type=_positive, metavar="S", help="scale of the photos; adds rust area in mm²"
+    )
+    return parser.parse_args()
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a length above 0")
+    return value
+
+
+def _check_settings(arguments: argparse.Namespace) -> None:
+    for text in arguments.set:
+        if not text.strip().startswith(("corrosion.", "colour.", "run.")):
+            raise UserError(
+                f"--set {text}: the model keeps what it was trained with; set corrosion.*, colour.* or run.*"
+            )
+
+
+def _unknown(name: str, known: list[str]) -> list:
+    raise UserError(f"--component {name}: not in the folder; it holds {', '.join(known)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
