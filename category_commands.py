@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
+import threshold_search
 from config import Config
 from errors import UserError
 
@@ -104,6 +105,9 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
     from evaluation.category_report import summary_markdown, summary_rows
     from evaluation.category_runs import evaluate_categories
 
+    if arguments.optimize_threshold:
+        # The layout has no validation split: its labelled photos are test data.
+        threshold_search.require_permission(arguments, on_test_data=True)
     methods = list(METHODS) if arguments.method == "all" else [arguments.method]
     names = categories(arguments)
     rows, failed = [], 0
@@ -114,8 +118,15 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
             names,
             lambda name, method=method: _load(name, method, arguments, config),  # type: ignore[misc]
             output,
-            arguments.force,
+            arguments.force or arguments.optimize_threshold,
             not arguments.no_plots,
+            after=(
+                lambda name, measurement, method=method: threshold_search.store(  # type: ignore[misc]
+                    arguments, measurement, _model(arguments, name, method), on_test_data=True
+                )
+            )
+            if arguments.optimize_threshold
+            else None,
             progress=cli.progress,
         )
         for name in runs.resumed:
@@ -137,13 +148,17 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
 def _load(name: str, method: str, arguments: argparse.Namespace, config: Config) -> Inspector:
     from inspection.inspector import Inspector
 
-    path = arguments.model if arguments.model is not None else model_path(name, method)
+    path = _model(arguments, name, method)
     if not path.is_file():
         raise UserError(
             f"{name}: no model at {path}; train it with "
             f"python train.py --mvtec-dir {arguments.mvtec_dir} --category {name} --method {method}"
         )
     return Inspector.load(path, config.run.device, arguments.weights, config.run)
+
+
+def _model(arguments: argparse.Namespace, name: str, method: str) -> Path:
+    return arguments.model if arguments.model is not None else model_path(name, method)
 
 
 def _write_pictures(image: object, result: object, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import category_commands
 import cli
+import threshold_search
 from config import Config
 from errors import UserError
 from files import check_writable, write_atomically
@@ -46,11 +47,14 @@ def main() -> int:
     metrics = summarise(measurement, config.run.seed)
     metrics["protocol"] = f"{arguments.cross_validate}-fold" if arguments.cross_validate else "held out"
     metrics["splits"] = arguments.split
+    metrics["threshold_source"] = arguments.threshold_source
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
         write_plots(measurement, metrics, arguments.output)
     print(text_summary(metrics))
     print(f"wrote {arguments.output}")
+    if arguments.optimize_threshold:
+        threshold_search.store(arguments, measurement, arguments.model or cli.DEFAULT_MODEL, "test" in arguments.split)
     for failure in measurement.failures:
         cli.warn(failure.error)
     return cli.EXIT_SOME_FAILED if measurement.failures else cli.EXIT_OK
@@ -75,12 +79,15 @@ def _arguments() -> argparse.Namespace:
     cli.add_model_flags(model)
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     category_commands.add_flags(parser, methods=(*category_commands.METHODS, "all"))
+    threshold_search.add_flags(parser)
     parser.add_argument("--force", action="store_true", help="measure categories again that are done")
     arguments = parser.parse_args()
     if (arguments.data_dir is None) == (arguments.mvtec_dir is None):
         parser.error("name the labelled photos: --data-dir or --mvtec-dir")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:
         parser.error("--cross-validate needs at least 2 folds")
+    if arguments.cross_validate is not None and arguments.optimize_threshold:
+        parser.error("--optimize-threshold moves the threshold of a saved model; leave --cross-validate out")
     return arguments
 
 
@@ -99,9 +106,13 @@ def _measure(arguments: argparse.Namespace, config: Config) -> Measurement:
     for split in splits:
         cli.report_split(split)
     images = [image for split in splits for image in split.images]
+    if arguments.optimize_threshold:
+        threshold_search.require_permission(arguments, "test" in arguments.split)
     if arguments.cross_validate:
+        arguments.threshold_source = "healthy training photos of each fold"
         return cross_validate(images, config, arguments.cross_validate, arguments.weights, cli.progress, cli.warn)
     inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
+    arguments.threshold_source = inspector.threshold_source
     measurement = measure(inspector, images, cli.progress)
     if measurement.seen:
         print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")

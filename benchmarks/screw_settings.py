@@ -103,6 +103,7 @@ SETTINGS = (
     Setting("1.25 %, training photos at 4 angles", SMALLER, turns=4),
     Setting("1.25 %, layers 1+2+3", (*SMALLER, "model.layers=[layer1, layer2, layer3]")),
     Setting("1.25 %, whole photo at 448 px", (*SMALLER, *whole(448))),
+    Setting("1.25 %, upright, 448 px", (*SMALLER, *UPRIGHT, "preprocess.size=448")),
 )
 
 

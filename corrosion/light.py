@@ -88,7 +88,7 @@ def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
 
 
 def _shade_ratio(ground: np.ndarray, brightest: float, least: float) -> np.ndarray | None:
-    """Channels of the background's shade beside the brightest one, float32 (3,); None if it is under ``least`` pixels."""
+    """The background's shade, each channel over the brightest: float32 (3,); None if under ``least`` pixels."""
     level, high, low = ground.mean(axis=1), ground.max(axis=1), ground.min(axis=1)
     shaded = (level >= _SHADE[0] * brightest) & (level < _SHADE[1] * brightest) & (high - low < _MAX_SATURATION * high)
     if shaded.sum() < least:

@@ -122,7 +122,7 @@ def _line(
         dashes, width = ("dotted", 1.2) if gap else ("solid", 2.0)
         ax.plot([left, right], [low, high], color=_colour(index), zorder=3, linestyle=dashes, linewidth=width)
     if intervals is not None:
-        ends = np.array(intervals, float)
+        ends = np.array(intervals, float).reshape(-1, 2)
         ax.vlines(hours, ends[:, 0], ends[:, 1], color=_colour(index), alpha=0.55, linewidth=4)
 
 

@@ -12,6 +12,7 @@ from datasets.mvtec import load_category
 from errors import UserError
 from evaluation.categories import category_metrics, measure_category
 from evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
+from evaluation.measure import Measurement
 from files import write_atomically
 from inspection.inspector import Inspector, Progress, no_progress
 
@@ -35,12 +36,14 @@ def evaluate_categories(
     force: bool = False,
     plots: bool = True,
     notes: Iterable[str] = (),
+    after: Callable[[str, Measurement], object] | None = None,
     progress: Progress = no_progress,
 ) -> CategoryRuns:
     """Evaluate the categories ``names`` of ``root``; write ``<output>/<name>/metrics.json`` and plots, and a summary.
 
     ``load_model`` gives a category's model, or raises UserError. Where metrics.json is there it is taken as it is,
-    unless ``force``. With several categories, summary.csv and summary.md hold the table with means, and ``notes``.
+    unless ``force``. ``after`` is called with each category measured anew. With several categories, summary.csv and
+    summary.md hold the table with means, and ``notes``.
     """
     runs = CategoryRuns()
     names = list(names)
@@ -52,7 +55,9 @@ def evaluate_categories(
             runs.resumed.append(name)
             continue
         try:
-            runs.metrics[name] = _evaluate_one(root, name, load_model(name), folder, plots, progress)
+            runs.metrics[name], measurement = _evaluate_one(root, name, load_model(name), folder, plots, progress)
+            if after is not None:
+                after(name, measurement)
         except UserError as error:
             runs.errors[name] = str(error)
     if len(names) > 1 and runs.metrics:
@@ -65,17 +70,18 @@ def evaluate_categories(
 
 def _evaluate_one(
     root: Path, name: str, inspector: Inspector, folder: Path, plots: bool, progress: Progress
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Measurement]:
     measurement, seconds = measure_category(inspector, load_category(root, name), progress)
     if not measurement.inspections:
         raise UserError(f"none of the {len(measurement.failures)} test images of {name} could be read")
     metrics = category_metrics(measurement, seconds, progress)
     metrics |= {"category": name, "evidence_kinds": list(inspector.evidence), "backbone": inspector.backbone}
+    metrics["threshold_source"] = inspector.threshold_source
     if plots:
         write_category_plots(measurement, metrics, folder)
     # Last, because its presence says that the category is done.
     write_atomically(folder / METRICS_FILE, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    return metrics
+    return metrics, measurement
 
 
 def _finished(path: Path) -> dict[str, Any] | None:

@@ -33,7 +33,7 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
             for kind, one in metrics["evidence"].items()
         ]
     lines.append(
-        f"at the threshold: {_rate(metrics['recall'])} of anomalous images found, "
+        f"at the threshold (from {metrics['threshold_source']}): {_rate(metrics['recall'])} of anomalous images found, "
         f"{_rate(metrics['false_positive_rate'])} of healthy ones flagged"
     )
     return "\n".join(lines)

@@ -30,6 +30,8 @@ from models.scores import Scores
 from models.storage import load_state, save_state
 from preprocessing.pipeline import Prepared, Preprocessor
 
+CONFORMAL = "healthy training photos"
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
@@ -54,6 +56,7 @@ class Inspector:
         self.training = training
         self.preprocessor = Preprocessor(config.preprocess)
         self.threshold, self.alpha = decision.threshold()
+        self.threshold_source = CONFORMAL
 
     @classmethod
     def train(
@@ -141,18 +144,23 @@ class Inspector:
         lines = [
             f"{len(self.training.groups)} healthy photos, {different} of them different",
             f"evidence: {', '.join(self.evidence)}{backbone}, on {self.device}",
-            f"threshold {self.threshold:.3f}: flags at most {self.alpha:.1%} of healthy parts like these",
+            f"threshold {self.threshold:.3f}, "
+            + (
+                f"flags at most {self.alpha:.1%} of healthy parts like these"
+                if self.threshold_source == CONFORMAL
+                else f"from {self.threshold_source}"
+            ),
         ]
         asked = self.config.calibration.alpha
-        if self.alpha > asked:
+        if self.alpha > asked and self.threshold_source == CONFORMAL:
             count = len(self.decision.healthy_joined)
             lines.append(f"alpha {asked:g} was asked for; {count} photos support no less than {self.alpha:.3f}")
         return "\n".join(lines)
 
-    def with_threshold(self, threshold: float) -> Inspector:
-        """The same inspector with another decision threshold on the joined score."""
+    def with_threshold(self, threshold: float, source: str) -> Inspector:
+        """The same inspector with another decision threshold on the joined score; ``source`` says where it is from."""
         other = copy.copy(self)
-        other.threshold = threshold
+        other.threshold, other.threshold_source = threshold, source
         return other
 
     def adapted_to(self, baseline_scores: Sequence[float]) -> Inspector:
@@ -162,7 +170,7 @@ class Inspector:
         false-alarm guarantee does not survive the move; it is an estimate as good as the baseline shots are many.
         """
         shift = float(np.median(baseline_scores) - np.median(self.decision.healthy_joined))
-        return self.with_threshold(self.threshold + shift)
+        return self.with_threshold(self.threshold + shift, f"{len(baseline_scores)} baseline shots")
 
     def save(self, path: Path) -> None:
         """Write everything that is needed to give the same scores again, except the backbone's public weights."""
@@ -172,6 +180,7 @@ class Inspector:
                 "backbone": self.backbone,
                 "evidence": {kind: one.state() for kind, one in self.evidence.items()},
                 "decision": self.decision.state(),
+                "threshold": [self.threshold, self.threshold_source],
                 "checksums": list(self.training.checksums),
                 # Half precision keeps correlations to 1e-3, far finer than the gap between copies and others.
                 "signatures": torch.from_numpy(self.training.signatures).half(),
@@ -211,7 +220,8 @@ class Inspector:
         training = TrainingRecord(
             tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
         )
-        return cls(config, setup, evidence, Decision.from_state(state["decision"]), training)
+        restored = cls(config, setup, evidence, Decision.from_state(state["decision"]), training)
+        return restored.with_threshold(*state["threshold"])
 
     def _inspect_batch(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
         readable = [one.prepared for one in batch if one.prepared is not None]

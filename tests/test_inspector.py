@@ -223,7 +223,7 @@ def test_a_model_of_another_version_is_explained(inspector: Inspector, tmp_path:
 
 
 def test_other_thresholds(inspector: Inspector, queries: list[Path]) -> None:
-    lenient = inspector.with_threshold(1e9)
+    lenient = inspector.with_threshold(1e9, "a test")
     assert not any(one.is_anomalous or one.regions for one in scored(lenient, queries))
     assert inspector.threshold < 1e9
     median = float(np.median(inspector.decision.healthy_joined))

@@ -232,7 +232,13 @@ def test_bad_arguments_are_named(arguments: dict, word: str) -> None:
 
 
 def test_demo_dataset_has_the_csv_layout_and_is_repeatable(tmp_path: Path) -> None:
-    counts: dict[str, Any] = {"n_train": 4, "n_valid_good": 1, "n_valid_defect": 1, "n_test_good": 2, "n_test_defect": 5}
+    counts: dict[str, Any] = {
+        "n_train": 4,
+        "n_valid_good": 1,
+        "n_valid_defect": 1,
+        "n_test_good": 2,
+        "n_test_defect": 5,
+    }
     for name in ("one", "two"):
         write_demo_dataset(tmp_path / name, seed=7, size=(64, 64), **counts)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
