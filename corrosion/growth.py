@@ -1,11 +1,12 @@
 """How far the anomaly map of a part rises above its own T0.
 
-growth = 100 % * mean over the part of clip((m - e - k * s) / (t - l), 0, 1), where
+growth = 100 % * mean over the part of clip((m - e - k * s) / max(t - l, t / 2), 0, 1), where
     m   is the anomaly map of the shot,
     e   its T0 envelope: the greatest value near the same place of T0's map, over small shifts and changes of light,
     s   the spread of T0's maps, over the surface and over those disturbances,
     k   ``dead_band`` of the settings,
-    t   the model's threshold, from which a place counts as anomalous, and l the level (median) of T0.
+    t   the model's threshold, from which a place counts as anomalous, and l the level (median) of T0; the half of t
+        is for parts that the model was never shown, whose T0 lies near the alarm already.
 0 % means that no place rises above what T0 shows; 100 % that the whole surface has gone from T0's level to the alarm.
 Where the shots cannot be laid over each other, the sorted values of m and e are compared instead of places.
 """
@@ -104,5 +105,5 @@ def heat_growth(
         expected = np.quantile(pooled, grid)
         values = np.quantile(np.where(np.isfinite(values), values, pooled.min()), grid)
         level, spread = float(np.median(pooled)), max(one.spread for one in baselines)
-    unit = max(threshold - level, 1e-6)
+    unit = max(threshold - level, threshold / 2.0, 1e-6)
     return 100.0 * float(np.clip((values - expected - dead_band * spread) / unit, 0.0, 1.0).mean())

@@ -63,7 +63,7 @@ def score_timeline(records: Sequence[Record], threshold: float) -> Figure:
 
 def delta_bars(records: Sequence[Record]) -> Figure:
     """Change of rust since T0, one group a component and one bar a time point, with the change that is no noise."""
-    fig = Figure(figsize=(9, 1.8 + 0.42 * sum(max(len(_later(r)), 1) for r in records)), layout="constrained")
+    fig = Figure(figsize=(9, 2.4 + 0.42 * sum(max(len(_later(r)), 1) for r in records)), layout="constrained")
     ax = fig.add_subplot()
     y, ticks, names = 0.0, [], []
     for index, record in enumerate(records):
@@ -121,8 +121,8 @@ def _line(
         gap = ((everyone > left) & (everyone < right)).any()
         dashes, width = ("dotted", 1.2) if gap else ("solid", 2.0)
         ax.plot([left, right], [low, high], color=_colour(index), zorder=3, linestyle=dashes, linewidth=width)
-    if intervals is not None:
-        ends = np.array(intervals, float).reshape(-1, 2)
+    if intervals:
+        ends = np.array(intervals, float)
         ax.vlines(hours, ends[:, 0], ends[:, 1], color=_colour(index), alpha=0.55, linewidth=4)
 
 

@@ -135,5 +135,7 @@ class PatchCore:
         """Patch distances (n, h, w) -> smoothed maps float32 (n, H, W)."""
         maps = [cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_LINEAR) for grid in distances]
         if self.smoothing_sigma > 0:
-            maps = [cv2.GaussianBlur(map_, (0, 0), self.smoothing_sigma) for map_ in maps]
+            maps = [
+                cv2.GaussianBlur(map_, (0, 0), self.smoothing_sigma, borderType=cv2.BORDER_REFLECT) for map_ in maps
+            ]
         return np.stack(maps).astype(np.float32)

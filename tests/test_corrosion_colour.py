@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from corrosion_factory import analyse, rendered, write_series
+from drawn_parts import BOLT, add_noise, draw, plain_ground
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +17,6 @@ from config import Config
 from corrosion.colour_growth import GREEN, RUST, TARNISH, Baseline, Sectors, Surface, measure
 from corrosion.registration import Registration
 from preprocessing.pipeline import Preprocessor
-from tests.corrosion_factory import analyse, rendered, write_series
-from tests.drawn_parts import BOLT, add_noise, draw, plain_ground
 
 SETTINGS = Config().corrosion
 SECTORS = Sectors.of(Config().colour, SETTINGS)

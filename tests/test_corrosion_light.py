@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from drawn_parts import BOLT, DARK, add_noise, draw, plain_ground
 
 from config import Config, PreprocessSettings
 from corrosion import quality
 from corrosion.light import find_light, neutralised, share_the_light
 from preprocessing.pipeline import Prepared, Preprocessor
-from tests.drawn_parts import BOLT, DARK, add_noise, draw, plain_ground
 
 PREPARE = Preprocessor(PreprocessSettings(size=128))
 CAST = np.array([0.96, 1.0, 0.92])

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corrosion_factory import analyse, rendered, small_inspector, write_photo, write_series
 
 import corrosion_analysis
 from errors import UserError
-from tests.corrosion_factory import analyse, rendered, small_inspector, write_photo, write_series
 
 POINT_KEYS = {
     "mean_score",

@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from corrosion_factory import analyse, rendered, small_config, write_series
 
 from config import CorrosionSettings, load_config
 from corrosion.comparison import NO_VIEW, PLACES
 from corrosion.records import component_record
 from datasets.synthetic import render_part
 from errors import UserError
-from tests.corrosion_factory import analyse, rendered, small_config, write_series
 
 # Setting -> (series to look at, another value).
 CHANGES: dict[str, tuple[str, Any]] = {
@@ -35,7 +35,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "min_growth": ("rust", 100.0),
     "new_view_margin": ("other view", 50.0),
     "colour_cutoffs": ("rust", (50.0, 60.0, 70.0, 80.0, 90.0)),
-    "growth_cutoffs": ("rust", (95.0, 96.0, 97.0, 98.0, 99.0)),
+    "growth_cutoffs": ("speck", (95.0, 96.0, 97.0, 98.0, 99.0)),
     "max_clipped": ("bright", 100.0),
     "min_sharpness": ("blurred", 0.0),
 }
@@ -69,6 +69,8 @@ def series(name: str) -> tuple[list[np.ndarray], list[str]]:
     match name:
         case "rust":
             return [first, rusty.image], ["0", "24"]
+        case "speck":
+            return [first, rendered((0.0, 0.02), jitter=0.5)[1].image], ["0", "24"]
         case "no t0":
             return [rusty.image], ["24"]
         case "stain":

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from test_corrosion_settings import CHANGES as CORROSION_CHANGES
 
 import train
 from config import known_settings, load_config
@@ -212,7 +213,8 @@ def test_setting_changes_the_manner(key: str, monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_no_setting_lacks_a_case() -> None:
-    assert sorted([*CHANGES, *MANNERS]) == sorted(known_settings())
+    of_corrosion = [f"corrosion.{name}" for name in CORROSION_CHANGES]
+    assert sorted([*CHANGES, *MANNERS, *of_corrosion]) == sorted(known_settings())
 
 
 @pytest.mark.parametrize("key", ["run.batch_size", "run.workers"])
