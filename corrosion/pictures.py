@@ -76,10 +76,11 @@ def overlays(result: ComponentResult, cell: int = 420) -> Picture:
 
 
 def caption(point: TimePoint, shot: MeasuredShot) -> str:
-    """What a row shows: hours, file, figures, faults."""
+    """What a row shows: hours, number of the shot, figures, faults."""
+    number = "" if shot.look.shot.shot is None else f", shot {shot.look.shot.shot}"
     growth = "" if shot.growth is None else f", growth {shot.growth:.1f} %"
     faults = f" [{', '.join(shot.flags)}]" if shot.flags else ""
-    return f"T{point.hours:g} h  {shot.look.shot.path.name}: rust {shot.colour.rust:.1f} %{growth}{faults}"
+    return f"T{point.hours:g} h{number}: rust {shot.colour.rust:.1f} %{growth}{faults}"
 
 
 def _whole(shot: MeasuredShot) -> Picture:

@@ -116,6 +116,8 @@ def _line(
     x, y = hours[known], np.array([value for value in values if value is not None], float)
     everyone = np.array(moments)
     ax.plot([], [], color=_colour(index), marker=_marker(index), linewidth=2, label=_short(record["component"]))
+    if not known.any():
+        return
     ax.plot(x, y, color=_colour(index), marker=_marker(index), markersize=6, linestyle="", clip_on=False, zorder=3)
     for left, right, low, high in zip(x[:-1], x[1:], y[:-1], y[1:], strict=True):
         gap = ((everyone > left) & (everyone < right)).any()
