@@ -13,7 +13,7 @@ demo: $(VENV)/.installed  ## train on rendered parts, find the defective ones, s
 	$(VENV)/bin/python demo.py
 
 test: $(VENV)/.installed-dev  ## run the tests
-	$(VENV)/bin/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=15
 
 lint: $(VENV)/.installed-dev  ## check style, format and types
 	$(VENV)/bin/ruff check .
