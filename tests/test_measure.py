@@ -52,7 +52,7 @@ def test_seen_images_and_their_copies_are_left_out(
     metrics = summarise(result)
     assert metrics["n_excluded_seen_in_training"] == 3
     assert metrics["n_images"] == 10
-    assert "3 images left out" in text_summary(metrics | {"protocol": "held out"})
+    assert "3 images left out" in text_summary(metrics | {"protocol": "held out", "threshold_source": "a test"})
 
 
 def test_all_seen_or_none_given(inspector: Inspector, good_photos: list[Path]) -> None:
@@ -109,7 +109,7 @@ def test_metrics_against_sklearn(measured: Measurement) -> None:
 
 def test_one_class_only(inspector: Inspector, fresh: list[LabelledImage], tmp_path: Path) -> None:
     result = measure(inspector, fresh[:5])
-    metrics = summarise(result) | {"protocol": "held out"}
+    metrics = summarise(result) | {"protocol": "held out", "threshold_source": "a test"}
     assert metrics["image_auroc"] is None
     assert metrics["evidence"] == {}
     assert "not defined" in text_summary(metrics)
