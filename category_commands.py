@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,10 @@ from config import Config
 from errors import UserError
 
 if TYPE_CHECKING:
+    from datasets.labelled_image import LabelledImage
+    from evaluation.measure import Measurement
     from inspection.inspector import Inspector
+    from inspection.result import Inspection
 
 MODELS = Path("saved_models/mvtec")
 METHODS = {"patchcore": None, "global": ("global",), "autoencoder": ("autoencoder",)}
@@ -113,20 +117,15 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
     rows, failed = [], 0
     for method in methods:
         output = arguments.output if method == "patchcore" else arguments.output / method
+        store = partial(_store_threshold, arguments=arguments, method=method)
         runs = evaluate_categories(
             arguments.mvtec_dir,
             names,
-            lambda name, method=method: _load(name, method, arguments, config),  # type: ignore[misc]
+            partial(_load, method=method, arguments=arguments, config=config),
             output,
             arguments.force or arguments.optimize_threshold,
             not arguments.no_plots,
-            after=(
-                lambda name, measurement, method=method: threshold_search.store(  # type: ignore[misc]
-                    arguments, measurement, _model(arguments, name, method), on_test_data=True
-                )
-            )
-            if arguments.optimize_threshold
-            else None,
+            after=store if arguments.optimize_threshold else None,
             progress=cli.progress,
         )
         for name in runs.resumed:
@@ -157,20 +156,20 @@ def _load(name: str, method: str, arguments: argparse.Namespace, config: Config)
     return Inspector.load(path, config.run.device, arguments.weights, config.run)
 
 
+def _store_threshold(name: str, measurement: Measurement, arguments: argparse.Namespace, method: str) -> Path:
+    return threshold_search.store(arguments, measurement, _model(arguments, name, method), on_test_data=True)
+
+
 def _model(arguments: argparse.Namespace, name: str, method: str) -> Path:
     return arguments.model if arguments.model is not None else model_path(name, method)
 
 
-def _write_pictures(image: object, result: object, folder: Path) -> None:
+def _write_pictures(image: LabelledImage, result: Inspection, folder: Path) -> None:
     from datasets.images import read_image
-    from datasets.labelled_image import LabelledImage
     from datasets.mvtec import read_mask
     from inspection.drawing import save_picture
-    from inspection.result import Inspection
     from inspection.writers import heatmap_picture, result_picture, shrunk
 
-    assert isinstance(image, LabelledImage)
-    assert isinstance(result, Inspection)
     photo = shrunk(read_image(image.path))
     mask = read_mask(image.mask_path, result.photo_size) if image.mask_path is not None else None
     save_picture(result_picture(photo, result, mask), folder / f"{image.path.stem}_result.png")
