@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from datasets.labelled_image import LabelledImage
 from datasets.mvtec import GOOD, Category, read_mask
 from errors import UserError
 from evaluation.measure import Measurement, summarise
-from evaluation.metrics import auroc
+from evaluation.metrics import auroc, confusion
 from evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
 from inspection.inspector import Inspector, Progress, no_progress
 from inspection.result import Failure, Inspection
@@ -44,19 +45,12 @@ def category_metrics(
     """Everything that a category's metrics.json holds; a value that the data cannot give is None, with the reason."""
     metrics = summarise(measurement, seed)
     pixels, aupro_of, reason = _pixel_metrics(measurement, progress)
-    flagged = measurement.scores > measurement.thresholds
-    labels = measurement.labels
     return {
         **metrics,
         "image_f1_max": metrics["f1_max"],
         **pixels,
         "pixel_metrics_left_out": reason,
-        "confusion": {
-            "tn": int((~labels & ~flagged).sum()),
-            "fp": int((~labels & flagged).sum()),
-            "fn": int((labels & ~flagged).sum()),
-            "tp": int((labels & flagged).sum()),
-        },
+        "confusion": asdict(confusion(measurement.labels, measurement.scores, measurement.thresholds)),
         "seconds_per_image": seconds_per_image,
         "per_defect": {name: _defect_metrics(measurement, name, aupro_of) for name in _defects(measurement.images)},
     }

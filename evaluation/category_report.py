@@ -15,7 +15,7 @@ from datasets.mvtec import read_mask, readable
 from evaluation.measure import Measurement
 from evaluation.metrics import Confusion
 from evaluation.visualize import confusion_matrix, precision_recall, roc_curve, save_figure, score_distribution
-from inspection.drawing import Picture, contact_sheet, save_picture
+from inspection.drawing import Picture, contact_sheet, mask_picture, save_picture
 from inspection.writers import overlay_picture, shrunk
 
 TABLE_COLUMNS = (
@@ -56,7 +56,7 @@ def examples(measurement: Measurement) -> Picture:
             photo = read_image(image.path)
             small = shrunk(photo, 512)
             mask = read_mask(image.mask_path, inspection.photo_size) if image.mask_path is not None else None
-            truth = np.zeros_like(photo) if mask is None else np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+            truth = np.zeros_like(photo) if mask is None else mask_picture(mask)
             rows.append([small, overlay_picture(small, inspection), shrunk(truth, 512)])
             verdict = "flagged" if inspection.is_anomalous else "passed"
             captions.append(f"{readable(name)} {image.path.name}: {verdict}, score {inspection.score:.2f}")

@@ -91,6 +91,11 @@ def contact_sheet(
     return np.asarray(sheet, dtype=np.uint8).copy()
 
 
+def mask_picture(mask: npt.NDArray[np.bool_]) -> Picture:
+    """A mask, bool (H, W), as white on black."""
+    return np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+
+
 def save_picture(picture: Picture, path: Path) -> None:
     """Write a picture as .png or .jpg, by its ending; the file appears whole or not at all.
 

@@ -21,7 +21,7 @@ from inspection.choice import choose
 from inspection.decision import Decision
 from inspection.evidence import EVIDENCE
 from inspection.evidence_base import Evidence, Progress, Setup, no_progress
-from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load
+from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, photo_of
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
 from models.calibration import confidence
@@ -52,11 +52,9 @@ class Inspector:
         self.backbone = setup.backbone
         self.device = setup.device
         self.evidence = evidence
-        self.decision = decision
         self.training = training
         self.preprocessor = Preprocessor(config.preprocess)
-        self.threshold, self.alpha = decision.threshold()
-        self.threshold_source = CONFORMAL
+        self._decide_by(decision)
 
     @classmethod
     def train(
@@ -110,14 +108,19 @@ class Inspector:
             )
         groups = copy_groups(signatures[fresh]) + self.training.groups.max() + 1
         scores = _fit(self.evidence, [prepared[index] for index in fresh], groups, self.config, progress)
-        self.decision = self.decision.extend(scores, groups)
+        self._decide_by(self.decision.extend(scores, groups))
         self.training = TrainingRecord(
             self.training.checksums + tuple(fingerprints[index].checksum for index in fresh),
             np.concatenate([self.training.signatures, signatures[fresh]]),
             np.concatenate([self.training.groups, groups]),
         )
-        self.threshold, self.alpha = self.decision.threshold()
         return len(fresh)
+
+    def _decide_by(self, decision: Decision) -> None:
+        """Take this decision and its own threshold; one that was stored from elsewhere no longer fits."""
+        self.decision = decision
+        self.threshold, self.alpha = decision.threshold()
+        self.threshold_source = CONFORMAL
 
     def inspect(self, sources: Iterable[Source]) -> list[Inspection | Failure]:
         """Inspect photos: paths, or uint8 RGB arrays (H, W, 3). A photo that cannot be read yields a Failure."""
@@ -264,18 +267,14 @@ def _prepare(sources: Sequence[Source], config: Config, progress: Progress) -> t
         raise UserError("no healthy photos to learn from")
     preprocessor = Preprocessor(config.preprocess)
 
-    def both(source: Source) -> tuple[Loaded, Fingerprint]:
-        return load(source, preprocessor), fingerprint(source)
+    def both(source: Source) -> tuple[Prepared, Fingerprint]:
+        photo = photo_of(source)
+        return preprocessor(photo), fingerprint(source, photo)
 
     run = config.run
     pairs = progress(ahead(both, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
-    prepared, fingerprints = [], []
-    for loaded, identity in pairs:
-        if loaded.prepared is None:
-            raise UserError(loaded.error)
-        prepared.append(loaded.prepared)
-        fingerprints.append(identity)
-    return prepared, fingerprints
+    prepared, fingerprints = zip(*pairs, strict=True)
+    return list(prepared), list(fingerprints)
 
 
 def _fit(

@@ -40,20 +40,23 @@ class Loaded:
     error: str = ""
 
 
-def fingerprint(source: Source) -> Fingerprint:
-    """Identify a photo. Raises UserError if it cannot be read."""
-    if isinstance(source, np.ndarray):
-        return Fingerprint("", signature(source))
-    photo = read_image(source)
-    return Fingerprint(hashlib.sha256(source.read_bytes()).hexdigest(), signature(photo))
+def photo_of(source: Source) -> np.ndarray:
+    """The photo as uint8 RGB (H, W, 3). Raises UserError if it cannot be read."""
+    return source if isinstance(source, np.ndarray) else read_image(source)
+
+
+def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
+    """Identify a photo; ``photo`` saves reading it again. Raises UserError if it cannot be read."""
+    photo = photo_of(source) if photo is None else photo
+    checksum = "" if isinstance(source, np.ndarray) else hashlib.sha256(source.read_bytes()).hexdigest()
+    return Fingerprint(checksum, signature(photo))
 
 
 def load(source: Source, preprocessor: Preprocessor) -> Loaded:
     """Read (a path) or take (uint8 RGB (H, W, 3)) a photo and prepare it."""
     path = None if isinstance(source, np.ndarray) else source
     try:
-        photo = source if isinstance(source, np.ndarray) else read_image(source)
-        return Loaded(path, preprocessor(photo))
+        return Loaded(path, preprocessor(photo_of(source)))
     except UserError as error:
         return Loaded(path, None, str(error))
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from files import GrowingFile
-from inspection.drawing import Picture, contact_sheet, heatmap_overlay, shorten
+from inspection.drawing import Picture, contact_sheet, heatmap_overlay, mask_picture, shorten
 from inspection.result import Failure, Inspection
 from preprocessing.pipeline import Prepared
 
@@ -141,7 +141,7 @@ def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | No
     row = [photo, heatmap_picture(photo, inspection), overlay_picture(photo, inspection)]
     titles = ["photo", "anomaly map", "overlay"]
     if mask is not None:
-        row.append(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2))
+        row.append(mask_picture(mask))
         titles.append("ground truth")
     return contact_sheet([row], [_caption(inspection)], titles, cell)
 
@@ -153,7 +153,7 @@ def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
 
 def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200) -> Picture:
     """Before (the photo in the canonical frame), mask, and after: one row a photo."""
-    rows = [[one.photo, np.repeat(one.mask[..., None] * np.uint8(255), 3, axis=2), one.image] for _, one in pairs]
+    rows = [[one.photo, mask_picture(one.mask), one.image] for _, one in pairs]
     captions = [path.name + ("" if one.part_found else " (no part found: whole frame)") for path, one in pairs]
     return contact_sheet(rows, captions, ["before", "mask", "after"], cell)
 

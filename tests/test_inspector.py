@@ -15,14 +15,14 @@ from data_factory import ROOT, part, parts, save, tiny_config, write_photos
 
 from config import RunSettings
 from errors import UserError
-from inspection.inspector import Inspector
+from inspection.inspector import CONFORMAL, Inspector
 from inspection.reading import Source, fingerprint
 from inspection.result import Failure, Inspection
 
 SCORES = """
 import json, sys
 from pathlib import Path
-from inspection.inspector import Inspector
+from inspection.inspector import CONFORMAL, Inspector
 found = Inspector.load(sys.argv[1]).inspect([Path(p) for p in sys.argv[2:]])
 print(json.dumps([[one.score, float(one.map.max())] for one in found]))
 """
@@ -231,3 +231,10 @@ def test_other_thresholds(inspector: Inspector, queries: list[Path]) -> None:
     assert inspector.adapted_to([median - 1, median + 0.25, median + 9]).threshold == pytest.approx(
         inspector.threshold + 0.25
     )
+
+
+def test_an_update_forgets_a_threshold_from_elsewhere() -> None:
+    moved = Inspector.train(parts(6), tiny_config()).with_threshold(1e9, "a test")
+    moved.update(parts(2, first=40))
+    assert moved.threshold == moved.decision.threshold()[0]
+    assert moved.threshold_source == CONFORMAL
