@@ -22,7 +22,7 @@ from inspection.result import Failure, Inspection
 SCORES = """
 import json, sys
 from pathlib import Path
-from inspection.inspector import CONFORMAL, Inspector
+from inspection.inspector import Inspector
 found = Inspector.load(sys.argv[1]).inspect([Path(p) for p in sys.argv[2:]])
 print(json.dumps([[one.score, float(one.map.max())] for one in found]))
 """
