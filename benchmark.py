@@ -15,6 +15,7 @@ from errors import UserError
 if TYPE_CHECKING:
     from inspection.inspector import Inspector
     from inspection.result import Inspection
+    from inspection.writers import JsonList
 
 EXAMPLE = "python benchmark.py latency --model saved_models/mvtec/screw.pkl --dir data/mvtec/screw/test --target-ms 100"
 RENDERED = 24  # photos, where none are given
@@ -57,8 +58,9 @@ def _latency(arguments: argparse.Namespace) -> int:
         raise UserError("--repeat must be at least 1, and --target-ms above 0")
     from datasets.images import list_images
     from evaluation.latency import measure_latency
-    from files import check_writable, write_atomically
+    from files import GrowingFile, check_writable, write_atomically
     from inspection.inspector import Inspector
+    from inspection.writers import JsonList
 
     if arguments.json:
         check_writable(arguments.json)
@@ -66,9 +68,11 @@ def _latency(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         paths = list_images(arguments.dir) if arguments.dir else _render(Path(folder))
         output = Path(folder) / "output"
+        table = JsonList(GrowingFile(output / "results.json"))
         latency = measure_latency(
-            inspector, paths, lambda result: _write(result, output), arguments.repeat, progress=cli.progress
+            inspector, paths, lambda result: _write(result, table, output), arguments.repeat, progress=cli.progress
         )
+        table.close()
     report = {**_conditions(arguments, inspector, len(paths)), **latency.summary(arguments.target_ms)}
     print(_text(report))
     if arguments.json:
@@ -87,15 +91,14 @@ def _render(folder: Path) -> list[Path]:
     return paths
 
 
-def _write(result: Inspection, output: Path) -> None:
+def _write(result: Inspection, table: JsonList, output: Path) -> None:
     """The entry of results.json and the overlay picture, as inference.py writes them."""
     from datasets.images import read_image
-    from files import write_atomically
     from inspection.drawing import save_picture
     from inspection.writers import overlay_picture, record, shrunk
 
     assert result.path is not None
-    write_atomically(output / "results.json", json.dumps(record(result)))
+    table.write(record(result))
     save_picture(overlay_picture(shrunk(read_image(result.path)), result), output / "overlay.png")
 
 

@@ -88,6 +88,11 @@ class ModelSettings(Section):
         le=100,
         description="b of eq. 7: bank neighbours that weigh the image score; 1 = no weighting; 1 to 100",
     )
+    index: Literal["auto", "flat", "ivf", "hnsw", "pq"] = Field(
+        "auto",
+        description="how the bank is searched: flat = every row; ivf, hnsw, pq = a part of them, see "
+        "models/search_index.py; auto = ivf for a large bank where its measured recall is good, else flat",
+    )
     smoothing_sigma: float = Field(
         4.0, ge=0.0, le=50.0, description="Gaussian smoothing of the anomaly map, in pixels of the model input; 0 to 50"
     )

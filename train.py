@@ -21,6 +21,7 @@ def main() -> int:
         model__coreset_ratio=arguments.coreset_ratio,
         model__target_dim=arguments.target_dim,
         model__backbone=arguments.backbone,
+        model__index=arguments.index,
         calibration__alpha=arguments.alpha,
         run__batch_size=arguments.batch_size,
         run__seed=arguments.seed,
@@ -32,7 +33,7 @@ def main() -> int:
     from inspection.inspector import Inspector
 
     if arguments.update is not None:
-        cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "evidence", "alpha", "seed")
+        cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "index", "evidence", "alpha", "seed")
         inspector = Inspector.load(arguments.update, config.run.device, arguments.weights, config.run)
         tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
         output = arguments.output or arguments.update
@@ -69,6 +70,11 @@ def _arguments() -> argparse.Namespace:
     model.add_argument("--coreset-ratio", type=float, metavar="R", help="share of patches kept (default: 0.2)")
     model.add_argument("--target-dim", metavar="N", help="project CNN features to N numbers, or none (default: 256)")
     cli.add_model_flags(model)
+    model.add_argument(
+        "--index",
+        choices=("auto", "flat", "ivf", "hnsw", "pq"),
+        help="how the memory bank is searched; scores stay exact (default: auto, by size and measured recall)",
+    )
     model.add_argument("--batch-size", type=int, metavar="N", help="images per forward pass (default: 32)")
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")

@@ -29,7 +29,9 @@ class StructureEvidence(Evidence):
         super().__init__(setup)
         model = setup.config.model
         self.extractor = self.build_extractor()
-        self.patchcore = PatchCore(self.extractor, model.coreset_ratio, model.num_neighbors, model.smoothing_sigma)
+        self.patchcore = PatchCore(
+            self.extractor, model.coreset_ratio, model.num_neighbors, model.smoothing_sigma, model.index
+        )
 
     @abstractmethod
     def build_extractor(self) -> FeatureExtractor:
@@ -47,12 +49,13 @@ class StructureEvidence(Evidence):
             "extractor": self.extractor.state(),
             "bank": self.patchcore.bank_.features,
             "bank_groups": self.patchcore.bank_groups_,
+            "index": self.patchcore.bank_.index_state(),
             "cover_radius": self.patchcore.cover_radius_,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.extractor.restore(state["extractor"])
-        self.patchcore.bank_ = MemoryBank(state["bank"], self.setup.device)
+        self.patchcore.bank_ = MemoryBank(state["bank"], self.setup.device).restore_index(state["index"])
         self.patchcore.bank_groups_ = state["bank_groups"]
         self.patchcore.cover_radius_ = state["cover_radius"]
 

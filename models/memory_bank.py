@@ -2,55 +2,101 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import faiss
 import numpy as np
 import torch
 
+from models.search_index import SearchIndex, choose_index, restored
+
+_QUERIES_AT_ONCE = 1024
+_MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
+
 
 class MemoryBank:
-    """Exact nearest neighbours in Euclidean distance (not squared), higher = farther.
+    """Nearest neighbours in Euclidean distance (not squared), higher = farther.
 
-    ``features``: float32 (m, d). On a CPU a flat FAISS index searches; queries on a GPU are searched there by matrix
-    products, so that features never travel. Both expand ``|a - b|^2`` into products, which loses digits for near
-    matches; so the distances of the neighbours found are computed again as plain differences.
+    ``features``: float32 (m, d). Without an index every row is compared: by FAISS on a CPU; queries on a GPU are
+    searched there by matrix products, so that features never travel. Both expand ``|a - b|^2`` into products, which
+    loses digits for near matches; so the distances of the neighbours found are computed again as plain differences.
+
+    ``index_by`` lets an index look at a part of the rows only. A distance is then still the distance to a row, so it is
+    never too small; it is too large where a nearer row was overlooked. A GPU needs no index and uses none.
     """
-
-    _QUERIES_AT_ONCE = 4096
 
     def __init__(self, features: torch.Tensor, device: torch.device | str = "cpu"):
         self.features = features.float().contiguous().cpu()
         self.device = torch.device(device)
+        self.index: SearchIndex | None = None
         # Distances do not change when both sides move; near the origin the expansion keeps more digits.
         self._centre = self.features.mean(0)
-        centred = self.features - self._centre
-        if self.device.type == "cpu":
-            self._index = faiss.IndexFlatL2(self.features.shape[1])
-            self._index.add(centred.numpy())
-        else:
-            self._on_device = centred.to(self.device)
-            self._squared = self._on_device.square().sum(1)
+        self._centred = (self.features - self._centre).to(self.device)
+        self._squared = self._centred.square().sum(1)
 
     def __len__(self) -> int:
         return len(self.features)
 
-    def search(self, queries: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    def index_by(self, kind: str, queries: torch.Tensor) -> MemoryBank:
+        """Search by an index of ``kind`` (auto, flat, ivf, hnsw, pq) from now on; returns the bank.
+
+        ``queries`` (n, d), patches that are not in the bank, measure how much effort the index needs.
+        """
+        rows, sample = self._centred.cpu().numpy(), (queries.float().cpu() - self._centre).numpy()
+        self.index = choose_index(kind, rows, sample)
+        return self
+
+    def index_state(self) -> dict[str, Any] | None:
+        """What ``restore_index`` takes back; None = flat."""
+        return None if self.index is None else self.index.state()
+
+    def restore_index(self, state: dict[str, Any] | None) -> MemoryBank:
+        """Search by the index that ``index_state`` described; returns the bank."""
+        self.index = restored(state, self._centred.cpu().numpy())
+        return self
+
+    def search(self, queries: torch.Tensor, k: int = 1, exact: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, d) -> distances float32 (n, k) ascending and bank rows int64 (n, k), on the queries' device.
 
-        ``k`` is cut to the size of the bank.
+        ``k`` is cut to the size of the bank. ``exact`` compares every row, whatever index there is.
         """
         k = min(k, len(self))
-        parts = [self._search(chunk, k) for chunk in queries.float().split(self._QUERIES_AT_ONCE)]
+        parts = [self._search(chunk, k, exact) for chunk in queries.float().split(_QUERIES_AT_ONCE)]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
-    def _search(self, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
-        centred = queries - self._centre.to(queries.device)
-        if self.device.type == "cpu":
-            rows = torch.from_numpy(self._index.search(np.ascontiguousarray(centred.cpu().numpy()), k)[1])
-            candidates = self.features[rows] - self._centre
-        else:
-            products = self._squared - 2 * centred.to(self.device) @ self._on_device.T
-            rows = products.topk(k, largest=False).indices
-            candidates = self._on_device[rows]
-        exact = (candidates.to(queries.device) - centred[:, None]).square().sum(2).sqrt()
-        order = exact.argsort(dim=1, stable=True)
-        return exact.gather(1, order), rows.to(queries.device).gather(1, order)
+    def search_images(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Patches (n, p, d) of n images -> distance float32 (n, p) and bank row int64 (n, p) of each one's neighbour.
+
+        The largest distance of each image is exact, with an index as without. An index errs upwards only. So the
+        patches that seem farthest are searched exactly, until the farthest of them lies beyond what all others could
+        reach.
+        """
+        n, p, d = features.shape
+        distances, rows = (found.reshape(n, p) for found in self.search(features.reshape(-1, d)))
+        if self.index is None or self.device.type != "cpu":
+            return distances, rows
+        certain = torch.zeros_like(distances, dtype=torch.bool)
+        while len(open_ := (~certain.gather(1, distances.argmax(1, keepdim=True))[:, 0]).nonzero()[:, 0]):
+            image = open_[:, None]
+            patch = distances[open_].masked_fill(certain[open_], -1).topk(min(_MADE_CERTAIN, p), dim=1).indices
+            exact = self.search(features[image, patch].reshape(-1, d), exact=True)
+            distances[image, patch], rows[image, patch] = (found.reshape(patch.shape) for found in exact)
+            certain[image, patch] = True
+        return distances, rows
+
+    def _search(self, queries: torch.Tensor, k: int, exact: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        centred = (queries.to(self.device) - self._centre.to(self.device)).contiguous()
+        candidates = self._candidates(centred, k, exact)
+        differences = (self._centred[candidates.clamp_min(0)] - centred[:, None]).square().sum(2)
+        order = differences.masked_fill_(candidates < 0, torch.inf).argsort(dim=1, stable=True)[:, :k]
+        distances, rows = differences.gather(1, order).sqrt(), candidates.gather(1, order)
+        if (rows < 0).any():  # an index found fewer than k
+            return self._search(queries, k, exact=True)
+        return distances.to(queries.device), rows.to(queries.device)
+
+    def _candidates(self, centred: torch.Tensor, k: int, exact: bool) -> torch.Tensor:
+        if self.device.type != "cpu":
+            return (self._squared - 2 * centred @ self._centred.T).topk(k, largest=False).indices
+        if self.index is None or exact:
+            return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
+        return torch.from_numpy(self.index.candidates(centred.numpy(), k))

@@ -20,7 +20,8 @@ class PatchCore:
 
     Parameters: ``extractor`` turns images into patch features; ``coreset_ratio`` of the training patches are kept
     (greedy k-centre); ``num_neighbors`` is b of eq. 7 (1 = the image score is the plain maximum);
-    ``smoothing_sigma`` smooths the map, in input pixels.
+    ``smoothing_sigma`` smooths the map, in input pixels; ``index`` is how the bank is searched, see
+    models/search_index.py. No index changes an image score, but for a patch of the map it may overlook the nearest row.
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
     ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
@@ -38,11 +39,13 @@ class PatchCore:
         coreset_ratio: float = 0.1,
         num_neighbors: int = 9,
         smoothing_sigma: float = 4.0,
+        index: str = "auto",
     ):
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
         self.num_neighbors = num_neighbors
         self.smoothing_sigma = smoothing_sigma
+        self.index = index
 
     def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> PatchCore:
         """Learn from healthy images, uint8 RGB (n, H, W, 3) a batch, all of one size.
@@ -71,7 +74,7 @@ class PatchCore:
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
         self.bank_groups_ = row_groups
-        self.bank_ = MemoryBank(rows, self.extractor.device)
+        self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
         self.training_scores_ = self._leave_one_out(features, image_groups, size)
         return self
 
@@ -108,8 +111,7 @@ class PatchCore:
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
         n, h, w, channels = features.shape
-        distances, rows = bank.search(features.reshape(-1, channels))
-        distances, rows = distances.reshape(n, h * w), rows.reshape(n, h * w)
+        distances, rows = bank.search_images(features.reshape(n, h * w, channels))
         images = self._image_scores(features.reshape(n, h * w, channels), distances, rows, bank)
         return Scores(images.cpu().numpy(), self._maps(distances.reshape(n, h, w).cpu().numpy(), size))
 
@@ -125,7 +127,7 @@ class PatchCore:
             return largest
         each = torch.arange(len(features), device=features.device)
         test, nearest = features[each, position], bank.features.to(features.device)[rows[each, position]]
-        _, support = bank.search(nearest, self.num_neighbors)
+        _, support = bank.search(nearest, self.num_neighbors, exact=True)
         to_support = (test[:, None] - bank.features.to(features.device)[support]).norm(dim=2)
         # m* is its own nearest neighbour; duplicates in the bank must not displace it from the denominator.
         exponents = torch.cat([largest[:, None], to_support[:, 1:]], 1)
@@ -139,3 +141,9 @@ class PatchCore:
                 cv2.GaussianBlur(map_, (0, 0), self.smoothing_sigma, borderType=cv2.BORDER_REFLECT) for map_ in maps
             ]
         return np.stack(maps).astype(np.float32)
+
+
+def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:
+    """Halfway between neighbours among ``patches`` (n, d): patches as they could be, none of them in the bank."""
+    first = torch.linspace(0, len(patches) - 2, min(at_most, len(patches) - 1)).long()
+    return (patches[first].float() + patches[first + 1].float()) / 2

@@ -92,7 +92,7 @@ def test_queries_in_many_chunks_or_none(monkeypatch: pytest.MonkeyPatch) -> None
     generator = np.random.default_rng(4)
     rows = generator.normal(size=(40, 8)).astype(np.float32)
     queries = generator.normal(size=(95, 8)).astype(np.float32)
-    monkeypatch.setattr(MemoryBank, "_QUERIES_AT_ONCE", 30)
+    monkeypatch.setattr("models.memory_bank._QUERIES_AT_ONCE", 30)
     np.testing.assert_allclose(search(rows, queries, 3)[0], brute_force(rows, queries, 3), rtol=1e-5)
     assert search(rows, queries[:0], 3)[0].shape == (0, 3)
 

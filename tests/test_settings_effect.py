@@ -17,6 +17,7 @@ from test_corrosion_settings import CHANGES as CORROSION_CHANGES
 import train
 from config import known_settings, load_config
 from errors import UserError
+from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
 from inspection.result import Inspection
 from models.feature_extractor import FeatureExtractor
@@ -186,6 +187,17 @@ def run_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.device": "cuda"}))
 
 
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for kind in ("auto", "flat", "ivf", "hnsw", "pq"):
+        inspector = Inspector.train(
+            HEALTHY, load_config(flags={**SMALL, "evidence": ("filters",), "model.index": kind})
+        )
+        (structure,) = inspector.evidence.values()
+        assert isinstance(structure, StructureEvidence)
+        found = structure.patchcore.bank_.index
+        assert (found.kind if found else "flat") == kind.replace("auto", "flat")
+
+
 def baseline_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for number, name in enumerate(("Bolt-T0.png", "Bolt-start.png", "Nut-start.png")):
         cv2.imwrite(str(tmp_path / name), HEALTHY[number])
@@ -203,6 +215,7 @@ MANNERS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
     "run.device": run_device,
     "run.batch_size": run_batch_size,
     "run.workers": run_workers,
+    "model.index": index,
     "baseline_tag": baseline_tag,
 }
 

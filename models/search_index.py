@@ -1,0 +1,184 @@
+"""Which rows of a memory bank come into question for a query: FAISS indices that look at a part of the bank only.
+
+| kind | how | one knob, ``effort`` | source |
+|---|---|---|---|
+| ivf | k-means cells; the nearest few are searched | cells searched | Sivic and Zisserman 2003 |
+| hnsw | walk through a graph of neighbours | length of the candidate list | Malkov and Yashunin 2018 |
+| pq | 4-bit product quantiser; the best few are compared again | rows compared again | André et al. 2015 (fast scan) |
+
+A bank without such an index compares every row ("flat"). An index is made of the centred rows of a bank; what it
+learned beyond them is ``codebook``, a plain tensor, so that a model file holds no serialised native object.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import faiss
+import numpy as np
+import torch
+
+FLAT_BELOW = 8192  # rows; comparing all of fewer takes less than what an index costs
+TARGET_RECALL = 0.995  # of the first neighbour
+_SEED = 1234
+
+
+class SearchIndex(ABC):
+    """Candidates among ``rows``, float32 (m, d). Raises RuntimeError if ``codebook`` does not fit them."""
+
+    kind: ClassVar[str]
+    effort = 1
+
+    def __init__(self, rows: np.ndarray, codebook: torch.Tensor | None = None):
+        self.codebook = codebook
+        self._index = self._build(rows)
+
+    @abstractmethod
+    def _build(self, rows: np.ndarray) -> Any:
+        """The FAISS index; learns ``codebook`` where none was given."""
+
+    @abstractmethod
+    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
+        """Queries float32 (n, d) -> rows int64 (n, at least k), not sorted; -1 stands where fewer were found."""
+
+    @property
+    @abstractmethod
+    def max_effort(self) -> int:
+        """More than this, and comparing every row is no slower."""
+
+    def state(self) -> dict[str, Any]:
+        """Plain values and tensors from which ``restored`` makes the same index."""
+        return {"kind": self.kind, "effort": self.effort, "codebook": self.codebook}
+
+
+class CellIndex(SearchIndex):
+    """Inverted file: every row lies in the cell of its nearest centroid."""
+
+    kind = "ivf"
+
+    def _build(self, rows: np.ndarray) -> Any:
+        if self.codebook is None:
+            # sqrt(m) cells balance the search for cells with the search in them; k-means wants 39 rows a cell.
+            cells = max(1, min(2 ** round(np.log2(len(rows)) / 2), len(rows) // 39))
+            means = faiss.Kmeans(rows.shape[1], cells, niter=10, seed=_SEED, min_points_per_centroid=1)
+            means.train(rows)
+            self.codebook = torch.from_numpy(np.array(means.centroids))
+        centroids = self.codebook.numpy()
+        self._quantiser = faiss.IndexFlatL2(centroids.shape[1])
+        self._quantiser.add(centroids)
+        index = faiss.IndexIVFFlat(self._quantiser, centroids.shape[1], len(centroids))
+        index.is_trained = True
+        index.add(rows)
+        return index
+
+    @property
+    def max_effort(self) -> int:
+        return max(1, self._index.nlist // 4)
+
+    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
+        self._index.nprobe = self.effort
+        return np.asarray(self._index.search(queries, k)[1])
+
+
+class GraphIndex(SearchIndex):
+    """Hierarchical navigable small world graph; built by one thread, as its edges depend on the order of arrival."""
+
+    kind = "hnsw"
+    _EDGES = 32
+
+    def _build(self, rows: np.ndarray) -> Any:
+        index = faiss.IndexHNSWFlat(rows.shape[1], self._EDGES)
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            index.add(rows)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        return index
+
+    @property
+    def max_effort(self) -> int:
+        return 256
+
+    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
+        self._index.hnsw.efSearch = max(self.effort, k)
+        return np.asarray(self._index.search(queries, k)[1])
+
+
+class QuantisedIndex(SearchIndex):
+    """Product quantiser of two dimensions a code, 4 bits each: an eighth of the bytes, scanned in registers."""
+
+    kind = "pq"
+    _BITS = 4
+    _TRAINING_ROWS = 16384
+
+    def _build(self, rows: np.ndarray) -> Any:
+        rows = self._even(rows)
+        index = faiss.IndexPQFastScan(rows.shape[1], rows.shape[1] // 2, self._BITS)
+        if self.codebook is None:
+            index.train(rows[:: -(-len(rows) // self._TRAINING_ROWS)])
+            self.codebook = torch.from_numpy(faiss.vector_to_array(index.pq.centroids))
+        else:
+            faiss.copy_array_to_vector(self.codebook.numpy(), index.pq.centroids)
+            index.is_trained = True
+        index.add(rows)
+        return index
+
+    @property
+    def max_effort(self) -> int:
+        return 256
+
+    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
+        return np.asarray(self._index.search(self._even(queries), min(max(self.effort, k), self._index.ntotal))[1])
+
+    @staticmethod
+    def _even(rows: np.ndarray) -> np.ndarray:
+        """A column of zeros more where their number is odd: distances stay."""
+        return np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
+
+
+INDICES: dict[str, type[SearchIndex]] = {index.kind: index for index in (CellIndex, GraphIndex, QuantisedIndex)}
+
+
+def choose_index(kind: str, rows: np.ndarray, queries: np.ndarray) -> SearchIndex | None:
+    """An index of ``kind`` over the centred ``rows`` (m, d), with the least effort that reaches the target recall.
+
+    ``queries`` (n, d), centred likewise and none of them a row, measure the recall. None, which is flat, is the answer
+    to ``flat``; and to ``auto`` where the bank is small or no cheap effort is good enough. ``auto`` means ivf: of the
+    three it is built fastest, and far queries, which anomalies are, cost it the least recall.
+    """
+    if kind == "flat" or (kind == "auto" and len(rows) < FLAT_BELOW):
+        return None
+    index = INDICES["ivf" if kind == "auto" else kind](rows)
+    reached = tune(index, rows, queries)
+    return None if kind == "auto" and not reached else index
+
+
+def tune(index: SearchIndex, rows: np.ndarray, queries: np.ndarray) -> bool:
+    """Double the effort of ``index`` until its recall of the first neighbour is good; whether it became so."""
+    nearest = np.sqrt(np.maximum(faiss.knn(queries, rows, 1)[0][:, 0], 0))
+    index.effort = min(4, index.max_effort)
+    while not (reached := bool(_recall(index, rows, queries, nearest) >= TARGET_RECALL)):
+        if index.effort >= index.max_effort:
+            break
+        index.effort = min(2 * index.effort, index.max_effort)
+    return reached
+
+
+def _recall(index: SearchIndex, rows: np.ndarray, queries: np.ndarray, nearest: np.ndarray) -> float:
+    """Share of ``queries`` that find a row as near as the nearest."""
+    found = index.candidates(queries, 1)
+    distances = np.linalg.norm(rows[found] - queries[:, None], axis=2)
+    distances[found < 0] = np.inf
+    # Products and differences round differently.
+    return float((distances.min(1) <= nearest * (1 + 1e-4) + 1e-6).mean())
+
+
+def restored(state: dict[str, Any] | None, rows: np.ndarray) -> SearchIndex | None:
+    """The index that ``state`` was taken from, over the same centred ``rows``; None stays flat."""
+    if state is None:
+        return None
+    index = INDICES[state["kind"]](rows, state["codebook"])
+    index.effort = state["effort"]
+    return index
