@@ -3,9 +3,9 @@
     python -m venv peers && peers/bin/pip install anomalib
     python benchmarks/reference_aupro.py --peer-python peers/bin/python
 
-anomalib runs in an environment of its own and gets the arrays as a file. Maps are smooth noise that rises inside some of
-the defects; in one case they are rounded to 32 levels, so that most pixels are tied. Exit code 0 if all agree to 1e-5:
-both integrate the same curve, theirs through every distinct score, ours through at most 2**18 levels of them.
+anomalib runs in an environment of its own and gets the arrays as a file. Maps are smooth noise that rises inside some
+of the defects; in one case they are rounded to 32 levels, so that most pixels are tied. Exit code 0 if all agree to
+1e-5: both integrate the same curve, theirs through every distinct score, ours through at most 2**18 levels of them.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ def main() -> int:
 
 
 def draw(seed: int, n: int, side: int, good: int = 4, levels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Maps float32 (n, side, side) and masks bool, the first ``good`` without a defect, the others with one to three."""
+    """Maps float32 (n, side, side) and masks bool: the first ``good`` without a defect, the others with up to three."""
     generator = np.random.default_rng(seed)
     maps, masks = np.zeros((n, side, side), np.float32), np.zeros((n, side, side), bool)
     for index in range(n):
         maps[index] = cv2.GaussianBlur(generator.normal(size=(side, side)).astype(np.float32), (0, 0), 4) * 6
         for _ in range(generator.integers(1, 4) if index >= good else 0):
-            x, y, radius = generator.integers(8, side - 8, 2).tolist() + [int(generator.integers(2, side // 8))]
+            centre, radius = generator.integers(8, side - 8, 2), int(generator.integers(2, side // 8))
             defect = np.zeros((side, side), np.uint8)
-            cv2.circle(defect, (x, y), radius, 1, -1)
+            cv2.circle(defect, (int(centre[0]), int(centre[1])), radius, 1, -1)
             masks[index] |= defect > 0
             maps[index][defect > 0] += generator.uniform(0, 3)
     if levels is not None:
