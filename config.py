@@ -166,6 +166,11 @@ class CalibrationSettings(Section):
     rule: Literal["norm", "max", "mean"] = Field(
         "norm", description="how structure and colour are joined into one score: norm, max or mean"
     )
+    max_photos: int = Field(
+        1000,
+        ge=10,
+        description="of more different photos than this, so many calibrate PatchCore, evenly spread; 10 or more",
+    )
 
 
 class CorrosionSettings(Section):
@@ -246,6 +251,11 @@ class RunSettings(Section):
     )
     batch_size: int = Field(32, ge=1, le=1024, description="images per forward pass; 1 to 1024")
     workers: int = Field(2, ge=0, le=64, description="threads that read and preprocess ahead of the model; 0 to 64")
+    memory_limit_mb: int = Field(
+        2048,
+        ge=0,
+        description="features of training photos beyond so many MB go to a file in $TMPDIR; in MB, 0 or more",
+    )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="source of every random draw; 0 to 4294967295")
 
 

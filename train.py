@@ -25,6 +25,7 @@ def main() -> int:
         calibration__alpha=arguments.alpha,
         run__batch_size=arguments.batch_size,
         run__seed=arguments.seed,
+        run__memory_limit_mb=arguments.memory_limit,
         evidence=arguments.evidence,
         baseline_tag=arguments.baseline_tag,
     )
@@ -76,6 +77,9 @@ def _arguments() -> argparse.Namespace:
         help="how the memory bank is searched; scores stay exact (default: auto, by size and measured recall)",
     )
     model.add_argument("--batch-size", type=int, metavar="N", help="images per forward pass (default: 32)")
+    model.add_argument(
+        "--memory-limit", type=int, metavar="MB", help="features beyond this go to a file in $TMPDIR (default: 2048)"
+    )
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
     category_commands.add_flags(parser, methods=tuple(category_commands.METHODS))

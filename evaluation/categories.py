@@ -15,8 +15,9 @@ from errors import UserError
 from evaluation.measure import Measurement, summarise
 from evaluation.metrics import auroc, confusion
 from evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
-from inspection.inspector import Inspector, Progress, no_progress
+from inspection.inspector import Inspector
 from inspection.result import Failure, Inspection
+from models.progress import Progress, no_progress
 
 
 def measure_category(

@@ -14,7 +14,8 @@ from evaluation.categories import category_metrics, measure_category
 from evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
 from evaluation.measure import Measurement
 from files import write_atomically
-from inspection.inspector import Inspector, Progress, no_progress
+from inspection.inspector import Inspector
+from models.progress import Progress, no_progress
 
 METRICS_FILE = "metrics.json"
 

@@ -22,8 +22,9 @@ from inspection import inspector as inspector_module
 from inspection import reading
 from inspection.decision import Decision
 from inspection.evidence import StructureEvidence
-from inspection.inspector import Inspector, Progress, no_progress
+from inspection.inspector import Inspector
 from inspection.result import Failure, Inspection
+from models.progress import Progress, no_progress
 
 Clock = Callable[[], float]
 OTHER = "other"

@@ -14,9 +14,10 @@ from datasets.labelled_image import LabelledImage
 from datasets.near_copies import copy_groups
 from errors import UserError
 from evaluation.metrics import auroc, bootstrap_ci, image_metrics
-from inspection.inspector import Inspector, Progress, no_progress
+from inspection.inspector import Inspector
 from inspection.reading import Fingerprint, ahead, fingerprint
 from inspection.result import Failure, Inspection
+from models.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from errors import UserError
-from inspection.evidence_base import Batches, Evidence, Setup, images_of
+from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.pretrained import Weights, pretrained_extractor
 from models.autoencoder import Autoencoder, top_mean
 from models.backbones import BACKBONES
 from models.feature_extractor import FeatureExtractor, filter_extractor
 from models.global_features import GlobalFeatures
 from models.memory_bank import MemoryBank
-from models.scores import Scores
+from models.scores import HealthyScores, Scores
 from models.storage import load_state, save_state
 from preprocessing.pipeline import Prepared
 
@@ -41,13 +41,17 @@ class GlobalEvidence(Evidence):
         super().__init__(setup)
         self.model = GlobalFeatures(self._extractor())
 
-    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        images = [images_of(batch) for batch in batches]
-        self.model.fit(images, groups)
-        return _without_map(self.model.training_scores_, images[0].shape[1:3])
+    def see(self, batch: Sequence[Prepared]) -> None:
+        self.model.see(images_of(batch))
+
+    def learn(self, groups: Sequence[int]) -> HealthyScores:
+        images = self.model.learn(groups).training_scores_
+        return HealthyScores(images, np.full_like(images, np.nan))
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
-        return _without_map(self.model.score(images_of(batch)), batch[0].image.shape[:2])
+        images = self.model.score(images_of(batch))
+        # Views of one NaN take no memory.
+        return Scores(images, np.broadcast_to(np.float32(np.nan), (len(images), *batch[0].image.shape[:2])))
 
     def state(self) -> dict[str, Any]:
         return {
@@ -84,9 +88,9 @@ class AutoencoderEvidence(Evidence):
 
     Leaving out one photo after another would mean a training each. Instead a part of the photos is held out, by groups
     of copies: a third of it ends the training, two thirds calibrate the decision and serve nothing else, so that the
-    threshold is as honest as PatchCore's, from fewer photos. All others get NaN from ``fit``.
+    threshold is as honest as PatchCore's, from fewer photos. All others get NaN from ``learn``.
 
-    Fitting again does not train again, which would forget the first photos: the new ones only add to the calibration.
+    Learning again does not train again, which would forget the first photos: the new ones only add to the calibration.
     """
 
     family = "structure"
@@ -104,20 +108,26 @@ class AutoencoderEvidence(Evidence):
             setup.device,
         )
         self._trained = False
+        self._seen: list[np.ndarray] = []
+        self._size = (0, 0)
 
-    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        parts = [(self._shrunk(batch), batch[0].image.shape[:2]) for batch in batches]
-        images, size = np.concatenate([part for part, _ in parts]), parts[0][1]
+    def see(self, batch: Sequence[Prepared]) -> None:
+        self._seen.append(self._shrunk(batch))
+        self._size = batch[0].image.shape[:2]
+
+    def learn(self, groups: Sequence[int]) -> HealthyScores:
+        images, self._seen = np.concatenate(self._seen), []
         unseen = np.ones(len(images), bool)
         if not self._trained:
             training, stopping, unseen = hold_out(groups, self.settings.held_out, self.setup.config.run.seed)
             self._train(images[training], images[stopping])
             self._trained = True
-        scores = np.full(len(images), np.nan, np.float32)
-        maps = np.full((len(images), *size), np.nan, np.float32)
-        found = self._scores(images[unseen], size)
-        scores[unseen], maps[unseen] = found.images, found.maps
-        return Scores(scores, maps)
+        scores, peaks = np.full((2, len(images)), np.nan, np.float32)
+        found = HealthyScores.join(
+            [HealthyScores.of(self._scores(batch, self._size)) for batch in _in_batches(images[unseen])]
+        )
+        scores[unseen], peaks[unseen] = found.images, found.peaks
+        return HealthyScores(scores, peaks)
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self._scores(self._shrunk(batch), batch[0].image.shape[:2])
@@ -175,6 +185,10 @@ class AutoencoderEvidence(Evidence):
         return digest.hexdigest()
 
 
+def _in_batches(images: np.ndarray, size: int = 32) -> Iterator[np.ndarray]:
+    yield from (images[start : start + size] for start in range(0, len(images), size))
+
+
 def hold_out(groups: Sequence[int], share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which images train, which end the training, and which calibrate: three bool (n,), each group in one of them.
 
@@ -192,8 +206,3 @@ def hold_out(groups: Sequence[int], share: float, seed: int) -> tuple[np.ndarray
     stopping = max(1, round(share / 3 * len(names)))
     parts = np.split(order, [calibrating, calibrating + stopping])
     return np.isin(groups, parts[2]), np.isin(groups, parts[1]), np.isin(groups, parts[0])
-
-
-def _without_map(images: np.ndarray, size: tuple[int, int]) -> Scores:
-    """Scores of a method that does not say where; the maps are views of one NaN, and take no memory."""
-    return Scores(images, np.broadcast_to(np.float32(np.nan), (len(images), *size)))

@@ -11,7 +11,7 @@ import torch
 
 from config import CalibrationSettings
 from models.calibration import Scale, conformal_threshold, p_values
-from models.scores import Scores
+from models.scores import HealthyScores
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Decision:
     @classmethod
     def fit(
         cls,
-        scores: Mapping[str, Scores],
+        scores: Mapping[str, HealthyScores],
         groups: np.ndarray,
         settings: CalibrationSettings,
         families: Mapping[str, str],
@@ -48,7 +48,7 @@ class Decision:
 
         ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale. ``marked_from``: kind ->
         raw map value, for kinds whose image score is the mean of their map. All others score an image by its worst
-        place, so their maps are scaled by the maxima of healthy maps; a kind whose maps are all NaN has none.
+        place, so their maps are scaled by the peaks of healthy maps; a kind without maps (peaks all NaN) has none.
 
         Images with a NaN score calibrate nothing, nor do their copies: that kind was trained on them, and how it scores
         them says little of new parts. The other kinds are then calibrated on fewer images too, as all speak as one.
@@ -65,13 +65,13 @@ class Decision:
         map_scales = {
             kind: _stretched(image_scales[kind], marked_from[kind], threshold)
             if kind in marked_from
-            else scale(kind, _worst_of_group(s.maps.max((1, 2)), groups))
+            else scale(kind, _worst_of_group(s.peaks, groups))
             for kind, s in scores.items()
-            if not np.isnan(s.maps).all()
+            if not np.isnan(s.peaks).all()
         }
         return replace(decision, map_scales=map_scales)
 
-    def extend(self, scores: Mapping[str, Scores], groups: np.ndarray) -> Decision:
+    def extend(self, scores: Mapping[str, HealthyScores], groups: np.ndarray) -> Decision:
         """Add healthy images. Scales stay, so that old and new scores compare; thresholds move.
 
         The scores of the earlier images were measured with a smaller bank. A larger one can only bring them down, so
@@ -167,7 +167,7 @@ def _stretched(scale: Scale, marked_from: float, threshold: float) -> Scale:
     return Scale(scale.median, max(scale.unit, (marked_from - scale.median) / max(threshold, 1.0)))
 
 
-def _unseen(scores: Mapping[str, Scores], groups: np.ndarray) -> tuple[Mapping[str, Scores], np.ndarray]:
+def _unseen(scores: Mapping[str, HealthyScores], groups: np.ndarray) -> tuple[Mapping[str, HealthyScores], np.ndarray]:
     """Without the groups in which any kind has a NaN score."""
     seen = np.any([np.isnan(s.images) for s in scores.values()], axis=0)
     keep = ~np.isin(groups, groups[seen])
@@ -175,7 +175,7 @@ def _unseen(scores: Mapping[str, Scores], groups: np.ndarray) -> tuple[Mapping[s
         raise ValueError("every healthy image was trained on: nothing is left to calibrate with")
     if keep.all():
         return scores, groups
-    return {kind: Scores(s.images[keep], s.maps[keep]) for kind, s in scores.items()}, groups[keep]
+    return {kind: HealthyScores(s.images[keep], s.peaks[keep]) for kind, s in scores.items()}, groups[keep]
 
 
 def _worst_of_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

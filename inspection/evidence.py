@@ -11,12 +11,12 @@ import numpy as np
 
 from inspection.baselines import AutoencoderEvidence, GlobalEvidence
 from inspection.colour import rust_likelihood
-from inspection.evidence_base import Batches, Evidence, Setup, images_of
+from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.pretrained import pretrained_extractor
 from models.feature_extractor import FeatureExtractor, filter_extractor
 from models.memory_bank import MemoryBank
 from models.patchcore import PatchCore
-from models.scores import Scores
+from models.scores import HealthyScores, Scores
 from preprocessing.pipeline import Prepared
 
 
@@ -30,16 +30,25 @@ class StructureEvidence(Evidence):
         model = setup.config.model
         self.extractor = self.build_extractor()
         self.patchcore = PatchCore(
-            self.extractor, model.coreset_ratio, model.num_neighbors, model.smoothing_sigma, model.index
+            self.extractor,
+            model.coreset_ratio,
+            model.num_neighbors,
+            model.smoothing_sigma,
+            model.index,
+            setup.config.run.memory_limit_mb * 2**20,
+            setup.config.calibration.max_photos,
+            setup.progress,
         )
 
     @abstractmethod
     def build_extractor(self) -> FeatureExtractor:
         """The patch features of this kind."""
 
-    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        self.patchcore.fit((images_of(batch) for batch in batches), groups)
-        return self.patchcore.training_scores_
+    def see(self, batch: Sequence[Prepared]) -> None:
+        self.patchcore.see(images_of(batch))
+
+    def learn(self, groups: Sequence[int]) -> HealthyScores:
+        return self.patchcore.learn(groups).training_scores_
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self.patchcore.score(images_of(batch))
@@ -94,9 +103,16 @@ class ColourEvidence(Evidence):
     marked_from = 0.5  # the border of the rust sector
     _MAP_SIGMA = 2.0
 
-    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        parts = [self.score(batch) for batch in batches]
-        return Scores(np.concatenate([p.images for p in parts]), np.concatenate([p.maps for p in parts]))
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self._seen: list[HealthyScores] = []
+
+    def see(self, batch: Sequence[Prepared]) -> None:
+        self._seen.append(HealthyScores.of(self.score(batch)))
+
+    def learn(self, groups: Sequence[int]) -> HealthyScores:
+        seen, self._seen = self._seen, []
+        return HealthyScores.join(seen)
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         maps = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,16 +12,9 @@ import numpy as np
 import torch
 
 from config import Config
-from models.scores import Scores
+from models.progress import Progress, no_progress
+from models.scores import HealthyScores, Scores
 from preprocessing.pipeline import Prepared
-
-Batches = Iterable[Sequence[Prepared]]
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-
-
-def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """The default: nothing is shown."""
-    return items
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,8 @@ class Setup:
 
 
 class Evidence(ABC):
-    """One way to tell healthy from anomalous. Constructed empty; ``fit`` or ``restore`` makes it ready to ``score``.
+    """One way to tell healthy from anomalous. Constructed empty; ``see`` and ``learn``, or ``restore``, make it
+    ready to ``score``.
 
     Kinds of one ``family`` judge the same thing and speak with one voice. ``min_unit`` is the least difference in score
     that matters at all: where healthy parts hardly differ, calibration does not magnify less than this.
@@ -57,12 +51,22 @@ class Evidence(ABC):
         self.setup = setup
 
     @abstractmethod
-    def fit(self, batches: Batches, groups: Sequence[int]) -> Scores:
-        """Learn from healthy images; return scores as if each group of copies had not been among them.
+    def see(self, batch: Sequence[Prepared]) -> None:
+        """Take in healthy images, a batch at a time; of the photos themselves nothing is kept."""
 
-        NaN is the score and the map of an image for which there is no such score: what was learned from it stays.
-        Called again on a fitted evidence, it learns more images and returns the scores of those.
+    @abstractmethod
+    def learn(self, groups: Sequence[int]) -> HealthyScores:
+        """Learn from all images seen; return scores as if each group of copies had not been among them.
+
+        NaN is the score of an image for which there is no such score: what was learned from it stays. After more images
+        were seen, it learns them too and returns the scores of those.
         """
+
+    def fit(self, batches: Iterable[Sequence[Prepared]], groups: Sequence[int]) -> HealthyScores:
+        """``see`` each of the batches, then ``learn``."""
+        for batch in batches:
+            self.see(batch)
+        return self.learn(groups)
 
     @abstractmethod
     def score(self, batch: Sequence[Prepared]) -> Scores:

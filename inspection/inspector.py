@@ -20,13 +20,14 @@ from errors import UserError
 from inspection.choice import choose
 from inspection.decision import Decision
 from inspection.evidence import EVIDENCE
-from inspection.evidence_base import Evidence, Progress, Setup, no_progress
+from inspection.evidence_base import Evidence, Setup
 from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, photo_of
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
 from models.calibration import confidence
 from models.device import resolve_device
-from models.scores import Scores
+from models.progress import Progress, no_progress
+from models.scores import HealthyScores
 from models.storage import load_state, save_state
 from preprocessing.pipeline import Prepared, Preprocessor
 
@@ -66,7 +67,7 @@ class Inspector:
         warn: Callable[[str], None] = lambda line: None,
         checkpoint: Path | None = None,
     ) -> Inspector:
-        """Learn from healthy photos: paths, or uint8 RGB arrays (H, W, 3). All are held in memory while learning.
+        """Learn from healthy photos: paths, or uint8 RGB arrays (H, W, 3). A few batches are in memory at a time.
 
         ``checkpoint`` is a file from which an interrupted training of an autoencoder goes on.
 
@@ -79,14 +80,14 @@ class Inspector:
         device = resolve_device(config.run.device)
         setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
-        prepared, fingerprints = _prepare(sources, config, progress)
+        fingerprints = _show(sources, evidence, config, progress)
         signatures = np.stack([f.signature for f in fingerprints])
         groups = copy_groups(signatures)
         if len(np.unique(groups)) < 2:
             raise UserError(
                 f"at least two different healthy photos are needed to calibrate; {len(sources)} given, all alike"
             )
-        scores = _fit(evidence, prepared, groups, config, progress)
+        scores = _learn(evidence, groups)
         families = {kind: one.family for kind, one in evidence.items()}
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
         marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}
@@ -99,19 +100,18 @@ class Inspector:
 
         Raises UserError if a photo cannot be read or none is new.
         """
-        prepared, fingerprints = _prepare(sources, self.config, progress)
-        signatures = np.stack([f.signature for f in fingerprints])
-        fresh = np.flatnonzero(~is_copy_of(signatures, self.training.signatures))
-        if not len(fresh):
+        fresh = _show(sources, self.evidence, self.config, progress, self.training.signatures)
+        if not fresh:
             raise UserError(
                 f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
             )
-        groups = copy_groups(signatures[fresh]) + self.training.groups.max() + 1
-        scores = _fit(self.evidence, [prepared[index] for index in fresh], groups, self.config, progress)
+        signatures = np.stack([f.signature for f in fresh])
+        groups = copy_groups(signatures) + self.training.groups.max() + 1
+        scores = _learn(self.evidence, groups)
         self._decide_by(self.decision.extend(scores, groups))
         self.training = TrainingRecord(
-            self.training.checksums + tuple(fingerprints[index].checksum for index in fresh),
-            np.concatenate([self.training.signatures, signatures[fresh]]),
+            self.training.checksums + tuple(f.checksum for f in fresh),
+            np.concatenate([self.training.signatures, signatures]),
             np.concatenate([self.training.groups, groups]),
         )
         return len(fresh)
@@ -261,8 +261,17 @@ class Inspector:
         ]
 
 
-def _prepare(sources: Sequence[Source], config: Config, progress: Progress) -> tuple[list[Prepared], list[Fingerprint]]:
-    """Read and prepare training photos; the first that cannot be read is an error, as it cannot be judged healthy."""
+def _show(
+    sources: Sequence[Source],
+    evidence: dict[str, Evidence],
+    config: Config,
+    progress: Progress,
+    known: np.ndarray | None = None,
+) -> list[Fingerprint]:
+    """Show photos to all evidence, but for copies of those whose signatures are ``known``; what was shown.
+
+    The first photo that cannot be read is an error, as it cannot be judged healthy.
+    """
     if not sources:
         raise UserError("no healthy photos to learn from")
     preprocessor = Preprocessor(config.preprocess)
@@ -272,20 +281,21 @@ def _prepare(sources: Sequence[Source], config: Config, progress: Progress) -> t
         return preprocessor(photo), fingerprint(source, photo)
 
     run = config.run
+    shown: list[Fingerprint] = []
     pairs = progress(ahead(both, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
-    prepared, fingerprints = zip(*pairs, strict=True)
-    return list(prepared), list(fingerprints)
+    for batch in batches(pairs, run.batch_size):
+        if known is not None:
+            copies = is_copy_of(np.stack([one.signature for _, one in batch]), known)
+            batch = [pair for pair, is_copy in zip(batch, copies, strict=True) if not is_copy]
+        if batch:
+            for one in evidence.values():
+                one.see([prepared for prepared, _ in batch])
+            shown += [one for _, one in batch]
+    return shown
 
 
-def _fit(
-    evidence: dict[str, Evidence], prepared: Sequence[Prepared], groups: np.ndarray, config: Config, progress: Progress
-) -> dict[str, Scores]:
-    size = config.run.batch_size
-    total = -(-len(prepared) // size)
+def _learn(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str, HealthyScores]:
     try:
-        return {
-            kind: one.fit(progress(batches(prepared, size), total, f"learning {kind}"), groups.tolist())
-            for kind, one in evidence.items()
-        }
+        return {kind: one.learn(groups.tolist()) for kind, one in evidence.items()}
     except ValueError as error:
-        raise UserError(f"cannot learn from these {len(prepared)} photos: {error}") from None
+        raise UserError(f"cannot learn from these {len(groups)} photos: {error}") from None

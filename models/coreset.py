@@ -11,7 +11,7 @@ these are the picks of the textbook loop. One further matrix product then brings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,7 @@ def greedy_coreset(
     first: int = 0,
     block: int = BLOCK,
     device: torch.device | str = "cpu",
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[Iterable[int], int, str], Iterable[int]] | None = None,
 ) -> Coreset:
     """Pick ``k`` rows of ``features``, each the farthest from all centres so far.
 
@@ -67,7 +67,7 @@ def greedy_coreset(
         first: the first row picked.
         block: rows whose mutual distances are held at once (4 * block**2 bytes); for speed alone.
         device: where the matrix products run.
-        progress: called after each block with the number of rows picked so far.
+        progress: wraps the picks as they are made (iterable, how many, label), as a progress bar does.
 
     Raises:
         ValueError: k, first, block, a shape or a type is out of range; a value is not finite, or too large to square.
@@ -75,14 +75,9 @@ def greedy_coreset(
     _check(features, k, centres, first, block)
     rows = _CentredRows(features, torch.device(device))
     nearest = _NearestCentre(rows, centres, first)
-    while True:
-        nearest.ensure_precision()
-        if progress is not None:
-            progress(len(nearest.picks))
-        left = k - len(nearest.picks)
-        if left == 0:
-            break
-        nearest.add(_pick_block(nearest, left, block))
+    picks = _picks(nearest, k, block)
+    for _ in picks if progress is None else progress(picks, k, "coreset"):
+        pass
     return Coreset(np.array(nearest.picks, dtype=np.int64), nearest.cover_radius(), nearest.n_updates)
 
 
@@ -234,6 +229,19 @@ class _NearestCentre:
                 torch.minimum(squared, new.masked_fill_(new <= self.rounding[where], 0), out=squared)
         self.squared[torch.tensor(self.picks, dtype=torch.int64, device=self.rows.device)] = PICKED
         self.n_updates += 1
+
+
+def _picks(nearest: _NearestCentre, k: int, block: int) -> Iterator[int]:
+    """Every pick, as soon as ``nearest`` knows it."""
+    yield from nearest.picks
+    while True:
+        nearest.ensure_precision()
+        left = k - len(nearest.picks)
+        if left == 0:
+            return
+        picks = _pick_block(nearest, left, block)
+        nearest.add(picks)
+        yield from picks
 
 
 def _pick_block(nearest: _NearestCentre, left: int, block: int) -> list[int]:

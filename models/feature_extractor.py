@@ -14,6 +14,7 @@ from torch import nn
 from errors import UserError
 from models.backbones import Backbone
 from models.cielab import rgb_to_lab
+from models.feature_store import chunks
 from models.gabor_filters import GaborFilters
 from models.weights import checksum, read_state_dict
 
@@ -78,10 +79,11 @@ class FeatureExtractor:
         """Learn the scale of each channel from training features (n, c); return them rescaled, in place.
 
         With neither ``standardise`` nor ``colour_weight`` there is nothing to learn: features stay as they are.
+        Half precision and mapped files are read in chunks.
         """
         if not self.standardise and self.colour_weight == 0:
             return features
-        mean, std = features.mean(0, dtype=torch.float32), features.float().std(0)
+        mean, std = _moments(features)
         structural = len(std) - (_COLOURS if self.colour_weight > 0 else 0)
         if self.standardise:
             # A channel that hardly varies (colour, on grey photos) would magnify rounding noise without the floor.
@@ -93,7 +95,9 @@ class FeatureExtractor:
         if self.colour_weight > 0:
             std[structural:] = 1 / (self.colour_weight * total)
         self.mean_, self.std_ = mean, std
-        return features.sub_(mean).div_(std)
+        for chunk in chunks(features):
+            chunk.copy_((chunk.float() - mean) / std)
+        return features
 
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
         # Border patches average over what exists, as a patch of zeros exists in no photo.
@@ -145,6 +149,14 @@ def cnn_extractor(
             extractor.projection = torch.from_numpy(matrix.astype(np.float32))
     extractor.colour_weight = colour_weight
     return extractor, digest
+
+
+def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each channel of (n, c), float32."""
+    total = sum(chunk.sum(0, dtype=torch.float64) for chunk in chunks(features))
+    mean = torch.as_tensor(total / len(features))
+    squares = sum((chunk.double() - mean).square().sum(0) for chunk in chunks(features))
+    return mean.float(), torch.as_tensor(squares / (len(features) - 1)).sqrt().float()
 
 
 def _colour_statistics(images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

@@ -31,15 +31,26 @@ class GlobalFeatures:
 
     def __init__(self, extractor: FeatureExtractor):
         self.extractor = extractor
+        self._seen: list[torch.Tensor] = []
 
     def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> GlobalFeatures:
-        """Learn from healthy images, uint8 RGB (n, H, W, 3) a batch; ``groups``: one number per image.
+        """``see`` each of the batches, then ``learn``."""
+        for batch in batches:
+            self.see(batch)
+        return self.learn(groups)
 
-        Fitting again adds images to the bank; ``training_scores_`` are those of the new ones, measured against all.
+    def see(self, images: np.ndarray) -> None:
+        """Take in healthy images, uint8 RGB (n, H, W, 3)."""
+        self._seen.append(self._pooled(images).cpu())
+
+    def learn(self, groups: Sequence[int]) -> GlobalFeatures:
+        """Learn from all images seen; ``groups``: one number per image.
+
+        Learning again adds images to the bank; ``training_scores_`` are those of the new ones, measured against all.
         Raises ValueError without two different groups.
         """
         extending = hasattr(self, "bank_")
-        features, new = torch.cat([self._pooled(batch).cpu() for batch in batches]), torch.as_tensor(groups)
+        features, new = torch.cat(self._seen), torch.as_tensor(groups)
         if len(new) != len(features):
             raise ValueError(f"{len(features)} images but {len(new)} groups")
         rows, row_groups = features, new
@@ -51,6 +62,7 @@ class GlobalFeatures:
             raise ValueError("leave-one-out scores need at least two different training images")
         self.bank_, self.bank_groups_ = MemoryBank(rows, self.extractor.device), row_groups
         self.training_scores_ = self._leave_one_out(features, new)
+        self._seen = []
         return self
 
     def score(self, images: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from errors import UserError
 from models.coreset import greedy_coreset
 from models.feature_extractor import FeatureExtractor
+from models.feature_store import FeatureStore
 from models.memory_bank import MemoryBank
-from models.scores import Scores
+from models.progress import Progress, no_progress
+from models.scores import HealthyScores, Scores
 
 
 class PatchCore:
@@ -21,17 +24,20 @@ class PatchCore:
     Parameters: ``extractor`` turns images into patch features; ``coreset_ratio`` of the training patches are kept
     (greedy k-centre); ``num_neighbors`` is b of eq. 7 (1 = the image score is the plain maximum);
     ``smoothing_sigma`` smooths the map, in input pixels; ``index`` is how the bank is searched, see
-    models/search_index.py. No index changes an image score, but for a patch of the map it may overlook the nearest row.
+    models/search_index.py: no index changes an image score, but for a patch of the map it may overlook the nearest row.
+    ``memory_limit`` (bytes) is for the features while learning, see models/feature_store.py; at most
+    ``max_calibrating`` groups of training images, evenly spread, are scored as unseen. ``progress`` wraps what takes
+    long.
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
     ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
-    scores of the training images: neighbours of the same group are not seen).
+    scores of the training images: neighbours of the same group are not seen; NaN where not measured).
     """
 
     bank_: MemoryBank
     bank_groups_: torch.Tensor
     cover_radius_: float
-    training_scores_: Scores
+    training_scores_: HealthyScores
 
     def __init__(
         self,
@@ -40,74 +46,89 @@ class PatchCore:
         num_neighbors: int = 9,
         smoothing_sigma: float = 4.0,
         index: str = "auto",
+        memory_limit: int = 2**31,
+        max_calibrating: int = 1000,
+        progress: Progress = no_progress,
     ):
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
         self.num_neighbors = num_neighbors
         self.smoothing_sigma = smoothing_sigma
         self.index = index
+        self.memory_limit = memory_limit
+        self.max_calibrating = max_calibrating
+        self.progress = progress
+        self._store = FeatureStore(memory_limit)
+        self._size = (0, 0)
 
     def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> PatchCore:
-        """Learn from healthy images, uint8 RGB (n, H, W, 3) a batch, all of one size.
+        """``see`` each of the batches, then ``learn``."""
+        for batch in batches:
+            self.see(batch)
+        return self.learn(groups)
+
+    def see(self, images: np.ndarray) -> None:
+        """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
+        self._size = images.shape[1:3]
+        self._store.append(self.extractor(images))
+
+    def learn(self, groups: Sequence[int]) -> PatchCore:
+        """Make the bank from all images seen.
 
         ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
-        leave-one-out scores. Fitting again extends the bank: the greedy selection goes on from the existing centres,
+        leave-one-out scores. Learning again extends the bank: the greedy selection goes on from the existing centres,
         and ``training_scores_`` are those of the new images. Raises ValueError without two different groups, UserError
-        if all rows kept come from one group.
+        if all rows kept come from one group, or features cannot be written to a file.
         """
-        extending = hasattr(self, "bank_")
-        features, size = self._features(batches)
-        image_groups = torch.as_tensor(groups)
-        if len(image_groups) != len(features):
-            raise ValueError(f"{len(features)} images but {len(image_groups)} groups")
-        if not extending and len(image_groups.unique()) < 2:
-            raise ValueError("leave-one-out scores need at least two different training images")
-        patches = features.reshape(-1, features.shape[-1])
-        if not extending:
-            patches = self.extractor.fit(patches)
-            features = patches.reshape(features.shape)
-        keep = max(1, round(self.coreset_ratio * len(patches)))
-        centres = self.bank_.features if extending else None
-        picks, radius = self._select(patches, keep, centres)
-        self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
-        rows, row_groups = patches[picks].float(), image_groups[picks // features[0, ..., 0].numel()]
-        if extending:
-            rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
-        self.bank_groups_ = row_groups
-        self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
-        self.training_scores_ = self._leave_one_out(features, image_groups, size)
-        return self
+        store, self._store = self._store, FeatureStore(self.memory_limit)
+        with closing(store):
+            return self._learn(store, torch.as_tensor(groups))
 
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
         return self._score_features(self.extractor(images), images.shape[1:3], self.bank_)
 
-    def _features(self, batches: Iterable[np.ndarray]) -> tuple[torch.Tensor, tuple[int, int]]:
-        parts, size = [], (0, 0)
-        for batch in batches:
-            size = batch.shape[1:3]
-            parts.append(self.extractor(batch).cpu())
-        return torch.cat(parts), size
+    def _learn(self, store: FeatureStore, image_groups: torch.Tensor) -> PatchCore:
+        extending, n_images = hasattr(self, "bank_"), store.n_images
+        if len(image_groups) != n_images:
+            raise ValueError(f"{n_images} images but {len(image_groups)} groups")
+        if not extending and len(image_groups.unique()) < 2:
+            raise ValueError("leave-one-out scores need at least two different training images")
+        patches = store.rows()
+        if not extending:
+            patches = self.extractor.fit(patches)
+        keep = max(1, round(self.coreset_ratio * len(patches)))
+        centres = self.bank_.features if extending else None
+        picks, radius = self._select(patches, keep, centres)
+        self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
+        rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]
+        if extending:
+            rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
+        self.bank_groups_ = row_groups
+        self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
+        self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
+        return self
 
     def _select(self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None) -> tuple[torch.Tensor, float]:
         if keep >= len(patches):
             return torch.arange(len(patches)), 0.0
-        coreset = greedy_coreset(patches, keep, centres=centres, device=self.extractor.device)
+        coreset = greedy_coreset(patches, keep, centres=centres, device=self.extractor.device, progress=self.progress)
         return torch.from_numpy(coreset.indices), coreset.cover_radius
 
-    def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor, size: tuple[int, int]) -> Scores:
-        """Score each group of training images with a bank from which its own rows are taken out."""
-        images = np.empty(len(features), np.float32)
-        maps = np.empty((len(features), *size), np.float32)
-        for group in groups.unique():
+    def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
+        """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
+        images, peaks = np.full((2, len(features)), np.nan, np.float32)
+        names = groups.unique()
+        measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
+        for group in self.progress(measured.tolist(), len(measured), "calibrating"):
             rows = self.bank_groups_ != group
             if not rows.any():
                 raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
             others = MemoryBank(self.bank_.features[rows], self.extractor.device)
             members = (groups == group).nonzero()[:, 0]
-            scores = self._score_features(features[members].to(self.extractor.device), size, others)
-            images[members.numpy()], maps[members.numpy()] = scores.images, scores.maps
-        return Scores(images, maps)
+            scores = self._score_features(features[members].float().to(self.extractor.device), self._size, others)
+            images[members.numpy()], peaks[members.numpy()] = scores.images, scores.maps.max((1, 2))
+        return HealthyScores(images, peaks)
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
         n, h, w, channels = features.shape

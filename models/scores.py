@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,3 +18,25 @@ class Scores:
 
     images: np.ndarray
     maps: np.ndarray
+
+
+@dataclass(frozen=True)
+class HealthyScores:
+    """What is kept of the scores of training images, each measured as if its bank had not seen it.
+
+    ``images``: float32 (n,), NaN for an image that was not measured so; ``peaks``: float32 (n,), the highest value of
+    each one's map, NaN where there is none.
+    """
+
+    images: np.ndarray
+    peaks: np.ndarray
+
+    @classmethod
+    def of(cls, scores: Scores) -> HealthyScores:
+        """Scores without their maps."""
+        return cls(scores.images, scores.maps.max((1, 2)))
+
+    @classmethod
+    def join(cls, parts: Sequence[HealthyScores]) -> HealthyScores:
+        """Batch after batch."""
+        return cls(np.concatenate([p.images for p in parts]), np.concatenate([p.peaks for p in parts]))

@@ -18,12 +18,13 @@ from errors import UserError
 from inspection import baselines
 from inspection.baselines import AutoencoderEvidence, GlobalEvidence, hold_out
 from inspection.decision import Decision
-from inspection.evidence_base import Setup, no_progress
+from inspection.evidence_base import Setup
 from inspection.inspector import Inspector
 from inspection.reading import batches
 from inspection.result import Inspection
 from models.calibration import conformal_threshold
-from models.scores import Scores
+from models.progress import no_progress
+from models.scores import HealthyScores
 from preprocessing.pipeline import Prepared, Preprocessor
 
 SMALL: dict[str, Any] = {
@@ -76,7 +77,7 @@ def setup(chosen: Config, **more: Any) -> Setup:
     return Setup(chosen, torch.device("cpu"), "filters", **more)
 
 
-def fit(evidence: AutoencoderEvidence | GlobalEvidence, groups: Iterable[int] = range(12)) -> Scores:
+def fit(evidence: AutoencoderEvidence | GlobalEvidence, groups: Iterable[int] = range(12)) -> HealthyScores:
     return evidence.fit(batches(prepared(HEALTHY, evidence.setup.config), 5), list(groups))
 
 
@@ -167,11 +168,11 @@ class TestAutoencoder:
         scores = fit(evidence, groups)
         training, stopping, calibrating = hold_out(groups, 0.3, 42)
         assert np.array_equal(np.isnan(scores.images), training | stopping)
-        assert np.array_equal(np.isnan(scores.maps).all((1, 2)), training | stopping)
+        assert np.array_equal(np.isnan(scores.peaks), training | stopping)
         unseen = [image for image, use in zip(prepared(HEALTHY, config()), calibrating, strict=True) if use]
         again = evidence.score(unseen)
         np.testing.assert_allclose(scores.images[calibrating], again.images, rtol=1e-5)
-        np.testing.assert_allclose(scores.maps[calibrating], again.maps, atol=1e-6)
+        np.testing.assert_allclose(scores.peaks[calibrating], again.maps.max((1, 2)), rtol=1e-5)
 
     def test_held_out_photos_do_not_touch_the_network(self) -> None:
         groups = list(range(12))
@@ -218,11 +219,14 @@ class TestDecision:
         rng = np.random.default_rng(0)
         groups = np.array([0, 0, 1, 2, 3, 3, 4, 5])
         seen = np.array([1, 0, 0, 1, 0, 0, 0, 0], bool)  # with its copy, image 1 is out too
-        images, maps = rng.uniform(1, 2, 8), rng.uniform(1, 2, (8, 3, 3))
-        other = Scores(rng.uniform(1, 2, 8), rng.uniform(1, 2, (8, 3, 3)))
-        partial = Scores(np.where(seen, np.nan, images), np.where(seen[:, None, None], np.nan, maps))
+        images, peaks = rng.uniform(1, 2, (2, 8))
+        other = HealthyScores(*rng.uniform(1, 2, (2, 8)))
+        partial = HealthyScores(np.where(seen, np.nan, images), np.where(seen, np.nan, peaks))
         left = [2, 4, 5, 6, 7]
-        rest = {"a": Scores(images[left], maps[left]), "b": Scores(other.images[left], other.maps[left])}
+        rest = {
+            "a": HealthyScores(images[left], peaks[left]),
+            "b": HealthyScores(other.images[left], other.peaks[left]),
+        }
         about: tuple[Any, ...] = (CalibrationSettings(), {"a": "x", "b": "x"}, {"a": 0.0, "b": 0.0}, {})
         decision = Decision.fit({"a": partial, "b": other}, groups, *about)
         expected = Decision.fit(rest, groups[left], *about)
@@ -232,7 +236,7 @@ class TestDecision:
         assert decision.threshold()[1] == conformal_threshold(np.arange(4.0), 0.01)[1]
 
     def test_nothing_left_is_an_error(self) -> None:
-        scores = {"a": Scores(np.full(2, np.nan), np.full((2, 3, 3), np.nan))}
+        scores = {"a": HealthyScores(*np.full((2, 2), np.nan))}
         with pytest.raises(ValueError, match="nothing is left to calibrate"):
             Decision.fit(scores, np.arange(2), CalibrationSettings(), {"a": "x"}, {"a": 0.0}, {})
 
@@ -368,10 +372,10 @@ class TestSettings:
 
     def test_top_share_is_what_the_score_averages(self) -> None:
         for share, statistic in ((1e-5, np.max), (1.0, np.mean)):
-            scores = fit(AutoencoderEvidence(setup(config(autoencoder__top_share=share, autoencoder__epochs=1))))
-            known = np.isfinite(scores.images)
-            expected = [statistic(map_) for map_ in scores.maps[known]]
-            np.testing.assert_allclose(scores.images[known], expected, rtol=1e-4)
+            evidence = AutoencoderEvidence(setup(config(autoencoder__top_share=share, autoencoder__epochs=1)))
+            fit(evidence)
+            scores = evidence.score(prepared(NEW, config()))
+            np.testing.assert_allclose(scores.images, [statistic(map_) for map_ in scores.maps], rtol=1e-4)
 
     def test_default_progress_passes_everything_on(self) -> None:
         assert list(no_progress(range(3), 3, "")) == [0, 1, 2]

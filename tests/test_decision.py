@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from config import CalibrationSettings
 from inspection.decision import JOIN, Decision
-from models.scores import Scores
+from models.scores import HealthyScores, Scores
 
 FAMILIES = {"cnn": "structure", "filters": "structure", "colour": "colour"}
 UNITS = {"cnn": 0.0, "filters": 0.0, "colour": 0.01}
@@ -36,8 +36,9 @@ def fitted(
 ) -> Decision:
     count = len(next(iter(scores.values())).images)
     settings = CalibrationSettings(rule=rule, alpha=alpha)
+    kept = {kind: HealthyScores.of(one) for kind, one in scores.items()}
     return Decision.fit(
-        scores, np.arange(count) if groups is None else groups, settings, FAMILIES, UNITS, {"colour": 0.5}
+        kept, np.arange(count) if groups is None else groups, settings, FAMILIES, UNITS, {"colour": 0.5}
     )
 
 
@@ -132,7 +133,7 @@ def test_a_part_flagged_for_its_share_of_rust_is_marked_where_it_is_rusty() -> N
 
 def test_extend_adds_images_and_keeps_scales() -> None:
     decision = fitted(healthy(20))
-    more = decision.extend(healthy(10, 5), np.arange(10))
+    more = decision.extend({kind: HealthyScores.of(one) for kind, one in healthy(10, 5).items()}, np.arange(10))
     assert len(more.healthy_joined) == 30
     assert more.image_scales == decision.image_scales
     assert more.map_scales == decision.map_scales

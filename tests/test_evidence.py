@@ -30,7 +30,7 @@ def test_rusty_parts_score_above_healthy_ones(kind: str) -> None:
     healthy = prepare([part(i) for i in range(9)])
     own = evidence.fit([healthy[:5], healthy[5:]], list(range(9)))
     assert own.images.shape == (9,)
-    assert own.maps.shape == (9, 64, 64)
+    assert own.peaks.shape == (9,)
     rusty = evidence.score(prepare([part(20 + i, "rust") for i in range(3)]))
     assert rusty.images.min() > np.median(own.images)
     assert rusty.images.dtype == np.float32

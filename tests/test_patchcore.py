@@ -14,6 +14,8 @@ from models.feature_extractor import FeatureExtractor
 from models.memory_bank import MemoryBank
 from models.patchcore import PatchCore
 
+HALF = 5e-3  # features are kept in half precision while learning; here they are ten times as long as they differ
+
 
 class Tiny(nn.Module):
     """A random convolution and its coarser copy: 8 and 12 channels, strides 8 and 16."""
@@ -113,14 +115,14 @@ def test_far_away_scores_do_not_overflow() -> None:
 def test_a_known_image_scores_nothing_and_a_scratch_is_found() -> None:
     training = photos(4, 96, 96)
     patchcore = model(ratio=1.0, b=1).fit([training], range(4))
-    np.testing.assert_allclose(patchcore.score(training).images, 0, atol=1e-4)
+    np.testing.assert_allclose(patchcore.score(training).images, 0, atol=10 * HALF)
     scratched = training[:1].copy()
     scratched[0, 32:40, 16:24] = np.tile([0, 0, 0, 0, 255, 255, 255, 255], (8, 1)).T[..., None]
     scores = patchcore.score(scratched)
     assert scores.images[0] > 0.5
     assert scores.maps[0, 24:56, 8:40].max() > 0.5
-    assert scores.maps[0, 84:].max() < 1e-4  # beyond the reach of pooling and of the coarser layer
-    assert scores.maps[0, :, 68:].max() < 1e-4
+    assert scores.maps[0, 84:].max() < 10 * HALF  # beyond the reach of pooling and of the coarser layer
+    assert scores.maps[0, :, 68:].max() < 10 * HALF
 
 
 def test_an_image_scores_the_same_alone_and_in_a_batch() -> None:
@@ -171,7 +173,7 @@ def test_smoothing_spreads_but_keeps_the_mean() -> None:
 def test_maps_are_as_large_as_the_image(size: tuple[int, int]) -> None:
     patchcore = model(sigma=1.0).fit([photos(3, *size)], range(3))
     assert patchcore.score(photos(2, *size, seed=1)).maps.shape == (2, *size)
-    assert patchcore.training_scores_.maps.shape == (3, *size)
+    assert patchcore.training_scores_.peaks.shape == (3,)
 
 
 # Learning
@@ -185,10 +187,10 @@ def test_the_bank_is_a_share_of_the_training_patches() -> None:
     assert len(bank) == len(patchcore.bank_groups_) == round(0.2 * 5 * 24)
     for row, group in zip(bank, patchcore.bank_groups_.tolist(), strict=True):
         image = np.abs(features - row).max(2).min(1).argmin()
-        assert np.abs(features[image] - row).max(1).min() < 1e-5
+        assert np.abs(features[image] - row).max(1).min() < HALF
         assert [3, 3, 8, 8, 9][image] == group
     to_bank = np.linalg.norm(features.reshape(-1, 1, 20) - bank, axis=2).min(1)
-    assert patchcore.cover_radius_ == pytest.approx(to_bank.max(), rel=1e-4)
+    assert patchcore.cover_radius_ == pytest.approx(to_bank.max(), rel=HALF)
     assert patchcore.cover_radius_ < np.linalg.norm(np.diff(features.reshape(-1, 20), axis=0), axis=1).max()
 
 
@@ -196,7 +198,8 @@ def test_a_ratio_of_one_keeps_every_patch() -> None:
     training = photos(3)
     patchcore = model(1.0).fit([training], range(3))
     assert patchcore.cover_radius_ == 0
-    np.testing.assert_allclose(patchcore.bank_.features.numpy(), features_of(patchcore, training).reshape(-1, 20))
+    expected = features_of(patchcore, training).reshape(-1, 20)
+    np.testing.assert_allclose(patchcore.bank_.features.numpy(), expected, rtol=2**-11, atol=2**-24)
     assert patchcore.bank_groups_.tolist() == [0] * 24 + [1] * 24 + [2] * 24
 
 
@@ -219,13 +222,13 @@ def test_leave_one_out_is_scoring_without_the_rows_of_the_group(b: int, ratio: f
     for image, group in enumerate(groups):
         others = bank[row_groups != group]
         expected, distances = by_the_paper(features[image : image + 1], others, b)
-        assert patchcore.training_scores_.images[image] == pytest.approx(expected[0], rel=1e-4)
+        assert patchcore.training_scores_.images[image] == pytest.approx(expected[0], rel=HALF)
         assert distances.max() > 0.05  # a copy in the same group does not vouch for it
         without = model(ratio, b)
         without.extractor = patchcore.extractor
         without.bank_ = MemoryBank(torch.from_numpy(others.astype(np.float32)))
         alone = without.score(training[image : image + 1])
-        np.testing.assert_allclose(patchcore.training_scores_.maps[image], alone.maps[0], rtol=1e-4, atol=1e-5)
+        assert patchcore.training_scores_.peaks[image] == pytest.approx(alone.maps.max(), rel=1e-2)
 
 
 def test_fitting_again_extends_the_bank() -> None:
@@ -249,12 +252,12 @@ def test_fitting_again_extends_the_bank() -> None:
         np.linalg.norm(features_of(patchcore, images).reshape(-1, 1, 26) - rows, axis=2).min(1).max()
         for images in (first, second)
     ]
-    assert patchcore.cover_radius_ >= max(to_bank) * (1 - 1e-5)
+    assert patchcore.cover_radius_ >= max(to_bank) * (1 - HALF)
     assert patchcore.cover_radius_ >= radius
     for image, group in enumerate([10, 11, 12]):
         others = rows[patchcore.bank_groups_.numpy() != group]
         expected, _ = by_the_paper(features_of(patchcore, second[image : image + 1]), others, 4)
-        assert patchcore.training_scores_.images[image] == pytest.approx(expected[0], rel=1e-4)
+        assert patchcore.training_scores_.images[image] == pytest.approx(expected[0], rel=HALF)
 
 
 def test_one_photo_may_extend_a_bank_and_be_picked_nowhere_twice() -> None:
@@ -268,7 +271,7 @@ def test_one_photo_may_extend_a_bank_and_be_picked_nowhere_twice() -> None:
 def test_same_photos_same_bank() -> None:
     one, two = (model().fit([photos(4)], range(4)) for _ in range(2))
     assert torch.equal(one.bank_.features, two.bank_.features)
-    np.testing.assert_array_equal(one.training_scores_.maps, two.training_scores_.maps)
+    np.testing.assert_array_equal(one.training_scores_.peaks, two.training_scores_.peaks)
 
 
 def test_what_cannot_be_learned() -> None:

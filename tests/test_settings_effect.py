@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -198,6 +199,14 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         assert (found.kind if found else "flat") == kind.replace("auto", "flat")
 
 
+def max_photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    many = [*HEALTHY, *(photo(20 + seed) for seed in range(4))]
+    for most, expected in ((1000, 12), (10, 10)):
+        flags = {**SMALL, "evidence": ("filters",), "calibration.max_photos": most}
+        inspector = Inspector.train(many, load_config(flags=flags))
+        assert len(inspector.decision.healthy_joined) == expected
+
+
 def baseline_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for number, name in enumerate(("Bolt-T0.png", "Bolt-start.png", "Nut-start.png")):
         cv2.imwrite(str(tmp_path / name), HEALTHY[number])
@@ -210,12 +219,30 @@ def baseline_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         assert [path.name for path in seen] == expected
 
 
+def memory_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same model, from a file."""
+    before, files, make = outcome({}), [], tempfile.TemporaryFile
+
+    def counted() -> object:
+        files.append(make())
+        return files[-1]
+
+    monkeypatch.setattr("tempfile.TemporaryFile", counted)
+    _outcome.cache_clear()
+    assert outcome({}) == before
+    assert not files
+    assert outcome({"run.memory_limit_mb": 0}) == before
+    assert files
+
+
 # Settings that change how, or on what, things are computed rather than the result.
 MANNERS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
     "run.device": run_device,
     "run.batch_size": run_batch_size,
     "run.workers": run_workers,
     "model.index": index,
+    "run.memory_limit_mb": memory_limit,
+    "calibration.max_photos": max_photos,
     "baseline_tag": baseline_tag,
 }
 
