@@ -19,8 +19,8 @@ _WHITE_MAX_CHROMA = 30.0
 _WHITE_MAX_LIGHTNESS_SPREAD = 8.0
 _WHITE_MAX_CHROMA_SPREAD = 4.0
 _WHITE_MIN_SHARE = 0.02
-# A darker sheet says which colour the light has as long as it is nearly grey itself; of a dark one a faint tint of its own
-# would be blown up.
+# A darker sheet says which colour the light has as long as it is nearly grey itself; of a dark one a faint tint of its
+# own would be blown up.
 _GREY_MIN_LIGHTNESS = 40.0
 _GREY_MAX_CHROMA = 12.0
 
