@@ -12,7 +12,7 @@ def grey(lightness: np.ndarray, noise: float = 0.3) -> tuple[np.ndarray, np.ndar
     """CIELab of a picture of that lightness (H, W) with a little noise, and its left and right border as ground."""
     lab = np.zeros((*lightness.shape, 3), np.float32)
     lab[..., 0] = lightness
-    lab += np.random.default_rng(0).normal(0.0, noise, lab.shape).astype(np.float32)
+    lab += np.float32(noise) * np.random.default_rng(0).standard_normal(lab.shape, np.float32)
     ground = np.zeros(lightness.shape, bool)
     ground[:, :6] = ground[:, -6:] = True
     return lab, ground
