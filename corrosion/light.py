@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from preprocessing.pipeline import Prepared
-from preprocessing.registration import compose, invert, shrink
+from preprocessing.registration import compose, inside_photo, invert, shrink
 
 _SIDE = 800
 # A background whose median comes this near to its brightest level is over-exposed: cameras flatten their response
@@ -18,7 +18,8 @@ _FLATTENED, _CLIPPED = 0.985, 0.9915
 _BRIGHTEST = 99.5
 # An even sheet may look flattened without being so: only near the end of the scale has light been lost.
 _END_OF_SCALE = 250.0
-# Shaded background, in parts of the brightest level: not flattened, nor so dark or coloured that it is another thing.
+# Shaded background, in parts of the brightest level: not flattened, nor so dark or coloured that it is another thing;
+# at least so much of it, in parts of the part's area, which does not change when the sheet is larger.
 _SHADE = (0.59, 0.92)
 _MAX_SATURATION = 0.15
 _MIN_SHARE = 0.002
@@ -57,7 +58,7 @@ def find_light(photo: np.ndarray, prepared: Prepared) -> Light:
     if level < _FLATTENED * brightest:
         return Light(prepared.white, False, False, True)
     over_exposed = level >= _END_OF_SCALE
-    ratio = _shade_ratio(ground, brightest, _MIN_SHARE * ground.shape[0])
+    ratio = _shade_ratio(_near(prepared), brightest, _MIN_SHARE * float(prepared.mask.sum()))
     if ratio is not None:
         return Light(level * ratio, True, over_exposed, True)
     return Light(prepared.white, True, over_exposed, level < _CLIPPED * brightest)
@@ -85,6 +86,14 @@ def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
     reach = max(3, round(0.01 * max(small.shape)))
     away = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
     return small[away].astype(np.float32)
+
+
+def _near(prepared: Prepared) -> np.ndarray:
+    """Pixels of the background beside the part, where its own shade falls and no scale bar is: float32 (n, 3)."""
+    size = (prepared.mask.shape[0], prepared.mask.shape[1])
+    reach = max(3, round(0.01 * max(size)))
+    away = cv2.dilate(prepared.mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
+    return prepared.photo[away & inside_photo(prepared.transform, prepared.photo_size, size)].astype(np.float32)
 
 
 def _shade_ratio(ground: np.ndarray, brightest: float, least: float) -> np.ndarray | None:

@@ -125,7 +125,7 @@ def write_demo_dataset(
     for index, (name, (kind, finish, shares)) in enumerate(COMPONENTS.items()):
         series = render_time_series(part_seed + 900_000 + index, kind, finish, shares, size, background="white")
         for hours, part in zip(range(0, 96, 24), series, strict=True):
-            _write_png(folder / "components" / f"{name}-T{hours}.png", part.image)
+            write_png(folder / "components" / f"{name}-T{hours}.png", part.image)
 
 
 def _write_split(
@@ -144,9 +144,9 @@ def _write_split(
         kind = "bolt" if (kind, defect) == ("nut", "bend") else kind
         part = render_part(first_seed + index, kind, finish, defect, size, background=background)
         name = f"{index:03d}-{kind}-{finish}-{'good' if defect == 'none' else defect}.png"
-        _write_png(folder / split / name, part.image)
+        write_png(folder / split / name, part.image)
         if defect != "none":
-            _write_png(folder / "masks" / split / name, part.defect_mask.astype(np.uint8) * 255)
+            write_png(folder / "masks" / split / name, part.defect_mask.astype(np.uint8) * 255)
         rows.append([name, *(int(defect == known) for known in CSV_CLASSES)])
     path = folder / split / "_classes.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,8 @@ def _write_split(
         writer.writerows(rows)
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write uint8 RGB (H, W, 3) or a mask (H, W); raises UserError if it cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         encoded = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1]

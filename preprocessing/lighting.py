@@ -19,6 +19,10 @@ _WHITE_MAX_CHROMA = 30.0
 _WHITE_MAX_LIGHTNESS_SPREAD = 8.0
 _WHITE_MAX_CHROMA_SPREAD = 4.0
 _WHITE_MIN_SHARE = 0.02
+# A darker sheet says which colour the light has as long as it is nearly grey itself; of a dark one a faint tint of its
+# own would be blown up.
+_GREY_MIN_LIGHTNESS = 40.0
+_GREY_MAX_CHROMA = 12.0
 
 
 def gray_world_gains(photo: np.ndarray) -> np.ndarray:
@@ -77,6 +81,9 @@ def white_reference(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bo
     the background away from the part, if that can be a neutral sheet: at least 2 % of the photo, median L* over 60,
     chroma under 30, and even (L* within 8, a* and b* within 4 of the median for three quarters of its pixels).
 
+    A darker sheet that is as even and nearly grey shows the colour of the light, but not its level: it is scaled up
+    until its brightest channel is 255, and does not count as seen.
+
     Otherwise it is plain white, that is, the camera's own white balance is trusted. An estimate from the photo (grey
     world, white patch) would take the rust of a rusty part on a dark ground for the colour of the light.
     """
@@ -86,9 +93,13 @@ def white_reference(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bo
         lab = cv2.cvtColor((ground[:, None] / np.float32(255)), cv2.COLOR_RGB2LAB)[:, 0]
         lightness, a, b = np.median(lab, axis=0)
         spread = np.percentile(np.abs(lab - (lightness, a, b)), 75, axis=0)
-        light = lightness > _WHITE_MIN_LIGHTNESS and np.hypot(a, b) < _WHITE_MAX_CHROMA
-        if light and spread[0] < _WHITE_MAX_LIGHTNESS_SPREAD and np.hypot(*spread[1:]) < _WHITE_MAX_CHROMA_SPREAD:
-            return np.median(ground, axis=0).astype(np.float32), True
+        chroma = np.hypot(a, b)
+        if spread[0] < _WHITE_MAX_LIGHTNESS_SPREAD and np.hypot(*spread[1:]) < _WHITE_MAX_CHROMA_SPREAD:
+            sheet = np.median(ground, axis=0).astype(np.float32)
+            if lightness > _WHITE_MIN_LIGHTNESS and chroma < _WHITE_MAX_CHROMA:
+                return sheet, True
+            if lightness > _GREY_MIN_LIGHTNESS and chroma < _GREY_MAX_CHROMA:
+                return sheet * (255.0 / sheet.max()), False
     return np.full(3, 255.0, np.float32), False
 
 

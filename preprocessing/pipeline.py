@@ -59,11 +59,11 @@ class Prepared:
 class Preprocessor:
     """Bring photos into the canonical frame.
 
-    The order is fixed: gray-world white balance, highlight inpainting, CLAHE on L*, Otsu mask, crop with padding,
+    The order is fixed: gray-world white balance, highlight inpainting, CLAHE on L*, mask, crop with padding,
     alignment by moments, scaling to the model's input, background fill. With ``settings.enabled`` off the photo's
     centre is only stretched to the frame.
 
-    The Otsu mask compares colours from before CLAHE, which amplifies the ground's noise tile by tile: with web
+    The mask compares colours from before CLAHE, which amplifies the ground's noise tile by tile: with web
     photos made 20 % darker, masks overlap their originals by 0.98 so and by 0.89 after CLAHE. It is found first,
     as inpainting needs it to tell the part's highlights from the ground.
     """

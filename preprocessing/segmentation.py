@@ -1,11 +1,14 @@
-"""Where the part is: Otsu's threshold on the colour distance from the background seen along the photo's border."""
+"""Where the part is: what differs in colour from the background along the photo's border, or has a sharp outline."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from preprocessing.edges import sharp_edges
 
 # Colour distances are in CIELab units, lengths in parts of a side, areas in parts of the photo where nothing else
 # is said.
@@ -22,10 +25,15 @@ _MAX_UNREST = 0.3
 _COMPARABLE = 0.2
 # A piece this many times longer along the photo's border than deep is an edge of the ground.
 _STRIP = 2.5
+# Gaps in an outline up to twice this wide are closed.
+_GAP = 0.01
 # Holes: least area in parts of a piece; median distance, in parts of the threshold, of the ground's own colour;
-# separability and roundness of a hole that shows the ground dimly.
+# greatest distance, in medians of the border, within edges, and least share of the convex hull; separability and
+# roundness of a hole that shows the ground dimly.
 _SMALL_HOLE = 0.03
 _GROUND_COLOUR = 0.25
+_GROUND_NOISE = 6.0
+_HOLE_SOLIDITY = 0.85
 _HOLE_SEPARABILITY = 0.75
 _HOLE_ROUNDNESS = 0.8
 _MAX_BAR = 0.15
@@ -49,21 +57,25 @@ def find_part(photo: np.ndarray) -> Part:
     """Separate the part, or several of comparable size, from the background of a uint8 RGB photo (H, W, 3).
 
     The background colour comes from the border (so light parts on dark ground work like dark parts on light
-    ground), the threshold from Otsu (1979). Masks take memory and time in proportion to the pixels: give a copy
-    shrunk to some 800 px.
+    ground), the threshold from Otsu (1979). Rust on light metal draws that threshold to itself; the metal between is
+    found by its outline, which closed edges complete. Masks take memory and time in proportion to the pixels: give a
+    copy shrunk to some 800 px.
     """
     height, width = photo.shape[:2]
     lab = cv2.cvtColor(photo.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
     top, bottom = caption_bars(lab)
-    distance = np.zeros((height, width), np.float32)
+    distance, edges = np.zeros((height, width), np.float32), np.zeros((height, width), bool)
+    border = _border(bottom - top, width)
     distance[top:bottom] = background_distance(lab[top:bottom])
+    edges[top:bottom] = sharp_edges(lab[top:bottom], border)
     picture = np.zeros((height, width), bool)
     picture[top:bottom] = True
     threshold = max(otsu_threshold(distance[picture])[0], _MIN_THRESHOLD)
-    mask = _tidy(picture & (distance > threshold))
+    mask = _tidy(picture & (distance > threshold), edges)
     mask[top:bottom] = _without_strips(mask[top:bottom])
     mask = _comparable_pieces(mask)
-    mask = _cut_holes(mask, distance, threshold)
+    like_ground = distance < _GROUND_NOISE * np.median(distance[top:bottom][border])
+    mask = _cut_holes(mask, distance, threshold, like_ground & ~_closed(edges))
     ground = distance[picture & ~mask]
     if not _MIN_AREA <= mask.mean() <= _MAX_AREA or ground.size == 0 or np.median(ground) > _MAX_UNREST * threshold:
         return Part(np.ones((height, width), bool), 0, False)
@@ -95,10 +107,7 @@ def background_distance(lab: np.ndarray) -> np.ndarray:
     border with outliers trimmed: grounds are lit unevenly, and parts may be cut off by the frame.
     """
     height, width = lab.shape[:2]
-    ring = max(2, round(_RING * min(height, width)))
-    inside = np.zeros((height, width), bool)
-    inside[ring : height - ring, ring : width - ring] = True
-    rows, cols = np.nonzero(~inside)
+    rows, cols = np.nonzero(_border(height, width))
     design = np.stack([np.ones(len(rows)), cols / width - 0.5, rows / height - 0.5], axis=1)
     colours = lab[rows, cols].astype(np.float64)
     gap = np.linalg.norm(colours - np.median(colours, axis=0), axis=1)
@@ -112,6 +121,13 @@ def background_distance(lab: np.ndarray) -> np.ndarray:
     for channel, (level, across, down) in zip(cv2.split(lab), planes.T.astype(np.float32), strict=True):
         squared += (channel - (x * across + (y * down + level))) ** 2
     return np.minimum(np.sqrt(squared), _MAX_DISTANCE)
+
+
+def _border(height: int, width: int) -> np.ndarray:
+    ring = max(2, round(_RING * min(height, width)))
+    border = np.ones((height, width), bool)
+    border[ring : height - ring, ring : width - ring] = False
+    return border
 
 
 def caption_bars(lab: np.ndarray) -> tuple[int, int]:
@@ -134,8 +150,29 @@ def _bar_height(lab: np.ndarray) -> int:
     return 0
 
 
-def _tidy(mask: np.ndarray) -> np.ndarray:
-    return cv2.morphologyEx(_opened(mask), cv2.MORPH_CLOSE, _disc(mask.shape)).astype(bool)
+def _tidy(differs: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """What differs or is enclosed by edges, without specks, and without edges that enclose nothing."""
+    differs = _opened(differs) > 0
+    whole = _filled(_closed(differs | edges))
+    # An edge is as wide as a pixel, and lies half outside of what it encloses.
+    inside = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return _opened(inside | differs) > 0
+
+
+def _closed(mask: np.ndarray) -> np.ndarray:
+    reach = max(1, round(_GAP * max(mask.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    # Beyond the photo there is nothing: without a margin closing would join what is near its border to that.
+    wider = np.pad(mask.astype(np.uint8), reach)
+    return cv2.morphologyEx(wider, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """All that the outlines of bool ``mask`` (H, W) enclose."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    whole = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(whole, contours, -1, 1, cv2.FILLED)
+    return whole > 0
 
 
 def _opened(mask: np.ndarray) -> np.ndarray:
@@ -175,32 +212,42 @@ def _comparable_pieces(mask: np.ndarray) -> np.ndarray:
     return (areas >= _COMPARABLE * areas.max())[labels] & mask
 
 
-def _cut_holes(mask: np.ndarray, distance: np.ndarray, threshold: float) -> np.ndarray:
+def _cut_holes(mask: np.ndarray, distance: np.ndarray, threshold: float, like_ground: np.ndarray) -> np.ndarray:
     """Fill all that the outlines enclose, then cut out the through holes.
 
     Reflections look like the ground, and the ground in a deep hole is dim, so neither follows from one threshold.
-    A second Otsu threshold within the outlines gives the regions nearer to the ground. Of those large enough one
-    is a hole if it clearly has the ground's colour, or if it is round and the two classes are well apart.
+    What looks like the ground within an unbroken edge, bool ``like_ground`` (H, W), is a hole if it is of one piece
+    without bays. A second Otsu threshold within the outlines gives the regions nearer to the ground: one of these is
+    a hole if it clearly has the ground's colour, or if it is round and the two classes are well apart.
     """
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    whole = np.zeros(mask.shape, np.uint8)
-    cv2.drawContours(whole, contours, -1, 1, cv2.FILLED)
-    inner, separability = otsu_threshold(distance[whole > 0])
-    nearer = _opened((whole > 0) & (distance < inner))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(nearer, connectivity=4)
-    rim = cv2.erode(whole, np.ones((3, 3), np.uint8)) == 0
-    smallest = _SMALL_HOLE * whole.sum() / max(len(contours), 1)
-    filled = whole > 0
-    for label in range(1, count):
-        if stats[label, cv2.CC_STAT_AREA] < smallest:
-            continue
-        hole = labels == label
-        if (hole & rim).any():
-            continue
+    whole = _filled(mask)
+    inner, separability = otsu_threshold(distance[whole])
+    rim = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    smallest = _SMALL_HOLE * whole.sum() / max(cv2.connectedComponents(whole.astype(np.uint8))[0] - 1, 1)
+    filled = whole.copy()
+    for hole in _regions(whole & like_ground, smallest, rim):
+        if solidity(hole) > _HOLE_SOLIDITY:
+            filled &= ~cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    for hole in _regions(whole & (distance < inner), smallest, rim):
         ground = np.median(distance[hole]) < _GROUND_COLOUR * threshold
         if ground or (separability > _HOLE_SEPARABILITY and roundness(hole) > _HOLE_ROUNDNESS):
             filled &= ~hole
     return filled
+
+
+def _regions(mask: np.ndarray, smallest: float, rim: np.ndarray) -> Iterator[np.ndarray]:
+    """The pieces of ``mask``, bool (H, W) each, of at least ``smallest`` pixels that do not touch ``rim``."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(_opened(mask), connectivity=4)
+    for label in range(1, count):
+        region = labels == label
+        if stats[label, cv2.CC_STAT_AREA] >= smallest and not (region & rim).any():
+            yield region
+
+
+def solidity(region: np.ndarray) -> float:
+    """Area of a region, bool (H, W), over that of its convex hull: 1 for a disc or a lens, less for a ring."""
+    hull = cv2.convexHull(np.argwhere(region).astype(np.int32))
+    return float(region.sum() / max(cv2.contourArea(hull), 1.0))
 
 
 def roundness(region: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from corrosion_factory import analyse, rendered, write_series
+from corrosion_factory import analyse, write_series
 from drawn_parts import BOLT, add_noise, draw, plain_ground
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from config import Config
 from corrosion.colour_growth import GREEN, RUST, TARNISH, Baseline, Sectors, Surface, measure
 from corrosion.registration import Registration
+from datasets.synthetic import KINDS, render_time_series
 from preprocessing.pipeline import Preprocessor
 
 SETTINGS = Config().corrosion
 SECTORS = Sectors.of(Config().colour, SETTINGS)
 STILL = Registration(np.eye(2, 3), 1.0, 1.0, True)
 LIGHTS = ((1.0, 1.0, 1.0), (1.0, 0.88, 0.7), (0.8, 0.93, 1.0))
-SHARES = (0.0, 0.05, 0.2, 0.4, 0.6)
+SHARES = (0.0, 0.2, 0.6)
 
 
 def lab_of(hue: float, chroma: float, lightness: float = 45.0) -> tuple[float, float, float]:
@@ -39,10 +40,12 @@ def painted(*patches: tuple[slice, tuple[float, float, float]]) -> Surface:
 
 
 @pytest.mark.parametrize("finish", ["silver", "grey", "black"])
-def test_rendered_rust_is_measured_in_every_light(tmp_path: Path, finish: str) -> None:
-    for number, light in enumerate(LIGHTS):
-        parts = rendered(SHARES, finish, light_rgb=light)
-        write_series(tmp_path, f"Light {number}", [part.image for part in parts], [str(h) for h in range(len(parts))])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rendered_rust_is_measured_on_every_part_in_every_light(tmp_path: Path, kind: str, finish: str) -> None:
+    """A bounded sample of benchmarks/corrosion_accuracy.py: each light on another ground."""
+    for light, ground in zip(LIGHTS, ("white", "light", "bench"), strict=True):
+        parts = render_time_series(7, kind, finish, SHARES, light_rgb=light, background=ground)
+        write_series(tmp_path, f"On {ground}", [part.image for part in parts], [str(h) for h in range(len(parts))])
     errors = []
     for result in analyse(tmp_path):
         found = np.array([point.rust for point in result.points])

@@ -68,6 +68,13 @@ def test_dark_and_coloured_grounds_are_no_white_reference(ground: tuple[int, int
     assert white.tolist() == [255.0, 255.0, 255.0]
 
 
+def test_a_grey_sheet_shows_the_colour_of_the_light_but_not_its_level() -> None:
+    photo = draw(BOLT, 0.0, (30, 30, 30), plain_ground((120, 110, 100)))
+    white, is_background = white_reference(photo, find_part(photo).mask)
+    assert not is_background
+    np.testing.assert_allclose(white, (255.0, 255.0 * 110 / 120, 255.0 * 100 / 120), atol=3.0)
+
+
 def test_without_a_background_the_cameras_white_is_trusted() -> None:
     white, is_background = white_reference(plain_ground(RUST), np.ones((300, 360), bool))
     assert not is_background

@@ -28,6 +28,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.images import list_images, read_image
+from datasets.synthetic import render_part
 from preprocessing.segmentation import find_part, otsu_threshold
 
 # Alignment
@@ -106,6 +107,14 @@ def test_through_holes_are_background_even_where_the_ground_is_dim(hole: tuple[i
     part = find_part(ring(80, 35, hole))
     assert not part.mask[150, 180]
     assert part.mask.sum() == pytest.approx(np.pi * (80**2 - 35**2), rel=0.03)
+
+
+@pytest.mark.parametrize(("kind", "least"), [("bolt", 0.8), ("nut", 0.9), ("washer", 0.9)])
+@pytest.mark.parametrize("background", ["white", "light"])
+def test_light_metal_on_a_light_sheet_does_not_split_at_its_rust(kind: str, background: str, least: float) -> None:
+    for seed, share in ((7, 0.2), (101, 0.5)):
+        drawn = render_part(seed, kind, "silver", "rust", rust_share=share, background=background)
+        assert overlap(find_part(drawn.image).mask, drawn.part_mask) > least
 
 
 def test_small_reflections_are_part_of_the_part() -> None:

@@ -1,0 +1,79 @@
+"""How far measured rust is from the truth on rendered series: python benchmarks/corrosion_accuracy.py
+
+Prints a Markdown table, a line for each kind of part, finish and light: mean absolute error of the rust-coloured share
+in percentage points, over the grounds named and 0 to 60 % rust, and the mean overlap (IoU) of the part's mask.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cli
+from config import Config, load_config
+from corrosion.analysis import Analyser
+from datasets.components import load_components
+from datasets.synthetic import KINDS, RenderedPart, render_part, render_time_series, write_png
+from inspection.inspector import Inspector
+from preprocessing.segmentation import find_part
+
+FINISHES = ("silver", "grey", "black")
+LIGHTS = {"white": (1.0, 1.0, 1.0), "warm": (1.0, 0.88, 0.7), "cool": (0.8, 0.93, 1.0)}
+SHARES = (0.0, 0.05, 0.2, 0.4, 0.6)
+GROUNDS = ("white", "light", "bench")
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=7, help="which parts are drawn (default: 7)")
+    parser.add_argument(
+        "--grounds", type=cli.names, default=GROUNDS, metavar="G", help=f"also cloth (default: {','.join(GROUNDS)})"
+    )
+    arguments = parser.parse_args()
+    analyse = Analyser(_small_model(), Config().corrosion, Config().colour)
+    print("| part | finish | light | mean absolute error (points) | mask IoU |")
+    print("|---|---|---|---|---|")
+    everything: list[float] = []
+    for kind, finish, light in product(KINDS, FINISHES, LIGHTS):
+        errors: list[float] = []
+        overlaps: list[float] = []
+        for ground in arguments.grounds:
+            parts = render_time_series(arguments.seed, kind, finish, SHARES, light_rgb=LIGHTS[light], background=ground)
+            errors += rust_errors(analyse, parts)
+            overlaps += [overlap(find_part(part.image).mask, part.part_mask) for part in parts]
+        everything += errors
+        print(f"| {kind} | {finish} | {light} | {np.mean(errors):.1f} | {np.mean(overlaps):.3f} |", flush=True)
+    print(f"\nMean absolute error over all {len(everything)} shots: {np.mean(everything):.2f} points.")
+    return cli.EXIT_OK
+
+
+def rust_errors(analyse: Analyser, parts: list[RenderedPart]) -> list[float]:
+    """Absolute error in points of each shot of one series."""
+    with tempfile.TemporaryDirectory() as folder:
+        for hours, part in enumerate(parts):
+            write_png(Path(folder) / f"Part-T{hours}.png", part.image)
+        result = analyse(load_components(Path(folder))[0][0])
+    return [abs(p.rust - 100.0 * part.rust_share) for p, part in zip(result.points, parts, strict=True)]
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two bool masks."""
+    return float((one & other).sum() / (one | other).sum())
+
+
+def _small_model() -> Inspector:
+    """Colour is measured without the model: the smallest will do."""
+    flags = {"preprocess.size": 64, "evidence": ("filters", "colour"), "model.backbone": "filters", "run.workers": 0}
+    return Inspector.train([render_part(seed, background="white").image for seed in range(6)], load_config(flags=flags))
+
+
+if __name__ == "__main__":
+    cli.run(main)
