@@ -14,8 +14,8 @@ Where we differ on purpose, and how the comparison allows for it:
 - Image score. Theirs is the largest patch score. Ours too with num_neighbors 1; otherwise it is weighed by equation 7
   of the paper, which their code leaves out and anomalib has: that is compared with anomalib's.
 - Patches. They unfold 3 x 3 positions and pool all those numbers adaptively, to 1024 a layer and 1024 in the end; here,
-  as in anomalib, each channel is averaged over the 3 x 3 positions. Zeros beyond the border count in theirs and in
-  anomalib's, not here. The line below the table says how alike the image scores are, each with its own patch features.
+  as in anomalib, each channel is averaged over the 3 x 3 positions. The line below the table says how alike the image
+  scores are, each with its own patch features.
 - Maps. Both resample bilinearly (pixel centres aligned) and smooth with the same Gaussian of 4 px. anomalib repeats the
   nearest patch instead, so its maps are not compared.
 """

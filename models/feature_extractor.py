@@ -64,11 +64,12 @@ class FeatureExtractor:
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2) / 255
         layers = self.network(batch.to(self.dtype))
         finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
-        features = torch.cat([self._pool(layer.float(), finest) for layer in layers], 1).permute(0, 2, 3, 1)
+        features = torch.cat([self._pool(layer.float(), finest, not self.standardise) for layer in layers], 1)
+        features = features.permute(0, 2, 3, 1)
         if self.projection is not None:
             features = features @ self.projection.to(self.device)
         if self.colour_weight > 0:
-            colours = self._pool(_colour_statistics(batch, finest), finest).permute(0, 2, 3, 1)
+            colours = self._pool(_colour_statistics(batch, finest), finest, False).permute(0, 2, 3, 1)
             features = torch.cat([features, colours], 3)
         if self.mean_ is not None and self.std_ is not None:
             features = (features - self.mean_.to(self.device)) / self.std_.to(self.device)
@@ -99,9 +100,10 @@ class FeatureExtractor:
             chunk.copy_((chunk.float() - mean) / std)
         return features
 
-    def _pool(self, layer: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-        # Border patches average over what exists, as a patch of zeros exists in no photo.
-        pooled = F.avg_pool2d(layer, self.patch_size, 1, self.patch_size // 2, count_include_pad=False)
+    def _pool(self, layer: torch.Tensor, grid: tuple[int, int], zeros_beyond: bool) -> torch.Tensor:
+        # Beyond the border a network sees nothing, which behind a ReLU is zero, as in the reference implementation. To
+        # filters and colours zero is a value like others: their border patches average over what exists.
+        pooled = F.avg_pool2d(layer, self.patch_size, 1, self.patch_size // 2, count_include_pad=zeros_beyond)
         return (
             pooled if pooled.shape[-2:] == grid else F.interpolate(pooled, grid, mode="bilinear", align_corners=False)
         )

@@ -56,13 +56,13 @@ def hooked(name: str, state: State, layers: tuple[str, ...], images: np.ndarray)
 
 
 def local_mean(maps: np.ndarray, size: int) -> np.ndarray:
-    """Mean of the existing neighbours in size x size, position by position."""
+    """Mean of size x size neighbours, position by position; zeros beyond the border."""
     result = np.empty(maps.shape)
     reach = size // 2
     for y in range(maps.shape[2]):
         for x in range(maps.shape[3]):
             window = maps[:, :, max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1]
-            result[:, :, y, x] = window.mean((2, 3))
+            result[:, :, y, x] = window.sum((2, 3)) / size**2
     return result
 
 
