@@ -76,6 +76,15 @@ class FeatureExtractor:
         return features.contiguous()
 
     @torch.inference_mode()
+    def centre_on(self, image: np.ndarray) -> None:
+        """Subtract the mean patch of one image, uint8 RGB (H, W, 3), from all features from now on.
+
+        It changes no distance, and half precision keeps more digits of numbers near zero.
+        """
+        self.mean_ = self(image[None]).mean((0, 1, 2)).cpu()
+        self.std_ = torch.ones_like(self.mean_)
+
+    @torch.inference_mode()
     def fit(self, features: torch.Tensor) -> torch.Tensor:
         """Learn the scale of each channel from training features (n, c); return them rescaled, in place.
 
@@ -95,9 +104,9 @@ class FeatureExtractor:
             mean[:structural], std[:structural] = 0.0, 1.0
         if self.colour_weight > 0:
             std[structural:] = 1 / (self.colour_weight * total)
-        self.mean_, self.std_ = mean, std
         for chunk in chunks(features):
             chunk.copy_((chunk.float() - mean) / std)
+        self.mean_, self.std_ = mean if self.mean_ is None else mean + self.mean_, std
         return features
 
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int], zeros_beyond: bool) -> torch.Tensor:
