@@ -39,7 +39,14 @@ def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str,
             for kind, one in result.evidence.items()
         },
         "regions": [
-            {"x": r.x, "y": r.y, "width": r.width, "height": r.height, "score": round(r.score, _DIGITS)}
+            {
+                "x": r.x,
+                "y": r.y,
+                "width": r.width,
+                "height": r.height,
+                "score": round(r.score, _DIGITS),
+                "area": round(r.area, 1),
+            }
             for r in result.regions
         ],
     }
