@@ -42,9 +42,9 @@ class PatchCoreDetector:
         return [self._boxes(result) for result in results if isinstance(result, Inspection)]
 
     def _boxes(self, result: Inspection) -> list[Box]:
-        dbscan = self.settings.dbscan
+        dbscan, extent = self.settings.dbscan, self.settings.box_extent
         found = find_regions(
-            result.map, self.threshold, result.transform, result.photo_size, dbscan.eps, dbscan.min_samples
+            result.map, self.threshold, result.transform, result.photo_size, dbscan.eps, dbscan.min_samples, extent
         )
         return [Box(r.x, r.y, r.x + r.width, r.y + r.height, r.score, self.settings.class_label) for r in found]
 

@@ -144,6 +144,12 @@ class AnodeSettings(Section):
         "prints, or calibrated = what good slices do not reach",
     )
     dbscan: DbscanSettings = DbscanSettings()
+    box_extent: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="a box holds what lies above this share of the way from the threshold to its peak; 0 = all; 0 to 1",
+    )
     rf_detr: RfDetrSettings = RfDetrSettings()
     rf_detr_checkpoint: Path | None = Field(
         None, description="checkpoint that infer-rf-detr uses; null = what train-rf-detr has written"

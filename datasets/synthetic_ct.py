@@ -138,10 +138,10 @@ def _draw_crack(rng: np.random.Generator, index: int, slices: int) -> _Crack:
     """Down across several layers of one edge, in a zigzag as cracks run."""
     left, top, right, bottom = list(REGIONS.values())[index % 2]
     length = rng.uniform(28, 52)
-    x = rng.uniform(left + 54, right - 20) if index % 2 == 0 else rng.uniform(left + 20, right - 54)
+    x = rng.uniform(left + 60, right - 36) if index % 2 == 0 else rng.uniform(left + 36, right - 60)
     y = rng.uniform(top + 14, bottom - 14 - length)
     steps = np.linspace(0, length, 7)
-    zigzag = np.cumsum(rng.normal(rng.choice([-1.6, 1.6]), 1.8, 7))
+    zigzag = np.cumsum(rng.normal(rng.choice([-3.2, 3.2]), 1.8, 7))
     count = int(rng.integers(_CRACK_SLICES[0], min(_CRACK_SLICES[1], slices) + 1))
     return _Crack(
         points=np.stack([x + zigzag, y + steps], 1),

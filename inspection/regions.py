@@ -21,6 +21,7 @@ def find_regions(
     photo_size: tuple[int, int],
     eps: float = TOUCHING,
     min_samples: int = 1,
+    extent: float = 0.0,
 ) -> tuple[Region, ...]:
     """Clusters of the pixels of ``map_`` (h, w) above ``threshold``, as boxes in photo pixels, the highest score first.
 
@@ -28,10 +29,17 @@ def find_regions(
     ``transform`` (2, 3) takes photo pixels to map pixels. The box encloses the cluster's outline after it is taken back
     to the photo, cut at the photo's border. ``eps`` (map pixels) and ``min_samples`` (pixels) are those of DBSCAN; the
     defaults give the 8-connected areas.
+
+    A map falls off slowly round a defect, as patches see more than themselves, so that a strong defect has a wide halo
+    above the threshold. ``extent`` in 0 to 1 cuts it: of each cluster only what lies above that share of the way from
+    the threshold to its peak is kept, which may fall into several regions. At 0 all of it is kept.
     """
     above = map_ > threshold
     rows, columns = np.nonzero(above)
-    labels = cluster(above, eps, min_samples)[rows, columns]
+    labels = cluster(above, eps, min_samples)
+    if extent > 0:
+        labels = cluster(_cores(map_, labels, threshold, extent), eps, min_samples=1)
+    labels = labels[rows, columns]
     to_photo = cv2.invertAffineTransform(transform)
     pixel_area = abs(float(np.linalg.det(to_photo[:, :2])))
     regions = []
@@ -64,6 +72,16 @@ def cluster(above: np.ndarray, eps: float, min_samples: int) -> np.ndarray:
         cells[where] = dbscan.fit(np.stack(where, 1), sample_weight=weights[where]).labels_
     labels = cells.repeat(side, 0).repeat(side, 1)[: above.shape[0], : above.shape[1]]
     return np.where(above, labels, -1)
+
+
+def _cores(map_: np.ndarray, labels: np.ndarray, threshold: float, extent: float) -> np.ndarray:
+    """The pixels of each cluster above their share of its height: bool (h, w)."""
+    inside = labels >= 0
+    peaks = np.full(labels.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(peaks, labels[inside], map_[inside])
+    kept = np.zeros(labels.shape, bool)
+    kept[inside] = map_[inside] >= threshold + extent * (peaks[labels[inside]] - threshold)
+    return kept
 
 
 def _sums_of_four(weights: np.ndarray) -> np.ndarray:
