@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import cli
 from anode.settings import AnodeSettings
 from config import load_settings
-from errors import UserError
 from files import check_writable
 
 if TYPE_CHECKING:
+    from anode.hits import Predictor
     from anode.volumes import Detectors
     from datasets.ct_slices import Listing
 
@@ -126,7 +126,7 @@ def _arguments() -> argparse.Namespace:
 
 def _detectors(settings: AnodeSettings, arguments: argparse.Namespace) -> Detectors:
     """What the command looks with: for each detector, one for each region."""
-    detectors: dict[str, dict[str, object]] = {}
+    detectors: dict[str, dict[str, Predictor]] = {}
     names = [region.name for region in settings.roi_config]
     if arguments.command != "infer-rf-detr":
         from anode.patchcore import PatchCoreDetector

@@ -55,7 +55,8 @@ def export_coco(
     for name, batteries in parts.items():
         shutil.rmtree(folder / name, ignore_errors=True)
         chosen = [volume for volume in volumes if volume.battery in batteries]
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for volume in progress(chosen, len(chosen), f"exporting {name}"):
             for picture, file, boxes in _pictures(volume, labels, settings, warn):
                 save_picture(picture, folder / name / file)

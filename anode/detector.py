@@ -7,7 +7,9 @@ Its backbone is a windowed DINOv2.
 from __future__ import annotations
 
 import csv
+import logging
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -56,7 +58,8 @@ class RfDetr:
         Raises UserError if rfdetr is not installed, or the checkpoint cannot be read or is of another size.
         """
         _require_package(training=True)
-        import rfdetr
+        with _offline():
+            import rfdetr
 
         chosen = settings.rf_detr
         if chosen.start_from is None:
@@ -127,7 +130,8 @@ class RfDetr:
         if not images:
             return []
         threshold = self.settings.rf_detr_threshold
-        results = self.model.predict([np.ascontiguousarray(i) for i in images], threshold=threshold)
+        with _offline():
+            results = self.model.predict([np.ascontiguousarray(i) for i in images], threshold=threshold)
         return [self._boxes(found, image.shape[:2]) for found, image in zip(results, images, strict=True)]
 
     def _boxes(self, found: object, size: tuple[int, int]) -> list[Box]:
@@ -159,7 +163,9 @@ def check_checkpoint(path: Path, key: str) -> None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception:  # truncated zip, foreign pickle, hostile pickle: torch raises a different family for each
-        raise UserError(f"{key}: {path} is damaged, or holds more than tensors and plain values; it is not loaded") from None
+        raise UserError(
+            f"{key}: {path} is damaged, or holds more than tensors and plain values; it is not loaded"
+        ) from None
     if not isinstance(content, dict) or "model" not in content:
         raise UserError(f"{key}: {path} is not a checkpoint of RF-DETR")
 
@@ -173,10 +179,10 @@ def training_losses(metrics: Path) -> list[float]:
 
 
 def _load(file: Path, settings: AnodeSettings) -> RFDETR:
-    from rfdetr import RFDETRNano
-
     device = str(resolve_device(settings.run.device))
     with _offline(), _explained(file, "rf_detr_checkpoint"):
+        from rfdetr import RFDETRNano
+
         # The class method finds the size by what the checkpoint says of itself.
         return RFDETRNano.from_checkpoint(file, device=device)
 
@@ -199,12 +205,19 @@ def _explained(path: Path | None, key: str) -> Iterator[None]:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """No hub is asked for anything: what is not on this machine is an error, not a wait."""
+    """No hub is asked for anything: what is not on this machine is an error, not a wait. Nor is anything warned of that
+    a user cannot change."""
     before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
     os.environ.update(dict.fromkeys(before, "1"))
+    logger = logging.getLogger("rf-detr")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
+        logger.setLevel(level)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name)

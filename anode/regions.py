@@ -42,6 +42,6 @@ def _require_inside(region: RegionOfInterest, size: tuple[int, int], one: CtSlic
     height, width = size
     if region.x_max > width or region.y_max > height:
         raise UserError(
-            f"roi_config: region {region.name} (x {region.x_min} to {region.x_max}, y {region.y_min} to {region.y_max}) "
-            f"reaches outside slice {one.path}, which is {width} x {height} pixels"
+            f"roi_config: region {region.name} (x {region.x_min} to {region.x_max}, y {region.y_min} to "
+            f"{region.y_max}) reaches outside slice {one.path}, which is {width} x {height} pixels"
         )

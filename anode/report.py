@@ -47,7 +47,7 @@ def write_pictures(result: VolumeResult, folder: Path) -> None:
 
 
 def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> None:
-    """``AI_RESULTS/<battery>/<battery>_log.csv`` with a line for each slice, and ``_detected.csv`` with one for each box.
+    """``AI_RESULTS/<battery>/<battery>_log.csv``, a line for each slice, and ``_detected.csv``, one for each box.
 
     A slice is NG if a hit of any detector counts in it, ERROR if it could not be inspected, else OK. The log counts the
     boxes of each detector in each region.
@@ -71,7 +71,7 @@ def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> No
 
 
 def write_json(results: Sequence[VolumeResult], summary: dict[str, Any], settings: AnodeSettings) -> None:
-    """``results.json``: the summary, then every volume with its runs and slices; boxes that do not count are there too."""
+    """``results.json``: the summary, then every volume with its runs and slices, and boxes that do not count too."""
     content = {
         "summary": summary,
         "settings": settings.model_dump(mode="json"),

@@ -34,7 +34,7 @@ _CRACK_SLICES = (7, 16)
 
 @dataclass(frozen=True)
 class RenderedSlice:
-    """``image``: uint8 or uint16 (H, W). ``boxes``: x_min, y_min, x_max, y_max of each crack, in pixels, max exclusive."""
+    """``image``: uint8 or uint16 (H, W). ``boxes``: x_min, y_min, x_max, y_max of each crack; max just outside."""
 
     image: np.ndarray
     boxes: tuple[tuple[int, int, int, int], ...]
