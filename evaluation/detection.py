@@ -56,9 +56,9 @@ class DetectionMetrics:
 def detection_metrics(images: Iterable[ImageBoxes]) -> DetectionMetrics:
     """All metrics of a set of images. False boxes are those on images without a defect."""
     every = list(images)
-    hits = [finds(one.found, one.truth).any(0) for one in every]
+    hits = [np.asarray(finds(one.found, one.truth).any(0)) for one in every]
     best = [iou(one.found, one.truth).max(0, initial=0.0) for one in every]
-    defects, found = sum(len(one) for one in hits), sum(int(one.sum()) for one in hits)
+    defects, found = sum(one.size for one in hits), sum(int(one.sum()) for one in hits)
     good = [one for one in every if not len(one.truth)]
     false = sum(len(one.found) for one in good)
     precision = average_precision(every) if defects else None
