@@ -108,10 +108,11 @@ def draw_boxes(picture: Picture, boxes: Sequence[tuple[int, int, int, int]], cap
     image = Image.fromarray(drawn)
     draw, font = ImageDraw.Draw(image), _font(max(11, round(max(height, width) / 45)))
     for (left, top, _, bottom), caption in zip(boxes, captions, strict=True):
-        _, _, text_width, text_height = draw.textbbox((0, 0), caption, font=font)
-        x = min(left, max(0, width - text_width))
-        y = top - text_height - line if top >= text_height + line else min(bottom + line, height - text_height)
-        draw.text((x, y), caption, fill=BOX_COLOUR, font=font, stroke_width=1, stroke_fill="black")
+        _, _, text_width, text_height = (int(side) for side in draw.textbbox((0, 0), caption, font=font))
+        x = max(0, min(left, width - text_width - 4))
+        y = top - text_height - 3 if top >= text_height + 3 else max(0, min(bottom, height - text_height - 3))
+        draw.rectangle((x, y, x + text_width + 3, y + text_height + 2), fill=BOX_COLOUR)
+        draw.text((x + 2, y), caption, fill="black", font=font)
     return np.asarray(image, dtype=np.uint8).copy()
 
 

@@ -28,7 +28,7 @@ needs_rfdetr = pytest.mark.skipif(
     find_spec("rfdetr") is None or find_spec("pytorch_lightning") is None,
     reason="rfdetr[train] is not installed (requirements-detection.txt)",
 )
-TINY = ("rf_detr.resolution=64", "rf_detr.num_queries=50", "rf_detr.epochs=8", "rf_detr.learning_rate=0.0003")
+TINY = ("rf_detr.resolution=64", "rf_detr.num_queries=50", "rf_detr.epochs=6", "rf_detr.learning_rate=0.0003")
 
 
 def settings_in(folder: Path, *assignments: str) -> AnodeSettings:
@@ -167,6 +167,13 @@ def test_boxes_go_by_class_names_and_stay_in_the_picture(tmp_path: Path) -> None
     assert detector.predict([]) == []
 
 
+def assert_alike(found: list[list[Box]], expected: list[list[Box]]) -> None:
+    """The best five boxes of each image are the same, but for the rounding of sums in another order."""
+    for one, other in zip(found, expected, strict=True):
+        best = [[(b.x_min, b.y_min, b.x_max, b.y_max, 100 * b.score) for b in boxes[:5]] for boxes in (one, other)]
+        np.testing.assert_allclose(*best, atol=0.05)
+
+
 @needs_rfdetr
 def test_training_learns_and_its_checkpoint_gives_the_same_boxes(home: Path) -> None:
     said: list[str] = []
@@ -174,17 +181,19 @@ def test_training_learns_and_its_checkpoint_gives_the_same_boxes(home: Path) -> 
     detector = RfDetr.untrained(settings, said.append)
     assert "random weights" in said[0]
     losses = detector.fit(home / "coco")
-    assert len(losses) == 8
+    assert len(losses) == 6
     assert np.mean(losses[-2:]) < np.mean(losses[:2])
     assert losses == training_losses(settings.output_dir_model_rf_detr / "metrics.csv")
     images = [read_image(path) for path in sorted((home / "coco" / "test").glob("*.png"))[:4]]
     boxes = detector.predict(images)
     assert all(boxes)
     again = RfDetr.trained(settings)
-    assert again.predict(images) == boxes
+    saved, loaded = (one.model.model.model.state_dict() for one in (detector, again))
+    assert all(torch.equal(saved[key], loaded[key]) for key in saved | loaded)
+    assert_alike(again.predict(images), boxes)
     assert all(0 <= b.x_min < b.x_max <= 128 and b.label == "crack" for found in boxes for b in found)
     named = settings_in(home, "rf_detr_threshold=0", f"rf_detr_checkpoint={checkpoint_file(settings)}")
-    assert RfDetr.trained(named).predict(images[:1]) == boxes[:1]
+    assert_alike(RfDetr.trained(named).predict(images[:1]), boxes[:1])
     # Training may start from it, too.
     RfDetr.untrained(settings_in(home, f"rf_detr.start_from={checkpoint_file(settings)}"))
     with pytest.raises(UserError, match=r"rf_detr.start_from: .* cannot be used"):
