@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,7 +54,7 @@ def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int
     from datasets.ct_labels import read_labels
     from datasets.ct_slices import list_volumes
 
-    detector = RfDetr.untrained(settings, cli.say)
+    detector = RfDetr.untrained(settings, cli.say, show_progress=sys.stderr.isatty())
     listing = list_volumes(settings.labelled_dir, settings.axis_names, _numbers(settings))
     _report(listing)
     check_regions(settings.roi_config, listing.volumes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ def export_coco(
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for volume in progress(chosen, len(chosen), f"exporting {name}"):
-            for picture, file, boxes in _pictures(volume, labels, settings, warn):
+            for picture, name_of_crop, boxes in _pictures(volume, labels, settings, warn):
+                # The number keeps apart what joined names may not: battery "a_b" along "c", and "a" along "b_c".
+                file = f"{len(images) + 1:06d}_{name_of_crop}.png"
                 save_picture(picture, folder / name / file)
                 height, width = picture.shape[:2]
                 images.append({"id": len(images) + 1, "file_name": file, "width": width, "height": height})
@@ -104,10 +106,9 @@ def split_batteries(batteries: Sequence[str], cracked: set[str], seed: int) -> d
 
 def _pictures(
     volume: Volume, labels: Labels, settings: AnodeSettings, warn: Callable[[str], None]
-) -> Sequence[tuple[np.ndarray, str, list[list[float]]]]:
-    """Every region of every slice: picture, file name, boxes as x, y, width, height in it."""
+) -> Iterator[tuple[np.ndarray, str, list[list[float]]]]:
+    """Every region of every slice: picture, a name, boxes as x, y, width, height in it."""
     window = volume_window(volume.slices, settings.window_percentiles)
-    found = []
     for one in volume.slices:
         try:
             picture = window(read_slice(one))
@@ -122,8 +123,7 @@ def _pictures(
                 for name, b in inside
                 if name == region.name
             ]
-            found.append((cut, f"{volume.battery}_{volume.axis}_{one.name}_{region.name}.png", boxes))
-    return found
+            yield cut, f"{volume.battery}_{volume.axis}_{one.name}_{region.name}", boxes
 
 
 def _annotation(number: int, image: int, box: list[float]) -> dict[str, Any]:

@@ -47,12 +47,15 @@ class Detector(Predictor, Protocol):
 class RfDetr:
     """RF-DETR; make it with ``untrained`` or ``trained``."""
 
-    def __init__(self, model: RFDETR, settings: AnodeSettings):
+    def __init__(self, model: RFDETR, settings: AnodeSettings, show_progress: bool = False):
         self.model = model
         self.settings = settings
+        self.show_progress = show_progress
 
     @classmethod
-    def untrained(cls, settings: AnodeSettings, say: Callable[[str], None] = lambda line: None) -> RfDetr:
+    def untrained(
+        cls, settings: AnodeSettings, say: Callable[[str], None] = lambda line: None, show_progress: bool = False
+    ) -> RfDetr:
         """A new network, with the weights of ``rf_detr.start_from`` or random ones; ``say`` is told what that means.
 
         Raises UserError if rfdetr is not installed, or the checkpoint cannot be read or is of another size.
@@ -81,7 +84,7 @@ class RfDetr:
         if chosen.start_from is None:
             arguments["num_classes"] = 1
         with _offline(), _explained(chosen.start_from, "rf_detr.start_from"):
-            return cls(getattr(rfdetr, _CLASSES[chosen.size])(**arguments), settings)
+            return cls(getattr(rfdetr, _CLASSES[chosen.size])(**arguments), settings, show_progress)
 
     @classmethod
     def trained(cls, settings: AnodeSettings) -> RfDetr:
@@ -113,6 +116,7 @@ class RfDetr:
                 expanded_scales=False,
                 use_ema=False,
                 tensorboard=False,
+                progress_bar="tqdm" if self.show_progress else None,
                 run_test=False,
             )
         file = checkpoint_file(self.settings)

@@ -20,6 +20,8 @@ from inspection.result import Inspection
 
 # A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
 _STRETCHES = 5
+# Fewer say too little about how good batteries differ.
+_FEW_BATTERIES = 6
 
 
 class PatchCoreDetector:
@@ -79,9 +81,11 @@ def train(
         siblings.append(batteries.index(volume.battery))
     if len(crops) < 2:
         raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
-    if len(set(siblings)) < 2:
+    seen = len(set(siblings))
+    if seen < _FEW_BATTERIES:
+        warn(f"region {region.name}: good slices of {seen} battery(ies); the threshold may be too low for others")
+    if seen < 2:
         siblings = [index * _STRETCHES // len(crops) for index in range(len(crops))]
-        warn(f"region {region.name}: good slices of one volume only; the threshold may be too low for other batteries")
     return Inspector.train(crops, _config(settings), weights, progress, warn, siblings=siblings)
 
 

@@ -199,7 +199,7 @@ def test_a_flat_folder_is_one_volume_and_says_so(home: Path, tmp_path: Path) -> 
         (tmp_path / path.name).write_bytes(path.read_bytes())
     settings, said = settings_of(home), list[str]()
     inspector = train(list_good_slices(tmp_path), settings.roi_config[0], settings, warn=said.append)
-    assert any("one volume only" in line for line in said)
+    assert any("good slices of 1 battery" in line for line in said)
     assert len(inspector.training.groups) == 5
     for path in sorted(tmp_path.iterdir())[1:]:
         path.unlink()
