@@ -6,9 +6,11 @@ Its backbone is a windowed DINOv2.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import logging
 import os
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -165,7 +167,9 @@ def check_checkpoint(path: Path, key: str) -> None:
             f"{key}: no checkpoint at {path}; train one (anode_inspection.py train-rf-detr), or name another"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # Published checkpoints hold the arguments of their training as one of these, which are plain records.
+        with torch.serialization.safe_globals([argparse.Namespace, types.SimpleNamespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # truncated zip, foreign pickle, hostile pickle: torch raises a different family for each
         raise UserError(
             f"{key}: {path} is damaged, or holds more than tensors and plain values; it is not loaded"

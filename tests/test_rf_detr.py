@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -126,8 +127,9 @@ def test_a_checkpoint_that_is_none_is_not_loaded(tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, path)
     with pytest.raises(UserError, match="not a checkpoint of RF-DETR"):
         check_checkpoint(path, "rf_detr_checkpoint")
-    torch.save({"model": {"a": torch.ones(2)}}, path)
-    check_checkpoint(path, "rf_detr_checkpoint")
+    for args in ({"epochs": 3}, Namespace(epochs=3)):  # as new and as published checkpoints hold them
+        torch.save({"model": {"a": torch.ones(2)}, "args": args}, path)
+        check_checkpoint(path, "rf_detr_checkpoint")
 
 
 def test_without_the_package_the_command_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
