@@ -92,12 +92,17 @@ class RfDetr:
     def trained(cls, settings: AnodeSettings) -> RfDetr:
         """The network in ``rf_detr_checkpoint``, or the one that ``fit`` has saved.
 
-        Raises UserError if rfdetr is not installed, or the checkpoint is missing, damaged, or holds more than data.
+        Raises UserError if rfdetr is not installed, or the checkpoint is missing, damaged, holds more than data, or
+        does not know ``class_label``: it would never find anything.
         """
         _require_package(training=False)
         file = settings.rf_detr_checkpoint or checkpoint_file(settings)
         check_checkpoint(file, "rf_detr_checkpoint")
-        return cls(_load(file, settings), settings)
+        model = _load(file, settings)
+        if settings.class_label not in model.class_names:
+            known = ", ".join(model.class_names[:10])
+            raise UserError(f"class_label: {file} does not know {settings.class_label!r}; it knows {known}")
+        return cls(model, settings)
 
     def fit(self, dataset: Path) -> list[float]:
         """Train, and save the best epoch in ``output_dir_model_rf_detr``; it is the one that ``predict`` then uses."""
