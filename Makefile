@@ -4,16 +4,19 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint clean
+.PHONY: help demo test detection lint clean
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## train on rendered parts, find the defective ones, show where to look
 	$(VENV)/bin/python demo.py
 
 test: $(VENV)/.installed-dev  ## run the tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=15
+
+detection: $(VENV)/.installed-detection  ## install RF-DETR and run its tests
+	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_rf_detr.py tests/test_detection_metrics.py
 
 lint: $(VENV)/.installed-dev  ## check style, format and types
 	$(VENV)/bin/ruff check .
@@ -40,3 +43,8 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/pyth
 	@echo "installing packages into $(VENV); minutes the first time"
 	$(PIP) -r requirements-dev.txt
 	@touch $(VENV)/.installed $@
+
+$(VENV)/.installed-detection: requirements-detection.txt $(VENV)/.installed-dev
+	@echo "installing RF-DETR into $(VENV); minutes the first time"
+	$(PIP) -r requirements-detection.txt
+	@touch $@

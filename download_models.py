@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 import sys
 from pathlib import Path
 
 import cli
+from anode.checkpoints import CHECKPOINTS
+from errors import UserError
 from files import write_atomically
 from models.backbones import BACKBONES, DEFAULT_BACKBONE
+from models.download import download, file_digest
 
-EXAMPLE = "python download_models.py --backbone resnet18 --output weights   or   python download_models.py --all"
+EXAMPLE = (
+    "python download_models.py --backbone resnet18 --output weights   or   python download_models.py --rf-detr nano"
+)
 NAMES = [backbone.name for backbone in BACKBONES.values() if backbone.url is not None]
+RF_DETR_FOLDER = Path("saved_models")
 
 
 def main() -> int:
     arguments = _arguments()
-    from models.weights import WEIGHTS_DIR_VARIABLE, find_weights, how_to_get
+    default = [] if arguments.rf_detr else [DEFAULT_BACKBONE]
+    backbones = NAMES if arguments.all else arguments.backbone or default
+    fetched = [_fetch_backbone(name, arguments.output) for name in backbones]
+    if backbones and all(fetched):
+        from models.weights import WEIGHTS_DIR_VARIABLE
 
-    code = cli.EXIT_OK
-    for name in NAMES if arguments.all else arguments.backbone or [DEFAULT_BACKBONE]:
-        found = find_weights(BACKBONES[name], progress=sys.stderr.isatty())
-        if found is None:
-            print(f"error: {name} could not be downloaded: {how_to_get(BACKBONES[name])}", file=sys.stderr)
-            code = cli.EXIT_SOME_FAILED
-            continue
-        content = found.read_bytes()
-        if arguments.output is not None:
-            found = arguments.output / found.name
-            write_atomically(found, content)
-        print(f"{name}: {found.absolute()}, {len(content) / 1e6:.1f} MB")
-        print(f"  SHA-256 {hashlib.sha256(content).hexdigest()}")
-        print(f"  ssh OTHER mkdir -p weights && scp {shlex.quote(str(found.absolute()))} OTHER:weights/")
-    if code == cli.EXIT_OK:
         print(f"on the other machine: export {WEIGHTS_DIR_VARIABLE}=$HOME/weights")
-    return code
+    fetched += [_fetch_rf_detr(size, arguments.output or RF_DETR_FOLDER) for size in arguments.rf_detr or ()]
+    return cli.EXIT_OK if all(fetched) else cli.EXIT_SOME_FAILED
+
+
+def _fetch_backbone(name: str, output: Path | None) -> bool:
+    """One backbone into torch's cache, and a copy into ``output``; False if it cannot be had."""
+    from models.weights import find_weights, how_to_get
+
+    found = find_weights(BACKBONES[name], progress=sys.stderr.isatty())
+    if found is None:
+        print(f"error: {name} could not be downloaded: {how_to_get(BACKBONES[name])}", file=sys.stderr)
+        return False
+    if output is not None:
+        write_atomically(output / found.name, found.read_bytes())
+        found = output / found.name
+    _describe(name, found, "weights")
+    return True
+
+
+def _fetch_rf_detr(size: str, folder: Path) -> bool:
+    """One checkpoint of RF-DETR into ``folder``, unless it is there; False if it cannot be had."""
+    checkpoint = CHECKPOINTS[size]
+    target = folder / checkpoint.file_name
+    if not target.is_file() or file_digest(target, "md5") != checkpoint.md5:
+        try:
+            download(checkpoint.url, target, "md5", checkpoint.md5, progress=sys.stderr.isatty())
+        except UserError as error:
+            command = f"curl -L -o {checkpoint.file_name} {checkpoint.url}"
+            print(f"error: RF-DETR {size}: {error}; or run '{command}' elsewhere", file=sys.stderr)
+            return False
+    _describe(f"RF-DETR {size}", target, str(RF_DETR_FOLDER))
+    print(f"on the other machine: rf_detr.start_from: {RF_DETR_FOLDER / checkpoint.file_name}, in configs/anode.yaml")
+    return True
+
+
+def _describe(name: str, file: Path, folder: str) -> None:
+    """Where a file is, its checksum, and how it gets to a machine without a network."""
+    print(f"{name}: {file.absolute()}, {file.stat().st_size / 1e6:.1f} MB")
+    print(f"  SHA-256 {file_digest(file, 'sha256')}")
+    print(f"  ssh OTHER mkdir -p {folder} && scp {shlex.quote(str(file.absolute()))} OTHER:{folder}/")
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,7 +80,13 @@ def _arguments() -> argparse.Namespace:
     )
     which.add_argument("--all", action="store_true", help="every one of them, some 290 MB")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="put a copy here (default: only where torch keeps such files)"
+        "--rf-detr", nargs="+", choices=list(CHECKPOINTS), metavar="S", help=f"RF-DETR of {', '.join(CHECKPOINTS)}"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"put copies here (default: backbones only where torch keeps such files, RF-DETR in {RF_DETR_FOLDER})",
     )
     return parser.parse_args()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +28,20 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises ``UserError`` for a file that is missing, damaged, no image, under 20 px or over 144 megapixels.
     """
-    path = Path(path)
+    with opened(Path(path)) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, of a size that can be read; whatever Pillow raises while it is open becomes a ``UserError``."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
     try:
         with Image.open(path) as image:
             _check_size(path, image.size)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            yield image
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         if isinstance(error, Image.DecompressionBombError):
             raise UserError(_too_large(path)) from error

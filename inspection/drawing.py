@@ -18,6 +18,7 @@ from files import write_atomically
 Picture = npt.NDArray[np.uint8]
 
 SHEET = (235, 235, 235)  # not white, so that photos on white show where they end
+BOX_COLOUR = (255, 64, 64)
 _CAPTION, _TITLE = "black", "#6E6E6E"
 _NOT_SEEN = 256  # the entry behind the 256 levels of a heatmap
 
@@ -71,7 +72,7 @@ def contact_sheet(
     pitch_x, pitch_y = cell + gap, line + cell + gap
     sheet = Image.new("RGB", (gap + columns * pitch_x, gap + header + len(rows) * pitch_y), SHEET)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", font_size)
+    font = _font(font_size)
 
     def write(text: str, x: int, y: int, width: int, colour: str) -> None:
         one_line = text.translate(str.maketrans("\r\n\t", "   "))
@@ -88,6 +89,30 @@ def contact_sheet(
             x = gap + column * pitch_x + (cell - fitted.width) // 2
             sheet.paste(fitted, (x, top + line + (cell - fitted.height) // 2))
     return np.asarray(sheet, dtype=np.uint8).copy()
+
+
+def draw_boxes(picture: Picture, boxes: Sequence[tuple[int, int, int, int]], captions: Sequence[str] = ()) -> Picture:
+    """A copy of the picture with a frame round each box (left, top, right, bottom; the last two just outside).
+
+    A caption stands above its box, or below where there is no room above.
+    """
+    _check_picture(picture)
+    height, width = picture.shape[:2]
+    line = max(2, round(max(height, width) / 250))
+    drawn = picture.copy()
+    for left, top, right, bottom in boxes:
+        cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), BOX_COLOUR, line)
+    if not captions:
+        return drawn
+    image = Image.fromarray(drawn)
+    draw, font = ImageDraw.Draw(image), _font(max(11, round(max(height, width) / 45)))
+    for (left, top, _, bottom), caption in zip(boxes, captions, strict=True):
+        _, _, text_width, text_height = (int(side) for side in draw.textbbox((0, 0), caption, font=font))
+        x = max(0, min(left, width - text_width - 4))
+        y = top - text_height - 3 if top >= text_height + 3 else max(0, min(bottom, height - text_height - 3))
+        draw.rectangle((x, y, x + text_width + 3, y + text_height + 2), fill=BOX_COLOUR)
+        draw.text((x + 2, y), caption, fill="black", font=font)
+    return np.asarray(image, dtype=np.uint8).copy()
 
 
 def mask_picture(mask: npt.NDArray[np.bool_]) -> Picture:
@@ -118,6 +143,11 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
         if fits(candidate):
             return candidate
     return "\u2026"
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
 
 
 @cache

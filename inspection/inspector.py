@@ -66,10 +66,14 @@ class Inspector:
         progress: Progress = no_progress,
         warn: Callable[[str], None] = lambda line: None,
         checkpoint: Path | None = None,
+        siblings: Sequence[int] | None = None,
     ) -> Inspector:
         """Learn from healthy photos: paths, or uint8 RGB arrays (H, W, 3). A few batches are in memory at a time.
 
-        ``checkpoint`` is a file from which an interrupted training of an autoencoder goes on.
+        ``checkpoint`` is a file from which an interrupted training of an autoencoder goes on. ``siblings``, a number
+        for each photo, says which are alike for another reason than health (slices of one battery): those of one
+        number are left out together when they are scored, so that the threshold is one for batteries not seen. Copies
+        are not looked for then, as neighbouring slices are copies by nature.
 
         Raises UserError for a photo that cannot be read, for fewer than two different photos, and where named weights
         cannot be had.
@@ -82,12 +86,13 @@ class Inspector:
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         fingerprints = _show(sources, evidence, config, progress)
         signatures = np.stack([f.signature for f in fingerprints])
-        groups = copy_groups(signatures)
-        if len(np.unique(groups)) < 2:
+        groups = copy_groups(signatures) if siblings is None else np.arange(len(sources))
+        apart = groups if siblings is None else np.asarray(siblings)
+        if len(np.unique(apart)) < 2:
             raise UserError(
                 f"at least two different healthy photos are needed to calibrate; {len(sources)} given, all alike"
             )
-        scores = _learn(evidence, groups)
+        scores = _learn(evidence, apart)
         families = {kind: one.family for kind, one in evidence.items()}
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
         marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}

@@ -12,13 +12,17 @@ from preprocessing.pipeline import map_to_photo
 
 @dataclass(frozen=True)
 class Region:
-    """A box round one connected anomalous area, in photo pixels; ``score`` is the map's peak inside."""
+    """A box round one cluster of anomalous pixels, in photo pixels.
+
+    ``score`` is the map's peak inside, ``area`` that of the cluster's own pixels, in square photo pixels.
+    """
 
     x: int
     y: int
     width: int
     height: int
     score: float
+    area: float
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ import cv2
 import numpy as np
 
 from files import GrowingFile
-from inspection.drawing import Picture, contact_sheet, heatmap_overlay, mask_picture, shorten
+from inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
 from inspection.result import Failure, Inspection
 from preprocessing.pipeline import Prepared
 
-_REGION_COLOUR = (255, 64, 64)
 _DIGITS = 6
 
 
@@ -39,7 +38,14 @@ def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str,
             for kind, one in result.evidence.items()
         },
         "regions": [
-            {"x": r.x, "y": r.y, "width": r.width, "height": r.height, "score": round(r.score, _DIGITS)}
+            {
+                "x": r.x,
+                "y": r.y,
+                "width": r.width,
+                "height": r.height,
+                "score": round(r.score, _DIGITS),
+                "area": round(r.area, 1),
+            }
             for r in result.regions
         ],
     }
@@ -116,14 +122,12 @@ def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:
 
 def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
     """The photo, or a shrunk copy of it, with a box round every region."""
-    drawn = photo.copy()
-    width = max(2, round(max(photo.shape[:2]) / 250))
     scale = photo.shape[1] / inspection.photo_size[1]
-    for region in inspection.regions:
-        left, top = round(region.x * scale), round(region.y * scale)
-        right, bottom = round((region.x + region.width) * scale) - 1, round((region.y + region.height) * scale) - 1
-        cv2.rectangle(drawn, (left, top), (right, bottom), _REGION_COLOUR, width)
-    return drawn
+    boxes = [
+        (round(r.x * scale), round(r.y * scale), round((r.x + r.width) * scale), round((r.y + r.height) * scale))
+        for r in inspection.regions
+    ]
+    return draw_boxes(photo, boxes)
 
 
 def detection_picture(photo: Picture, inspection: Inspection, cell: int = 420) -> Picture:

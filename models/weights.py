@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -15,10 +13,10 @@ import torch
 
 from errors import UserError
 from models.backbones import Backbone
+from models.download import download
 
 WEIGHTS_DIR_VARIABLE = "FASTENER_WEIGHTS_DIR"
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
-_CONNECT_TIMEOUT_S = 10.0
 
 
 def find_weights(
@@ -57,19 +55,16 @@ def cache_path(backbone: Backbone) -> Path:
 
 
 def download_weights(backbone: Backbone, progress: bool = False) -> Path | None:
-    """Fetch the published file into torch's hub cache, checked against the hash in its name; None if that fails."""
+    """Fetch the published file into torch's hub cache, checked against the hash in its name; None if that fails.
+
+    What an interrupted download has brought is kept, and the next one goes on from there.
+    """
     assert backbone.url is not None
     target = cache_path(backbone)
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_CONNECT_TIMEOUT_S)  # a firewall that drops packets must not look like a hang
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        prefix = target.stem.rsplit("-", 1)[-1]
-        torch.hub.download_url_to_file(backbone.url, str(target), hash_prefix=prefix, progress=progress)
-    except (OSError, RuntimeError, HTTPException):
+        download(backbone.url, target, "sha256", target.stem.rsplit("-", 1)[-1], progress)
+    except UserError:
         return None
-    finally:
-        socket.setdefaulttimeout(before)
     return target
 
 

@@ -9,10 +9,12 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
 import download_models
+from anode.checkpoints import CHECKPOINTS
 from models.backbones import BACKBONES
 
 CONTENT = bytes(range(256)) * 50
@@ -127,3 +129,106 @@ def test_unknown_backbone_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, caps
         call(monkeypatch, "--backbone", "filters")
     assert ended.value.code == 2
     assert "mobilenet_v2" in capsys.readouterr().err
+
+
+# RF-DETR's checkpoints, and downloads that go on
+
+
+class Resuming(Quiet):
+    """Serves byte ranges as storage servers do, and notes which were asked for."""
+
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.asked.append(wanted)
+        content = Path(self.translate_path(self.path)).read_bytes()
+        first = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        if wanted and first >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Length", str(len(content) - first))
+        self.end_headers()
+        self.wfile.write(content[first:])
+
+
+@pytest.fixture
+def storage(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The server, able to resume."""
+    monkeypatch.setattr(Quiet, "do_GET", Resuming.do_GET)
+    monkeypatch.setattr(Quiet, "asked", [], raising=False)
+    return server
+
+
+def publish_checkpoint(monkeypatch: pytest.MonkeyPatch, url: str, content: bytes = CONTENT) -> None:
+    known = replace(CHECKPOINTS["nano"], url=url, md5=hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(CHECKPOINTS, "nano", known)
+
+
+def test_a_checkpoint_lands_in_the_models_folder_and_is_described(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "www" / "any.pth").write_bytes(CONTENT)
+    publish_checkpoint(monkeypatch, f"{server}/any.pth")
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "--rf-detr", "nano") == 0
+    target = tmp_path / "saved_models" / "rf-detr-nano.pth"
+    assert target.read_bytes() == CONTENT
+    shown = capsys.readouterr().out
+    assert DIGEST in shown
+    assert f"scp {target} OTHER:saved_models/" in shown
+    assert "rf_detr.start_from: saved_models/rf-detr-nano.pth" in shown
+    # It is there now: nothing is fetched again.
+    (tmp_path / "www" / "any.pth").unlink()
+    assert call(monkeypatch, "--rf-detr", "nano") == 0
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "www" / "any.pth").write_bytes(CONTENT)
+    publish_checkpoint(monkeypatch, f"{storage}/any.pth")
+    part = tmp_path / "stick" / "rf-detr-nano.pth.part"
+    part.parent.mkdir()
+    part.write_bytes(CONTENT[:5000])
+    assert call(monkeypatch, "--rf-detr", "nano", "--output", str(tmp_path / "stick")) == 0
+    assert [path.name for path in part.parent.iterdir()] == ["rf-detr-nano.pth"]
+    assert (part.parent / "rf-detr-nano.pth").read_bytes() == CONTENT
+    assert Quiet.asked == ["bytes=5000-"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("there", [CONTENT, CONTENT + b"more", b"x" * 5000])
+def test_what_was_kept_must_have_the_right_checksum(
+    there: bytes, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of it there: taken. Something else there: thrown away, and right at the next try."""
+    (tmp_path / "www" / "any.pth").write_bytes(CONTENT)
+    publish_checkpoint(monkeypatch, f"{storage}/any.pth")
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    (folder / "rf-detr-nano.pth.part").write_bytes(there)
+    codes = [call(monkeypatch, "--rf-detr", "nano", "--output", str(folder)) for _ in range(2)]
+    assert codes == [0 if there == CONTENT else 1, 0]
+    assert [path.name for path in folder.iterdir()] == ["rf-detr-nano.pth"]
+    if there != CONTENT:
+        assert "is not the file expected (md5" in capsys.readouterr().err
+
+
+def test_a_server_that_cannot_resume_begins_anew(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "www" / "any.pth").write_bytes(CONTENT)
+    publish_checkpoint(monkeypatch, f"{server}/any.pth")
+    (tmp_path / "stick").mkdir()
+    (tmp_path / "stick" / "rf-detr-nano.pth.part").write_bytes(CONTENT[:5000])
+    assert call(monkeypatch, "--rf-detr", "nano", "--output", str(tmp_path / "stick")) == 0
+    assert (tmp_path / "stick" / "rf-detr-nano.pth").read_bytes() == CONTENT
+
+
+def test_a_checkpoint_that_cannot_be_had_names_the_command(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_checkpoint(monkeypatch, f"{server}/gone.pth")
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, "--rf-detr", "nano") == 1
+    assert f"curl -L -o rf-detr-nano.pth {server}/gone.pth" in capsys.readouterr().err
+    assert not [path for path in (tmp_path / "saved_models").rglob("*") if path.is_file()]

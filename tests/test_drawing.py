@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from inspection.drawing import SHEET, contact_sheet, heatmap_overlay
+from inspection.drawing import BOX_COLOUR, SHEET, contact_sheet, draw_boxes, heatmap_overlay
 
 
 def solid(height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
@@ -110,3 +110,28 @@ def test_contact_sheet_rejects_what_does_not_match() -> None:
         contact_sheet([[picture, picture]], ["a"], column_titles=["photo"])
     with pytest.raises(ValueError, match=r"uint8 \(8, 8\)"):
         contact_sheet([[picture[..., 0]]], ["a"])
+
+
+def test_boxes_are_framed_inside_and_the_photo_is_kept() -> None:
+    photo = np.full((100, 120, 3), 90, np.uint8)
+    drawn = draw_boxes(photo, [(20, 30, 60, 70)])
+    assert (photo == 90).all()
+    changed = np.argwhere((drawn != photo).any(2))
+    # A frame two pixels wide is centred on the outermost pixels of the box.
+    assert np.abs(changed.min(0) - [30, 20]).max() <= 1
+    assert np.abs(changed.max(0) - [69, 59]).max() <= 1
+    assert tuple(drawn[30, 40]) == BOX_COLOUR
+    assert (drawn[40:60, 30:50] == 90).all()
+
+
+@pytest.mark.parametrize("box", [(0, 0, 30, 20), (170, 180, 200, 200), (0, 0, 200, 200), (160, 40, 190, 60)])
+def test_captions_stay_inside_the_picture(box: tuple[int, int, int, int]) -> None:
+    """Nothing of a caption is cut: it covers as much as one that has room all round."""
+    photo = np.full((200, 200, 3), 90, np.uint8)
+
+    def covered(where: tuple[int, int, int, int]) -> int:
+        plate = (draw_boxes(photo, [where], ["crack"]) != draw_boxes(photo, [where])).any(2)
+        rows, columns = np.nonzero(plate)
+        return int((rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1))
+
+    assert covered(box) >= 0.8 * covered((60, 100, 90, 130))

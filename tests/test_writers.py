@@ -44,7 +44,7 @@ def inspection(path: Path | None = Path("in/bolt 7.png"), score: float = 5.0) ->
         p_value=0.012345678,
         confidence=0.9,
         evidence={"filters": EvidenceResult(1.5, 0.5), "colour": EvidenceResult(0.25, 0.01)},
-        regions=(Region(20, 10, 20, 10, 4.5), Region(1, 2, 3, 4, 3.25)),
+        regions=(Region(20, 10, 20, 10, 4.5, 150.0), Region(1, 2, 3, 4, 3.25, 12.0)),
         map=heat,
         mask=np.ones((20, 30), bool),
         transform=np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]]),
@@ -66,8 +66,8 @@ def test_record_has_what_is_promised() -> None:
         "part_found": True,
         "evidence": {"filters": {"score": 1.5, "p_value": 0.5}, "colour": {"score": 0.25, "p_value": 0.01}},
         "regions": [
-            {"x": 20, "y": 10, "width": 20, "height": 10, "score": 4.5},
-            {"x": 1, "y": 2, "width": 3, "height": 4, "score": 3.25},
+            {"x": 20, "y": 10, "width": 20, "height": 10, "score": 4.5, "area": 150.0},
+            {"x": 1, "y": 2, "width": 3, "height": 4, "score": 3.25, "area": 12.0},
         ],
     }
     assert record(Failure(Path("x.png"), "why")) == {"path": "x.png", "error": "why"}
@@ -163,7 +163,7 @@ def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
 def test_regions_are_drawn_where_they_are_also_on_a_shrunk_photo() -> None:
     photo = np.full((400, 600, 3), 200, np.uint8)
     one = inspection()
-    large = Inspection(**{**vars(one), "photo_size": (400, 600), "regions": (Region(200, 100, 100, 50, 9.0),)})
+    large = Inspection(**{**vars(one), "photo_size": (400, 600), "regions": (Region(200, 100, 100, 50, 9.0, 5000.0),)})
     for scale in (1.0, 0.5):
         small = shrunk(photo, round(600 * scale))
         drawn = (regions_picture(small, large) != small).any(2)

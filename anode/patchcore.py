@@ -1,0 +1,107 @@
+"""PatchCore on the regions of CT slices: one model a region, learned from good slices; boxes from its anomaly map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anode.hits import Box
+from anode.regions import crop
+from anode.settings import AnodeSettings, RegionOfInterest
+from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
+from datasets.ct_slices import Listing, Window, evenly, read_slice, volume_window
+from errors import UserError
+from inspection.evidence_base import Progress, no_progress
+from inspection.inspector import Inspector
+from inspection.regions import find_regions
+from inspection.result import Inspection
+
+# A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
+_STRETCHES = 5
+# Fewer say too little about how good batteries differ.
+_FEW_BATTERIES = 6
+
+
+class PatchCoreDetector:
+    """Boxes round the clusters of an anomaly map's pixels above the threshold, for pictures of one region."""
+
+    def __init__(self, inspector: Inspector, settings: AnodeSettings):
+        self.inspector = inspector
+        self.settings = settings
+        asked = settings.patchcore_threshold
+        self.threshold = inspector.threshold if asked == "calibrated" else asked
+
+    @classmethod
+    def load(cls, region: str, settings: AnodeSettings, device: str, weights: Path | None = None) -> PatchCoreDetector:
+        """The detector that ``train`` saved. Raises UserError if there is none, or it cannot be used here."""
+        return cls(Inspector.load(model_file(region, settings), device, weights, settings.run), settings)
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
+        """The boxes of each image, uint8 RGB (H, W, 3), in its own pixels, the highest score first."""
+        results = self.inspector.inspect(images)
+        return [self._boxes(result) for result in results if isinstance(result, Inspection)]
+
+    def _boxes(self, result: Inspection) -> list[Box]:
+        dbscan, extent = self.settings.dbscan, self.settings.box_extent
+        found = find_regions(
+            result.map, self.threshold, result.transform, result.photo_size, dbscan.eps, dbscan.min_samples, extent
+        )
+        return [Box(r.x, r.y, r.x + r.width, r.y + r.height, r.score, self.settings.class_label) for r in found]
+
+
+def train(
+    listing: Listing,
+    region: RegionOfInterest,
+    settings: AnodeSettings,
+    weights: Path | None = None,
+    progress: Progress = no_progress,
+    warn: Callable[[str], None] = lambda line: None,
+) -> Inspector:
+    """Learn one region from good slices. Slices that cannot be read are told to ``warn`` and left out.
+
+    The threshold is calibrated by leaving out one battery after another; with a single volume, one stretch of
+    neighbouring slices after another. Raises UserError for fewer than two slices.
+    """
+    every = [(volume, one) for volume in listing.volumes for one in volume.slices]
+    chosen = evenly(every, settings.patchcore.max_slices)
+    windows: dict[str, Window] = {}
+    crops: list[np.ndarray] = []
+    siblings: list[int] = []
+    batteries = list(dict.fromkeys(volume.battery for volume in listing.volumes))
+    for volume, one in progress(chosen, len(chosen), f"reading {region.name}"):
+        if volume.name not in windows:
+            windows[volume.name] = volume_window(volume.slices, settings.window_percentiles)
+        try:
+            crops.append(crop(windows[volume.name](read_slice(one)), region, one))
+        except UserError as error:
+            warn(str(error))
+            continue
+        siblings.append(batteries.index(volume.battery))
+    if len(crops) < 2:
+        raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
+    seen = len(set(siblings))
+    if seen < _FEW_BATTERIES:
+        warn(f"region {region.name}: good slices of {seen} battery(ies); the threshold may be too low for others")
+    if seen < 2:
+        siblings = [index * _STRETCHES // len(crops) for index in range(len(crops))]
+    return Inspector.train(crops, _config(settings), weights, progress, warn, siblings=siblings)
+
+
+def model_file(region: str, settings: AnodeSettings) -> Path:
+    """Where the model of a region is kept."""
+    return settings.output_dir_model_patchcore / f"{region}.pkl"
+
+
+def _config(settings: AnodeSettings) -> Config:
+    """Settings of one region's inspector: like configs/mvtec.yaml, on the whole region."""
+    width, height = settings.resize_size
+    return Config(
+        preprocess=PreprocessSettings(enabled=False, size=(height, width)),
+        model=ModelSettings(
+            backbone=settings.backbone, colour_weight=0.0, coreset_ratio=settings.patchcore.coreset_ratio
+        ),
+        calibration=CalibrationSettings(alpha=settings.patchcore.alpha),
+        run=settings.run,
+    )

@@ -1,0 +1,47 @@
+"""Regions of interest: cut out of a slice, and boxes in them taken back to the slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anode.hits import Box, Hit
+from anode.settings import RegionOfInterest
+from datasets.ct_slices import CtSlice, Volume, slice_size
+from errors import UserError
+
+
+def crop(picture: np.ndarray, region: RegionOfInterest, one: CtSlice) -> np.ndarray:
+    """A copy of the region of a slice, (H, W, 3). Raises UserError if the slice does not hold all of it."""
+    _require_inside(region, picture.shape[:2], one)
+    return picture[region.y_min : region.y_max, region.x_min : region.x_max].copy()
+
+
+def in_slice(box: Box, region: RegionOfInterest, number: int) -> Hit:
+    """A box found in the picture of a region, in whole pixels of slice ``number``, cut at the region's border."""
+    x = np.clip(np.rint([box.x_min + region.x_min, box.x_max + region.x_min]), region.x_min, region.x_max)
+    y = np.clip(np.rint([box.y_min + region.y_min, box.y_max + region.y_min]), region.y_min, region.y_max)
+    return Hit(number, region.name, Box(int(x[0]), int(y[0]), int(x[1]), int(y[1]), box.score, box.label))
+
+
+def check_regions(regions: Sequence[RegionOfInterest], volumes: Sequence[Volume]) -> None:
+    """Before long work: raise UserError if a region does not lie inside the first readable slice of each volume."""
+    for volume in volumes:
+        for one in volume.slices:
+            try:
+                size = slice_size(one)
+            except UserError:
+                continue
+            for region in regions:
+                _require_inside(region, size, one)
+            break
+
+
+def _require_inside(region: RegionOfInterest, size: tuple[int, int], one: CtSlice) -> None:
+    height, width = size
+    if region.x_max > width or region.y_max > height:
+        raise UserError(
+            f"roi_config: region {region.name} (x {region.x_min} to {region.x_max}, y {region.y_min} to "
+            f"{region.y_max}) reaches outside slice {one.path}, which is {width} x {height} pixels"
+        )

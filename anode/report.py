@@ -1,0 +1,173 @@
+"""Results as files: annotated slices, two tables a battery, results.json. Nothing is decided here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from anode.hits import Hit, Run
+from anode.settings import AnodeSettings
+from anode.volumes import VolumeResult
+from datasets.ct_labels import file_name
+from datasets.ct_slices import CtSlice, read_slice
+from files import write_atomically
+from inspection.drawing import draw_boxes, save_picture
+
+DETECTED_COLUMNS = ("file_name", "xmin", "ymin", "xmax", "ymax", "region", "detector", "score", "axis")
+_DIGITS = 4
+
+
+def write_pictures(result: VolumeResult, folder: Path) -> None:
+    """Each slice as ``<folder>/inference_<detector>/{anomaly,normal}/<battery>/<axis>/<slice>.png``.
+
+    A slice is an anomaly if a hit in it counts. Pictures of an earlier run on the same volume are removed. Raises
+    UserError if a file cannot be written.
+    """
+    volume = result.volume
+    roots = {name: folder / f"inference_{name}" for name in result.hits}
+    for root in roots.values():
+        for kind in ("anomaly", "normal"):
+            for old in (root / kind / volume.battery / volume.axis).glob("*.png"):
+                old.unlink()
+    for one in volume.slices:
+        if one.number in result.errors:
+            continue
+        picture = result.window(read_slice(one))
+        for name, root in roots.items():
+            boxes = [hit.box for hit in result.counted[name].get(one.number, ())]
+            corners = [(int(b.x_min), int(b.y_min), int(b.x_max), int(b.y_max)) for b in boxes]
+            drawn = draw_boxes(picture, corners, [f"{b.label} {b.score:.2f}" for b in boxes])
+            kind = "anomaly" if boxes else "normal"
+            save_picture(drawn, root / kind / volume.battery / volume.axis / f"{one.name}.png")
+
+
+def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> None:
+    """``AI_RESULTS/<battery>/<battery>_log.csv``, a line for each slice, and ``_detected.csv``, one for each box.
+
+    A slice is NG if a hit of any detector counts in it, ERROR if it could not be inspected, else OK. The log counts the
+    boxes of each detector in each region.
+    """
+    for battery in dict.fromkeys(result.volume.battery for result in results):
+        of_battery = [result for result in results if result.volume.battery == battery]
+        folder = settings.output_inference_dir / "AI_RESULTS" / battery
+        columns = [(name, region.name) for name in of_battery[0].hits for region in settings.roi_config]
+        log = [["file_name", "axis", "result", *(f"{name}_{region}" for name, region in columns)]]
+        detected = [list(DETECTED_COLUMNS)]
+        for result in of_battery:
+            for one in result.volume.slices:
+                hits = [(name, hit) for name in result.hits for hit in result.counted[name].get(one.number, ())]
+                count = Counter((name, hit.region) for name, hit in hits)
+                log.append(
+                    [file_name(one), result.volume.axis, _verdict(result, one), *(str(count[key]) for key in columns)]
+                )
+                detected += [_detected_line(one, result.volume.axis, name, hit) for name, hit in hits]
+        write_atomically(folder / f"{battery}_log.csv", _csv(log))
+        write_atomically(folder / f"{battery}_detected.csv", _csv(detected))
+
+
+def write_json(results: Sequence[VolumeResult], summary: dict[str, Any], settings: AnodeSettings) -> None:
+    """``results.json``: the summary, then every volume with its runs and slices, and boxes that do not count too."""
+    content = {
+        "summary": summary,
+        "settings": settings.model_dump(mode="json"),
+        "volumes": [_volume_record(result) for result in results],
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(settings.output_inference_dir / "results.json", text + "\n")
+
+
+def summarise(results: Sequence[VolumeResult], seconds: float) -> dict[str, Any]:
+    """Counts over all volumes, ready for JSON."""
+    slices = sum(len(result.volume.slices) for result in results)
+    return {
+        "batteries": len({result.volume.battery for result in results}),
+        "volumes": len(results),
+        "slices": slices,
+        "slices_failed": sum(len(result.errors) for result in results),
+        "seconds": round(seconds, 2),
+        "seconds_per_slice": round(seconds / max(slices, 1), 4),
+        "detectors": {name: _summary_of(name, results) for name in (results[0].hits if results else ())},
+    }
+
+
+def describe(summary: dict[str, Any], at_least: int) -> Iterator[str]:
+    """The summary in lines for a person."""
+    for name, one in summary["detectors"].items():
+        flagged = ", ".join(one["batteries_ng"]) or "none"
+        yield (
+            f"{name}: {one['hits']} hits, {one['hits_counted']} of them in {one['runs']} run(s) of {at_least} or more "
+            f"slices; NG: {one['slices_ng']} of {summary['slices']} slices, batteries: {flagged}"
+        )
+    yield (
+        f"{summary['batteries']} batteries, {summary['slices']} slices, {summary['slices_failed']} could not be "
+        f"inspected; {summary['seconds']:.1f} s, {summary['seconds_per_slice']:.3f} s a slice"
+    )
+
+
+def _summary_of(name: str, results: Sequence[VolumeResult]) -> dict[str, Any]:
+    counted = [result.counted[name] for result in results]
+    return {
+        "hits": sum(len(result.hits[name]) for result in results),
+        "hits_counted": sum(len(hits) for one in counted for hits in one.values()),
+        "runs": sum(len(result.runs[name]) for result in results),
+        "slices_ng": sum(len(one) for one in counted),
+        "batteries_ng": list(dict.fromkeys(result.volume.battery for result in results if result.runs[name])),
+    }
+
+
+def _verdict(result: VolumeResult, one: CtSlice) -> str:
+    if one.number in result.errors:
+        return "ERROR"
+    return "NG" if any(one.number in result.counted[name] for name in result.hits) else "OK"
+
+
+def _detected_line(one: CtSlice, axis: str, detector: str, hit: Hit) -> list[str]:
+    b = hit.box
+    corners = [str(int(value)) for value in (b.x_min, b.y_min, b.x_max, b.y_max)]
+    return [file_name(one), *corners, hit.region, detector, f"{b.score:.{_DIGITS}f}", axis]
+
+
+def _volume_record(result: VolumeResult) -> dict[str, Any]:
+    counts = {id(hit) for name in result.hits for run in result.runs[name] for hit in run.hits}
+    by_number: dict[int, list[dict[str, Any]]] = {}
+    for name, hits in result.hits.items():
+        for hit in hits:
+            by_number.setdefault(hit.number, []).append(_hit_record(name, hit, id(hit) in counts))
+    return {
+        "battery": result.volume.battery,
+        "axis": result.volume.axis,
+        "window": [result.window.low, result.window.high],
+        "runs": [_run_record(name, run) for name in result.runs for run in result.runs[name]],
+        "slices": [
+            {
+                "file_name": file_name(one),
+                "number": one.number,
+                "result": _verdict(result, one),
+                "error": result.errors.get(one.number, ""),
+                "boxes": by_number.get(one.number, []),
+            }
+            for one in result.volume.slices
+        ],
+    }
+
+
+def _hit_record(detector: str, hit: Hit, counts: bool) -> dict[str, Any]:
+    b = hit.box
+    corners = {"xmin": int(b.x_min), "ymin": int(b.y_min), "xmax": int(b.x_max), "ymax": int(b.y_max)}
+    facts = {"region": hit.region, "detector": detector, "label": b.label, "score": round(b.score, _DIGITS)}
+    return {**corners, **facts, "counts": counts}
+
+
+def _run_record(detector: str, run: Run) -> dict[str, Any]:
+    return {"detector": detector, "region": run.hits[0].region, "first": run.first, "last": run.last}
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

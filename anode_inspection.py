@@ -1,0 +1,157 @@
+"""Cracks in the anode edges of CT slices, as boxes: PatchCore learns from good slices, RF-DETR from labelled ones."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from anode.settings import AnodeSettings
+from config import load_settings
+from files import check_writable
+
+if TYPE_CHECKING:
+    from anode.hits import Predictor
+    from anode.volumes import Detectors
+    from datasets.ct_slices import Listing
+
+EXAMPLE = "python anode_inspection.py train-patchcore --config configs/anode.yaml"
+PRESET = Path(__file__).parent / "configs" / "anode.yaml"
+
+
+def main() -> int:
+    arguments = _arguments()
+    settings = load_settings(AnodeSettings, arguments.config or PRESET, arguments.set, {"run.device": arguments.device})
+    return COMMANDS[arguments.command](settings, arguments)
+
+
+def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
+    """Learn one model a region from good slices."""
+    from anode import patchcore
+    from anode.regions import check_regions
+    from datasets.ct_slices import list_good_slices
+
+    listing = list_good_slices(settings.good_images_dir, settings.axis_names, _numbers(settings))
+    _report(listing)
+    check_regions(settings.roi_config, listing.volumes)
+    for region in settings.roi_config:
+        file = patchcore.model_file(region.name, settings)
+        check_writable(file)
+        inspector = patchcore.train(listing, region, settings, arguments.weights, cli.progress, cli.warn)
+        inspector.save(file)
+        print(f"region {region.name}: {inspector.describe()}\nsaved {file}")
+    return cli.EXIT_OK
+
+
+def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
+    """Export the labelled slices as COCO, and train on them."""
+    from anode.coco import export_coco
+    from anode.detector import RfDetr, checkpoint_file
+    from anode.regions import check_regions
+    from datasets.ct_labels import read_labels
+    from datasets.ct_slices import list_volumes
+
+    detector = RfDetr.untrained(settings, cli.say, show_progress=sys.stderr.isatty())
+    listing = list_volumes(settings.labelled_dir, settings.axis_names, _numbers(settings))
+    _report(listing)
+    check_regions(settings.roi_config, listing.volumes)
+    labels = read_labels(settings.labelled_dir / "labels.csv", listing.volumes)
+    check_writable(checkpoint_file(settings))
+    dataset = settings.output_dir_model_rf_detr / "coco"
+    for split in export_coco(listing.volumes, labels, settings, dataset, cli.progress, cli.warn):
+        print(f"{split.name}: {', '.join(split.batteries)}; {split.images} images, {split.boxes} boxes")
+    losses = detector.fit(dataset)
+    print(f"training loss {losses[0]:.3f} in the first epoch, {losses[-1]:.3f} in the last of {len(losses)}")
+    print(f"saved {checkpoint_file(settings)}")
+    return cli.EXIT_OK
+
+
+def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
+    """Inspect every slice with the detectors of the command; pictures, tables and a summary."""
+    from anode.evaluation import evaluate, table
+    from anode.regions import check_regions
+    from anode.report import describe, summarise, write_json, write_pictures, write_tables
+    from anode.volumes import inspect_volume
+    from datasets.ct_labels import read_labels
+    from datasets.ct_slices import list_volumes
+
+    listing = list_volumes(settings.input_dir, settings.axis_names, _numbers(settings))
+    _report(listing)
+    check_regions(settings.roi_config, listing.volumes)
+    check_writable(settings.output_inference_dir / "results.json")
+    labels_file = settings.input_dir / "labels.csv"
+    labels = read_labels(labels_file, listing.volumes) if labels_file.is_file() else None
+    detectors = _detectors(settings, arguments)
+    start = time.perf_counter()
+    results = []
+    for volume in listing.volumes:
+        result = inspect_volume(volume, settings, detectors, cli.progress)
+        for error in result.errors.values():
+            cli.warn(error)
+        write_pictures(result, settings.output_inference_dir)
+        results.append(result)
+    summary = summarise(results, time.perf_counter() - start)
+    if labels is not None:
+        summary["evaluation"] = evaluate(results, labels, settings)
+    if settings.export_ai_csv_files:
+        write_tables(results, settings)
+    write_json(results, summary, settings)
+    for line in describe(summary, settings.consecutive_slices):
+        print(line)
+    if labels is not None:
+        print(table(summary["evaluation"]))
+    print(f"wrote {settings.output_inference_dir / 'results.json'}")
+    return cli.EXIT_SOME_FAILED if summary["slices_failed"] or listing.problems else cli.EXIT_OK
+
+
+COMMANDS = {
+    "train-patchcore": train_patchcore,
+    "infer-patchcore": infer,
+    "train-rf-detr": train_rf_detr,
+    "infer-rf-detr": infer,
+    "infer-both": infer,
+}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    parser.add_argument("command", choices=list(COMMANDS), help="what to do; the settings say with which folders")
+    parser.add_argument(
+        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+    )
+    return parser.parse_args()
+
+
+def _detectors(settings: AnodeSettings, arguments: argparse.Namespace) -> Detectors:
+    """What the command looks with: for each detector, one for each region."""
+    detectors: dict[str, dict[str, Predictor]] = {}
+    names = [region.name for region in settings.roi_config]
+    if arguments.command != "infer-rf-detr":
+        from anode.patchcore import PatchCoreDetector
+
+        device = settings.run.device
+        detectors["patchcore"] = {
+            name: PatchCoreDetector.load(name, settings, device, arguments.weights) for name in names
+        }
+    if arguments.command != "infer-patchcore":
+        from anode.detector import RfDetr
+
+        detectors["rf_detr"] = dict.fromkeys(names, RfDetr.trained(settings))
+    return detectors
+
+
+def _numbers(settings: AnodeSettings) -> tuple[int, int] | None:
+    chosen = settings.filter_index_range
+    return None if chosen is None else (chosen.min, chosen.max)
+
+
+def _report(listing: Listing) -> None:
+    for problem in listing.problems:
+        cli.warn(problem)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,87 @@
+"""Cracks in rendered CT slices by both detectors: python benchmarks/ct_slices.py --seed 100 [--rf-detr-epochs N]
+
+PatchCore learns from six good batteries (20 slices each); RF-DETR, if asked for, from five labelled ones (24 slices to
+learn from), with random weights. Both then inspect the same six batteries of 40 slices, half of them cracked, that
+neither has seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cli
+from anode.evaluation import evaluate, table
+from anode.hits import Predictor
+from anode.patchcore import PatchCoreDetector, train
+from anode.settings import AnodeSettings
+from anode.volumes import inspect_volume
+from config import load_settings
+from datasets.ct_labels import read_labels
+from datasets.ct_slices import list_volumes
+from datasets.synthetic_ct import write_ct_dataset
+
+
+def main() -> int:
+    """Render, learn, inspect, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", default="filters")
+    parser.add_argument("--seed", type=int, default=100)
+    parser.add_argument("--rf-detr-epochs", type=int, default=0, metavar="N", help="also RF-DETR, trained so long")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = load_settings(
+            AnodeSettings,
+            "configs/anode.yaml",
+            [f"output_dir_model_rf_detr={folder / 'model'}", f"backbone={arguments.backbone}", *arguments.set],
+        )
+        start = time.perf_counter()
+        detectors = {"patchcore": patchcore(folder / "good", arguments.seed, settings)}
+        print(f"PatchCore ({arguments.backbone}) learned in {time.perf_counter() - start:.0f} s", flush=True)
+        if arguments.rf_detr_epochs:
+            start = time.perf_counter()
+            detectors["rf_detr"] = rf_detr(folder, arguments.seed + 2, settings, arguments.rf_detr_epochs)
+            print(f"RF-DETR learned in {time.perf_counter() - start:.0f} s", flush=True)
+        write_ct_dataset(folder / "in", good=3, cracked=3, slices=40, seed=arguments.seed + 1)
+        volumes = list_volumes(folder / "in").volumes
+        start = time.perf_counter()
+        results = [inspect_volume(volume, settings, detectors) for volume in volumes]
+        print(f"inspected {40 * len(volumes)} slices in {time.perf_counter() - start:.0f} s\n")
+        print(table(evaluate(results, read_labels(folder / "in" / "labels.csv", volumes), settings)))
+    return cli.EXIT_OK
+
+
+def patchcore(folder: Path, seed: int, settings: AnodeSettings) -> dict[str, Predictor]:
+    """PatchCore for each region, from good batteries rendered into ``folder``."""
+    write_ct_dataset(folder, good=6, cracked=0, slices=20, seed=seed)
+    listing = list_volumes(folder)
+    return {one.name: PatchCoreDetector(train(listing, one, settings), settings) for one in settings.roi_config}
+
+
+def rf_detr(folder: Path, seed: int, settings: AnodeSettings, epochs: int) -> dict[str, Predictor]:
+    """RF-DETR at a small resolution, from labelled batteries rendered into ``folder``."""
+    from anode.coco import export_coco
+    from anode.detector import RfDetr
+
+    write_ct_dataset(folder / "labelled", good=1, cracked=4, slices=8, seed=seed)
+    volumes = list_volumes(folder / "labelled").volumes
+    small = settings.rf_detr.model_copy(
+        update={"resolution": 64, "num_queries": 50, "epochs": epochs, "learning_rate": 3e-4}
+    )
+    settings = settings.model_copy(update={"rf_detr": small})
+    export_coco(volumes, read_labels(folder / "labelled" / "labels.csv", volumes), settings, folder / "coco")
+    detector = RfDetr.untrained(settings, cli.say)
+    losses = detector.fit(folder / "coco")
+    print(f"training loss {losses[0]:.2f} in the first epoch, {losses[-1]:.2f} in the last")
+    return {region.name: detector for region in settings.roi_config}
+
+
+if __name__ == "__main__":
+    cli.run(main)

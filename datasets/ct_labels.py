@@ -1,0 +1,63 @@
+"""Boxes that people drew in CT slices: ``labels.csv`` with battery_id, axis, file_name, xmin, ymin, xmax, ymax."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets.ct_slices import CtSlice, Volume
+from errors import UserError
+
+LABEL_COLUMNS = ("battery_id", "axis", "file_name", "xmin", "ymin", "xmax", "ymax")
+# Battery, axis and slice number -> boxes as x_min, y_min, x_max, y_max in slice pixels; max just outside.
+Labels = dict[tuple[str, str, int], list[tuple[float, float, float, float]]]
+
+
+def file_name(one: CtSlice) -> str:
+    """The name of a slice in tables: that of its file, with the page if the file has several."""
+    return f"{one.name}{one.path.suffix}"
+
+
+def read_labels(path: Path, volumes: Sequence[Volume]) -> Labels:
+    """The boxes of the slices in ``volumes``; lines about other slices are passed over, as a filter leaves slices out.
+
+    Raises UserError for a missing file or column, a box without area, and a file in which no line names a battery of
+    ``volumes``.
+    """
+    numbers = {(v.battery, v.axis, file_name(one)): one.number for v in volumes for one in v.slices}
+    batteries = {volume.battery for volume in volumes}
+    labels: Labels = {}
+    lines = known = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in LABEL_COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(f"{path}: no column {', '.join(missing)}; it needs {', '.join(LABEL_COLUMNS)}")
+            for line in reader:
+                lines += 1
+                known += line["battery_id"] in batteries
+                number = numbers.get((line["battery_id"], line["axis"], line["file_name"]))
+                if number is not None:
+                    box = _box(line, f"{path}, line {reader.line_num}")
+                    labels.setdefault((line["battery_id"], line["axis"], number), []).append(box)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); it holds the boxes of the labelled slices"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a CSV file in UTF-8: {error}") from None
+    if lines and not known:
+        raise UserError(f"{path}: no line names a battery of this folder; battery_id is the name of its folder")
+    return labels
+
+
+def _box(line: dict[str, str], where: str) -> tuple[float, float, float, float]:
+    try:
+        x_min, y_min, x_max, y_max = (float(line[name]) for name in LABEL_COLUMNS[3:])
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: xmin, ymin, xmax and ymax must be numbers") from None
+    if not (0 <= x_min < x_max < float("inf") and 0 <= y_min < y_max < float("inf")):
+        raise UserError(f"{where}: the box has no area; xmin must lie below xmax, ymin below ymax, from 0")
+    return x_min, y_min, x_max, y_max

@@ -1,0 +1,247 @@
+"""anode_inspection.py from rendered slices to pictures, tables and a summary."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from data_factory import run_inside
+from PIL import Image
+
+from anode.patchcore import PatchCoreDetector, train
+from anode.settings import AnodeSettings
+from anode.volumes import inspect_volume
+from config import load_settings
+from datasets.ct_slices import list_good_slices, list_volumes
+from datasets.synthetic_ct import SIZE, write_ct_dataset
+from errors import UserError
+
+PRESET = Path(__file__).resolve().parents[1] / "configs" / "anode.yaml"
+SMALL = {"backbone": "filters", "resize_size": [128, 128], "consecutive_slices": 3, "run": {"device": "cpu"}}
+
+
+def write_settings(folder: Path, name: str = "anode.yaml", **changes: object) -> Path:
+    tree = yaml.safe_load(PRESET.read_text(encoding="utf-8"))
+    tree |= {
+        "input_dir": str(folder / "in"),
+        "good_images_dir": str(folder / "good"),
+        "output_dir_model_patchcore": str(folder / "models"),
+        "output_inference_dir": str(folder / "results"),
+        **SMALL,
+        **changes,
+    }
+    path = folder / name
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four good batteries to learn from; a good and a cracked one to inspect, of which one slice is cut short."""
+    folder = tmp_path_factory.mktemp("anode")
+    write_ct_dataset(folder / "good", good=4, cracked=0, slices=5, seed=1)
+    write_ct_dataset(folder / "in", good=1, cracked=1, slices=10, seed=2)
+    slice_file = folder / "in" / "good_01" / "axial" / "slice_0004.tif"
+    slice_file.write_bytes(slice_file.read_bytes()[:5000])
+    settings = write_settings(folder)
+    done = run_inside("anode_inspection.py", "train-patchcore", "--config", settings)
+    assert done.returncode == 0, done.stderr
+    assert "region left" in done.stdout
+    assert "threshold" in done.stdout
+    done = run_inside("anode_inspection.py", "infer-patchcore", "--config", settings)
+    assert done.returncode == 1, done.stderr  # one slice could not be read
+    (folder / "said").write_text(done.stdout + done.stderr)
+    return folder
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "results" / "results.json").read_text(encoding="utf-8")))
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_there_is_a_model_for_each_region(home: Path) -> None:
+    assert sorted(path.name for path in (home / "models").iterdir()) == ["left.pkl", "right.pkl"]
+
+
+def test_every_readable_slice_is_in_exactly_one_folder(home: Path) -> None:
+    root = home / "results" / "inference_patchcore"
+    pictures = [path.relative_to(root).parts for path in root.rglob("*.png")]
+    assert {kind for kind, *_ in pictures} == {"anomaly", "normal"}
+    slices = sorted(parts[1:] for parts in pictures)
+    expected = [
+        (battery, "axial", f"slice_{number:04d}.png")
+        for battery in ("cracked_01", "good_01")
+        for number in range(10)
+        if (battery, number) != ("good_01", 4)
+    ]
+    assert slices == expected
+
+
+def test_anomalies_are_those_with_a_box_that_counts(home: Path) -> None:
+    root = home / "results" / "inference_patchcore" / "anomaly"
+    for volume in results(home)["volumes"]:
+        for one in volume["slices"]:
+            counted = any(box["counts"] for box in one["boxes"])
+            assert (one["result"] == "NG") is counted
+            picture = root / volume["battery"] / volume["axis"] / Path(one["file_name"]).with_suffix(".png")
+            assert picture.is_file() is counted
+
+
+def test_boxes_are_drawn_in_slice_coordinates(home: Path) -> None:
+    volume = next(v for v in results(home)["volumes"] if v["battery"] == "cracked_01")
+    one = next(s for s in volume["slices"] if s["result"] == "NG")
+    box = next(b for b in one["boxes"] if b["counts"])
+    root = home / "results" / "inference_patchcore" / "anomaly" / "cracked_01" / "axial"
+    drawn = np.asarray(Image.open(root / Path(one["file_name"]).with_suffix(".png")).convert("RGB")).astype(int)
+    assert drawn.shape == (*SIZE, 3)
+    middle = (box["ymin"] + box["ymax"]) // 2
+    assert drawn[middle, box["xmin"]].tolist() == [255, 64, 64]
+    assert drawn[middle, box["xmax"] - 1].tolist() == [255, 64, 64]
+
+
+def test_tables_hold_each_slice_and_each_box(home: Path) -> None:
+    for volume in results(home)["volumes"]:
+        battery = volume["battery"]
+        folder = home / "results" / "AI_RESULTS" / battery
+        log, detected = rows(folder / f"{battery}_log.csv"), rows(folder / f"{battery}_detected.csv")
+        assert [(line["file_name"], line["result"]) for line in log] == [
+            (one["file_name"], one["result"]) for one in volume["slices"]
+        ]
+        assert list(detected[0] if detected else {})[:8] in (
+            ["file_name", "xmin", "ymin", "xmax", "ymax", "region", "detector", "score"],
+            [],
+        )
+        counted = [(one["file_name"], box) for one in volume["slices"] for box in one["boxes"] if box["counts"]]
+        written = sorted((line["file_name"], int(line["xmin"]), line["region"], line["detector"]) for line in detected)
+        assert written == sorted((name, box["xmin"], box["region"], "patchcore") for name, box in counted)
+        for region in ("left", "right"):
+            in_log = sum(int(line[f"patchcore_{region}"]) for line in log)
+            assert in_log == sum(line["region"] == region for line in detected)
+
+
+def test_the_summary_is_honest(home: Path) -> None:
+    said, summary = (home / "said").read_text(), results(home)["summary"]
+    assert summary["slices"] == 20
+    assert summary["slices_failed"] == 1
+    assert "2 batteries, 20 slices, 1 could not be inspected" in said
+    assert "slice_0004.tif: damaged" in said
+    flagged = {volume["battery"] for volume in results(home)["volumes"] if volume["runs"]}
+    assert "cracked_01" in flagged
+    assert set(summary["detectors"]["patchcore"]["batteries_ng"]) == flagged
+    assert "| patchcore |" in said  # there are labels beside the slices
+    assert summary["evaluation"]["patchcore"]["cracked_batteries_found"] == 1
+    assert summary["evaluation"]["patchcore"]["good_batteries_flagged"] == len(flagged - {"cracked_01"})
+
+
+def test_a_second_run_replaces_the_pictures_of_the_first(home: Path, tmp_path: Path) -> None:
+    changes = {"output_inference_dir": str(tmp_path), "filter_index_range": {"min": 2, "max": 7}}
+    first = write_settings(home, "first.yaml", **changes)
+    run_inside("anode_inspection.py", "infer-patchcore", "--config", first)
+    before = {path.name for path in (tmp_path / "inference_patchcore").rglob("*.png")}
+    assert before == {f"slice_{number:04d}.png" for number in range(2, 8)}
+    deaf = write_settings(home, "deaf.yaml", **{**changes, "patchcore_threshold": 1e6, "export_ai_csv_files": False})
+    done = run_inside("anode_inspection.py", "infer-patchcore", "--config", deaf)
+    assert "NG: 0 of 12 slices, batteries: none" in done.stdout
+    assert not list((tmp_path / "inference_patchcore" / "anomaly").rglob("*.png"))
+    assert len(list((tmp_path / "inference_patchcore" / "normal").rglob("*.png"))) == 11
+
+
+@pytest.mark.parametrize(
+    ("changes", "command", "words"),
+    [
+        ({"input_dir": "nowhere"}, "infer-patchcore", "nowhere: no such folder"),
+        ({"output_dir_model_patchcore": "nowhere"}, "infer-patchcore", "no model at nowhere"),
+        ({"axis_names": ["sagittal"]}, "infer-patchcore", "no axis folder is named sagittal; there are: axial"),
+        (
+            {"roi_config": [{"x_min": 0, "x_max": 999, "y_min": 0, "y_max": 50, "name": "wide"}]},
+            "train-patchcore",
+            "region wide",
+        ),
+        ({"backbones": "filters"}, "train-patchcore", "unknown setting 'backbones'"),
+    ],
+)
+def test_errors_are_one_line_and_write_nothing(
+    changes: dict, command: str, words: str, home: Path, tmp_path: Path
+) -> None:
+    settings = write_settings(home, "wrong.yaml", output_inference_dir=str(tmp_path / "out"), **changes)
+    done = run_inside("anode_inspection.py", command, "--config", settings)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.rglob("*.*"))
+
+
+def settings_of(home: Path, **changes: object) -> AnodeSettings:
+    return load_settings(AnodeSettings, write_settings(home, "other.yaml", **changes))
+
+
+def test_a_region_is_learned_by_leaving_out_batteries(home: Path) -> None:
+    """Slices of one battery do not vouch for one another: the rows of each battery's bank are its own group."""
+    settings = settings_of(home)
+    inspector = train(list_good_slices(home / "good"), settings.roi_config[0], settings)
+    groups = inspector.evidence["filters"].state()["bank_groups"]
+    assert sorted(set(groups.tolist())) == [0, 1, 2, 3]
+    assert len(inspector.decision.healthy_joined) == 20
+
+
+def test_a_flat_folder_is_one_volume_and_says_so(home: Path, tmp_path: Path) -> None:
+    for path in sorted((home / "good" / "good_01" / "axial").iterdir()):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    settings, said = settings_of(home), list[str]()
+    inspector = train(list_good_slices(tmp_path), settings.roi_config[0], settings, warn=said.append)
+    assert any("good slices of 1 battery" in line for line in said)
+    assert len(inspector.training.groups) == 5
+    for path in sorted(tmp_path.iterdir())[1:]:
+        path.unlink()
+    with pytest.raises(UserError, match="at least two are needed"):
+        train(list_good_slices(tmp_path), settings.roi_config[0], settings)
+
+
+def test_a_number_as_threshold_is_taken_as_it_is(home: Path) -> None:
+    calibrated = PatchCoreDetector.load("left", settings_of(home), "cpu")
+    assert calibrated.threshold == calibrated.inspector.threshold
+    assert PatchCoreDetector.load("left", settings_of(home, patchcore_threshold=7.5), "cpu").threshold == 7.5
+
+
+def test_slices_of_another_size_cost_themselves(home: Path, tmp_path: Path) -> None:
+    source = home / "in" / "cracked_01" / "axial"
+    folder = tmp_path / "b" / "axial"
+    folder.mkdir(parents=True)
+    for path in sorted(source.iterdir())[:3]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    Image.fromarray(np.random.default_rng(0).integers(0, 9000, (60, 60)).astype(np.uint16)).save(folder / "s_0003.tif")
+    settings = settings_of(home)
+    detectors = {"patchcore": {n: PatchCoreDetector.load(n, settings, "cpu") for n in ("left", "right")}}
+    (volume,) = list_volumes(tmp_path).volumes
+    result = inspect_volume(volume, settings, detectors)
+    assert list(result.errors) == [3]
+    assert "reaches outside slice" in result.errors[3]
+
+
+def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:
+    """Every cracked battery is found, no good one has four slices in a row, and boxes fit."""
+    from anode.evaluation import evaluate
+    from datasets.ct_labels import read_labels
+
+    write_ct_dataset(tmp_path / "good", good=3, cracked=0, slices=10, seed=21)
+    write_ct_dataset(tmp_path / "in", good=3, cracked=3, slices=40, seed=22)
+    settings = load_settings(AnodeSettings, PRESET, ["backbone=filters", "run.device=cpu", "resize_size=[224, 224]"])
+    good = list_good_slices(tmp_path / "good")
+    detectors = {
+        "patchcore": {r.name: PatchCoreDetector(train(good, r, settings), settings) for r in settings.roi_config}
+    }
+    volumes = list_volumes(tmp_path / "in").volumes
+    found = [inspect_volume(volume, settings, detectors) for volume in volumes]
+    figures = evaluate(found, read_labels(tmp_path / "in" / "labels.csv", volumes), settings)["patchcore"]
+    assert (figures["cracked_batteries_found"], figures["good_batteries_flagged"]) == (3, 0)
+    assert figures["mean_iou"] >= 0.5

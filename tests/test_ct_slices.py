@@ -1,0 +1,170 @@
+"""CT slices: layout, order, depth, windowing over the volume, and what cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets.ct_slices import (
+    CtSlice,
+    Window,
+    evenly,
+    list_good_slices,
+    list_volumes,
+    natural_key,
+    read_slice,
+    volume_window,
+)
+from errors import UserError
+
+
+def grey(seed: int, high: int = 60_000, dtype: type = np.uint16) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, high, (40, 50)).astype(dtype)
+
+
+def save(values: np.ndarray, path: Path, more: tuple[np.ndarray, ...] = ()) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = {"save_all": True, "append_images": [Image.fromarray(v) for v in more]} if more else {}
+    Image.fromarray(values).save(path, format="TIFF", **options)
+    return path
+
+
+def names(folder: Path, **arguments: object) -> list[tuple[str, str, list[int]]]:
+    listing = list_volumes(folder, **arguments)  # type: ignore[arg-type]
+    return [(v.battery, v.axis, [one.number for one in v.slices]) for v in listing.volumes]
+
+
+def test_batteries_axes_and_slices_come_in_natural_order_whatever_the_script(tmp_path: Path) -> None:
+    for battery in ("Батарея 10", "Батарея 2", "电池"):
+        for axis in ("軸z", "x"):
+            for number in (10, 9, 2):
+                save(grey(number), tmp_path / battery / axis / f"срез_{number}.tif")
+    assert [(battery, axis) for battery, axis, _ in names(tmp_path)] == [
+        (battery, axis) for battery in ("Батарея 2", "Батарея 10", "电池") for axis in ("x", "軸z")
+    ]
+    assert all(numbers == [2, 9, 10] for _, _, numbers in names(tmp_path))
+    assert sorted(["b10", "b2", "b٣", "a"], key=natural_key) == ["a", "b2", "b٣", "b10"]
+
+
+def test_filters_keep_both_ends_and_named_axes(tmp_path: Path) -> None:
+    for axis in ("x", "y"):
+        for number in range(6):
+            save(grey(number), tmp_path / "b" / axis / f"s_{number:04d}.TIFF")
+    assert names(tmp_path, axes=["y"], numbers=(2, 4)) == [("b", "y", [2, 3, 4])]
+    with pytest.raises(UserError, match="filter_index_range"):
+        list_volumes(tmp_path, numbers=(7, 9))
+    with pytest.raises(UserError, match=r"no axis folder is named z; there are: x, y \(axis_names\)"):
+        list_volumes(tmp_path, axes=["z"])
+
+
+def test_the_step_between_neighbours_is_that_of_the_folder_not_of_the_filter(tmp_path: Path) -> None:
+    for number in (0, 5, 10, 25):
+        save(grey(number), tmp_path / "b" / "x" / f"s_{number}.tif")
+    (volume,) = list_volumes(tmp_path, numbers=(5, 25)).volumes
+    assert volume.step == 5
+
+
+def test_pages_count_on_from_the_number_of_the_file(tmp_path: Path) -> None:
+    pages = [grey(seed) for seed in range(3)]
+    save(pages[0], tmp_path / "b" / "x" / "scan_0100.tif", tuple(pages[1:]))
+    (volume,) = list_volumes(tmp_path).volumes
+    assert [one.number for one in volume.slices] == [100, 101, 102]
+    assert len({one.name for one in volume.slices}) == 3
+    for one, page in zip(volume.slices, pages, strict=True):
+        np.testing.assert_array_equal(read_slice(one), page)
+
+
+def test_what_is_no_slice_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "b" / "x"
+    save(grey(1), folder / "s_0001.tif")
+    save(grey(2), folder / "other_0001.tif")
+    save(grey(3), folder / "overview.tif")
+    (folder / "s_0002.tif").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("not a slice")
+    listing = list_volumes(tmp_path)
+    assert [one.name for one in listing.volumes[0].slices] == ["other_0001"]
+    text = "\n".join(listing.problems)
+    assert "slice number 1 is that of other_0001 too" in text
+    assert "no slice number at the end of the name" in text
+    assert "s_0002.tif: not an image" in text
+    assert "notes" not in text
+
+
+@pytest.mark.parametrize("layout", ["missing", "empty", "flat"])
+def test_a_folder_without_slices_says_what_it_should_hold(layout: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    if layout != "missing":
+        folder.mkdir()
+    if layout == "flat":
+        save(grey(0), folder / "s_0000.tif")
+    with pytest.raises(UserError, match="<battery_id>/<axis>"):
+        list_volumes(folder)
+
+
+def test_good_slices_may_lie_in_one_folder_under_any_names(tmp_path: Path) -> None:
+    for name in ("a.tif", "b_7.tif", "c_7.tif"):
+        save(grey(0), tmp_path / name)
+    (volume,) = list_good_slices(tmp_path).volumes
+    assert [one.name for one in volume.slices] == ["a", "b_7", "c_7"]
+    assert [one.number for one in volume.slices] == [0, 1, 2]
+    save(grey(0), tmp_path / "tree" / "b" / "x" / "s_1.tif")
+    assert [v.battery for v in list_good_slices(tmp_path / "tree").volumes] == ["b"]
+
+
+@pytest.mark.parametrize(("high", "dtype"), [(256, np.uint8), (65_536, np.uint16), (65_536, ">u2"), (4096, np.int32)])
+def test_grey_values_are_read_as_they_were_stored(high: int, dtype: type, tmp_path: Path) -> None:
+    values = grey(5, high, dtype)
+    found = read_slice(CtSlice(save(values, tmp_path / "s.tif"), 0, 0, "s"))
+    np.testing.assert_array_equal(found, values)
+    assert found.dtype == (np.uint8 if high == 256 else np.uint16)
+
+
+def test_slices_that_cannot_be_judged_are_explained(tmp_path: Path) -> None:
+    whole = save(grey(1), tmp_path / "whole.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(whole[: len(whole) // 2])
+    save(np.full((40, 50), 7, np.uint16), tmp_path / "flat.tif")
+    save(np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32), tmp_path / "float.tif")
+    for name, words in (("cut", "damaged"), ("flat", "constant, every pixel is 7"), ("float", "8- or 16-bit")):
+        with pytest.raises(UserError, match=words) as caught:
+            read_slice(CtSlice(tmp_path / f"{name}.tif", 0, 0, name))
+        assert f"{name}.tif" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_window_is_that_of_the_whole_volume(tmp_path: Path) -> None:
+    """Against NumPy's percentiles of all pixels; a slice as dark as half the others is not stretched by itself."""
+    slices = []
+    for number in range(5):
+        path = save((grey(number) // (1 + number)).astype(np.uint16), tmp_path / f"s_{number}.tif")
+        slices.append(CtSlice(path, 0, number, path.stem))
+    every = np.concatenate([read_slice(one).ravel() for one in slices])
+    window = volume_window(slices, (1.0, 99.0))
+    low, high = np.percentile(every, [1.0, 99.0], method="inverted_cdf")
+    assert (window.low, window.high) == (low, high)
+    means = [window(read_slice(one)).mean() for one in slices]
+    assert means == sorted(means, reverse=True)
+
+
+def test_the_window_clips_and_rounds() -> None:
+    shown = Window(100.0, 300.0)(np.array([[0, 100, 200, 300, 65535]], np.uint16))
+    assert shown.shape == (1, 5, 3)
+    assert shown[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_the_window_of_hardly_anything_is_still_one(tmp_path: Path) -> None:
+    lonely = np.zeros((40, 50), np.uint16)
+    lonely[3, 4] = 900
+    one = CtSlice(save(lonely, tmp_path / "s_1.tif"), 0, 1, "s_1")
+    assert volume_window([one]) == Window(0.0, 900.0)
+    missing = CtSlice(tmp_path / "gone.tif", 0, 2, "gone")
+    assert volume_window([missing]) == volume_window([]) == Window(0.0, 255.0)
+    assert volume_window([missing, one]) == Window(0.0, 900.0)
+
+
+def test_evenly_keeps_first_and_last() -> None:
+    assert evenly(list(range(100)), 4) == [0, 33, 66, 99]
+    assert evenly([1, 2], 64) == [1, 2]
+    assert evenly([], 3) == []
