@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from errors import UserError
 
+S = TypeVar("S", bound="Section")
 Side = Annotated[int, Field(ge=32, le=2048)]
 
 
@@ -280,33 +281,53 @@ def load_config(
     ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given".
     Raises UserError with one line that names the setting, what is allowed, and the nearest known key.
     """
+    return load_settings(Config, file, assignments, flags)
+
+
+def load_settings(
+    section: type[S],
+    file: str | Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> S:
+    """``load_config`` for a job that has settings of its own: any ``Section`` instead of ``Config``."""
     tree: dict[str, Any] = {}
     if file is not None:
         tree = _read_yaml(Path(file))
-        _reject_unknown_keys(tree, source=str(file))
+        _reject_unknown_keys(tree, list(known_settings(section)), source=str(file))
     for text in assignments:
         key, value = _parse_assignment(text)
-        _assign(tree, key, value)
+        _assign(tree, key, value, section)
     for key, value in (flags or {}).items():
         if value is not None:
-            _assign(tree, key, value)
+            _assign(tree, key, value, section)
     try:
-        return Config.model_validate(tree)
+        return section.model_validate(tree)
     except ValidationError as error:
-        raise UserError(_explain(error)) from None
+        raise UserError(_explain(error, section)) from None
 
 
-def known_settings() -> dict[str, str]:
-    """Every setting as dotted key -> description with unit and range, in the order of the file."""
-    return {key: field.description or "" for key, field in _fields(Config)}
+def known_settings(section: type[Section] = Config) -> dict[str, str]:
+    """Every setting as dotted key -> description with unit and range, in the order of the file.
+
+    Entries of a list of sections have the key of the list before theirs.
+    """
+    return {key: field.description or "" for key, field in _fields(section)}
 
 
 def _fields(section: type[Section], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        if _is_section(field.annotation):
             yield from _fields(field.annotation, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", field
+            continue
+        yield f"{prefix}{name}", field
+        for argument in get_args(field.annotation):
+            if _is_section(argument):
+                yield from _fields(argument, f"{prefix}{name}.")
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
+    return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -334,28 +355,31 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
         raise UserError(f"--set {text}: the value {value!r} cannot be read") from None
 
 
-def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
-    _check_key(key, source="--set")
+def _assign(tree: dict[str, Any], key: str, value: Any, section: type[Section]) -> None:
+    _check_key(key, list(known_settings(section)), source="--set")
     *sections, name = key.split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
+    for one in sections:
+        tree = tree.setdefault(one, {})
     tree[name] = value
 
 
-def _reject_unknown_keys(tree: Mapping[str, Any], source: str, prefix: str = "") -> None:
-    sections = {key.split(".")[0] for key in known_settings() if "." in key}
+def _reject_unknown_keys(tree: Mapping[str, Any], known: list[str], source: str, prefix: str = "") -> None:
     for name, value in tree.items():
         key = f"{prefix}{name}"
-        if not prefix and name in sections:
-            if not isinstance(value, Mapping):
-                raise UserError(f"{source}: '{name}' is a section; write its settings indented below it")
-            _reject_unknown_keys(value, source, f"{name}.")
-        else:
-            _check_key(key, source)
+        inner = any(other.startswith(f"{key}.") for other in known)
+        if not inner or (value is None and key in known):
+            _check_key(key, known, source)
+        elif isinstance(value, Mapping):
+            _reject_unknown_keys(value, known, source, f"{key}.")
+        elif key not in known:
+            raise UserError(f"{source}: '{name}' is a section; write its settings indented below it")
+        elif isinstance(value, list):
+            for entry in value:
+                if isinstance(entry, Mapping):
+                    _reject_unknown_keys(entry, known, source, f"{key}.")
 
 
-def _check_key(key: str, source: str) -> None:
-    known = list(known_settings())
+def _check_key(key: str, known: list[str], source: str) -> None:
     if key in known:
         return
     leaf = key.rsplit(".", 1)[-1]
@@ -366,10 +390,20 @@ def _check_key(key: str, source: str) -> None:
     raise UserError(f"{source}: unknown setting '{key}'; the nearest known one is '{nearest}'")
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, section: type[Section]) -> str:
     """One line for the first problem: the key, the value, what it means and may be."""
     problem = error.errors()[0]
-    known = known_settings()
+    known = known_settings(section)
     parts = [str(part) for part in problem["loc"]]
-    key = next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in known), ".".join(parts))
-    return f"{key} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}"
+    place = ".".join(parts)
+    if problem["type"] == "value_error" and place not in known:  # what a section says of several of its values
+        return f"{place or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
+    shown, key = place, place
+    for n in range(len(parts), 0, -1):
+        without_index = ".".join(part for part in parts[:n] if not part.isdecimal())
+        if not parts[n - 1].isdecimal() and without_index in known:
+            shown, key = ".".join(parts[:n]), without_index
+            break
+    if problem["type"] == "missing":
+        return f"{shown} is missing: {known.get(key, 'it must be given')}"
+    return f"{shown} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}"
