@@ -73,7 +73,7 @@ def class_of(path: Path) -> str | None:
 
 
 def _named(text: str) -> str | None:
-    """The class that ``text`` spells, in any case, with any of "-_ " between words; or by its code in the file names."""
+    """The class that ``text`` spells, in any case, any of "-_ " between words; or by its code in file names."""
     plain = re.sub(r"[-_ ]", "", text).lower()
     if plain in _CODES:
         return CLASSES[_CODES[plain]]

@@ -84,7 +84,7 @@ class Classifier:
 
     @torch.inference_mode()
     def fronts(self, batches: Iterable[np.ndarray]) -> Fronts:
-        """Batches of images, uint8 RGB (n, H, W, 3) -> what goes into ``fit`` and ``embed``; the same before and after."""
+        """Batches of images, uint8 RGB (n, H, W, 3) -> what goes into ``fit`` and ``embed``."""
         maps, begun = [], []
         for batch in batches:
             one, other = self.network.front(as_tensor(batch, self.device))

@@ -25,7 +25,9 @@ class StagedResNet(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, backbone: str, layers: tuple[str, ...], trained_from: str | None, weights: Path | None, seed: int):
+    def __init__(
+        self, backbone: str, layers: tuple[str, ...], trained_from: str | None, weights: Path | None, seed: int
+    ):
         super().__init__()
         from torchvision.models import get_model
 

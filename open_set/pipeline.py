@@ -24,13 +24,15 @@ from open_set.artifacts import State, fingerprint_of, stored
 from open_set.classifier import FINE_TUNED, SCRATCH, Classifier, Embedded, Fronts
 from open_set.decisions import Decisions
 from open_set.images import ImageSet, files_checksum, read_images
-from open_set.one_stage import one_stage
-from open_set.settings import OpenSetSettings, SplitSettings
+from open_set.one_stage import fit_rejector, one_stage
+from open_set.runtime import measure_runtime
+from open_set.settings import SCORE_NAMES, OpenSetSettings, SplitSettings
 from open_set.splits import TEST, TRAIN, UNKNOWN, Split, make_split
 from open_set.steel_gate import SteelGate, SteelRoles, steel_roles
-from open_set.two_stage import two_stage
+from open_set.two_stage import rejection_rules, two_stage
 
 Say = Callable[[str], None]
+_TIMED = 20  # images of each split
 
 
 @dataclass(frozen=True)
@@ -151,11 +153,11 @@ class Pipeline:
 
     def patchcore(self) -> SteelGate:
         """train-patchcore: once for all splits."""
-        self._gate_training()
-        return self.load_gate(str(self.device))
+        return self.gate(str(self.device))
 
-    def load_gate(self, device: str) -> SteelGate:
+    def gate(self, device: str) -> SteelGate:
         """The trained PatchCore, on "cpu" or another device."""
+        self._gate_training()
         return SteelGate(Inspector.load(self._gate_file, device, self.gate_weights, self.settings.run))
 
     def gate_scores(self) -> GateScores:
@@ -187,6 +189,30 @@ class Pipeline:
             return _as_state(two_stage(self.split(name), self.embeddings(name), gate.neu, gate.threshold, rejection))
 
         return _from_state(stored(self.folder(name, "cascade") / "decisions.pt", inputs, decide))
+
+    def runtime(self, name: str) -> dict[str, Any]:
+        """benchmark-runtime: by device, of some test images."""
+        devices = ["cpu", *(["cuda"] if self.device.type == "cuda" else [])]
+        gate = fingerprint_of(self._gate_inputs)
+        inputs = {**self._osr_inputs(name), "patchcore": gate, "devices": devices, "threads": torch.get_num_threads()}
+
+        def time_it() -> State:
+            self.say(f"split {name}: timing")
+            settings, split = self.settings.rejection, self.split(name)
+            embedded = self.embeddings(name)
+            names = rejection_rules(settings.use_confidence)[SCORE_NAMES.index(settings.score)]
+            rejector = fit_rejector(split, embedded, names, settings)
+            paths = self.tested_paths(name)
+            paths = paths[:: max(1, len(paths) // _TIMED)][:_TIMED]
+            trained = self.classifier(name).state()
+            return {
+                device: measure_runtime(
+                    self.new_classifier(torch.device(device)).restore(trained), rejector, self.gate(device), paths
+                )
+                for device in devices
+            }
+
+        return stored(self.output / f"split_{name}" / "runtime.pt", inputs, time_it)
 
     def folder(self, name: str, step: str) -> Path:
         """Where a step of a split writes."""

@@ -39,7 +39,7 @@ class ClassifierSettings(Section):
     backbone: Literal["resnet50", "resnet18"] = Field("resnet50", description="resnet50 or resnet18")
     mode: Literal["auto", "fine_tuned", "frozen", "scratch"] = Field(
         "auto",
-        description="fine_tuned (from ImageNet weights), frozen (a linear head on fixed features), scratch (no weights) "
+        description="fine_tuned (from ImageNet weights), frozen (linear head, fixed features), scratch (no weights) "
         "or auto; auto = fine_tuned if weights can be had, else scratch",
     )
     size: Side = Field(128, description="side in pixels of the images it sees; 32 to 2048")
@@ -51,7 +51,7 @@ class ClassifierSettings(Section):
     tune_from: Stage = Field("layer3", description="first stage that fine-tuning changes; layer1 to layer4")
     epochs: int = Field(3, ge=1, le=1000, description="passes of fine-tuning over the training images; 1 to 1000")
     learning_rate: float = Field(1e-4, ge=1e-7, le=0.1, description="step size of fine-tuning (AdamW); 1e-7 to 0.1")
-    scratch_epochs: int = Field(10, ge=1, le=1000, description="passes of training from scratch; 1 to 1000")
+    scratch_epochs: int = Field(5, ge=1, le=1000, description="passes of training from scratch; 1 to 1000")
     scratch_learning_rate: float = Field(
         1e-3, ge=1e-7, le=0.1, description="step size of training from scratch (AdamW); 1e-7 to 0.1"
     )
@@ -71,9 +71,11 @@ class RejectionSettings(Section):
 
     score: ScoreName = Field(
         "mahalanobis",
-        description="the score that the report puts first: mahalanobis, relative_mahalanobis, knn, energy or max_softmax",
+        description="the score reported first: mahalanobis, relative_mahalanobis, knn, energy or max_softmax",
     )
-    alpha: float = Field(0.05, gt=0.0, lt=1.0, description="share of known images that may be rejected; between 0 and 1")
+    alpha: float = Field(
+        0.05, gt=0.0, lt=1.0, description="share of known images that may be rejected; between 0 and 1"
+    )
     components: int = Field(
         256, ge=1, le=4096, description="principal components that the Gaussian scores keep; 1 to 4096"
     )
@@ -87,7 +89,8 @@ class SteelSettings(Section):
     """PatchCore on defect-free steel, the first stage of the cascade."""
 
     backbone: Literal["auto", "resnet50", "resnet18", "filters"] = Field(
-        "auto", description="auto, resnet50, resnet18 or filters; auto = the classifier's if it has weights, else filters"
+        "auto",
+        description="auto, resnet50, resnet18 or filters; auto = the classifier's if it has weights, else filters",
     )
     size: Side = Field(160, description="side in pixels at which a square tile is seen; 32 to 2048")
     coreset_ratio: float = Field(0.01, gt=0.0, le=1.0, description="share of patches kept in memory; above 0 to 1")
@@ -126,7 +129,9 @@ class OpenSetSettings(Section):
     steel: SteelSettings = SteelSettings()
     run: RunSettings = RunSettings()
     splits: tuple[str, ...] = Field(
-        ("a", "b", "c"), min_length=1, description="splits to run: x stands for neu_split_x.yaml beside the settings file"
+        ("a", "b", "c"),
+        min_length=1,
+        description="splits to run: x stands for neu_split_x.yaml beside the settings file",
     )
     weights: Path | None = Field(None, description="file of ImageNet weights of the backbone; null = looked for")
     output: Path = Field(Path("outputs/open_set"), description="folder of everything that is written")

@@ -30,7 +30,9 @@ class Split:
         return np.flatnonzero(np.isin(self.roles, roles))
 
 
-def make_split(labels: Sequence[str], groups: np.ndarray, split: SplitSettings, shares: DataSettings, seed: int) -> Split:
+def make_split(
+    labels: Sequence[str], groups: np.ndarray, split: SplitSettings, shares: DataSettings, seed: int
+) -> Split:
     """Share out images with ``labels`` (n,): each known class apart, so that all have the same shares.
 
     ``groups`` int (n,) numbers copies of a photo alike; a group takes one role. Each class is drawn from its own

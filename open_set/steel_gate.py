@@ -1,8 +1,8 @@
 """The first stage of the cascade: PatchCore on defect-free steel decides between defect and no defect.
 
 Strips are long, PatchCore sees squares: an image is cut into squares of its shorter side that cover it evenly, and its
-score is that of its most anomalous square. A square NEU image is one tile, so that a 256 px tile of a strip and a 200 px
-NEU image fill the same frame.
+score is that of its most anomalous square. A square NEU image is one tile, so that a 256 px tile of a strip and a
+200 px NEU image fill the same frame.
 """
 
 from __future__ import annotations

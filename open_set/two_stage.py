@@ -1,8 +1,8 @@
 """Two stages: PatchCore decides between defect and no defect, then a classifier names the class or rejects.
 
 The classifier rejects where the embedding is too far from the known classes (tau) or, if so set, where it is unsure
-between them (kappa). NEU has no defect-free images, so that "no_defect" is always wrong there: beside the plain cascade,
-one that is told so and ignores the first stage is reported.
+between them (kappa). NEU has no defect-free images, so that "no_defect" is always wrong there: beside the plain
+cascade, one that is told so and ignores the first stage is reported.
 """
 
 from __future__ import annotations
