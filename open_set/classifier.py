@@ -18,12 +18,14 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+from torch.nn.utils import skip_init
 
 from config import RunSettings
 from inspection.evidence_base import Progress, no_progress
 from open_set.network import StagedResNet, as_tensor
 from open_set.settings import ClassifierSettings
 
+_LEAST_DEVIATION = 0.01
 FINE_TUNED, FROZEN, SCRATCH = "fine_tuned", "frozen", "scratch"
 MODES = {
     FINE_TUNED: "fine-tuned from ImageNet weights",
@@ -95,8 +97,12 @@ class Classifier:
     def fit(self, fronts: Fronts, labels: np.ndarray, progress: Progress = no_progress) -> Classifier:
         """Learn from images with ``labels`` int (n,), 0 to classes - 1, each of which must be there."""
         embeddings = self._embeddings(fronts)
-        self.centre_, self.scale_ = embeddings.mean(0), embeddings.std(0).clamp_min(1e-6)
-        self.head_ = nn.Linear(embeddings.shape[1], int(labels.max()) + 1).to(self.device)
+        self.centre_, self.scale_ = embeddings.new_zeros(embeddings.shape[1]), embeddings.new_ones(embeddings.shape[1])
+        if self.mode != SCRATCH:  # where features are drawn at random, their first spread says nothing about later
+            deviation = embeddings.std(0)
+            # A channel that is silent in all training images must not shout in others.
+            self.centre_, self.scale_ = embeddings.mean(0), deviation.clamp_min(_LEAST_DEVIATION * deviation.mean())
+        self.head_ = skip_init(nn.Linear, embeddings.shape[1], int(labels.max()) + 1).to(self.device)
         nn.init.zeros_(self.head_.weight)
         nn.init.zeros_(self.head_.bias)
         self.losses_ = []
@@ -137,7 +143,7 @@ class Classifier:
                 {key.removeprefix(prefix): value for key, value in state["trained"].items() if key.startswith(prefix)}
             )
         self.centre_, self.scale_, self.losses_ = state["centre"], state["scale"], state["losses"]
-        self.head_ = nn.Linear(*reversed(state["head"]["weight"].shape)).to(self.device)
+        self.head_ = skip_init(nn.Linear, *reversed(state["head"]["weight"].shape)).to(self.device)
         self.head_.load_state_dict(state["head"])
         return self
 
@@ -181,5 +187,15 @@ class Classifier:
                 optimiser.step()
                 total += float(loss.detach()) * len(chosen)
             self.losses_.append(total / len(labels))
-        for module in self.network.trained():
-            module.eval()
+        if not tuned:
+            self._settle_statistics(fronts)
+        self.network.eval()
+
+    @torch.no_grad()
+    def _settle_statistics(self, fronts: Fronts) -> None:
+        """Batch statistics of the final network: the running ones lag behind weights that have just changed."""
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                module.momentum = None  # the plain mean over all batches
+        self._embeddings(fronts)

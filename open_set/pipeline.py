@@ -125,7 +125,7 @@ class Pipeline:
 
         def train_it() -> State:
             self.say(f"split {name}: training the classifier on {len(train)} images, {self.mode}")
-            return classifier.fit(self._fronts[train], split.truth[train], self.progress).state()
+            return classifier.fit(self.fronts[train], split.truth[train], self.progress).state()
 
         path = self.folder(name, "classifier") / "classifier.pt"
         return classifier.restore(stored(path, self._classifier_inputs(name), train_it))
@@ -134,7 +134,7 @@ class Pipeline:
         """extract-embeddings: of all images, by their place."""
 
         def embed() -> State:
-            found = self.classifier(name).embed(self._fronts)
+            found = self.classifier(name).embed(self.fronts)
             self.say(f"split {name}: embeddings of {len(found)} images")
             return {"embeddings": torch.from_numpy(found.embeddings), "logits": torch.from_numpy(found.logits)}
 
@@ -180,7 +180,6 @@ class Pipeline:
 
     def cascade(self, name: str) -> list[Decisions]:
         """run-cascade: the two-stage approach, in both modes."""
-        inputs = {**self._osr_inputs(name), "patchcore": fingerprint_of(self._gate_inputs)}
 
         def decide() -> State:
             gate = self.gate_scores()
@@ -188,13 +187,12 @@ class Pipeline:
             rejection = self.settings.rejection
             return _as_state(two_stage(self.split(name), self.embeddings(name), gate.neu, gate.threshold, rejection))
 
-        return _from_state(stored(self.folder(name, "cascade") / "decisions.pt", inputs, decide))
+        return _from_state(stored(self.folder(name, "cascade") / "decisions.pt", self.cascade_inputs(name), decide))
 
     def runtime(self, name: str) -> dict[str, Any]:
         """benchmark-runtime: by device, of some test images."""
         devices = ["cpu", *(["cuda"] if self.device.type == "cuda" else [])]
-        gate = fingerprint_of(self._gate_inputs)
-        inputs = {**self._osr_inputs(name), "patchcore": gate, "devices": devices, "threads": torch.get_num_threads()}
+        inputs = {**self.cascade_inputs(name), "devices": devices, "threads": torch.get_num_threads()}
 
         def time_it() -> State:
             self.say(f"split {name}: timing")
@@ -228,7 +226,7 @@ class Pipeline:
         return Classifier(settings.classifier, self.mode, self.weights, settings.run, device)
 
     @cached_property
-    def _fronts(self) -> Fronts:
+    def fronts(self) -> Fronts:
         """What all NEU images become in the stages that do not learn: the same for all splits."""
         squares = self.images.squares
         size = self.settings.run.batch_size
@@ -303,6 +301,10 @@ class Pipeline:
 
     def _osr_inputs(self, name: str) -> dict[str, Any]:
         return {**self._classifier_inputs(name), "rejection": self.settings.rejection.model_dump(mode="json")}
+
+    def cascade_inputs(self, name: str) -> dict[str, Any]:
+        """All that the decisions of a split hang on, for fingerprints."""
+        return {**self._osr_inputs(name), "patchcore": fingerprint_of(self._gate_inputs)}
 
 
 def _as_state(decisions: list[Decisions]) -> State:

@@ -13,6 +13,7 @@ import numpy as np
 
 from evaluation.metrics import auroc, bootstrap_ci, proportion_ci
 from files import write_atomically
+from open_set.artifacts import stored
 from open_set.classifier import MODES
 from open_set.decisions import Decisions, measure, rounded
 from open_set.pipeline import GateScores, Pipeline
@@ -47,31 +48,26 @@ def write_report(pipeline: Pipeline) -> list[Row]:
 
 def write_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
     """metrics.json, runtime.json, decisions.csv of both approaches, and the pictures of one split."""
-    decisions = [*pipeline.osr(name), *pipeline.cascade(name)]
-    split, settings = pipeline.split(name), pipeline.settings
-    tested = split.indices(TEST, UNKNOWN)
-    groups = pipeline.images.groups[tested]
-    results = [measure(one, groups, settings.run.seed) for one in decisions]
-    roles = {role: int((split.roles == role).sum()) for role in (TRAIN, VALIDATION, TEST, UNKNOWN)}
-    metrics: dict[str, Any] = {
-        "split": name,
-        "known": list(split.known),
-        "unknown": list(pipeline.splits[name].unknown),
-        "n_images": roles,
-        "seed": settings.run.seed,
-        "classifier": {"backbone": settings.classifier.backbone, "mode": pipeline.mode, "means": MODES[pipeline.mode]},
-        "patchcore": {"backbone": pipeline.gate_backbone, **gate_metrics(pipeline.gate_scores(), settings.run.seed)},
-        "default": {approach: default_score(approach, settings.rejection) for approach in TITLES},
-        "results": results,
-    }
     folder = pipeline.output / f"split_{name}"
+    metrics = stored(folder / "metrics.pt", pipeline.cascade_inputs(name), lambda: _measure_split(pipeline, name))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / "runtime.json", json.dumps(pipeline.runtime(name), indent=2) + "\n")
-    paths = pipeline.tested_paths(name)
+    return metrics
+
+
+def _measure_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
+    """The figures of one split; writes its pictures and decisions on the way."""
+    pipeline.say(f"split {name}: measuring")
+    decisions = [*pipeline.osr(name), *pipeline.cascade(name)]
+    split, settings, folder = pipeline.split(name), pipeline.settings, pipeline.output / f"split_{name}"
+    tested = split.indices(TEST, UNKNOWN)
+    results = [measure(one, pipeline.images.groups[tested], settings.run.seed) for one in decisions]
+    defaults = {approach: default_score(approach, settings.rejection) for approach in TITLES}
+    paths = [pipeline.images.paths[place] for place in tested]
     for step, approaches in (("osr", ("one_stage",)), ("cascade", ("two_stage", "two_stage_plain"))):
         chosen = [one for one in decisions if one.approach in approaches]
         write_atomically(folder / step / "decisions.csv", _decisions_csv(paths, chosen))
-    shown = [place for place, one in enumerate(results) if one["score"] == metrics["default"][one["approach"]]]
+    shown = [place for place, one in enumerate(results) if one["score"] == defaults[one["approach"]]]
     write_plots(
         [decisions[place] for place in shown],
         [results[place] for place in shown],
@@ -79,7 +75,17 @@ def write_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
         folder / "plots",
         settings.run.seed,
     )
-    return metrics
+    return {
+        "split": name,
+        "known": list(split.known),
+        "unknown": list(pipeline.splits[name].unknown),
+        "n_images": {role: int((split.roles == role).sum()) for role in (TRAIN, VALIDATION, TEST, UNKNOWN)},
+        "seed": settings.run.seed,
+        "classifier": {"backbone": settings.classifier.backbone, "mode": pipeline.mode, "means": MODES[pipeline.mode]},
+        "patchcore": {"backbone": pipeline.gate_backbone, **gate_metrics(pipeline.gate_scores(), settings.run.seed)},
+        "default": defaults,
+        "results": results,
+    }
 
 
 def default_score(approach: str, settings: RejectionSettings) -> str:
