@@ -22,6 +22,7 @@ from torch.nn.utils import skip_init
 
 from config import RunSettings
 from inspection.evidence_base import Progress, no_progress
+from models.device import repeatable
 from open_set.network import StagedResNet, as_tensor
 from open_set.settings import ClassifierSettings
 
@@ -109,7 +110,8 @@ class Classifier:
         if self.mode != SCRATCH:
             self._set_head((embeddings - self.centre_) / self.scale_, labels)
         if self.mode != FROZEN:
-            self._train(fronts, torch.as_tensor(labels), progress)
+            with repeatable():
+                self._train(fronts, torch.as_tensor(labels), progress)
         return self
 
     @torch.inference_mode()
