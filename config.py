@@ -411,9 +411,7 @@ def _explain(error: ValidationError, section: type[Section]) -> str:
     known = known_settings(section)
     parts = [str(part) for part in problem["loc"]]
     place = ".".join(parts)
-    if problem["type"] == "value_error" and isinstance(
-        problem["input"], Mapping
-    ):  # what a section says of several of its values
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # of several values of a section
         return f"{place or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
     shown, key = place, place
     for n in range(len(parts), 0, -1):

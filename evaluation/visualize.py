@@ -7,7 +7,7 @@ Universal Design", 2008), which stay apart for colour-blind readers.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,25 @@ def roc_curve(
     ax.fill_between(false_positive_rate, recall, color=BLUE, alpha=0.08, linewidth=0)
     ax.set_xlabel("False positive rate (share of good images flagged)")
     ax.set_ylabel("Recall (share of anomalous images flagged)")
+    ax.legend(loc="lower right", frameon=False)
+    return fig
+
+
+def roc_comparison(
+    curves: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], title: str, x_label: str, y_label: str
+) -> Figure:
+    """ROC curves of several methods in one figure: name for the legend -> labels and scores."""
+    fig = Figure(figsize=(5.4, 5.6), layout="constrained")
+    ax = fig.add_subplot()
+    _square(ax, title)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="chance")
+    for number, (name, (labels, scores)) in enumerate(curves.items()):
+        truth, values = check_two_classes(labels, scores)
+        false_positive_rate, recall, _ = roc_points(truth, values, drop_intermediate=False)
+        style = ("-", (0, (5, 2)), (0, (1, 1)))[number % 3]
+        ax.plot(false_positive_rate, recall, color=PALETTE[number % len(PALETTE)], linestyle=style, lw=2, label=name)
+    ax.set_xlabel(x_label)
+    ax.set_ylabel(y_label)
     ax.legend(loc="lower right", frameon=False)
     return fig
 
@@ -129,33 +148,45 @@ def score_distribution(groups: Sequence[str], scores: npt.ArrayLike, threshold: 
 def confusion_matrix(counts: Confusion) -> Figure:
     """Counts of decisions; the colour and the percentage are the share of the row, so unequal classes compare."""
     table = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
+    accuracy = "" if counts.accuracy is None else f", accuracy {counts.accuracy:.3f}"
+    title = f"n = {table.sum()} ({table[1].sum()} anomalous){accuracy}"
+    return confusion_table(table, ["good", "anomalous"], ["passed", "flagged"], title)
+
+
+def confusion_table(table: np.ndarray, truths: Sequence[str], decisions: Sequence[str], title: str) -> Figure:
+    """Counts int (r, c): a row a true class, a column a decision; colour and percentage are the share of the row."""
+    side = 5 if len(table) <= 2 else 2.5 + 1.05 * len(table)
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    fig = Figure(figsize=(5, 4.6), layout="constrained")
+    fig = Figure(figsize=(side, side - 0.4), layout="constrained")
     ax = fig.add_subplot()
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), part in np.ndenumerate(share):
         text = f"{table[row, column]}\n{part:.1%}" if table[row].sum() else "0"
         colour = "white" if part > 0.55 else "black"
-        ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=16)
-    ax.set_xticks([0, 1], ["passed", "flagged"])
-    ax.set_yticks([0, 1], ["good", "anomalous"], rotation=90, va="center")
+        ax.text(column, row, text, ha="center", va="center", color=colour, fontsize=16 if len(table) <= 2 else 11)
+    ax.set_xticks(range(len(decisions)), list(decisions), rotation=0 if len(table) <= 2 else 30)
+    ax.set_yticks(range(len(truths)), list(truths), rotation=90 if len(table) <= 2 else 0, va="center")
     ax.set_xlabel("Decision (images)")
     ax.set_ylabel("Truth (images)")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    accuracy = "" if counts.accuracy is None else f", accuracy {counts.accuracy:.3f}"
-    ax.set_title(f"n = {table.sum()} ({table[1].sum()} anomalous){accuracy}")
+    ax.set_title(title)
     return fig
 
 
 def _square_axes(counts: str, result: str) -> tuple[Figure, Axes]:
     fig = Figure(figsize=(5.4, 5.6), layout="constrained")
     ax = fig.add_subplot()
-    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", title=f"{result}\n{counts}")
+    _square(ax, f"{result}\n{counts}")
+    return fig, ax
+
+
+def _square(ax: Axes, title: str) -> None:
+    """Both axes from 0 to 1, on a light grid."""
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", title=title)
     ax.grid(color="#E6E6E6", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    return fig, ax
 
 
 def _counts(truth: npt.NDArray[np.bool_]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import skip_init
+
+from models.device import repeatable
 
 _HALVINGS = 4
 SIDE_STEP = 2**_HALVINGS
@@ -84,7 +85,7 @@ class Autoencoder:
     def error_maps(self, images: np.ndarray) -> np.ndarray:
         """Absolute error in parts of white, mean of the channels: uint8 RGB (n, side, side, 3) -> (n, side, side)."""
         errors = []
-        with _repeatable():
+        with repeatable():
             for start in range(0, len(images), _BATCH):
                 batch = self._tensor(images[start : start + _BATCH])
                 errors.append((self.network(batch) - batch).abs().mean(1).cpu().numpy())
@@ -119,7 +120,7 @@ class Autoencoder:
         """One pass in an order of its own; the mean loss on the way."""
         order = rng.permutation(len(images))
         total = 0.0
-        with _repeatable():
+        with repeatable():
             for start in range(0, len(order), _BATCH):
                 batch = self._tensor(images[order[start : start + _BATCH]])
                 self._optimiser.zero_grad()
@@ -172,8 +173,3 @@ def _initialise(layer: nn.Conv2d | nn.ConvTranspose2d, generator: torch.Generato
     assert layer.bias is not None
     nn.init.normal_(layer.weight, std=(2 / (1 + _SLOPE**2) / inputs) ** 0.5, generator=generator)
     nn.init.zeros_(layer.bias)
-
-
-def _repeatable() -> AbstractContextManager[None]:
-    """cuDNN's exact and repeatable algorithms only; no effect on a CPU."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

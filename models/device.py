@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 
 from errors import UserError
@@ -34,3 +36,8 @@ def resolve_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "float32" or (precision == "auto" and device.type == "cpu"):
         return torch.float32
     return torch.float16 if device.type == "cuda" else torch.bfloat16
+
+
+def repeatable() -> AbstractContextManager[None]:
+    """cuDNN's exact and repeatable algorithms only; no effect on a CPU."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -202,7 +202,7 @@ def build_network(backbone: Backbone, layers: tuple[str, ...], weights: Path | N
         if output.ndim != 4:
             raise UserError(f"model.layers: '{layer}' of {backbone.name} keeps no positions; name a layer before it")
     if weights is not None:
-        _load(trunk, weights, backbone.name)
+        load_weights(trunk, weights, backbone.name)
     return _Normalised(trunk, backbone.mean, backbone.std)
 
 
@@ -212,9 +212,13 @@ def _layer_names(nodes: list[str]) -> list[str]:
     return list(names)
 
 
-def _load(trunk: nn.Module, weights: Path, name: str) -> None:
+def load_weights(network: nn.Module, weights: Path, name: str) -> None:
+    """Put what ``network`` needs of a file into it, whatever else the file holds; ``name`` is for the message.
+
+    Raises UserError if a tensor is missing or has another shape.
+    """
     state = read_state_dict(weights)
-    for key, tensor in trunk.state_dict().items():
+    for key, tensor in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             continue
         if key not in state:
@@ -223,7 +227,7 @@ def _load(trunk: nn.Module, weights: Path, name: str) -> None:
             raise UserError(
                 f"{weights} does not fit {name}: '{key}' has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
             )
-    trunk.load_state_dict(state, strict=False)
+    network.load_state_dict(state, strict=False)
 
 
 class _Normalised(nn.Module):

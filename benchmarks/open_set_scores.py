@@ -1,0 +1,64 @@
+"""Which score, on which stages of the network, notices a class that it was not taught?
+
+Answered without any image that open_set_recognition.py reports on as unknown to the split: in each split, each known
+class in turn is left out, scores learn from the training images of the others, and the left-out class (training and
+validation images) is told from their validation images. Frozen features, as a fine-tuned network has seen the class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import cli
+from evaluation.metrics import auroc
+from open_set.classifier import FROZEN
+from open_set.pipeline import Pipeline
+from open_set.scores import SCORES
+from open_set.settings import SCORE_NAMES, load_open_set
+from open_set.splits import TRAIN, VALIDATION, Split
+
+LAYERS = (("layer2",), ("layer3",), ("layer2", "layer3"), ("layer2", "layer3", "layer4"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--neu-root", type=Path, required=True, metavar="D")
+    parser.add_argument("--weights", type=Path, metavar="F")
+    arguments = parser.parse_args()
+    flags = {"data.neu_root": arguments.neu_root, "weights": arguments.weights, "classifier.mode": FROZEN}
+    settings, splits = load_open_set(flags=flags)
+    print("mean AUROC of left-out classes\n" + f"{'stages':24}" + "".join(f"{name:>22}" for name in SCORE_NAMES))
+    for layers in LAYERS:
+        chosen = settings.classifier.model_copy(update={"layers": layers})
+        pipeline = Pipeline(settings.model_copy(update={"classifier": chosen}), splits, cli.progress)
+        found = [left_out(pipeline, pipeline.split(name)) for name in splits]
+        means = np.concatenate(found).mean(0)
+        print(f"{'+'.join(layers):24}" + "".join(f"{mean:22.3f}" for mean in means))
+    return cli.EXIT_OK
+
+
+def left_out(pipeline: Pipeline, split: Split) -> np.ndarray:
+    """AUROC (known classes, scores) of each class when it is left out."""
+    fronts, settings = pipeline.fronts, pipeline.settings
+    train, validation = split.indices(TRAIN), split.indices(VALIDATION)
+    rows = []
+    for place in range(len(split.known)):
+        taught, calm = train[split.truth[train] != place], validation[split.truth[validation] != place]
+        strange = split.indices(TRAIN, VALIDATION)
+        strange = strange[split.truth[strange] == place]
+        labels = np.unique(split.truth[taught], return_inverse=True)[1]
+        classifier = pipeline.new_classifier(pipeline.device).fit(fronts[taught], labels)
+        known, tested = classifier.embed(fronts[taught]), classifier.embed(fronts[np.concatenate([calm, strange])])
+        is_strange = np.arange(len(tested)) >= len(calm)
+        rows.append([auroc(is_strange, SCORES[n](settings.rejection).fit(known, labels)(tested)) for n in SCORE_NAMES])
+    return np.array(rows)
+
+
+if __name__ == "__main__":
+    cli.run(main)

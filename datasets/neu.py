@@ -1,0 +1,102 @@
+"""The NEU surface defect images: six kinds of defects of hot-rolled steel strip, grey, 200 x 200 px.
+
+Song and Yan 2013, "A noise robust method based on completed local binary patterns for hot-rolled steel strip surface
+defects" (NEU-CLS, ``Cr_12.bmp``); He et al. 2020, "An End-to-end Steel Surface Defect Detection Approach" (NEU-DET,
+``crazing/crazing_12.jpg`` and Pascal VOC boxes). Any folders round the images are fine: the class is taken from the
+folder's name or, where that names none, from the file's.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.images import list_images
+from datasets.labelled_image import LabelledImage
+from errors import UserError
+
+CLASSES = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+_CODES = {"cr": 0, "in": 1, "pa": 2, "ps": 3, "rs": 4, "sc": 5}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A defect's place in pixels, x right, y down, as Pascal VOC has it: the edges belong to the box."""
+
+    label: str
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class NeuImage(LabelledImage):
+    """An image, its class as the only one of ``labels``, and its boxes (none without an XML file)."""
+
+    boxes: tuple[Box, ...] = ()
+
+    @property
+    def defect(self) -> str:
+        """The image's class, one of ``CLASSES``."""
+        return self.labels[0]
+
+
+def load_neu(root: Path) -> tuple[list[NeuImage], list[Path]]:
+    """The images below ``root``, sorted by path, and those whose class neither folder nor name tells.
+
+    Raises UserError: no such folder, no image of a known class in it, an XML file that cannot be read.
+    """
+    paths = list_images(root)
+    annotations = {path.stem: path for path in sorted(root.rglob("*.xml"), reverse=True)}
+    images, skipped = [], []
+    for path in paths:
+        defect = class_of(path)
+        if defect is None:
+            skipped.append(path)
+            continue
+        boxes = _read_boxes(annotations[path.stem]) if path.stem in annotations else ()
+        images.append(NeuImage(path, True, (defect,), boxes=boxes))
+    if not images:
+        raise UserError(
+            f"{root}: no image of a known class, e.g. {paths[0].name}; expected folders named {', '.join(CLASSES)}, "
+            "or files named like crazing_12.jpg or Cr_12.bmp"
+        )
+    return images, skipped
+
+
+def class_of(path: Path) -> str | None:
+    """The class by the folder's name or else by the file's; None if neither names one."""
+    return _named(path.parent.name) or _named(re.sub(r"[-_ ]*[0-9]+$", "", path.stem))
+
+
+def _named(text: str) -> str | None:
+    """The class that ``text`` spells, in any case, any of "-_ " between words; or by its code in file names."""
+    plain = re.sub(r"[-_ ]", "", text).lower()
+    if plain in _CODES:
+        return CLASSES[_CODES[plain]]
+    return next((name for name in CLASSES if re.sub(r"[-_ ]", "", name) == plain), None)
+
+
+def _read_boxes(path: Path) -> tuple[Box, ...]:
+    try:
+        found = ElementTree.parse(path).getroot().iter("object")
+        return tuple(_box(one) for one in found)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise UserError(f"{path}: not a Pascal VOC annotation ({error}); repair or remove it") from None
+
+
+def _box(element: ElementTree.Element) -> Box:
+    def text(name: str) -> str:
+        value = element.findtext(name)
+        if value is None:
+            raise ValueError(f"an object without {name}")
+        return value
+
+    left, top, right, bottom = (round(float(text(f"bndbox/{side}"))) for side in ("xmin", "ymin", "xmax", "ymax"))
+    if left > right or top > bottom:
+        raise ValueError(f"a box from ({left}, {top}) to ({right}, {bottom})")
+    name = text("name")
+    return Box(_named(name) or name, left, top, right, bottom)

@@ -1,0 +1,100 @@
+"""The layout of the Severstal steel defect competition (Kaggle, 2019): ``train_images/*.jpg`` and ``train.csv``.
+
+The table has the columns ImageId, ClassId, EncodedPixels with a row for each class that an image shows, or the older
+ImageId_ClassId, EncodedPixels with four rows for every image. An image without a row, or with empty EncodedPixels in
+all of its rows, is free of defects.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.images import list_images
+from datasets.labelled_image import LabelledImage
+from errors import UserError
+
+TABLE = "train.csv"
+IMAGES = "train_images"
+
+
+@dataclass(frozen=True)
+class SteelStrip(LabelledImage):
+    """An image; ``labels`` are the classes it shows, and ``encoded`` the pixels of each, run-length encoded."""
+
+    encoded: tuple[str, ...] = ()
+
+    def mask(self, size: tuple[int, int]) -> np.ndarray:
+        """Pixels of any defect: bool (H, W), for the photo's ``size`` (H, W). Raises UserError if they do not fit."""
+        result = np.zeros(size, bool)
+        for label, runs in zip(self.labels, self.encoded, strict=True):
+            try:
+                result |= decode_runs(runs, size)
+            except ValueError as error:
+                raise UserError(f"{TABLE}: {self.path.name}, class {label}: {error}") from None
+        return result
+
+
+def load_severstal(root: Path) -> list[SteelStrip]:
+    """The images of ``train_images``, sorted, with what ``train.csv`` says of them.
+
+    Raises UserError: a missing folder or table, a table without the columns, a row for an image that is not there.
+    """
+    images = list_images(root / IMAGES)
+    table = root / TABLE
+    defects: dict[str, dict[str, str]] = {path.name: {} for path in images}
+    for number, name, label, runs in _rows(table):
+        if name not in defects:
+            raise UserError(f"{table}, line {number}: {name} is not in {root / IMAGES}")
+        if runs:
+            if label in defects[name]:
+                raise UserError(f"{table}, line {number}: a second row for {name}, class {label}")
+            defects[name][label] = runs
+    return [
+        SteelStrip(path, bool(found), tuple(sorted(found)), encoded=tuple(found[label] for label in sorted(found)))
+        for path in images
+        for found in [defects[path.name]]
+    ]
+
+
+def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:
+    """Run-length encoded pixels as bool (H, W): pairs of start and length, counted from 1 down the columns.
+
+    Raises ValueError for an odd count of numbers, what is no number, and runs outside the image.
+    """
+    words = text.split()
+    if len(words) % 2:
+        raise ValueError("EncodedPixels must hold pairs of start and length")
+    starts, lengths = np.array(words[::2], np.int64) - 1, np.array(words[1::2], np.int64)
+    total = size[0] * size[1]
+    if (starts < 0).any() or (lengths < 1).any() or (starts + lengths > total).any():
+        raise ValueError(f"EncodedPixels leave the {size[1]} x {size[0]} pixels of the image")
+    flat = np.zeros(total, bool)
+    for start, length in zip(starts, lengths, strict=True):
+        flat[start : start + length] = True
+    return flat.reshape(size[1], size[0]).T
+
+
+def _rows(table: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Line number, image, class and pixels of each row, in either form."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{table}: {error.strerror}; it lists the defects, see datasets/severstal.py") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{table}: not a table in UTF-8") from None
+    reader = csv.DictReader(text.splitlines())
+    columns = set(reader.fieldnames or ())
+    joined = {"ImageId_ClassId", "EncodedPixels"} <= columns
+    if not joined and not {"ImageId", "ClassId", "EncodedPixels"} <= columns:
+        raise UserError(f"{table}: columns must be ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels")
+    for number, row in enumerate(reader, start=2):
+        if joined:
+            name, _, label = (row["ImageId_ClassId"] or "").rpartition("_")
+        else:
+            name, label = row["ImageId"] or "", row["ClassId"] or ""
+        yield number, name.strip(), label.strip(), (row["EncodedPixels"] or "").strip()

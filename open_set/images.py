@@ -1,0 +1,77 @@
+"""The images of a data set, read once: small squares for the classifier, groups of copies, and one checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config import RunSettings
+from datasets.images import read_image
+from datasets.near_copies import copy_groups, signature
+from datasets.neu import NeuImage
+from errors import UserError
+from inspection.evidence_base import Progress, no_progress
+from inspection.reading import ahead
+from open_set.network import as_square
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images that could be read: ``squares`` uint8 RGB (n, side, side, 3), ``groups`` (n,) alike for near copies.
+
+    ``checksum`` is over names and contents of the files. ``errors`` has a line for each file that could not be read.
+    """
+
+    images: tuple[NeuImage, ...]
+    squares: np.ndarray
+    groups: np.ndarray
+    checksum: str
+    errors: tuple[str, ...]
+
+    @property
+    def labels(self) -> list[str]:
+        """The class of each image."""
+        return [image.defect for image in self.images]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The file of each image."""
+        return [image.path for image in self.images]
+
+
+def read_images(images: Sequence[NeuImage], side: int, run: RunSettings, progress: Progress = no_progress) -> ImageSet:
+    """Read the images, each once. Raises UserError if none can be read."""
+
+    def read(image: NeuImage) -> tuple[np.ndarray, np.ndarray] | str:
+        try:
+            photo = read_image(image.path)
+        except UserError as error:
+            return str(error)
+        return as_square(photo, side), signature(photo)
+
+    read_ahead = ahead(read, images, run.workers, 2 * run.batch_size)
+    results = list(progress(read_ahead, len(images), "reading"))
+    pairs = [(image, one) for image, one in zip(images, results, strict=True) if not isinstance(one, str)]
+    errors = tuple(one for one in results if isinstance(one, str))
+    if not pairs:
+        raise UserError(errors[0] if errors else "no images to read")
+    return ImageSet(
+        images=tuple(image for image, _ in pairs),
+        squares=np.stack([square for _, (square, _) in pairs]),
+        groups=copy_groups(np.stack([detail for _, (_, detail) in pairs])),
+        checksum=files_checksum([image.path for image, _ in pairs]),
+        errors=errors,
+    )
+
+
+def files_checksum(paths: Sequence[Path]) -> str:
+    """SHA-256 over names and contents of files, in their order; the folder they lie in does not matter."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.parent.name}/{path.name}".encode("utf-8", "surrogateescape") + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()

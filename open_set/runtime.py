@@ -1,0 +1,61 @@
+"""Milliseconds per image of every stage, one image at a time, warm, as a machine at the line would run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datasets.images import read_image
+from evaluation.latency import Clock, clock_of
+from open_set.classifier import Classifier
+from open_set.network import as_square
+from open_set.rejection import Rejector
+from open_set.steel_gate import SteelGate
+
+STAGES = ("read", "classifier", "rejection", "patchcore")
+# Which stages an approach passes through.
+APPROACHES = {"one_stage": ("read", "classifier", "rejection"), "two_stage": STAGES, "two_stage_plain": STAGES}
+_WARM_UP = 3
+
+
+def measure_runtime(
+    classifier: Classifier, rejector: Rejector, gate: SteelGate, paths: Sequence[Path], clock: Clock | None = None
+) -> dict[str, Any]:
+    """Median and 95th percentile of each stage over the images of ``paths``, on the classifier's device; and how busy
+    the machine was."""
+    clock = clock or clock_of(classifier.device)
+    rows = []
+    for path in [*paths[:_WARM_UP], *paths]:
+        moments = [clock()]
+        photo = read_image(path)
+        moments.append(clock())
+        embedded = classifier(as_square(photo, classifier.settings.size)[None])
+        moments.append(clock())
+        rejector(embedded)
+        moments.append(clock())
+        gate.score(photo)
+        moments.append(clock())
+        rows.append(np.diff(moments) * 1000)
+    milliseconds = np.array(rows[min(_WARM_UP, len(paths)) :])
+    return {
+        "device": str(classifier.device),
+        "n_images": len(paths),
+        "threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "stages": {
+            name: {
+                "median_ms": round(float(np.median(column)), 3),
+                "p95_ms": round(float(np.percentile(column, 95)), 3),
+            }
+            for name, column in zip(STAGES, milliseconds.T, strict=True)
+        },
+        "approaches": {
+            name: {"median_ms": round(float(np.median(milliseconds[:, [STAGES.index(s) for s in used]].sum(1))), 3)}
+            for name, used in APPROACHES.items()
+        },
+    }

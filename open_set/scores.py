@@ -1,0 +1,176 @@
+"""How unknown an image looks: several scores behind one interface, higher = more unknown.
+
+Each learns from known training images only. None needs to have seen an unknown one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve_triangular
+from scipy.special import logsumexp
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from open_set.classifier import Embedded
+from open_set.settings import RejectionSettings, ScoreName
+
+Floats = npt.NDArray[np.float64]
+# A difference of two log-likelihoods needs both covariances well estimated: so many images for each dimension.
+_IMAGES_PER_DIMENSION = 20
+
+
+class OpenSetScore(ABC):
+    """Construct with settings, ``fit`` on known training images, call on any."""
+
+    @abstractmethod
+    def fit(self, known: Embedded, labels: np.ndarray) -> OpenSetScore:
+        """Learn from known images with ``labels`` int (n,), 0 to classes - 1."""
+
+    @abstractmethod
+    def __call__(self, images: Embedded) -> Floats:
+        """Scores (n,), higher = more unknown."""
+
+
+class Gaussian:
+    """A normal distribution round given centres, with one covariance, shrunk after Ledoit and Wolf 2004.
+
+    ``residuals`` (n, d) are the differences of the data from their centres. (Ledoit and Wolf, "A well-conditioned
+    estimator for large-dimensional covariance matrices", Journal of Multivariate Analysis 88.)
+    """
+
+    def __init__(self, centres: Floats, residuals: Floats):
+        self.centres = centres
+        self._root = np.linalg.cholesky(LedoitWolf(assume_centered=True).fit(residuals).covariance_)
+
+    def squared_distances(self, points: Floats) -> Floats:
+        """Squared Mahalanobis distance of each point (n, d) to each centre (k, d): (n, k)."""
+        whiten = [solve_triangular(self._root, (points - centre).T, lower=True) for centre in self.centres]
+        return np.stack([(one**2).sum(0) for one in whiten], 1)
+
+
+class Mahalanobis(OpenSetScore):
+    """Distance to the nearest class mean under a covariance that all classes share.
+
+    Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks",
+    equation 2, as a distance. Embeddings are standardised, and ``components`` principal components are kept: in the
+    thousands of dimensions beyond, a few hundred images say nothing about the covariance.
+    """
+
+    def __init__(self, components: int):
+        self.components = components
+
+    def fit(self, known: Embedded, labels: np.ndarray) -> Mahalanobis:
+        self._project = _projection(known.embeddings, self.components)
+        points = self._project.transform(known.embeddings)
+        means = _class_means(points, labels)
+        self._classes = Gaussian(means, points - means[labels])
+        return self
+
+    def __call__(self, images: Embedded) -> Floats:
+        points = self._project.transform(images.embeddings)
+        return np.sqrt(self._classes.squared_distances(points).min(1))
+
+
+class RelativeMahalanobis(OpenSetScore):
+    """Squared Mahalanobis distance to the nearest class less that to all known images as one.
+
+    Ren et al. 2021, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", arXiv 2106.09022,
+    equation 3. What is common to all steel images cancels. Of the embedding, as many principal components are kept as
+    20 images each allow, and never more than ``components``.
+    """
+
+    def __init__(self, components: int):
+        self.components = components
+
+    def fit(self, known: Embedded, labels: np.ndarray) -> RelativeMahalanobis:
+        affordable = max(2, len(labels) // _IMAGES_PER_DIMENSION)
+        self._project = _projection(known.embeddings, min(self.components, affordable))
+        points = self._project.transform(known.embeddings)
+        means, mean = _class_means(points, labels), points.mean(0)
+        self._classes = Gaussian(means, points - means[labels])
+        self._all = Gaussian(mean[None], points - mean)
+        return self
+
+    def __call__(self, images: Embedded) -> Floats:
+        points = self._project.transform(images.embeddings)
+        nearest = self._classes.squared_distances(points).min(1)
+        return nearest - self._all.squared_distances(points)[:, 0]
+
+
+class NearestNeighbour(OpenSetScore):
+    """Distance to the k-th nearest training image, on embeddings of unit length (standardised first).
+
+    Sun et al. 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors", arXiv 2204.06507, equation 2. With
+    fewer than ``neighbours`` images the farthest counts.
+    """
+
+    def __init__(self, neighbours: int):
+        self.neighbours = neighbours
+
+    def fit(self, known: Embedded, labels: np.ndarray) -> NearestNeighbour:
+        self._normalise = make_pipeline(StandardScaler(), Normalizer()).fit(_double(known.embeddings))
+        count = min(self.neighbours, len(known))
+        self._search = NearestNeighbors(n_neighbors=count).fit(self._normalise.transform(_double(known.embeddings)))
+        return self
+
+    def __call__(self, images: Embedded) -> Floats:
+        distances, _ = self._search.kneighbors(self._normalise.transform(_double(images.embeddings)))
+        return np.asarray(distances[:, -1])
+
+
+class Energy(OpenSetScore):
+    """Free energy of the logits at temperature 1: minus the logarithm of the sum of their exponentials.
+
+    Liu et al. 2020, "Energy-based Out-of-distribution Detection", arXiv 2010.03759, equation 4.
+    """
+
+    def fit(self, known: Embedded, labels: np.ndarray) -> Energy:
+        return self
+
+    def __call__(self, images: Embedded) -> Floats:
+        return -np.asarray(logsumexp(_double(images.logits), axis=1))
+
+
+class MaxSoftmax(OpenSetScore):
+    """Minus the logarithm of the greatest softmax probability; exp(-score) is the classifier's confidence.
+
+    Hendrycks and Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples". The logarithm
+    keeps apart what rounds to a probability of 1.
+    """
+
+    def fit(self, known: Embedded, labels: np.ndarray) -> MaxSoftmax:
+        return self
+
+    def __call__(self, images: Embedded) -> Floats:
+        logits = _double(images.logits)
+        return np.asarray(logsumexp(logits - logits.max(1, keepdims=True), axis=1))
+
+
+SCORES: dict[ScoreName, Callable[[RejectionSettings], OpenSetScore]] = {
+    "mahalanobis": lambda settings: Mahalanobis(settings.components),
+    "relative_mahalanobis": lambda settings: RelativeMahalanobis(settings.components),
+    "knn": lambda settings: NearestNeighbour(settings.neighbours),
+    "energy": lambda settings: Energy(),
+    "max_softmax": lambda settings: MaxSoftmax(),
+}
+
+
+def _projection(embeddings: np.ndarray, components: int) -> Pipeline:
+    """Standardised principal components, as many as there can be up to ``components``."""
+    count = min(components, len(embeddings) - 1, embeddings.shape[1])
+    return make_pipeline(StandardScaler(), PCA(count, svd_solver="full")).fit(_double(embeddings))
+
+
+def _class_means(points: Floats, labels: np.ndarray) -> Floats:
+    return np.stack([points[labels == label].mean(0) for label in np.unique(labels)])
+
+
+def _double(values: np.ndarray) -> Floats:
+    return np.asarray(values, np.float64)

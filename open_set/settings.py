@@ -1,0 +1,156 @@
+"""The settings of open-set recognition, see configs/open_set/. Imports nothing heavy, so --help is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from config import RunSettings, Section, Side, load_settings
+from errors import UserError
+
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+Stage = Literal["layer1", "layer2", "layer3", "layer4"]
+ScoreName = Literal["mahalanobis", "relative_mahalanobis", "knn", "energy", "max_softmax"]
+SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
+DEFAULT_FILE = Path(__file__).resolve().parents[1] / "configs" / "open_set" / "default.yaml"
+
+
+class DataSettings(Section):
+    """Where the images are, and how they are shared out."""
+
+    neu_root: Path = Field(Path("data/neu_det"), description="folder of NEU images, with or without boxes in XML")
+    severstal_root: Path = Field(
+        Path("data/severstal"), description="folder with train.csv and train_images/, in the Severstal layout"
+    )
+    validation: float = Field(
+        0.25, gt=0.0, lt=0.5, description="share of each known class that calibrates tau and kappa; above 0, below 0.5"
+    )
+    test: float = Field(
+        0.25, gt=0.0, lt=0.5, description="share of each known class that is only reported; above 0, below 0.5"
+    )
+
+
+class ClassifierSettings(Section):
+    """The network that names known classes."""
+
+    backbone: Literal["resnet50", "resnet18"] = Field("resnet50", description="resnet50 or resnet18")
+    mode: Literal["auto", "fine_tuned", "frozen", "scratch"] = Field(
+        "auto",
+        description="fine_tuned (from ImageNet weights), frozen (linear head, fixed features), scratch (no weights) "
+        "or auto; auto = fine_tuned if weights can be had, else scratch",
+    )
+    size: Side = Field(128, description="side in pixels of the images it sees; 32 to 2048")
+    layers: tuple[Stage, ...] = Field(
+        ("layer2", "layer3"),
+        min_length=1,
+        description="stages whose mean activations, joined, are the embedding; of layer1 to layer4",
+    )
+    tune_from: Stage = Field("layer3", description="first stage that fine-tuning changes; layer1 to layer4")
+    epochs: int = Field(3, ge=1, le=1000, description="passes of fine-tuning over the training images; 1 to 1000")
+    learning_rate: float = Field(1e-4, ge=1e-7, le=0.1, description="step size of fine-tuning (AdamW); 1e-7 to 0.1")
+    scratch_epochs: int = Field(5, ge=1, le=1000, description="passes of training from scratch; 1 to 1000")
+    scratch_learning_rate: float = Field(
+        1e-3, ge=1e-7, le=0.1, description="step size of training from scratch (AdamW); 1e-7 to 0.1"
+    )
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> ClassifierSettings:
+        if len(set(self.layers)) < len(self.layers):
+            raise ValueError("classifier.layers names a stage twice")
+        last = max(STAGES.index(layer) for layer in self.layers)
+        if STAGES.index(self.tune_from) > last:
+            raise ValueError(f"classifier.tune_from {self.tune_from} lies behind the last of classifier.layers")
+        return self
+
+
+class RejectionSettings(Section):
+    """When an image counts as unknown."""
+
+    score: ScoreName = Field(
+        "mahalanobis",
+        description="the score reported first: mahalanobis, relative_mahalanobis, knn, energy or max_softmax",
+    )
+    alpha: float = Field(
+        0.05, gt=0.0, lt=1.0, description="share of known images that may be rejected; between 0 and 1"
+    )
+    components: int = Field(
+        256, ge=1, le=4096, description="principal components that the Gaussian scores keep; 1 to 4096"
+    )
+    neighbours: int = Field(5, ge=1, le=1000, description="k of the kNN score; 1 to 1000")
+    use_confidence: bool = Field(
+        True, description="whether the cascade also rejects where the classifier is unsure (kappa)"
+    )
+
+
+class SteelSettings(Section):
+    """PatchCore on defect-free steel, the first stage of the cascade."""
+
+    backbone: Literal["auto", "resnet50", "resnet18", "filters"] = Field(
+        "auto",
+        description="auto, resnet50, resnet18 or filters; auto = the classifier's if it has weights, else filters",
+    )
+    size: Side = Field(160, description="side in pixels at which a square tile is seen; 32 to 2048")
+    coreset_ratio: float = Field(0.01, gt=0.0, le=1.0, description="share of patches kept in memory; above 0 to 1")
+    alpha: float = Field(
+        0.05, gt=0.0, lt=1.0, description="share of defect-free images that may be called defective; between 0 and 1"
+    )
+    calibration: float = Field(
+        0.2, gt=0.0, lt=0.5, description="share of defect-free images that set the threshold; above 0, below 0.5"
+    )
+    test: float = Field(
+        0.2, gt=0.0, lt=0.5, description="share of defect-free images that are only reported; above 0, below 0.5"
+    )
+
+
+class SplitSettings(Section):
+    """Which classes are known, and which are met in the test only."""
+
+    known: tuple[str, ...] = Field((), min_length=2, description="classes with training images; at least two")
+    unknown: tuple[str, ...] = Field((), min_length=1, description="classes that appear in the test only; at least one")
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> SplitSettings:
+        named = [*self.known, *self.unknown]
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"class {twice[0]} is named twice")
+        return self
+
+
+class OpenSetSettings(Section):
+    """All settings of open_set_recognition.py."""
+
+    data: DataSettings = DataSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    rejection: RejectionSettings = RejectionSettings()
+    steel: SteelSettings = SteelSettings()
+    run: RunSettings = RunSettings()
+    splits: tuple[str, ...] = Field(
+        ("a", "b", "c"),
+        min_length=1,
+        description="splits to run: x stands for neu_split_x.yaml beside the settings file",
+    )
+    weights: Path | None = Field(None, description="file of ImageNet weights of the backbone; null = looked for")
+    output: Path = Field(Path("outputs/open_set"), description="folder of everything that is written")
+
+
+def load_open_set(
+    file: Path | None = None, assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None
+) -> tuple[OpenSetSettings, dict[str, SplitSettings]]:
+    """The settings, and those of each split by its name; ``file`` null = configs/open_set/default.yaml.
+
+    Raises UserError with one line that names the file and the setting.
+    """
+    file = file or DEFAULT_FILE
+    settings = load_settings(OpenSetSettings, file, assignments, flags)
+    splits = {}
+    for name in settings.splits:
+        path = file.parent / f"neu_split_{name}.yaml"
+        if not path.is_file():
+            there = sorted(found.stem.removeprefix("neu_split_") for found in file.parent.glob("neu_split_*.yaml"))
+            raise UserError(f"splits: no {path}; there are: {', '.join(there) or 'none'}")
+        splits[name] = load_settings(SplitSettings, path)
+    return settings, splits

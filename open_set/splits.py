@@ -1,0 +1,78 @@
+"""Who trains, who calibrates, who is only reported: a seeded split in which copies of a photo stay together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from errors import UserError
+from open_set.settings import DataSettings, SplitSettings
+
+TRAIN, VALIDATION, TEST, UNKNOWN, UNUSED = "train", "validation", "test", "unknown", ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, by their place in the list of all images.
+
+    ``known`` are the names of the known classes, in order; ``truth`` int64 (n,) is the place in it, -1 for the unknown;
+    ``roles`` (n,) is train, validation, test (all known), unknown (met in the test only) or "" (takes no part).
+    """
+
+    known: tuple[str, ...]
+    truth: np.ndarray
+    roles: np.ndarray
+
+    def indices(self, *roles: str) -> np.ndarray:
+        """Places of the images with one of these roles, ascending: int64 (m,)."""
+        return np.flatnonzero(np.isin(self.roles, roles))
+
+
+def make_split(
+    labels: Sequence[str], groups: np.ndarray, split: SplitSettings, shares: DataSettings, seed: int
+) -> Split:
+    """Share out images with ``labels`` (n,): each known class apart, so that all have the same shares.
+
+    ``groups`` int (n,) numbers copies of a photo alike; a group takes one role. Each class is drawn from its own
+    generator, so that it is shared out in the same way whatever other classes are known.
+
+    Raises UserError for a class without images, or a known one with too few.
+    """
+    truth, roles = np.full(len(labels), -1), np.full(len(labels), UNUSED, dtype="U10")
+    names = np.array(labels)
+    for name in (*split.known, *split.unknown):
+        if not (names == name).any():
+            raise UserError(f"class {name}: no image of it; there are: {', '.join(sorted(set(labels)))}")
+    roles[np.isin(names, split.unknown)] = UNKNOWN
+    taken = {int(group): TEST for group in groups[roles == UNKNOWN]}
+    for place, name in enumerate(split.known):
+        members = np.flatnonzero(names == name)
+        truth[members] = place
+        rng = np.random.default_rng([seed, *name.encode()])
+        order = rng.permutation(np.unique(groups[members]))
+        counts = [round(share * len(order)) for share in (shares.test, shares.validation)]
+        if min(counts) < 1 or len(order) - sum(counts) < 2:
+            raise UserError(f"class {name}: {len(order)} different images cannot be shared out; give at least 8")
+        drawn = [TEST] * counts[0] + [VALIDATION] * counts[1] + [TRAIN] * (len(order) - sum(counts))
+        for group, role in zip(order.tolist(), drawn, strict=True):
+            taken.setdefault(group, role)
+        roles[members] = [taken[int(group)] for group in groups[members]]
+    return Split(split.known, truth, roles)
+
+
+def hold_out(groups: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Draw whole groups from (n,) numbers: places of each share, then of the rest, ascending.
+
+    Raises UserError where a share comes out empty.
+    """
+    order = np.random.default_rng([seed, len(groups)]).permutation(np.unique(groups))
+    parts, start = [], 0
+    for count in (round(share * len(order)) for share in shares):
+        parts.append(np.flatnonzero(np.isin(groups, order[start : start + count])))
+        start += count
+    parts.append(np.flatnonzero(np.isin(groups, order[start:])))
+    if min(map(len, parts)) == 0 or len(order) - start < 2:
+        raise UserError(f"{len(order)} different defect-free images cannot be shared out; give at least 10")
+    return parts

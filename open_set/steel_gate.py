@@ -1,0 +1,138 @@
+"""The first stage of the cascade: PatchCore on defect-free steel decides between defect and no defect.
+
+Strips are long, PatchCore sees squares: an image is cut into squares of its shorter side that cover it evenly, and its
+score is that of its most anomalous square. A square NEU image is one tile, so that a 256 px tile of a strip and a
+200 px NEU image fill the same frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings, RunSettings
+from datasets.images import read_image
+from datasets.near_copies import copy_groups, signature
+from datasets.severstal import SteelStrip
+from errors import UserError
+from inspection.evidence_base import Progress, no_progress
+from inspection.inspector import Inspector
+from inspection.result import Failure, Inspection
+from models.calibration import conformal_threshold
+from open_set.settings import SteelSettings
+from open_set.splits import hold_out
+
+HELD_OUT = "held-out defect-free strips"
+
+
+@dataclass(frozen=True)
+class SteelRoles:
+    """Strips by what they are for, as places in the list of all: int64 (n,) each."""
+
+    train: np.ndarray
+    calibration: np.ndarray
+    test_normal: np.ndarray
+    test_defective: np.ndarray
+
+
+class SteelGate:
+    """An Inspector that judges images tile by tile; ``threshold`` is on the score of the worst tile."""
+
+    def __init__(self, inspector: Inspector):
+        self.inspector = inspector
+
+    @classmethod
+    def train(
+        cls,
+        strips: Sequence[SteelStrip],
+        roles: SteelRoles,
+        settings: SteelSettings,
+        backbone: str,
+        weights: Path | None,
+        run: RunSettings,
+        progress: Progress = no_progress,
+    ) -> tuple[SteelGate, float]:
+        """Learn from the training strips; the threshold comes from the calibration strips, by images and not by tiles.
+
+        Returns the gate, and the share of defect-free images that its threshold stands for: more than was asked for
+        where the calibration strips are too few. ``backbone`` "filters" needs no weights. Raises UserError for a strip
+        that cannot be read.
+        """
+        tiles = [tile for place in roles.train for tile in tiles_of(read_image(strips[place].path))]
+        config = gate_config(settings, backbone, run)
+        gate = cls(Inspector.train(tiles, config, weights if backbone != "filters" else None, progress))
+        held_out = gate.scores([strips[place].path for place in roles.calibration], progress)
+        threshold, alpha = conformal_threshold(held_out, settings.alpha)
+        return cls(gate.inspector.with_threshold(threshold, HELD_OUT)), alpha
+
+    @property
+    def threshold(self) -> float:
+        """Images that score above it are defective."""
+        return self.inspector.threshold
+
+    def scores(self, paths: Sequence[Path], progress: Progress = no_progress) -> np.ndarray:
+        """Score of the worst tile of each image: float64 (n,). Raises UserError for one that cannot be read."""
+        owners: list[int] = []
+
+        def tiles() -> Iterator[np.ndarray]:
+            for place, path in enumerate(progress(paths, len(paths), "PatchCore")):
+                found = tiles_of(read_image(path))
+                owners.extend([place] * len(found))
+                yield from found
+
+        scores = [self._score_of(one) for one in self.inspector.stream(tiles())]
+        worst = np.full(len(paths), -np.inf)
+        np.maximum.at(worst, owners, scores)
+        return worst
+
+    def score(self, photo: np.ndarray) -> float:
+        """Score of the worst tile of a photo, uint8 RGB (H, W, 3)."""
+        return max(self._score_of(one) for one in self.inspector.inspect(tiles_of(photo)))
+
+    @staticmethod
+    def _score_of(result: Inspection | Failure) -> float:
+        assert isinstance(result, Inspection)  # tiles are arrays: nothing is left to read
+        return result.score
+
+
+def tiles_of(photo: np.ndarray) -> list[np.ndarray]:
+    """Squares of the shorter side, evenly spaced from end to end: uint8 RGB (H, W, 3) -> (side, side, 3) each.
+
+    As few as cover the photo; a square photo is its only tile.
+    """
+    side, length = sorted(photo.shape[:2])
+    count = math.ceil(length / side)
+    starts = np.linspace(0, length - side, count).round().astype(int)
+    along_width = photo.shape[1] == length
+    return [photo[:, start : start + side] if along_width else photo[start : start + side] for start in starts]
+
+
+def steel_roles(strips: Sequence[SteelStrip], settings: SteelSettings, seed: int) -> SteelRoles:
+    """Share out the defect-free strips, copies together; all defective ones are for the test.
+
+    Raises UserError if there are too few defect-free ones, or one cannot be read.
+    """
+    normal = np.array([place for place, strip in enumerate(strips) if not strip.is_anomalous], np.int64)
+    if not len(normal):
+        raise UserError("the Severstal folder holds no defect-free image; PatchCore learns from those")
+    groups = copy_groups(np.stack([signature(read_image(strips[place].path)) for place in normal]))
+    test, calibration, train = hold_out(groups, (settings.test, settings.calibration), seed)
+    defective = np.array([place for place, strip in enumerate(strips) if strip.is_anomalous], np.int64)
+    return SteelRoles(normal[train], normal[calibration], normal[test], defective)
+
+
+def gate_config(settings: SteelSettings, backbone: str, run: RunSettings) -> Config:
+    """The Inspector's settings: tiles as they are, one kind of evidence, no colour (steel is photographed in grey)."""
+    return Config.model_validate(
+        {
+            "preprocess": PreprocessSettings(enabled=False, size=settings.size),
+            "model": ModelSettings(backbone=backbone, coreset_ratio=settings.coreset_ratio, colour_weight=0.0),
+            "calibration": CalibrationSettings(alpha=settings.alpha),
+            "run": run,
+            "evidence": ("filters",) if backbone == "filters" else ("cnn",),
+        }
+    )

@@ -1,0 +1,94 @@
+"""Known and unknown steel defects: name the known ones, notice the others. Everything, or one step of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from open_set.settings import DEFAULT_FILE, load_open_set
+
+if TYPE_CHECKING:
+    from open_set.pipeline import Pipeline
+
+EXAMPLE = "python open_set_recognition.py --config configs/open_set/default.yaml --splits a b c"
+COMMANDS = {
+    "train-classifier": "train the classifier of each split",
+    "extract-embeddings": "embeddings of all NEU images",
+    "run-osr": "the one-stage approach",
+    "train-patchcore": "PatchCore on defect-free steel, once for all splits",
+    "run-cascade": "the two-stage approach",
+    "benchmark-runtime": "milliseconds per image of every stage",
+    "report": "metrics, pictures and tables (the default: it runs every step that has not been)",
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    flags = {
+        "data.neu_root": arguments.neu_root,
+        "data.severstal_root": arguments.severstal_root,
+        "weights": arguments.weights,
+        "output": arguments.output,
+        "splits": arguments.splits,
+        "run.seed": arguments.seed,
+        "run.device": arguments.device,
+        "classifier.mode": "frozen" if arguments.frozen_features else None,
+    }
+    settings, splits = load_open_set(arguments.config, arguments.set, flags)
+    from files import check_writable
+    from open_set.pipeline import Pipeline
+
+    check_writable(settings.output / "summary.md")
+    pipeline = Pipeline(settings, splits, cli.progress, cli.say, cli.warn)
+    images = pipeline.images
+    cli.say(f"{len(images.images)} NEU images; classifier {settings.classifier.backbone}, {pipeline.mode}")
+    _run(arguments.command, pipeline)
+    return cli.EXIT_SOME_FAILED if images.errors else cli.EXIT_OK
+
+
+def _run(command: str, pipeline: Pipeline) -> None:
+    if command == "report":
+        from open_set.report import write_report
+
+        write_report(pipeline)
+        print(f"wrote {pipeline.output / 'summary.md'}")
+    elif command == "train-patchcore":
+        gate = pipeline.patchcore()
+        cli.say(f"PatchCore: threshold {gate.threshold:.3f}, from {gate.inspector.threshold_source}")
+    else:
+        steps = {
+            "train-classifier": pipeline.classifier,
+            "extract-embeddings": pipeline.embeddings,
+            "run-osr": pipeline.osr,
+            "run-cascade": pipeline.cascade,
+            "benchmark-runtime": pipeline.runtime,
+        }
+        for name in pipeline.splits:
+            steps[command](name)
+            cli.say(f"split {name}: {command} done")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    parser.set_defaults(config=DEFAULT_FILE)
+    steps = "\n".join(f"  {name:20}{text}" for name, text in COMMANDS.items())
+    parser.epilog = f"steps:\n{steps}\n\n{parser.epilog}"
+    parser.add_argument("command", nargs="?", choices=COMMANDS, default="report", metavar="STEP", help="see below")
+    parser.add_argument("--splits", nargs="+", metavar="X", help="which of neu_split_X.yaml, beside --config")
+    parser.add_argument("--neu-root", type=Path, metavar="D", help="folder of NEU images")
+    parser.add_argument(
+        "--severstal-root", type=Path, metavar="D", help="folder with train.csv and train_images/ (defect-free steel)"
+    )
+    parser.add_argument("--weights", type=Path, metavar="F", help="ImageNet weights: .pth, .safetensors or .npz")
+    parser.add_argument("--output", type=Path, metavar="D", help="default: outputs/open_set")
+    parser.add_argument(
+        "--frozen-features", action="store_true", help="a linear head on fixed features: minutes without a GPU"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="source of every random draw (42)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    cli.run(main)
