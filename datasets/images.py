@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -15,7 +16,13 @@ MIN_SIDE = 20
 MAX_PIXELS = 12_000 * 12_000
 # Sensors deliver 8, 12 or 16 bits; a 16-bit file holds any of them, right-aligned.
 _FULL_SCALES = (255.0, 4095.0, 65535.0)
+# Pillow knows more, some of which call other programs (EPS).
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+
+
+class ImageTooLarge(UserError):
+    """More pixels than are decoded; found in the header, before any of them is."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -30,19 +37,29 @@ def read_image(path: Path) -> np.ndarray:
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
     try:
-        with Image.open(path) as image:
-            _check_size(path, image.size)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise UserError(_too_large(path)) from error
-        raise UserError(f"{path}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
+        with path.open("rb") as file:
+            return decode_image(file, str(path))
     except PermissionError as error:
         raise UserError(f"{path}: not allowed to read this file; check its permissions") from error
+
+
+def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """``read_image`` for a file that is open, or for bytes in memory; ``name`` is what errors call it.
+
+    Raises ``ImageTooLarge`` over ``max_pixels``, and ``UserError`` like ``read_image``.
+    """
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            _check_size(name, image.size, max_pixels)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(_too_large(name, max_pixels)) from error
     except _DECODE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: damaged or unsupported image ({reason}); export or copy it again") from error
+        raise UserError(f"{name}: damaged or unsupported image ({reason}); export or copy it again") from error
 
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
@@ -85,15 +102,15 @@ def deep_to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(grey * (255.0 / full)).astype(np.uint8)
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UserError(_too_large(path))
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise ImageTooLarge(_too_large(name, max_pixels))
     if min(size) < MIN_SIDE:
-        raise UserError(f"{path}: {size[0]}x{size[1]} px is too small; give at least {MIN_SIDE} px on each side")
+        raise UserError(f"{name}: {size[0]}x{size[1]} px is too small; give at least {MIN_SIDE} px on each side")
 
 
-def _too_large(path: Path) -> str:
-    return f"{path}: more than 12000x12000 px; shrink it first"
+def _too_large(name: str, max_pixels: int) -> str:
+    return f"{name}: more than {max_pixels / 1e6:.0f} megapixels; shrink it first"
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

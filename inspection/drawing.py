@@ -18,6 +18,7 @@ from files import write_atomically
 Picture = npt.NDArray[np.uint8]
 
 SHEET = (235, 235, 235)  # not white, so that photos on white show where they end
+_DIMMED = 0.6  # how dark a place is that was not inspected
 _CAPTION, _TITLE = "black", "#6E6E6E"
 
 
@@ -37,14 +38,19 @@ def heatmap_overlay(
     _check_picture(image)
     if score_map.shape != image.shape[:2]:
         raise ValueError(f"map {score_map.shape} and image {image.shape[:2]} must be of the same size (H, W)")
-    if not vmin < vmax or not 0 <= alpha <= 1:
-        raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
-    seen = ~np.isnan(score_map)
-    level = np.clip((np.where(seen, score_map, vmin) - vmin) / (vmax - vmin), 0.0, 1.0)
-    colour = _colour_table()[np.rint(level * 255).astype(np.intp)]
-    opacity = (alpha * np.minimum(2 * level, 1.0))[..., None]
+    seen, colour, opacity = _heat(score_map, vmin, vmax, alpha)
     blended = (1 - opacity) * image + opacity * colour
-    return np.rint(np.where(seen[..., None], blended, 0.4 * image)).astype(np.uint8)
+    return np.rint(np.where(seen[..., None], blended, (1 - _DIMMED) * image)).astype(np.uint8)
+
+
+def heatmap_layer(
+    score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float = 0.75
+) -> npt.NDArray[np.uint8]:
+    """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
+    seen, colour, opacity = _heat(score_map, vmin, vmax, alpha)
+    layer = np.rint(np.concatenate([colour, 255 * opacity], 2)).astype(np.uint8)
+    layer[~seen] = (0, 0, 0, round(255 * _DIMMED))
+    return layer
 
 
 def contact_sheet(
@@ -119,6 +125,18 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
         if fits(candidate):
             return candidate
     return "\u2026"
+
+
+def _heat(
+    score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Where the model looked (H, W), colour 0..255 (H, W, 3), opacity 0..1 (H, W, 1)."""
+    if not vmin < vmax or not 0 <= alpha <= 1:
+        raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
+    seen = ~np.isnan(score_map)
+    level = np.clip((np.where(seen, score_map, vmin) - vmin) / (vmax - vmin), 0.0, 1.0)
+    colour = _colour_table()[np.rint(level * 255).astype(np.intp)]
+    return seen, colour, (alpha * np.minimum(2 * level, 1.0))[..., None]
 
 
 @cache
