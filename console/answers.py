@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 
 import numpy as np
 
 from console.catalogue import ServedModel
-from console.schemas import Calibration, Category, Inspected, ModelInfo, StoredInspection
+from console.schemas import (
+    Calibration,
+    Category,
+    Inspected,
+    InspectionDetail,
+    ModelInfo,
+    Reference,
+    ReviewedInspection,
+    StoredInspection,
+    ThresholdChange,
+)
 from console.service import Outcome
-from console.tables import FAIL, InspectionRow
+from console.tables import FAIL, InspectionRow, ReviewRow, ThresholdRow
 from models.calibration import false_alarm_rate
 
 _RENAMED = {"timestamp": "created_at", "anomaly_score": "score"}
 _MADE = {"is_anomaly"}
 
 
-def stored(row: InspectionRow) -> StoredInspection:
+def reviewed(row: InspectionRow) -> ReviewedInspection:
     """A row of the history."""
-    return StoredInspection.model_validate(_values(row))
+    return ReviewedInspection.model_validate(_values(row) | {"review": row.review})
+
+
+def detail(row: InspectionRow, reviews: Sequence[ReviewRow], image_kept: bool) -> InspectionDetail:
+    """A row of the history with all that was said about it."""
+    more = {"review": row.review, "reviews": reviews, "image_kept": image_kept}
+    return InspectionDetail.model_validate(_values(row) | more)
 
 
 def inspected(outcome: Outcome) -> Inspected:
@@ -46,7 +63,20 @@ def calibration(model: ServedModel) -> Calibration:
     )
 
 
-def model_info(model: ServedModel) -> ModelInfo:
+def reference(model: ServedModel) -> Reference:
+    """Scores at calibration, as statistics of a day have them."""
+    low, median, high = np.quantile(model.inspector.decision.healthy_joined, [0.1, 0.5, 0.9]).tolist()
+    return Reference(
+        category=model.category,
+        model_checksum=model.checksum,
+        threshold=model.inspector.threshold,
+        median_score=median,
+        low_score=low,
+        high_score=high,
+    )
+
+
+def model_info(model: ServedModel, changes: Sequence[ThresholdRow]) -> ModelInfo:
     """All about a loaded model."""
     return ModelInfo(
         name=model.category,
@@ -56,6 +86,7 @@ def model_info(model: ServedModel) -> ModelInfo:
         threshold=model.inspector.threshold,
         own_threshold=model.own_threshold,
         calibration=calibration(model),
+        threshold_changes=[ThresholdChange.model_validate(change) for change in changes],
     )
 
 

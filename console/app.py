@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from console.guard import Guard, Rules
 from console.problems import add_handlers
-from console.routes import history, inspect, models, pages
+from console.routes import history, inspect, models, pages, reports
 from console.service import Service
 
 _HOUR = 60 * 60
@@ -46,7 +46,7 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> 
     rules = Rules(None if token is None else token.get_secret_value(), hosts, round(limit * 2**20))
     app.add_middleware(Guard, rules=rules)
     add_handlers(app)
-    for routes in (pages, models, inspect, history):
+    for routes in (pages, models, inspect, history, reports):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,15 @@ from inspection.writers import colour_range, shrunk
 HEATMAP_SIDE = 512
 OVERLAY_SIDE = 1024
 THUMBNAIL_SIDE, PREVIEW_SIDE = 192, 1600
-_MEDIA_TYPES = {"MPO": "image/jpeg"}
+_KINDS = {
+    "BMP": ("image/bmp", ".bmp"),
+    "GIF": ("image/gif", ".gif"),
+    "JPEG": ("image/jpeg", ".jpg"),
+    "MPO": ("image/jpeg", ".jpg"),  # what some phones write
+    "PNG": ("image/png", ".png"),
+    "TIFF": ("image/tiff", ".tif"),
+    "WEBP": ("image/webp", ".webp"),
+}
 
 
 def heatmap_png(inspection: Inspection) -> bytes | None:
@@ -50,8 +57,17 @@ def small_jpeg(file: Path, side: int) -> bytes:
 
 def media_type(file: Path) -> str:
     """The media type of a stored image, from its content."""
-    with Image.open(io.BytesIO(file.read_bytes())) as image:
-        return _MEDIA_TYPES.get(image.format or "", image.get_format_mimetype() or "application/octet-stream")
+    return _KINDS[_format(file)][0]
+
+
+def suffix(file: Path) -> str:
+    """The file name ending for a stored image, from its content."""
+    return _KINDS[_format(file)][1]
+
+
+def _format(file: Path) -> str:
+    with Image.open(file) as image:
+        return image.format or ""
 
 
 def _coded(kind: str, picture: np.ndarray, options: list[int]) -> bytes:

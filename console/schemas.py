@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -25,6 +25,12 @@ class Answer(BaseModel):
     """Base of all answers."""
 
     model_config = ConfigDict(from_attributes=True)
+
+
+class Closed(BaseModel):
+    """Base of what the service takes: a field that it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Problem(Answer):
@@ -72,6 +78,27 @@ class ModelInfo(Answer):
     threshold: float = Field(description="in force: an image scoring above it fails")
     own_threshold: float = Field(description="the threshold in the model file")
     calibration: Calibration
+    threshold_changes: list[ThresholdChange]
+
+
+class ThresholdChange(Answer):
+    """Who changed a threshold, when and why."""
+
+    timestamp: datetime = Field(validation_alias="created_at")
+    model_checksum: str
+    old: float
+    new: float
+    changed_by: str
+    reason: str
+
+
+class NewThreshold(Closed):
+    """A threshold to decide by from now on."""
+
+    threshold: float = Field(description="any finite number; /model/info tells what each would flag")
+    changed_by: Name
+    reason: Reason
+    model_checksum: str = Field(description="of the model that was looked at; another one in its place is refused")
 
 
 class Region(Answer):
@@ -114,6 +141,36 @@ class StoredInspection(Answer):
     seconds: float
 
 
+class Review(Answer):
+    """What a person said about a decision."""
+
+    timestamp: datetime = Field(validation_alias="created_at")
+    verdict: Decision = Field(description="what the decision should have been")
+    reviewer: str
+    note: str
+
+
+class ReviewedInspection(StoredInspection):
+    """An inspection, and the review that counts."""
+
+    review: Review | None
+
+
+class InspectionDetail(ReviewedInspection):
+    """An inspection, and all its reviews, the latest first."""
+
+    reviews: list[Review]
+    image_kept: bool = Field(description="whether /image still has it")
+
+
+class NewReview(Closed):
+    """A second look."""
+
+    verdict: Decision = Field(description="what the decision should have been: PASS or FAIL")
+    reviewer: Name
+    note: Text = ""
+
+
 class Inspected(StoredInspection):
     """A new inspection. Pictures are null if they were not asked for, or no evidence says where."""
 
@@ -141,7 +198,39 @@ class Page(Answer):
     total: int
     page: int
     page_size: int
-    inspections: list[StoredInspection]
+    inspections: list[ReviewedInspection]
 
 
 Moment = Annotated[AwareDatetime, Field(description="with its time zone, e.g. 2026-01-31T06:00:00+01:00")]
+
+
+class DayStatistics(Answer):
+    """One day of one model file; days are those of the service's time zone."""
+
+    day: date
+    category: str
+    model_checksum: str
+    inspections: int
+    failed: int
+    fail_share: float
+    median_score: float
+    low_score: float = Field(description="10 % quantile")
+    high_score: float = Field(description="90 % quantile")
+
+
+class Reference(Answer):
+    """Scores of healthy photos at calibration, for comparison with those of a day."""
+
+    category: str
+    model_checksum: str
+    threshold: float
+    median_score: float
+    low_score: float
+    high_score: float
+
+
+class Statistics(Answer):
+    """Figures per day, and for the models in memory what they are to be compared with."""
+
+    days: list[DayStatistics]
+    references: list[Reference]

@@ -75,7 +75,7 @@ class Service:
         self.history = History(open_database(settings.database))
         self.pictures = PictureStore(settings.pictures_folder)
         self.catalogue = Catalogue(
-            settings.models, device, run, settings.model_memory_mb, lambda category, checksum: None
+            settings.models, device, run, settings.model_memory_mb, self.history.chosen_threshold
         )
         self.metrics = Metrics(lambda: self.under_way)
         self.under_way = 0

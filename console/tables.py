@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, Integer, String
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 PASS, FAIL = "PASS", "FAIL"
@@ -56,3 +56,34 @@ class InspectionRow(Base):
     evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
     regions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     seconds: Mapped[float] = mapped_column(Float(53))
+    review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", use_alter=True))
+
+    review: Mapped[ReviewRow | None] = relationship(foreign_keys=[review_id], lazy="joined", post_update=True)
+
+
+class ReviewRow(Base):
+    """What a person said about a decision. Rows are added, never changed: the latest one counts."""
+
+    __tablename__ = "reviews"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    inspection_id: Mapped[str] = mapped_column(ForeignKey("inspections.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    verdict: Mapped[str] = mapped_column(String(4))
+    reviewer: Mapped[str] = mapped_column(String(80))
+    note: Mapped[str] = mapped_column(Text)
+
+
+class ThresholdRow(Base):
+    """A change of a model's threshold. Rows are added, never changed: the latest one of a model file is in force."""
+
+    __tablename__ = "threshold_changes"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)
+    category: Mapped[str] = mapped_column(String(255), index=True)
+    model_checksum: Mapped[str] = mapped_column(String(64))
+    old: Mapped[float] = mapped_column(Float(53))
+    new: Mapped[float] = mapped_column(Float(53))
+    changed_by: Mapped[str] = mapped_column(String(80))
+    reason: Mapped[str] = mapped_column(Text)

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import FileResponse
 
 from console import answers
-from console.history import Filter
+from console.history import Filter, Reviewed
 from console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type, small_jpeg
 from console.problems import documented
 from console.routes.common import TheService
-from console.schemas import Decision, Moment, Page, StoredInspection, Text
+from console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Text
 from console.service import Service
 from console.tables import InspectionRow
 
@@ -34,6 +34,7 @@ class Wanted(BaseModel):
     until: Moment | None = None
     category: Text | None = None
     decision: Decision | None = None
+    reviewed: Reviewed | None = Field(None, description="none: not looked at again; any; confirmed; overruled")
     text: Text | None = Field(None, description="part of the file name")
 
     @field_validator("since", "until")
@@ -60,14 +61,21 @@ def inspections(service: TheService, wanted: Annotated[WantedPage, Query()]) -> 
     """The history, the newest first."""
     offset = (wanted.page - 1) * wanted.page_size
     total, rows = service.history.find(wanted.filter(), wanted.page_size, offset)
-    found = [answers.stored(row) for row in rows]
+    found = [answers.reviewed(row) for row in rows]
     return Page(total=total, page=wanted.page, page_size=wanted.page_size, inspections=found)
 
 
 @router.get("/inspections/{id}", responses=documented(404))
-def inspection(service: TheService, id: str) -> StoredInspection:
-    """One inspection."""
-    return answers.stored(_row(service, id))
+def inspection(service: TheService, id: str) -> InspectionDetail:
+    """One inspection, and what people said about it."""
+    return _detail(service, _row(service, id))
+
+
+@router.patch("/inspections/{id}", responses=documented(404, 422))
+def review(service: TheService, id: str, new: NewReview) -> InspectionDetail:
+    """Confirm or overrule a decision. The decision stays as it was made; all reviews are kept, the latest counts."""
+    _row(service, id)
+    return _detail(service, service.history.review(id, new.verdict, new.reviewer, new.note))
 
 
 @router.get(
@@ -99,6 +107,11 @@ def heatmap(service: TheService, id: str) -> FileResponse:
     if file is None:
         raise HTTPException(404, "there is no heatmap of this inspection, or it is no longer kept")
     return FileResponse(file, media_type="image/png", headers=_CACHED)
+
+
+def _detail(service: Service, row: InspectionRow) -> InspectionDetail:
+    kept = service.pictures.path(row.image_checksum) is not None
+    return answers.detail(row, service.history.reviews(row.id), kept)
 
 
 def _row(service: Service, identifier: str) -> InspectionRow:
