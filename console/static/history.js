@@ -49,10 +49,10 @@ function row(inspection) {
     onerror: (event) => event.target.replaceWith(h("span", { class: "blank", title: "no longer kept" })) });
   return h("tr", { onclick: (event) => { if (event.target !== link) link.click(); } },
     h("td", {}, picture),
-    h("td", {}, new Date(inspection.timestamp).toLocaleString()),
-    h("td", {}, inspection.category, h("small", {}, inspection.model_checksum.slice(0, 8))),
+    h("td", { class: "short" }, new Date(inspection.timestamp).toLocaleString([], { dateStyle: "short", timeStyle: "medium" })),
+    h("td", {}, inspection.category, h("small", { class: "short" }, inspection.model_checksum.slice(0, 8))),
     h("td", { class: "name" }, link, h("small", {}, inspection.image_checksum.slice(0, 8))),
-    h("td", {}, `${figure(inspection.anomaly_score)} / ${figure(inspection.threshold)}`),
+    h("td", { class: "short" }, `${figure(inspection.anomaly_score)} / ${figure(inspection.threshold)}`),
     h("td", {}, badge(inspection.decision)),
     h("td", { class: "seen" }, seen));
 }

@@ -42,7 +42,7 @@ async function loadModel() {
   byId("model-state").textContent = "Loading the model; this can take a few seconds.";
   try {
     const info = await modelInfo(category);
-    if (byId("category").value === category) byId("model-state").textContent = info.description[0];
+    if (byId("category").value === category) byId("model-state").textContent = `Ready: ${info.description[0]}.`;
   } catch (error) {
     byId("model-state").textContent = error.message;
   }

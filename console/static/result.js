@@ -32,13 +32,12 @@ export function resultView(place, empty) {
     const model = known?.model_checksum === current.model_checksum ? known : null;
     const inspection = current;
     const top = h("div", {}, banner(inspection, inspection.threshold, false));
+    const chart = h("div", { class: "scale" });
     const trial = model && thresholdTrial(inspection, model, (threshold) => {
       top.replaceChildren(banner(inspection, threshold, threshold !== inspection.threshold));
       chart.replaceChildren(scale(inspection, threshold, model.calibration.healthy_scores));
     }, show);
-    const chart = h("div", { class: "scale" });
-    if (model) chart.append(scale(inspection, inspection.threshold, model.calibration.healthy_scores));
-    else chart.append(h("p", { class: "hint" }, known
+    if (!model) chart.append(h("p", { class: "hint" }, known
       ? "The model was trained anew since; its healthy scores are on another scale."
       : "Healthy scores of this model are not at hand."));
     const pictures = place.querySelector(".viewer")?.dataset.id === inspection.id

@@ -3,7 +3,7 @@
 import { call, query } from "./api.js";
 import { byId, figure, h, percent, s } from "./dom.js";
 
-const WIDTH = 720, HEIGHT = 180, LEFT = 44, BOTTOM = 24, TOP = 10;
+const WIDTH = 480, HEIGHT = 180, LEFT = 46, BOTTOM = 24, TOP = 10;
 const period = byId("period");
 
 export async function showStatistics() {
@@ -62,8 +62,10 @@ function scores(found, reference) {
   const { x, step } = across(found);
   const all = found.flatMap((day) => [day.low_score, day.high_score]);
   if (reference) all.push(reference.low_score, reference.high_score, reference.threshold);
-  const low = Math.min(...all), high = Math.max(...all, low + 1e-6);
-  const y = (score) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (score - low) / (high - low);
+  const low = Math.min(...all);
+  // Defects score many times the threshold; the interesting part is below.
+  const high = Math.max(low + 1e-6, Math.min(Math.max(...all), reference ? 2.5 * reference.threshold : Infinity));
+  const y = (score) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (Math.min(score, high) - low) / (high - low);
   const right = WIDTH - 6;
   const below = reference ? [
     s("rect", { class: "reference", x: LEFT, width: right - LEFT, y: y(reference.high_score), height: Math.max(1, y(reference.low_score) - y(reference.high_score)) },

@@ -20,9 +20,9 @@ export function viewer(inspection) {
   const zoomBy = (factor) => h("button", { type: "button", class: "small", "aria-label": factor > 1 ? "Zoom in" : "Zoom out",
     onclick: () => setZoom(zoom * factor) }, factor > 1 ? "+" : "−");
   const fit = h("button", { type: "button", class: "small", onclick: () => setZoom(1) }, "Fit");
-  const controls = h("div", { class: "row controls" }, modes, opacityField,
-    h("label", { class: "inline" }, boxes, " Boxes"), zoomBy(1 / 1.5), fit, zoomBy(1.5));
-  const root = h("section", { class: "viewer", "data-id": inspection.id, "aria-label": "Pictures" }, controls, panes);
+  const controls = h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, " Boxes"));
+  const zooms = h("div", { class: "zooms", role: "group", "aria-label": "Zoom" }, zoomBy(1 / 1.5), fit, zoomBy(1.5));
+  const root = h("section", { class: "viewer", "data-id": inspection.id, "aria-label": "Pictures" }, controls, panes, zooms);
 
   function set(change) {
     Object.assign(chosen, change);
