@@ -24,11 +24,7 @@ def main() -> int:
     arguments = _arguments()
     config = cli.config_from(arguments)
     settings = _settings(arguments)
-    import uvicorn
-
-    from console.app import LOCAL_NAMES, create_app
     from console.guard import is_loopback
-    from console.service import Service
 
     local = is_loopback(arguments.host)
     if not local and settings.token is None and not arguments.insecure:
@@ -36,6 +32,11 @@ def main() -> int:
             f"--host {arguments.host} lets other machines in: guard it with --token PASSWORD, or say --insecure"
         )
     with _bound(arguments.host, arguments.port) as listener:
+        import uvicorn
+
+        from console.app import LOCAL_NAMES, create_app
+        from console.service import Service
+
         service = Service(settings, config.run.device, config.run)
         app = create_app(service, LOCAL_NAMES if local and settings.token is None else None)
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
@@ -86,11 +87,12 @@ def _settings(arguments: argparse.Namespace) -> ConsoleSettings:
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port} is not allowed: 1 to 65535, or 0 for any that is free")
     try:
         return socket.create_server((host, port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise UserError(f"cannot listen on {host}, port {port}: {reason}; name another with --port") from None
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}, port {port}: {error.strerror}; name another with --port") from None
 
 
 def _has_screen() -> bool:

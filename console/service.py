@@ -120,8 +120,8 @@ class Service:
         return outcome
 
     async def aside(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run something slow in a helper thread."""
-        return await _in(self._helpers, function, *arguments)
+        """Run something that may wait for a disk, without waiting for photos that are being decoded."""
+        return await asyncio.to_thread(function, *arguments)
 
     def _finish(
         self, model: ServedModel, received: _Received, result: Inspection, with_pictures: bool, start: float

@@ -71,7 +71,7 @@ def inspection(service: TheService, id: str) -> InspectionDetail:
     return _detail(service, _row(service, id))
 
 
-@router.patch("/inspections/{id}", responses=documented(404, 422))
+@router.patch("/inspections/{id}", responses=documented(400, 404, 422))
 def review(service: TheService, id: str, new: NewReview) -> InspectionDetail:
     """Confirm or overrule a decision. The decision stays as it was made; all reviews are kept, the latest counts."""
     _row(service, id)

@@ -21,7 +21,7 @@ _NAME_LENGTH = 255
 CategoryField = Annotated[str, Form(description="name of the model, see /categories")]
 
 
-@router.post("/inspect", responses=documented(404, 413, 415, 422, 503))
+@router.post("/inspect", responses=documented(400, 404, 413, 415, 422, 503))
 async def inspect(
     service: TheService,
     category: CategoryField,
@@ -39,7 +39,7 @@ async def inspect(
     return answers.inspected(outcome)
 
 
-@router.post("/inspect/batch", responses=documented(404, 413, 422, 503))
+@router.post("/inspect/batch", responses=documented(400, 404, 413, 422, 503))
 async def inspect_batch(
     service: TheService,
     category: CategoryField,

@@ -36,7 +36,7 @@ async def reload(service: TheService, category: str) -> ModelInfo:
     return await _info(service, await service.model(category, anew=True))
 
 
-@router.put("/model/threshold/{category:path}", responses=documented(404, 409, 422, 503))
+@router.put("/model/threshold/{category:path}", responses=documented(400, 404, 409, 422, 503))
 async def change_threshold(service: TheService, category: str, new: NewThreshold) -> ModelInfo:
     """Decide by another threshold from the next image on. Logged with its reason; the model file stays as it is.
 

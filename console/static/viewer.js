@@ -3,7 +3,7 @@
 import { h, s } from "./dom.js";
 
 const MODES = { overlay: "Overlay", beside: "Side by side", photo: "Photo", heatmap: "Heatmap" };
-const chosen = { mode: "overlay", opacity: 0.8, boxes: true };
+const chosen = { mode: "overlay", opacity: 0.6, boxes: true };
 
 /** The pictures of an inspection with their controls. */
 export function viewer(inspection) {
