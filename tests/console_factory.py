@@ -27,16 +27,21 @@ from datasets.images import decode_image
 LOCAL = "http://127.0.0.1"
 
 
+def service_in(models: Path, folder: Path, **more: Any) -> Service:
+    """A service whose history lies in ``folder``; ``more`` are its settings."""
+    settings = ConsoleSettings.model_validate(
+        {"models": models, "database": f"sqlite:///{folder}/history.db", "pictures": folder / "pictures", **more}
+    )
+    return Service(settings, "cpu", RunSettings(device="cpu"))
+
+
 @contextmanager
 def console(
     models: Path, folder: Path, hosts: frozenset[str] | None = LOCAL_NAMES, **more: Any
 ) -> Iterator[TestClient]:
-    """A client of a console whose history lies in ``folder``; ``more`` are its settings."""
-    settings = ConsoleSettings.model_validate(
-        {"models": models, "database": f"sqlite:///{folder}/history.db", "pictures": folder / "pictures", **more}
-    )
-    service = Service(settings, "cpu", RunSettings(device="cpu"))
-    with TestClient(create_app(service, hosts), LOCAL, raise_server_exceptions=False) as client:
+    """A client of ``service_in``."""
+    app = create_app(service_in(models, folder, **more), hosts)
+    with TestClient(app, LOCAL, raise_server_exceptions=False) as client:
         yield client
 
 
