@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,7 @@ from console.problems import add_handlers
 from console.routes import history, inspect, models, pages, reports
 from console.service import Service
 
+_LOG = logging.getLogger("uvicorn.error")
 _HOUR = 60 * 60
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -55,5 +57,8 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> 
 async def _forget_old_pictures(service: Service) -> None:
     days = service.settings.retention_days
     while days is not None:
-        await service.aside(service.pictures.forget, days)
+        try:
+            await service.aside(service.pictures.forget, days)
+        except OSError as error:
+            _LOG.error("old images could not be removed: %s", error)
         await asyncio.sleep(_HOUR)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from console.catalogue import ModelUnusable, UnknownCategory
+from console.catalogue import UnknownCategory
 from console.guard import SECURITY_HEADERS
 from console.schemas import Problem
-from console.service import Busy
+from console.service import Busy, UnusableImage
 from datasets.images import ImageTooLarge
 from errors import UserError
 
+_LOG = logging.getLogger("uvicorn.error")
 RETRY_AFTER = {"Retry-After": "1"}
 _REASONS = {
     400: "the body cannot be read as what it says it is",
@@ -35,11 +38,8 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def status_of(error: Exception) -> int:
     """The status code for what went wrong with one image."""
-    if isinstance(error, Busy | ModelUnusable):
-        return 503
-    if isinstance(error, UnknownCategory):
-        return 404
-    return 413 if isinstance(error, ImageTooLarge) else 415
+    statuses: dict[type[Exception], int] = {UnknownCategory: 404, ImageTooLarge: 413, UnusableImage: 415}
+    return statuses.get(type(error), 503)
 
 
 def reason_of(error: Exception) -> str:
@@ -65,6 +65,11 @@ def add_handlers(app: FastAPI) -> None:
     async def unusable(request: Request, error: Exception) -> JSONResponse:
         status = status_of(error)
         return JSONResponse({"detail": reason_of(error)}, status, RETRY_AFTER if isinstance(error, Busy) else None)
+
+    @app.exception_handler(SQLAlchemyError)
+    async def unstored(request: Request, error: SQLAlchemyError) -> JSONResponse:
+        _LOG.error("%s", error)
+        return JSONResponse({"detail": "the history cannot be reached; the log says more"}, 503)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:

@@ -25,7 +25,8 @@ from console.pictures import OVERLAY_SIDE, heatmap_png, overlay_jpeg
 from console.settings import ConsoleSettings
 from console.store import PictureStore
 from console.tables import FAIL, PASS, InspectionRow
-from datasets.images import decode_image
+from datasets.images import ImageTooLarge, decode_image
+from errors import UserError
 from inspection.drawing import Picture
 from inspection.inspector import Inspector
 from inspection.reading import Loaded, load
@@ -35,6 +36,10 @@ from models.device import resolve_device
 
 MAX_PIXELS = 100_000_000
 T = TypeVar("T")
+
+
+class UnusableImage(UserError):
+    """Not an image, damaged, or too small."""
 
 
 class Busy(Exception):
@@ -110,7 +115,10 @@ class Service:
         return await _in(self._loader, self.catalogue.load, category, anew)
 
     async def inspect(self, model: ServedModel, upload: Upload, with_pictures: bool) -> Outcome:
-        """Inspect, store, and only then return. Raises UserError for what is no usable image."""
+        """Inspect, store, and only then return.
+
+        Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if it could not be stored.
+        """
         start = time.perf_counter()
         received = await _in(self._helpers, _prepare, upload, model.inspector)
         result = await asyncio.wrap_future(self._batcher.submit(model.inspector, received.loaded))
@@ -155,7 +163,12 @@ class Service:
 
 
 def _prepare(upload: Upload, inspector: Inspector) -> _Received:
-    photo = decode_image(BytesIO(upload.content), "the image", MAX_PIXELS)
+    try:
+        photo = decode_image(BytesIO(upload.content), "the image", MAX_PIXELS)
+    except ImageTooLarge:
+        raise
+    except UserError as error:
+        raise UnusableImage(str(error)) from None
     # What waits for the model is small, however large the photo was.
     return _Received(
         upload,

@@ -29,11 +29,9 @@ class PictureStore:
         checksum = checksum or sha256(content).hexdigest()
         path = self._place(checksum)
         with self._lock:
-            try:
+            if path.is_file():
                 os.utime(path)
                 return checksum
-            except FileNotFoundError:
-                pass
         write_atomically(path, content)
         return checksum
 

@@ -177,7 +177,7 @@ def shrunk(photo: Picture, side: int = 1600) -> Picture:
     scale = min(1.0, side / max(photo.shape[:2]))
     if scale == 1.0:
         return photo
-    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

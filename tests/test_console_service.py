@@ -163,6 +163,26 @@ def test_a_body_without_length_is_stopped_while_it_is_read(client: TestClient) -
     assert "MiB" in answer.json()["detail"]
 
 
+def test_a_strip_of_an_image_is_an_image(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.tile(striped(30), (1, 1000, 1))).save(buffer, format="PNG")
+    answer = send(client, buffer.getvalue()).json()
+    assert (answer["width"], answer["height"]) == (30_000, 30)
+    assert client.get(f"/inspections/{answer['id']}/image?size=thumbnail").status_code == 200
+
+
+def test_what_cannot_be_stored_is_not_answered(console_models: Path, tmp_path: Path, photos: list[Path]) -> None:
+    with console(console_models, tmp_path) as client:
+        service_of(client).pictures.folder.write_text("a file where a folder should be")
+        refused = send(client, photos[0])
+        assert (refused.status_code, "cannot write" in refused.json()["detail"]) == (503, True)
+        service_of(client).pictures.folder.unlink()
+        with service_of(client).history._engine.begin() as connection:
+            connection.exec_driver_sql("DROP TABLE inspections")
+        refused = send(client, photos[0])
+        assert (refused.status_code, "history" in refused.json()["detail"]) == (503, True)
+
+
 def test_names_are_data(client: TestClient, photos: list[Path]) -> None:
     for name in ("../../x.png", "<img src=x onerror=alert(1)>.png", "a" * 300 + ".png", "Schraube ü 🔩.png"):
         answer = send(client, photos[0], name=name).json()

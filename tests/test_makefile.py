@@ -35,7 +35,14 @@ def fake_python(folder: Path, body: str) -> Path:
 def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
     done = make(tmp_path)
     assert done.returncode == 0
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "demo", "test", "lint", "clean"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [
+        "help",
+        "demo",
+        "console",
+        "test",
+        "lint",
+        "clean",
+    ]
 
 
 @pytest.mark.parametrize(
