@@ -46,7 +46,8 @@ def main() -> int:
         sys.stdout.flush()
         if not arguments.no_browser and _has_screen():
             threading.Timer(1.0, webbrowser.open, [address]).start()
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run([listener])
+        server = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
+        uvicorn.Server(server).run([listener])
     return cli.EXIT_OK
 
 

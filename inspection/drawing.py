@@ -38,7 +38,9 @@ def heatmap_overlay(
     _check_picture(image)
     if score_map.shape != image.shape[:2]:
         raise ValueError(f"map {score_map.shape} and image {image.shape[:2]} must be of the same size (H, W)")
-    seen, colour, opacity = _heat(score_map, vmin, vmax, alpha)
+    seen, level = _levels(score_map, vmin, vmax, alpha)
+    colour = _colour_table()[np.rint(level * 255).astype(np.intp)]
+    opacity = (alpha * np.minimum(2 * level, 1.0))[..., None]
     blended = (1 - opacity) * image + opacity * colour
     return np.rint(np.where(seen[..., None], blended, (1 - _DIMMED) * image)).astype(np.uint8)
 
@@ -47,8 +49,10 @@ def heatmap_layer(
     score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float = 0.75
 ) -> npt.NDArray[np.uint8]:
     """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
-    seen, colour, opacity = _heat(score_map, vmin, vmax, alpha)
-    layer = np.rint(np.concatenate([colour, 255 * opacity], 2)).astype(np.uint8)
+    seen, level = _levels(score_map, vmin, vmax, alpha)
+    opacity = alpha * np.minimum(np.linspace(0, 2, 256), 1.0)
+    table = np.rint(np.column_stack([_colour_table(), 255 * opacity])).astype(np.uint8)
+    layer = table[np.rint(level * 255).astype(np.uint8)]
     layer[~seen] = (0, 0, 0, round(255 * _DIMMED))
     return layer
 
@@ -127,16 +131,14 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
     return "\u2026"
 
 
-def _heat(
+def _levels(
     score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Where the model looked (H, W), colour 0..255 (H, W, 3), opacity 0..1 (H, W, 1)."""
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.floating]]:
+    """Where the model looked, and how far from vmin to vmax it says there, 0 to 1; both (H, W)."""
     if not vmin < vmax or not 0 <= alpha <= 1:
         raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
     seen = ~np.isnan(score_map)
-    level = np.clip((np.where(seen, score_map, vmin) - vmin) / (vmax - vmin), 0.0, 1.0)
-    colour = _colour_table()[np.rint(level * 255).astype(np.intp)]
-    return seen, colour, (alpha * np.minimum(2 * level, 1.0))[..., None]
+    return seen, np.clip((np.where(seen, score_map, vmin) - vmin) / (vmax - vmin), 0.0, 1.0)
 
 
 @cache

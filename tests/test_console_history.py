@@ -149,11 +149,6 @@ def test_a_threshold_wants_a_reason_is_logged_and_outlives_a_restart(
         assert service_of(client).history.chosen_threshold("nut", "another file") is None
 
 
-def test_false_alarm_rate_is_the_conformal_threshold_turned_round() -> None:
-    healthy = np.arange(1.0, 20.0)  # n = 19: the k-th smallest stands for (20 - k) / 20
-    assert [false_alarm_rate(healthy, k) for k in (19.0, 18.0, 10.5, 0.0)] == pytest.approx([0.05, 0.1, 0.5, 1.0])
-
-
 def test_export_as_csv_runs_no_formula(client: TestClient, photos: list[Path]) -> None:
     for name in ("=1+1.png", "-2.png", "com,ma.png"):
         send(client, photos[0], name=name)

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from inspection.drawing import SHEET, contact_sheet, heatmap_overlay
+from inspection.drawing import SHEET, contact_sheet, heatmap_layer, heatmap_overlay
 
 
 def solid(height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
@@ -110,3 +110,15 @@ def test_contact_sheet_rejects_what_does_not_match() -> None:
         contact_sheet([[picture, picture]], ["a"], column_titles=["photo"])
     with pytest.raises(ValueError, match=r"uint8 \(8, 8\)"):
         contact_sheet([[picture[..., 0]]], ["a"])
+
+
+def test_a_layer_over_a_photo_is_the_overlay() -> None:
+    rng = np.random.default_rng(3)
+    photo = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    values = np.where(rng.random((20, 30)) < 0.1, np.nan, rng.uniform(0, 6, (20, 30)))
+    layer = heatmap_layer(values, 1.0, 5.0)
+    opacity = layer[..., 3:] / 255
+    laid = (1 - opacity) * photo + opacity * layer[..., :3]
+    assert np.abs(laid - heatmap_overlay(photo, values, 1.0, 5.0)).max() < 2
+    with pytest.raises(ValueError, match="vmin"):
+        heatmap_layer(values, 1.0, 1.0)
