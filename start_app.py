@@ -37,9 +37,9 @@ def main() -> int:
         from console.app import LOCAL_NAMES, create_app
         from console.service import Service
 
-        service = Service(settings, config.run.device, config.run)
-        app = create_app(service, LOCAL_NAMES if local and settings.token is None else None)
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        service = Service(settings, config.run.device, config.run)
+        app = create_app(service, LOCAL_NAMES | {host} if local and settings.token is None else None)
         address = f"http://{host}:{listener.getsockname()[1]}/"
         count = len(service.catalogue.categories())
         print(f"{address}   ({count} model(s) in {settings.models}; documentation at {address}docs; stop with Ctrl-C)")
