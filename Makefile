@@ -4,13 +4,17 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test detection lint clean
+.PHONY: help demo console test detection lint clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed  ## train on rendered parts, find the defective ones, show where to look
 	$(VENV)/bin/python demo.py
+
+console: $(VENV)/.installed  ## inspect in a browser; without a model of your own, with the demo's
+	@ls saved_models/*.pkl saved_models/*/*.pkl >/dev/null 2>&1 || $(VENV)/bin/python demo.py
+	$(VENV)/bin/python start_app.py
 
 test: $(VENV)/.installed-dev  ## run the tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=15

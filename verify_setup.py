@@ -33,6 +33,8 @@ MODULES = {
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
     "Pillow": "PIL",
+    "python-multipart": "python_multipart",
+    "prometheus-client": "prometheus_client",
 }
 OK, NOTE, MISSING = "ok", "note", "missing"
 _MARKS = {OK: "✓", NOTE: "–", MISSING: "✗"}

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -17,7 +18,13 @@ MIN_SIDE = 20
 MAX_PIXELS = 12_000 * 12_000
 # Sensors deliver 8, 12 or 16 bits; a 16-bit file holds any of them, right-aligned.
 _FULL_SCALES = (255.0, 4095.0, 65535.0)
+# Pillow knows more, some of which call other programs (EPS).
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+
+
+class ImageTooLarge(UserError):
+    """More pixels than are decoded; found in the header, before any of them is."""
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -29,8 +36,16 @@ def read_image(path: Path) -> np.ndarray:
     Raises ``UserError`` for a file that is missing, damaged, no image, under 20 px or over 144 megapixels.
     """
     with opened(Path(path)) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _decoded(image)
+
+
+def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """``read_image`` for a file that is open, or for bytes in memory; ``name`` is what errors call it.
+
+    Raises ``ImageTooLarge`` over ``max_pixels``, and ``UserError`` like ``read_image``.
+    """
+    with _image_in(file, name, max_pixels) as image:
+        return _decoded(image)
 
 
 @contextmanager
@@ -39,18 +54,30 @@ def opened(path: Path) -> Iterator[Image.Image]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; check the path")
     try:
-        with Image.open(path) as image:
-            _check_size(path, image.size)
+        with path.open("rb") as file, _image_in(file, str(path), MAX_PIXELS) as image:
             yield image
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        if isinstance(error, Image.DecompressionBombError):
-            raise UserError(_too_large(path)) from error
-        raise UserError(f"{path}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
     except PermissionError as error:
         raise UserError(f"{path}: not allowed to read this file; check its permissions") from error
+
+
+@contextmanager
+def _image_in(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Image]:
+    try:
+        with Image.open(file, formats=_FORMATS) as image:
+            _check_size(name, image.size, max_pixels)
+            yield image
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
+    except Image.DecompressionBombError as error:
+        raise ImageTooLarge(_too_large(name, max_pixels)) from error
     except _DECODE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: damaged or unsupported image ({reason}); export or copy it again") from error
+        raise UserError(f"{name}: damaged or unsupported image ({reason}); export or copy it again") from error
+
+
+def _decoded(image: Image.Image) -> np.ndarray:
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
@@ -93,15 +120,15 @@ def deep_to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(grey * (255.0 / full)).astype(np.uint8)
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UserError(_too_large(path))
+def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise ImageTooLarge(_too_large(name, max_pixels))
     if min(size) < MIN_SIDE:
-        raise UserError(f"{path}: {size[0]}x{size[1]} px is too small; give at least {MIN_SIDE} px on each side")
+        raise UserError(f"{name}: {size[0]}x{size[1]} px is too small; give at least {MIN_SIDE} px on each side")
 
 
-def _too_large(path: Path) -> str:
-    return f"{path}: more than 12000x12000 px; shrink it first"
+def _too_large(name: str, max_pixels: int) -> str:
+    return f"{name}: more than {max_pixels / 1e6:.0f} megapixels; shrink it first"
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

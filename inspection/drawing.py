@@ -19,6 +19,7 @@ Picture = npt.NDArray[np.uint8]
 
 SHEET = (235, 235, 235)  # not white, so that photos on white show where they end
 BOX_COLOUR = (255, 64, 64)
+_DIMMED = 0.6  # how dark a place is that was not inspected
 _CAPTION, _TITLE = "black", "#6E6E6E"
 _NOT_SEEN = 256  # the entry behind the 256 levels of a heatmap
 
@@ -39,12 +40,20 @@ def heatmap_overlay(
     _check_picture(image)
     if score_map.shape != image.shape[:2]:
         raise ValueError(f"map {score_map.shape} and image {image.shape[:2]} must be of the same size (H, W)")
-    if not vmin < vmax or not 0 <= alpha <= 1:
-        raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
-    level = np.clip((score_map - vmin) * (255 / (vmax - vmin)), 0.0, 255.0)
-    entry = np.where(np.isnan(score_map), _NOT_SEEN, np.rint(level)).astype(np.intp)
-    kept, added = _overlay_table(alpha)
-    return np.asarray(image * kept[entry][..., None] + added[entry], np.uint8)
+    entry = _entries(score_map, vmin, vmax, alpha)
+    table = _layer_table(alpha)
+    opacity = table[:, 3:]
+    # The half rounds to the nearest whole number where the sum is cut.
+    added = (table[:, :3] * opacity + 0.5).astype(np.float32)
+    return np.asarray(image * (1 - opacity).astype(np.float32)[entry] + added[entry], np.uint8)
+
+
+def heatmap_layer(
+    score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float = 0.75
+) -> npt.NDArray[np.uint8]:
+    """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
+    table = np.rint(_layer_table(alpha) * (1, 1, 1, 255)).astype(np.uint8)
+    return np.asarray(table[_entries(score_map, vmin, vmax, alpha)])
 
 
 def contact_sheet(
@@ -145,20 +154,25 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
     return "\u2026"
 
 
+def _entries(score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float) -> npt.NDArray[np.intp]:
+    """Which row of ``_layer_table`` each pixel takes, (H, W)."""
+    if not vmin < vmax or not 0 <= alpha <= 1:
+        raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
+    level = np.clip((score_map - vmin) * (255 / (vmax - vmin)), 0.0, 255.0)
+    return np.where(np.isnan(score_map), _NOT_SEEN, np.rint(level)).astype(np.intp)
+
+
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
 
 
 @cache
-def _overlay_table(alpha: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """What is kept of the photo (257,) and the colour added to it (257, 3), for each level and for pixels not seen."""
+def _layer_table(alpha: float) -> npt.NDArray[np.float64]:
+    """Colour, 0 to 255, and opacity, 0 to 1, of each level, and last of a place that was not seen: (257, 4)."""
     level = np.linspace(0, 1, _NOT_SEEN)
-    opacity = alpha * np.minimum(2 * level, 1.0)
-    colour = 255 * matplotlib.colormaps["inferno"](level)[:, :3] * opacity[:, None]
-    # The half rounds to the nearest whole number where the sum is cut.
-    added = np.append(colour, [[0.0, 0.0, 0.0]], axis=0) + 0.5
-    return np.append(1 - opacity, 0.4).astype(np.float32), added.astype(np.float32)
+    colour = 255 * matplotlib.colormaps["inferno"](level)[:, :3]
+    return np.vstack([np.column_stack([colour, alpha * np.minimum(2 * level, 1.0)]), [0, 0, 0, _DIMMED]])
 
 
 def _check_picture(picture: Picture) -> None:

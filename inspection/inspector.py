@@ -136,7 +136,7 @@ class Inspector:
         run = self.config.run
         loaded = ahead(lambda source: load(source, self.preprocessor), sources, run.workers, 2 * run.batch_size)
         for batch in batches(loaded, run.batch_size):
-            yield from self._inspect_batch(batch)
+            yield from self.inspect_loaded(batch)
 
     def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
         """Whether each photo, or a copy of it, was among the training photos: bool (n,)."""
@@ -231,7 +231,8 @@ class Inspector:
         restored = cls(config, setup, evidence, Decision.from_state(state["decision"]), training)
         return restored.with_threshold(*state["threshold"])
 
-    def _inspect_batch(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
+    def inspect_loaded(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
+        """``inspect``, in one forward pass, for photos that ``reading.load`` prepared with this ``preprocessor``."""
         readable = [one.prepared for one in batch if one.prepared is not None]
         results = iter(self._inspections(batch, readable) if readable else [])
         for one in batch:

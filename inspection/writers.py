@@ -112,12 +112,17 @@ class CsvTable:
 
 
 def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:
-    """The photo, or a shrunk copy of it, under its heatmap, on the model's one colour scale.
+    """The photo, or a shrunk copy of it, under its heatmap, on the model's one colour scale."""
+    return heatmap_overlay(photo, inspection.photo_map(photo.shape[:2]), *colour_range(inspection))
+
+
+def colour_range(inspection: Inspection) -> tuple[float, float]:
+    """Map values at the ends of the model's one colour scale.
 
     What reaches not half of the threshold stays the photo it is; colours brighten up to two and a half times it.
     """
     threshold = max(inspection.threshold, 1e-6)
-    return heatmap_overlay(photo, inspection.photo_map(photo.shape[:2]), 0.5 * threshold, 2.5 * threshold)
+    return 0.5 * threshold, 2.5 * threshold
 
 
 def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
@@ -176,7 +181,7 @@ def shrunk(photo: Picture, side: int = 1600) -> Picture:
     scale = min(1.0, side / max(photo.shape[:2]))
     if scale == 1.0:
         return photo
-    size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
+    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 

@@ -52,6 +52,14 @@ def conformal_threshold(healthy: np.ndarray, alpha: float) -> tuple[float, float
     return float(ordered[rank - 1]), alpha
 
 
+def false_alarm_rate(healthy: np.ndarray, threshold: float) -> float:
+    """The share of healthy parts that ``score > threshold`` flags at most: ``conformal_threshold`` the other way round.
+
+    (1 + number of healthy scores > threshold) / (n + 1); no threshold promises less than 1 / (n + 1).
+    """
+    return (1 + int((np.asarray(healthy, float) > threshold).sum())) / (len(healthy) + 1)
+
+
 def p_values(healthy: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Conformal p-values: (1 + number of healthy scores >= score) / (n + 1), same shape as ``scores``."""
     ordered = np.sort(np.asarray(healthy, float))

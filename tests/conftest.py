@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,4 +40,14 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """train (9 healthy), valid (3 healthy, 2 not) and test (4 healthy, 4 not), and components/."""
     folder = tmp_path_factory.mktemp("data")
     write_demo_dataset(folder, 1, 9, 3, 2, 4, 4, size=(96, 96))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def console_models(model_file: Path, good_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models as the console serves it: nut, and research/screw."""
+    folder = tmp_path_factory.mktemp("models")
+    shutil.copy(model_file, folder / "nut.pkl")
+    (folder / "research").mkdir()
+    Inspector.train(good_photos[:8], tiny_config()).save(folder / "research" / "screw.pkl")
     return folder

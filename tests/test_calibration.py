@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.calibration import Scale, confidence, conformal_threshold, p_values
+from models.calibration import Scale, confidence, conformal_threshold, false_alarm_rate, p_values
 
 SCORES = hnp.arrays(np.float64, st.integers(1, 30), elements=st.integers(-5, 5).map(float))
 
@@ -141,3 +141,15 @@ def test_least_unit() -> None:
     narrow = 1 + 1e-4 * np.arange(50.0)
     assert Scale.fit(narrow, 0.84, min_unit=0.01).unit == 0.01
     assert Scale.fit(100 * narrow, 0.84, min_unit=0.01).unit == pytest.approx(100 * 1e-4 * 0.34 * 49)
+
+
+@given(SCORES, st.floats(0.01, 0.99))
+def test_false_alarm_rate_keeps_the_promise_of_the_threshold(healthy: np.ndarray, alpha: float) -> None:
+    threshold, supported = conformal_threshold(healthy, alpha)
+    assert false_alarm_rate(healthy, threshold) <= supported + 1e-9
+    assert false_alarm_rate(healthy, healthy.min() - 1) == 1.0
+
+
+def test_false_alarm_rate_by_hand() -> None:
+    healthy = np.arange(1.0, 20.0)  # n = 19: the k-th smallest stands for (20 - k) / 20
+    assert [false_alarm_rate(healthy, k) for k in (19.0, 18.0, 10.5, 0.0)] == pytest.approx([0.05, 0.1, 0.5, 1.0])

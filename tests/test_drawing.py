@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from inspection.drawing import BOX_COLOUR, SHEET, contact_sheet, draw_boxes, heatmap_overlay
+from inspection.drawing import BOX_COLOUR, SHEET, contact_sheet, draw_boxes, heatmap_layer, heatmap_overlay
 
 
 def solid(height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
@@ -135,3 +135,15 @@ def test_captions_stay_inside_the_picture(box: tuple[int, int, int, int]) -> Non
         return int((rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1))
 
     assert covered(box) >= 0.8 * covered((60, 100, 90, 130))
+
+
+def test_a_layer_over_a_photo_is_the_overlay() -> None:
+    rng = np.random.default_rng(3)
+    photo = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    values = np.where(rng.random((20, 30)) < 0.1, np.nan, rng.uniform(0, 6, (20, 30)))
+    layer = heatmap_layer(values, 1.0, 5.0)
+    opacity = layer[..., 3:] / 255
+    laid = (1 - opacity) * photo + opacity * layer[..., :3]
+    assert np.abs(laid - heatmap_overlay(photo, values, 1.0, 5.0)).max() < 2
+    with pytest.raises(ValueError, match="vmin"):
+        heatmap_layer(values, 1.0, 1.0)

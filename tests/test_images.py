@@ -164,9 +164,9 @@ def test_what_is_no_readable_image_is_named_in_one_line(tmp_path: Path) -> None:
     Image.new("RGB", (19, 100)).save(tmp_path / "tiny.png")
     assert "19x100" in _user_error(tmp_path / "tiny.png")
     Image.new("1", (12001, 12001)).save(tmp_path / "huge.png")
-    assert "12000x12000" in _user_error(tmp_path / "huge.png")
+    assert "144 megapixels" in _user_error(tmp_path / "huge.png")
     Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
-    assert "12000x12000" in _user_error(tmp_path / "bomb.png")
+    assert "144 megapixels" in _user_error(tmp_path / "bomb.png")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp"])

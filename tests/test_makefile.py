@@ -38,6 +38,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
     assert [line.split()[1] for line in done.stdout.splitlines()] == [
         "help",
         "demo",
+        "console",
         "test",
         "detection",
         "lint",

@@ -1,0 +1,100 @@
+"""One thread computes; photos that wait together for the same model go through it together."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from errors import UserError
+from inspection.inspector import Inspector
+from inspection.reading import Loaded
+from inspection.result import Inspection
+
+
+@dataclass(frozen=True)
+class _Job:
+    inspector: Inspector
+    photo: Loaded
+    result: Future[Inspection]
+
+
+class Batcher:
+    """Nothing waits for a batch to fill: a batch is whatever came in while the one before was computed."""
+
+    def __init__(self, batch_size: int, on_batch: Callable[[int], None] = lambda size: None):
+        self.batch_size = batch_size
+        self._on_batch = on_batch
+        self._waiting: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._thread.start()
+
+    def submit(self, inspector: Inspector, photo: Loaded) -> Future[Inspection]:
+        """The inspection of a photo that ``inspector.preprocessor`` prepared. Raises RuntimeError once closed."""
+        job = _Job(inspector, photo, Future())
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the worker has stopped")
+            self._waiting.append(job)
+            self._changed.notify()
+        return job.result
+
+    def close(self) -> None:
+        """Finish what waits, then stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while batch := self._next_batch():
+            self._on_batch(len(batch))
+            _run(batch)
+
+    def _next_batch(self) -> list[_Job]:
+        """Wait for the oldest job and take those of the same model along; empty once closed and done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            batch: list[_Job] = []
+            others: deque[_Job] = deque()
+            while self._waiting:
+                job = self._waiting.popleft()
+                fits = not batch or (job.inspector is batch[0].inspector and len(batch) < self.batch_size)
+                (batch if fits else others).append(job)
+            self._waiting = others
+        return batch
+
+
+def _run(batch: list[_Job]) -> None:
+    wanted = [job for job in batch if job.result.set_running_or_notify_cancel()]
+    if not wanted:
+        return
+    try:
+        results = list(wanted[0].inspector.inspect_loaded([job.photo for job in wanted]))
+    except Exception as error:
+        if len(wanted) == 1:
+            wanted[0].result.set_exception(error)
+            return
+        # One photo must not fail those that happened to come with it.
+        for job in wanted:
+            _run_alone(job)
+        return
+    for job, result in zip(wanted, results, strict=True):
+        if isinstance(result, Inspection):
+            job.result.set_result(result)
+        else:
+            job.result.set_exception(UserError(result.error))
+
+
+def _run_alone(job: _Job) -> None:
+    try:
+        (result,) = job.inspector.inspect_loaded([job.photo])
+        assert isinstance(result, Inspection)
+    except Exception as error:
+        job.result.set_exception(error)
+    else:
+        job.result.set_result(result)

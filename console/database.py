@@ -1,0 +1,77 @@
+"""The database behind the history: opened, and brought to the present schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
+from sqlalchemy import URL, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from errors import UserError
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def open_database(address: str) -> Engine:
+    """Connect, and upgrade an old schema. Raises UserError if that cannot be done; nothing is lost then."""
+    url = _url(address)
+    shown = url.render_as_string(hide_password=True)
+    try:
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    except (ArgumentError, NoSuchModuleError):
+        raise UserError(f"--database {shown}: not supported; use sqlite:///FILE or postgresql://...") from None
+    except ModuleNotFoundError as error:
+        raise UserError(f"--database {shown} needs a driver: pip install 'psycopg[binary]' ({error})") from None
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+    try:
+        upgrade(engine)
+    except CommandError as error:
+        engine.dispose()
+        raise UserError(f"--database {shown} was written by a newer version of this console: {error}") from None
+    except SQLAlchemyError as error:
+        engine.dispose()
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise UserError(f"--database {shown} cannot be opened: {reason}") from None
+    return engine
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Run the migrations up to ``revision``, all in one transaction where the database can."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["engine"] = engine
+    command.upgrade(config, revision)
+
+
+def _url(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except ArgumentError:
+        raise UserError("--database is not a URL; write sqlite:///FILE or postgresql://USER@HOST/NAME") from None
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise UserError("--database: a history in memory would be lost; name a file, sqlite:///FILE")
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder of {url.database}: {error.strerror}") from None
+    return url
+
+
+def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    """WAL lets readers go on while a row is written; FULL syncs each commit, so that an answer outlives a power cut.
+
+    NORMAL would be enough for a killed process, and leaves the file sound as well.
+    """
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

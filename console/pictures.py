@@ -1,0 +1,76 @@
+"""Pictures of an inspection for the page and for programs, coded for speed: they are made for every photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from datasets.images import decode_image
+from inspection.drawing import Picture, heatmap_layer
+from inspection.result import Inspection
+from inspection.writers import colour_range, shrunk
+
+# The heatmap is smooth, so that more pixels would show no more.
+HEATMAP_SIDE = 512
+OVERLAY_SIDE = 1024
+THUMBNAIL_SIDE, PREVIEW_SIDE = 192, 1600
+_KINDS = {
+    "BMP": ("image/bmp", ".bmp"),
+    "GIF": ("image/gif", ".gif"),
+    "JPEG": ("image/jpeg", ".jpg"),
+    "MPO": ("image/jpeg", ".jpg"),  # what some phones write
+    "PNG": ("image/png", ".png"),
+    "TIFF": ("image/tiff", ".tif"),
+    "WEBP": ("image/webp", ".webp"),
+}
+
+
+def heatmap_png(inspection: Inspection) -> bytes | None:
+    """The heatmap alone as RGBA PNG in the photo's proportions, to be laid over it; None if no evidence says where."""
+    if np.isnan(inspection.map).all():
+        return None
+    height, width = inspection.photo_size
+    scale = min(1.0, HEATMAP_SIDE / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    layer = heatmap_layer(inspection.photo_map(size), *colour_range(inspection))
+    return _coded(".png", cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def overlay_jpeg(photo: Picture, layer: bytes) -> bytes:
+    """A photo, or a shrunk copy of it, under the heatmap of ``heatmap_png``."""
+    heat = cv2.imdecode(np.frombuffer(layer, np.uint8), cv2.IMREAD_UNCHANGED)
+    heat = cv2.resize(np.asarray(heat), (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_LINEAR)
+    opacity = heat[..., 3:].astype(np.float32) / 255
+    blended = photo[..., ::-1] * (1 - opacity) + heat[..., :3] * opacity
+    return _coded(".jpg", blended.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+def small_jpeg(file: Path, side: int) -> bytes:
+    """A stored image as JPEG with at most ``side`` pixels a side, whatever its format; upright as EXIF says."""
+    with file.open("rb") as content:
+        photo = shrunk(decode_image(content, "the stored image"), side)
+    return _coded(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def media_type(file: Path) -> str:
+    """The media type of a stored image, from its content."""
+    return _KINDS[_format(file)][0]
+
+
+def suffix(file: Path) -> str:
+    """The file name ending for a stored image, from its content."""
+    return _KINDS[_format(file)][1]
+
+
+def _format(file: Path) -> str:
+    with Image.open(file) as image:
+        return image.format or ""
+
+
+def _coded(kind: str, picture: np.ndarray, options: list[int]) -> bytes:
+    done, content = cv2.imencode(kind, picture, options)
+    assert done
+    return bytes(content)

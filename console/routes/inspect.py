@@ -1,0 +1,69 @@
+"""Images in, decisions out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, UploadFile
+
+from console import answers
+from console.catalogue import ServedModel
+from console.problems import documented, reason_of, status_of
+from console.routes.common import TheService
+from console.schemas import Batch, Failed, Inspected
+from console.service import Service, Upload
+from errors import UserError
+
+router = APIRouter(tags=["inspect"])
+_NAME_LENGTH = 255
+
+CategoryField = Annotated[str, Form(description="name of the model, see /categories")]
+
+
+@router.post("/inspect", responses=documented(400, 404, 413, 415, 422, 503))
+async def inspect(
+    service: TheService,
+    category: CategoryField,
+    image: Annotated[UploadFile, File(description="BMP, GIF, JPEG, PNG, TIFF or WebP, up to 100 megapixels")],
+    return_visualizations: Annotated[bool, Form(description="add heatmap and overlay")] = True,
+) -> Inspected:
+    """Inspect one image. The result is in the history before it is answered."""
+    with service.admitted():
+        try:
+            model = await service.model(category)
+            outcome = await service.inspect(model, await _read(image), return_visualizations)
+        except UserError as error:
+            service.metrics.refused.labels(status_of(error)).inc()
+            raise
+    return answers.inspected(outcome)
+
+
+@router.post("/inspect/batch", responses=documented(400, 404, 413, 422, 503))
+async def inspect_batch(
+    service: TheService,
+    category: CategoryField,
+    images: Annotated[list[UploadFile], File(description="as many as the queue takes")],
+    return_visualizations: Annotated[bool, Form(description="add heatmaps and overlays")] = False,
+) -> Batch:
+    """Inspect several images. One that cannot be read costs only itself; its entry says why."""
+    with service.admitted(len(images)):
+        model = await service.model(category)
+        return Batch(
+            results=await asyncio.gather(*(_one(service, model, image, return_visualizations) for image in images))
+        )
+
+
+async def _one(service: Service, model: ServedModel, image: UploadFile, with_pictures: bool) -> Inspected | Failed:
+    upload = await _read(image)
+    try:
+        return answers.inspected(await service.inspect(model, upload, with_pictures))
+    except UserError as error:
+        service.metrics.refused.labels(status_of(error)).inc()
+        return Failed(file_name=upload.name, status=status_of(error), detail=reason_of(error))
+
+
+async def _read(image: UploadFile) -> Upload:
+    # What no database stores; everything else in a name is kept and shown as it is.
+    name = (image.filename or "image").replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    return Upload(name[:_NAME_LENGTH], await image.read())

@@ -1,0 +1,66 @@
+"""The page, the documentation, and how the service is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from fastapi import APIRouter, Form, Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from console.guard import COOKIE, cookie_of, same
+from console.routes.common import TheService
+from console.schemas import Health
+from console.sign_in import sign_in_page
+
+STATIC = Path(__file__).parent.parent / "static"
+VERSION = tomllib.loads((STATIC.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+
+router = APIRouter()
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> FileResponse:
+    """The console."""
+    return FileResponse(STATIC / "index.html")
+
+
+@router.get("/docs", include_in_schema=False)
+async def documentation() -> FileResponse:
+    """The service's documentation, drawn from /openapi.json without anything from elsewhere."""
+    return FileResponse(STATIC / "docs.html")
+
+
+@router.post("/session", include_in_schema=False)
+async def sign_in(request: Request, service: TheService, token: Annotated[str, Form()] = "") -> Response:
+    """Take the token from the sign-in page; the browser keeps a cookie that no script can read."""
+    wanted = service.settings.token
+    if wanted is None:
+        return RedirectResponse("/", 303)
+    if not same(token, wanted.get_secret_value()):
+        return sign_in_page(401, "That is not the token.")
+    answer = RedirectResponse("/", 303)
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, cookie_of(wanted.get_secret_value()), httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
+@router.get("/health", tags=["service"])
+async def health(service: TheService) -> Health:
+    """Whether the service is up; needs no token."""
+    return Health(
+        status="ok",
+        device=service.device.type,
+        cuda_available=torch.cuda.is_available(),
+        models=len(await service.aside(service.catalogue.categories)),
+        queue=service.under_way,
+        version=VERSION,
+    )
+
+
+@router.get("/metrics", tags=["service"], response_class=Response)
+async def metrics(service: TheService) -> Response:
+    """Counters for Prometheus."""
+    return Response(service.metrics.text(), media_type=service.metrics.content_type)

@@ -1,0 +1,32 @@
+"""The page that asks for the token. It stands alone: with a wrong token nothing else is served."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+
+from starlette.responses import HTMLResponse
+
+_STYLE = """
+:root { color-scheme: light dark; font: 18px/1.5 system-ui, sans-serif; }
+body { max-width: 22rem; margin: 15vh auto 0; padding: 0 1rem; }
+input, button { font: inherit; width: 100%; box-sizing: border-box; padding: .6rem; margin: .3rem 0 1rem; }
+"""
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+def sign_in_page(status: int, note: str = "") -> HTMLResponse:
+    """A form that sends the token to ``POST /session``; ``note`` is a line of plain text above it."""
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
+        f'<h1>Inspection console</h1><p role="alert">{note}</p><form method="post" action="/session">'
+        '<label for="token">Token</label>'
+        '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
+        "<button>Sign in</button></form><p>The token is the one that start_app.py was given.</p></body></html>",
+        status,
+        {"content-security-policy": _POLICY},
+    )

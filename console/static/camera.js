@@ -1,0 +1,34 @@
+// A photo from the camera: in the page where the browser allows it (localhost, https), else by the system's own camera.
+
+import { byId } from "./dom.js";
+
+/** Show the camera; each photo taken goes to `take` as a JPEG file. */
+export async function openCamera(take) {
+  let stream;
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1920 } } });
+  } catch {
+    byId("capture").click();
+    return;
+  }
+  const dialog = byId("dialog-camera");
+  const video = byId("video");
+  video.srcObject = stream;
+  byId("shoot").onclick = () => shoot(video, take);
+  byId("camera-close").onclick = () => dialog.close();
+  dialog.onclose = () => {
+    for (const track of stream.getTracks()) track.stop();
+    video.srcObject = null;
+  };
+  dialog.showModal();
+  await video.play();
+}
+
+function shoot(video, take) {
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  const name = `camera-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.jpg`;
+  canvas.toBlob((blob) => blob && take(new File([blob], name, { type: "image/jpeg" })), "image/jpeg", 0.95);
+}

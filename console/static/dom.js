@@ -1,0 +1,69 @@
+// Elements from code. Text stays text: nothing here reads HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An HTML element; properties that start with "on" are listeners, null children are left out. */
+export function h(tag, properties = {}, ...children) {
+  return filled(document.createElement(tag), properties, children);
+}
+
+/** An SVG element. */
+export function s(tag, properties = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), properties, children);
+}
+
+export const byId = (id) => document.getElementById(id);
+
+function filled(node, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (typeof value === "boolean") node.toggleAttribute(name, value);
+    else node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+/** PASS or FAIL as word, shape and colour. */
+export function badge(decision) {
+  return h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), decision);
+}
+
+/** A tick in a circle, or a cross in an octagon. */
+export function mark(decision) {
+  const inside = decision === "PASS"
+    ? [s("circle", { cx: 12, cy: 12, r: 11 }), s("path", { d: "M6.5 12.5l4 4 7-8.5", class: "stroke" })]
+    : [s("path", { d: "M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z" }), s("path", { d: "M8 8l8 8M16 8l-8 8", class: "stroke" })];
+  return s("svg", { viewBox: "0 0 24 24", class: "mark", "aria-hidden": "true" }, ...inside);
+}
+
+/** A number for people: three significant digits. */
+export function figure(value) {
+  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+
+/** Open a dialog and run `save(form data)` until it succeeds or the user cancels. */
+export function ask(dialog, save) {
+  const form = dialog.querySelector("form");
+  const problem = dialog.querySelector(".problem");
+  problem.textContent = "";
+  const person = form.elements.reviewer ?? form.elements.changed_by;
+  if (person) person.value = localStorage.getItem("name") ?? "";
+  form.onsubmit = async (event) => {
+    if (event.submitter?.value !== "save") return;
+    event.preventDefault();
+    if (person) localStorage.setItem("name", person.value);
+    event.submitter.disabled = true;
+    try {
+      await save(Object.fromEntries(new FormData(form)));
+      dialog.close();
+    } catch (error) {
+      problem.textContent = error.message;
+    } finally {
+      event.submitter.disabled = false;
+    }
+  };
+  dialog.showModal();
+}

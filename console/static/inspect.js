@@ -1,0 +1,187 @@
+// The inspect view: a model, images from anywhere, a queue, and the result of the one that is selected.
+
+import { call, Gone, modelInfo } from "./api.js";
+import { openCamera } from "./camera.js";
+import { badge, byId, h } from "./dom.js";
+import { resultView } from "./result.js";
+
+const AT_ONCE = 4;
+const EMPTY = "Drop images on the left: each is judged PASS or FAIL, and kept in the history.";
+const view = resultView(byId("inspect-result"), EMPTY);
+
+let items = [];
+let selected = null;
+let running = 0;
+let paused = false;
+
+export function showInspect() {
+  if (selected?.result) view.show(selected.result);
+}
+
+/** Offer these models; without one, say what to type. */
+export function setUpInspect(names) {
+  const select = byId("category");
+  const before = select.value || localStorage.getItem("category");
+  select.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
+  if (names.includes(before)) select.value = before;
+  const none = names.length === 0;
+  for (const id of ["category", "choose", "camera"]) byId(id).disabled = none;
+  if (none) {
+    byId("model-state").textContent = "";
+    view.say("There is no model yet. Learn one from photos of good parts; it appears here by itself:",
+      "python train.py --images photos/good", "or try rendered parts:", "make demo");
+  } else {
+    if (!selected) view.say(EMPTY);
+    loadModel();
+  }
+}
+
+async function loadModel() {
+  const category = byId("category").value;
+  localStorage.setItem("category", category);
+  byId("model-state").textContent = "Loading the model; this can take a few seconds.";
+  try {
+    const info = await modelInfo(category);
+    if (byId("category").value === category) byId("model-state").textContent = `Ready: ${info.description[0]}.`;
+  } catch (error) {
+    byId("model-state").textContent = error.message;
+  }
+}
+
+function add(files) {
+  const category = byId("category").value;
+  if (!category) return;
+  for (const file of files) {
+    const item = { file, name: file.name || "pasted.png", category, state: "waiting" };
+    item.button = h("button", { type: "button", onclick: () => choose(item) });
+    item.line = h("li", {}, item.button);
+    items.push(item);
+    byId("queue").append(item.line);
+    draw(item);
+  }
+  work();
+}
+
+function work() {
+  count();
+  while (!paused && running < AT_ONCE) {
+    const item = items.find(({ state }) => state === "waiting");
+    if (!item) return;
+    running += 1;
+    inspect(item).finally(() => {
+      running -= 1;
+      work();
+    });
+  }
+}
+
+async function inspect(item) {
+  item.state = "inspecting";
+  draw(item);
+  const form = new FormData();
+  form.append("category", item.category);
+  form.append("return_visualizations", "false"); // they are fetched when looked at
+  form.append("image", item.file, item.name);
+  try {
+    item.result = await call("/inspect", { method: "POST", body: form });
+    item.result.review = null;
+    item.state = "done";
+    item.file = null;
+    if (!selected || (selected.state !== "done" && selected !== item)) choose(item);
+    else if (selected === item) view.show(item.result);
+  } catch (error) {
+    if (error instanceof Gone) {
+      paused = true;
+      item.state = "waiting";
+    } else if (error.status === 503 && error.retryAfter) {
+      await new Promise((resolve) => setTimeout(resolve, 1000 * Number(error.retryAfter)));
+      item.state = "waiting";
+    } else {
+      item.state = "failed";
+      item.reason = error.message;
+      if (!selected) choose(item);
+    }
+  }
+  draw(item);
+}
+
+function choose(item) {
+  selected = item;
+  for (const other of items) other.button.setAttribute("aria-current", String(other === item));
+  if (item.state === "done") view.show(item.result);
+  else if (item.state === "failed") view.say(`${item.name} was not inspected: ${item.reason}`);
+  else view.say(`${item.name}: ${item.state}…`);
+}
+
+function draw(item) {
+  const words = { waiting: "waiting", inspecting: "inspecting…", failed: `not inspected: ${item.reason}` };
+  const picture = item.result
+    ? h("img", { src: `/inspections/${item.result.id}/image?size=thumbnail`, alt: "", loading: "lazy", width: 48, height: 48 })
+    : h("span", { class: "blank" });
+  const state = item.result ? badge(item.result.decision) : h("small", {}, words[item.state]);
+  item.button.replaceChildren(picture, h("span", { class: "name" }, item.name), state);
+  item.line.className = item.state;
+}
+
+function count() {
+  const finished = items.filter(({ state }) => state === "done" || state === "failed").length;
+  const sum = (test) => items.filter(test).length;
+  const failed = sum(({ result }) => result?.decision === "FAIL");
+  const unread = sum(({ state }) => state === "failed");
+  byId("queue-head").hidden = items.length === 0;
+  byId("queue-progress").hidden = items.length === 0 || finished === items.length;
+  byId("queue-progress").max = items.length || 1;
+  byId("queue-progress").value = finished;
+  byId("queue-count").textContent = `${finished} of ${items.length}: ${finished - failed - unread} PASS, ${failed} FAIL`
+    + (unread ? `, ${unread} not inspected` : "");
+}
+
+function clear() {
+  items = items.filter(({ state }) => state === "inspecting" || state === "waiting");
+  byId("queue").replaceChildren(...items.map(({ line }) => line));
+  if (!items.includes(selected)) {
+    selected = null;
+    view.say(EMPTY);
+  }
+  count();
+}
+
+byId("category").addEventListener("change", loadModel);
+byId("choose").addEventListener("click", () => byId("files").click());
+byId("camera").addEventListener("click", () => openCamera((file) => add([file])));
+byId("queue-clear").addEventListener("click", clear);
+for (const id of ["files", "capture"]) {
+  byId(id).addEventListener("change", (event) => {
+    add(event.target.files);
+    event.target.value = "";
+  });
+}
+byId("queue").addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const next = items[items.findIndex(({ button }) => button === document.activeElement) + (step ?? 0)];
+  if (!step || !next) return;
+  event.preventDefault();
+  next.button.focus();
+  choose(next);
+});
+const drop = byId("drop");
+document.addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) drop.classList.remove("over");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  drop.classList.remove("over");
+  if (byId("view-inspect").hidden) location.hash = "#inspect";
+  add(event.dataTransfer.files);
+});
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length && !byId("view-inspect").hidden) add(event.clipboardData.files);
+});
+document.addEventListener("service-back", () => {
+  paused = false;
+  work();
+});

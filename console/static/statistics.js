@@ -1,0 +1,105 @@
+// Per day and model: the share that fails, and scores beside those of calibration.
+
+import { call, query } from "./api.js";
+import { byId, figure, h, percent, s } from "./dom.js";
+
+const WIDTH = 480, HEIGHT = 180, LEFT = 46, BOTTOM = 24, TOP = 10;
+const period = byId("period");
+
+export async function showStatistics() {
+  const { days, category } = Object.fromEntries(new FormData(period));
+  const since = new Date();
+  since.setHours(0, 0, 0, 0);
+  since.setDate(since.getDate() - Number(days) + 1);
+  try {
+    draw(await call(`/statistics?${query({ since: since.toISOString(), category })}`));
+  } catch (error) {
+    byId("charts").replaceChildren(h("p", {}, error.message));
+  }
+}
+
+function draw({ days, references }) {
+  const models = new Map();
+  for (const day of days) {
+    const model = `${day.category} ${day.model_checksum}`;
+    models.set(model, [...(models.get(model) ?? []), day]);
+  }
+  const panels = [...models.values()].map((found) => {
+    const { category, model_checksum } = found[0];
+    const reference = references.find((one) => one.model_checksum === model_checksum && one.category === category);
+    return h("section", { class: "card" },
+      h("h2", {}, category, h("small", {}, ` model file ${model_checksum.slice(0, 8)}`)),
+      h("div", { class: "charts" },
+        h("figure", {}, h("figcaption", {}, "Share of FAIL"), shares(found)),
+        h("figure", {}, h("figcaption", {}, "Scores: median and 10 to 90 %, beside calibration"), scores(found, reference))),
+      h("p", {}, drift(found, reference)),
+      h("details", {}, h("summary", {}, "As a table"), table(found)));
+  });
+  byId("charts").replaceChildren(...(panels.length ? panels : [h("p", {}, "No inspections in this period.")]));
+}
+
+/** Whether the last day's parts still look like those of the calibration. */
+function drift(found, reference) {
+  if (!reference) return "Inspect an image with this model, or open it, to compare with its calibration.";
+  const last = found.at(-1);
+  const beside = `Median score on ${last.day}: ${figure(last.median_score)}; at calibration ${figure(reference.median_score)}`
+    + ` (10 to 90 %: ${figure(reference.low_score)} to ${figure(reference.high_score)}).`;
+  if (last.median_score > reference.high_score) return `▲ ${beside} Scores have drifted upwards: look at light, camera and parts, or learn new photos.`;
+  if (last.median_score < reference.low_score) return `▼ ${beside} Scores have drifted downwards: look at light and camera.`;
+  return `● ${beside} No drift.`;
+}
+
+function shares(found) {
+  const { x, step } = across(found);
+  const y = (share) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share;
+  return frame(found, [0, 0.25, 0.5, 0.75, 1].map((share) => [y(share), `${100 * share} %`]),
+    ...found.map((day, index) => s("rect", { class: "bar", x: x(index) - step * 0.35, width: step * 0.7,
+      y: y(day.fail_share), height: Math.max(1, y(0) - y(day.fail_share)) },
+    s("title", {}, `${day.day}: ${day.failed} of ${day.inspections} FAIL (${percent(day.fail_share)})`))));
+}
+
+function scores(found, reference) {
+  const { x, step } = across(found);
+  const all = found.flatMap((day) => [day.low_score, day.high_score]);
+  if (reference) all.push(reference.low_score, reference.high_score, reference.threshold);
+  const low = Math.min(...all);
+  // Defects score many times the threshold; the interesting part is below.
+  const high = Math.max(low + 1e-6, Math.min(Math.max(...all), reference ? 2.5 * reference.threshold : Infinity));
+  const y = (score) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (Math.min(score, high) - low) / (high - low);
+  const right = WIDTH - 6;
+  const below = reference ? [
+    s("rect", { class: "reference", x: LEFT, width: right - LEFT, y: y(reference.high_score), height: Math.max(1, y(reference.low_score) - y(reference.high_score)) },
+      s("title", {}, "calibration, 10 to 90 %")),
+    s("line", { class: "threshold", x1: LEFT, x2: right, y1: y(reference.threshold), y2: y(reference.threshold) }),
+    s("text", { x: right, y: y(reference.threshold) + 14, "text-anchor": "end" }, "threshold")] : [];
+  return frame(found, [low, (low + high) / 2, high].map((score) => [y(score), figure(score)]),
+    ...below,
+    ...found.map((day, index) => s("g", { class: "day" },
+      s("line", { x1: x(index), x2: x(index), y1: y(day.low_score), y2: y(day.high_score) }),
+      s("circle", { cx: x(index), cy: y(day.median_score), r: Math.min(5, step / 3) }),
+      s("title", {}, `${day.day}: median ${figure(day.median_score)}, ${day.inspections} inspections`))));
+}
+
+function across(found) {
+  const step = (WIDTH - LEFT - 6) / Math.max(found.length, 7);
+  return { step, x: (index) => LEFT + step * (index + 0.5) };
+}
+
+function frame(found, levels, ...inside) {
+  const { x, step } = across(found);
+  const every = Math.ceil(56 / step);
+  return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": "chart; the table below has the figures" },
+    ...levels.flatMap(([y, text]) => [s("line", { class: "grid", x1: LEFT, x2: WIDTH - 6, y1: y, y2: y }),
+      s("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, text)]),
+    ...inside,
+    ...found.map((day, index) => (index % every ? null : s("text", { x: x(index), y: HEIGHT - 6, "text-anchor": "middle" }, day.day.slice(5)))));
+}
+
+function table(found) {
+  const head = ["Day", "Inspections", "FAIL", "Share", "Median score", "10 to 90 %"];
+  return h("table", {}, h("thead", {}, h("tr", {}, ...head.map((text) => h("th", {}, text)))),
+    h("tbody", {}, ...found.map((day) => h("tr", {}, ...[day.day, day.inspections, day.failed, percent(day.fail_share),
+      figure(day.median_score), `${figure(day.low_score)} to ${figure(day.high_score)}`].map((text) => h("td", {}, String(text)))))));
+}
+
+period.addEventListener("change", showStatistics);

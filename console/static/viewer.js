@@ -1,0 +1,105 @@
+// Photo and heatmap, one over the other or side by side, with boxes and zoom.
+
+import { h, s } from "./dom.js";
+
+const MODES = { overlay: "Overlay", beside: "Side by side", photo: "Photo", heatmap: "Heatmap" };
+const chosen = { mode: "overlay", opacity: 0.6, boxes: true };
+
+/** The pictures of an inspection with their controls. */
+export function viewer(inspection) {
+  let zoom = 1;
+  const panes = h("div", { class: "panes" });
+  const modes = h("div", { class: "modes", role: "group", "aria-label": "Pictures" },
+    ...Object.entries(MODES).map(([mode, text]) =>
+      h("button", { type: "button", "data-mode": mode, onclick: () => set({ mode }) }, text)));
+  const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: chosen.opacity,
+    oninput: (event) => set({ opacity: Number(event.target.value) }) });
+  const boxes = h("input", { type: "checkbox", onchange: (event) => set({ boxes: event.target.checked }) });
+  boxes.checked = chosen.boxes;
+  const opacityField = h("label", { class: "inline" }, "Heatmap ", opacity);
+  const zoomBy = (factor) => h("button", { type: "button", class: "small", "aria-label": factor > 1 ? "Zoom in" : "Zoom out",
+    onclick: () => setZoom(zoom * factor) }, factor > 1 ? "+" : "−");
+  const fit = h("button", { type: "button", class: "small", onclick: () => setZoom(1) }, "Fit");
+  const controls = h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, " Boxes"));
+  const zooms = h("div", { class: "zooms", role: "group", "aria-label": "Zoom" }, zoomBy(1 / 1.5), fit, zoomBy(1.5));
+  const root = h("section", { class: "viewer", "data-id": inspection.id, "aria-label": "Pictures" }, controls, panes, zooms);
+
+  function set(change) {
+    Object.assign(chosen, change);
+    for (const button of modes.children) button.setAttribute("aria-pressed", String(button.dataset.mode === chosen.mode));
+    opacityField.hidden = chosen.mode !== "overlay";
+    const wanted = chosen.mode === "beside" ? ["photo", "heatmap"] : [chosen.mode];
+    if (panes.dataset.shown !== wanted.join()) {
+      panes.dataset.shown = wanted.join();
+      panes.replaceChildren(...wanted.map((kind) => pane(inspection, kind, panes, setZoom, () => zoom)));
+    }
+    for (const heat of panes.querySelectorAll(".over .heat")) heat.style.opacity = chosen.opacity;
+    for (const drawn of panes.querySelectorAll(".boxes")) drawn.toggleAttribute("hidden", !chosen.boxes);
+    fitAll();
+  }
+
+  function setZoom(wanted) {
+    zoom = Math.min(16, Math.max(1, wanted));
+    fitAll();
+  }
+
+  function fitAll() {
+    for (const one of panes.children) {
+      const ratio = inspection.width / inspection.height;
+      const width = Math.min(one.clientWidth, one.clientHeight * ratio) || one.clientWidth;
+      const centre = [one.scrollLeft + one.clientWidth / 2, one.scrollTop + one.clientHeight / 2];
+      const stage = one.firstElementChild;
+      const before = stage.offsetWidth || 1;
+      stage.style.width = `${width * zoom}px`;
+      stage.style.aspectRatio = String(ratio);
+      const grown = stage.offsetWidth / before;
+      one.scrollTo(centre[0] * grown - one.clientWidth / 2, centre[1] * grown - one.clientHeight / 2);
+    }
+  }
+
+  new ResizeObserver(fitAll).observe(panes);
+  set({});
+  return root;
+}
+
+function pane(inspection, kind, panes, setZoom, zoom) {
+  const address = `/inspections/${inspection.id}`;
+  const missing = (event) => event.target.replaceWith(h("p", { class: "hint" }, "This picture is not, or no longer, kept."));
+  const picture = (name, path, alt) => h("img", { class: name, src: `${address}/${path}`, alt, draggable: "false", onerror: missing });
+  const layers = [];
+  if (kind !== "heatmap") layers.push(picture("photo", "image?size=preview", `Photo ${inspection.file_name}`));
+  if (kind !== "photo") layers.push(picture("heat", "heatmap", "Heatmap: the brighter, the stranger"));
+  const stage = h("div", { class: `stage ${kind === "overlay" ? "over" : kind}` }, ...layers, boxesOf(inspection));
+  const place = h("div", { class: "pane", tabindex: 0, "aria-label": `${MODES[kind]}; plus and minus zoom, arrows move` }, stage);
+  place.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey) return;
+    event.preventDefault();
+    setZoom(zoom() * (event.deltaY < 0 ? 1.2 : 1 / 1.2));
+  }, { passive: false });
+  place.addEventListener("keydown", (event) => {
+    const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[event.key];
+    if (factor !== undefined) setZoom(zoom() * factor);
+  });
+  place.addEventListener("dblclick", () => setZoom(zoom() > 1 ? 1 : 3));
+  place.addEventListener("scroll", () => {
+    for (const other of panes.children) if (other !== place) other.scrollTo(place.scrollLeft, place.scrollTop);
+  });
+  drag(place);
+  return place;
+}
+
+function drag(place) {
+  place.addEventListener("pointerdown", (event) => {
+    if (event.pointerType !== "mouse") return; // fingers scroll by themselves
+    const from = [event.clientX + place.scrollLeft, event.clientY + place.scrollTop];
+    const move = (moved) => place.scrollTo(from[0] - moved.clientX, from[1] - moved.clientY);
+    place.addEventListener("pointermove", move);
+    window.addEventListener("pointerup", () => place.removeEventListener("pointermove", move), { once: true });
+  });
+}
+
+function boxesOf({ width, height, regions }) {
+  return s("svg", { class: "boxes", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    ...regions.flatMap((region) => ["halo", "box"].map((name) =>
+      s("rect", { class: name, x: region.x, y: region.y, width: region.width, height: region.height }))));
+}

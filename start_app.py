@@ -1,0 +1,104 @@
+"""Serve the inspection console: a page for people, a REST service for programs, and a history of both."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from errors import UserError
+
+if TYPE_CHECKING:
+    from console.settings import ConsoleSettings
+
+EXAMPLE = "python start_app.py --models saved_models"
+
+
+def main() -> int:
+    arguments = _arguments()
+    config = cli.config_from(arguments)
+    settings = _settings(arguments)
+    from console.guard import is_loopback
+
+    local = is_loopback(arguments.host)
+    if not local and settings.token is None and not arguments.insecure:
+        raise UserError(
+            f"--host {arguments.host} lets other machines in: guard it with --token PASSWORD, or say --insecure"
+        )
+    with _bound(arguments.host, arguments.port) as listener:
+        import uvicorn
+
+        from console.app import LOCAL_NAMES, create_app
+        from console.service import Service
+
+        host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        service = Service(settings, config.run.device, config.run)
+        app = create_app(service, LOCAL_NAMES | {host} if local and settings.token is None else None)
+        address = f"http://{host}:{listener.getsockname()[1]}/"
+        count = len(service.catalogue.categories())
+        print(f"{address}   ({count} model(s) in {settings.models}; documentation at {address}docs; stop with Ctrl-C)")
+        sys.stdout.flush()
+        if not arguments.no_browser and _has_screen():
+            threading.Timer(1.0, webbrowser.open, [address]).start()
+        server = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
+        uvicorn.Server(server).run([listener])
+    return cli.EXIT_OK
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 takes any that is free (default: 8000)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    parser.add_argument("--insecure", action="store_true", help="let other machines in without a token")
+    parser.add_argument("--models", type=Path, metavar="D", help="folder of models (default: saved_models)")
+    parser.add_argument(
+        "--database", metavar="URL", help="history (default: sqlite:///outputs/console/history.db); or postgresql://..."
+    )
+    parser.add_argument("--pictures", type=Path, metavar="D", help="folder of inspected images (default: beside it)")
+    parser.add_argument("--token", metavar="PASSWORD", help="guards all but /health (default: $CONSOLE_TOKEN)")
+    parser.add_argument("--max-upload-mb", metavar="MB", help="largest request (default: 25)")
+    parser.add_argument("--retention-days", metavar="N", help="keep images N days (default: for ever)")
+    parser.add_argument("--queue-size", metavar="N", help="images taken on at a time, beyond that 503 (default: 64)")
+    parser.add_argument("--batch-size", metavar="N", help="most images per forward pass (default: 16)")
+    parser.add_argument("--model-memory-mb", metavar="MB", help="memory for loaded models (default: 4096)")
+    return parser.parse_args()
+
+
+def _settings(arguments: argparse.Namespace) -> ConsoleSettings:
+    from pydantic import ValidationError
+
+    from console.settings import ConsoleSettings
+
+    given = {name: getattr(arguments, name) for name in ConsoleSettings.model_fields}
+    given["token"] = arguments.token if arguments.token is not None else os.environ.get("CONSOLE_TOKEN")
+    try:
+        return ConsoleSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        allowed = ConsoleSettings.model_fields[name].description
+        raise UserError(f"--{name.replace('_', '-')}: {given[name]!r} is not allowed: {allowed}") from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port} is not allowed: 1 to 65535, or 0 for any that is free")
+    try:
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}, port {port}: {error.strerror}; name another with --port") from None
+
+
+def _has_screen() -> bool:
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+if __name__ == "__main__":
+    cli.run(main)
