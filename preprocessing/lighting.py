@@ -12,6 +12,7 @@ import numpy as np
 _GREY_SATURATION = 0.25
 _MIN_GREY_SHARE = 0.1
 _MAX_GAIN = 2.0
+_LARGEST_HIGHLIGHT = 0.05  # in parts of the part
 # A background this light, hardly coloured and even is taken for a neutral sheet in the scene's light. Wood, stone and
 # skin are light too, but not even; the spread is that of three quarters of its pixels round their median.
 _WHITE_MIN_LIGHTNESS = 60.0
@@ -52,11 +53,15 @@ def white_balance(photo: np.ndarray, gains: np.ndarray) -> np.ndarray:
 def inpaint_highlights(photo: np.ndarray, part: np.ndarray, level: int) -> np.ndarray:
     """Fill specular highlights of the part from their surroundings (Telea, 2004).
 
-    A highlight is a pixel of ``part``, bool (H, W), whose grey value reaches ``level``. ``photo`` is uint8 RGB
-    (H, W, 3); a new array is returned.
+    A highlight is a spot of ``part``, bool (H, W), whose grey values reach ``level``. A spot of over a twentieth of the
+    part is a bright face: what it would look like in another light cannot be told from its surroundings, and it stays.
+    ``photo`` is uint8 RGB (H, W, 3); a new array is returned.
     """
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    bright = ((grey >= level) & part).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(((grey >= level) & part).astype(np.uint8))
+    spot = stats[:, cv2.CC_STAT_AREA] <= _LARGEST_HIGHLIGHT * part.sum()
+    spot[0] = False  # all that is not bright
+    bright = spot[labels].astype(np.uint8)
     if not bright.any():
         return photo.copy()
     # The rim of a highlight is brightened too, by blur and by JPEG.

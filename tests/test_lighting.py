@@ -43,6 +43,15 @@ def test_only_highlights_of_the_part_are_filled() -> None:
     assert photo[21, 21, 0] == 255
 
 
+def test_a_bright_face_stays_and_a_spot_on_it_apart_is_filled() -> None:
+    photo = np.full((60, 60, 3), 90, np.uint8)
+    photo[5:15, 5:25] = 255
+    photo[40:42, 40:42] = 255
+    filled = inpaint_highlights(photo, np.ones((60, 60), bool), 250)
+    assert (filled[5:15, 5:25] == 255).all()
+    assert np.abs(filled[38:44, 38:44].astype(int) - 90).max() <= 2
+
+
 def test_clahe_changes_lightness_but_not_colour() -> None:
     photo = draw(BOLT, 20.0, (130, 100, 80))
     lab, flat = (cv2.cvtColor(p, cv2.COLOR_RGB2LAB).astype(int) for p in (equalise_lightness(photo, 2.0, 8), photo))
