@@ -15,6 +15,7 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 Stage = Literal["layer1", "layer2", "layer3", "layer4"]
 ScoreName = Literal["mahalanobis", "relative_mahalanobis", "knn", "energy", "max_softmax"]
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
+CONFIDENCE: ScoreName = "max_softmax"  # the score behind kappa
 DEFAULT_FILE = Path(__file__).resolve().parents[1] / "configs" / "open_set" / "default.yaml"
 
 

@@ -92,6 +92,15 @@ def test_the_textures_are_told_apart(output: Path) -> None:
         assert best["knn"]["unknown_auroc"] > 0.8
 
 
+def test_kappa_is_a_confidence_and_only_where_it_rejects(output: Path) -> None:
+    for one in metrics(output)["results"]:
+        if "max_softmax" in one["score"]:
+            assert one["kappa"] == pytest.approx(np.exp(-one["thresholds"]["max_softmax"]), abs=1e-6)
+            assert 0 < one["kappa"] <= 1
+        else:
+            assert one["kappa"] is None
+
+
 def test_every_class_is_unknown_once_and_every_image_has_its_role(output: Path) -> None:
     unknown = [name for split in "abc" for name in metrics(output, split)["unknown"]]
     assert sorted(unknown) == sorted(CLASSES)
