@@ -99,7 +99,7 @@ class SteelSettings(Section):
         0.05, gt=0.0, lt=1.0, description="share of defect-free images that may be called defective; between 0 and 1"
     )
     calibration: float = Field(
-        0.2, gt=0.0, lt=0.5, description="share of defect-free images that set the threshold; above 0, below 0.5"
+        0.4, gt=0.0, lt=0.5, description="share of defect-free images that set the threshold; above 0, below 0.5"
     )
     test: float = Field(
         0.2, gt=0.0, lt=0.5, description="share of defect-free images that are only reported; above 0, below 0.5"
