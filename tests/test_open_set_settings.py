@@ -52,7 +52,7 @@ STEEL: dict[str, Any] = {
     "steel.size": 48,
     "steel.coreset_ratio": 0.5,
     "steel.alpha": 0.5,
-    "steel.calibration": 0.4,
+    "steel.calibration": 0.2,
     "steel.test": 0.4,
 }
 # What only says where or on what to compute, and what other tests are about.
