@@ -13,9 +13,11 @@ from data_factory import run_inside, save
 from steel_factory import flags, noise_in_place_of, write_neu, write_severstal, write_weights
 
 from datasets.neu import CLASSES
+from open_set.one_stage import one_stage
 from open_set.pipeline import Pipeline
 from open_set.report import COLUMNS
 from open_set.settings import load_open_set
+from open_set.splits import Split
 
 SCRIPT = "open_set_recognition.py"
 
@@ -179,9 +181,6 @@ def test_shuffled_test_labels_move_no_threshold(home: Path, output: Path) -> Non
         flags={"data.neu_root": home / "neu", "output": output, "weights": home / "resnet18.npz",
                "classifier.mode": "frozen", "run.device": "cpu"},
     )  # fmt: skip
-    from open_set.one_stage import one_stage
-    from open_set.splits import Split
-
     pipeline = Pipeline(settings, splits)
     split, embedded = pipeline.split("a"), pipeline.embeddings("a")
     tested = split.indices("test", "unknown")
