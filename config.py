@@ -396,7 +396,9 @@ def _explain(error: ValidationError, section: type[Section]) -> str:
     known = known_settings(section)
     parts = [str(part) for part in problem["loc"]]
     place = ".".join(parts)
-    if problem["type"] == "value_error" and place not in known:  # what a section says of several of its values
+    if problem["type"] == "value_error" and isinstance(
+        problem["input"], Mapping
+    ):  # what a section says of several of its values
         return f"{place or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
     shown, key = place, place
     for n in range(len(parts), 0, -1):
@@ -404,6 +406,6 @@ def _explain(error: ValidationError, section: type[Section]) -> str:
         if not parts[n - 1].isdecimal() and without_index in known:
             shown, key = ".".join(parts[:n]), without_index
             break
-    if problem["type"] == "missing":
+    if problem["type"] == "missing" and parts[-1] == key.rsplit(".", 1)[-1]:
         return f"{shown} is missing: {known.get(key, 'it must be given')}"
     return f"{shown} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}"
