@@ -109,8 +109,8 @@ class SteelSettings(Section):
 class SplitSettings(Section):
     """Which classes are known, and which are met in the test only."""
 
-    known: tuple[str, ...] = Field((), min_length=2, description="classes with training images; at least two")
-    unknown: tuple[str, ...] = Field((), min_length=1, description="classes that appear in the test only; at least one")
+    known: tuple[str, ...] = Field(min_length=2, description="classes with training images; at least two")
+    unknown: tuple[str, ...] = Field(min_length=1, description="classes that appear in the test only; at least one")
 
     @model_validator(mode="after")
     def _classes_differ(self) -> SplitSettings:

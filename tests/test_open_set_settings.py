@@ -147,6 +147,7 @@ def test_the_file_holds_the_defaults() -> None:
     [
         ({"known": ["a", "b"], "unknown": ["b"]}, "class b is named twice"),
         ({"known": ["a"], "unknown": ["b"]}, "at least two"),
+        ({"known": ["a", "b"]}, "unknown is missing"),
         ({"known": ["a", "b"], "unkown": ["c"]}, "'unknown'"),
     ],
 )
