@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from evaluation.metrics import auroc, average_precision, bootstrap_ci, proportion_ci
 from open_set.metrics import NO_DEFECT, UNKNOWN, confusion_table, fpr_at_tpr, open_set_f1, oscr
+from open_set.settings import CONFIDENCE
 
 _DIGITS = 6
 
@@ -54,7 +56,8 @@ class Decisions:
 def measure(decisions: Decisions, groups: np.ndarray, seed: int = 0) -> dict[str, Any]:
     """All figures of one approach with one score, ready for JSON; rates are of images, intervals are 95 %.
 
-    ``groups`` (n,) numbers copies of a photo alike, for the interval of AUROC.
+    ``groups`` (n,) numbers copies of a photo alike, for the interval of AUROC. ``thresholds`` in the result are in the
+    unit of each score (tau); ``kappa`` is the confidence below which the classifier rejects, None if it is not asked.
     """
     unknown, scores = decisions.is_unknown, decisions.scores
     truth, named, predicted = (np.array(names) for names in (decisions.truth, decisions.named, decisions.predicted))
@@ -63,6 +66,7 @@ def measure(decisions: Decisions, groups: np.ndarray, seed: int = 0) -> dict[str
     total = int((~unknown).sum())
     names = [*decisions.known, UNKNOWN, *([NO_DEFECT] if decisions.approach != "one_stage" else [])]
     low, high = bootstrap_ci(unknown, scores, groups=groups, seed=seed)
+    unsure = decisions.cutoffs.get(CONFIDENCE)
     figures = {
         "closed_set_accuracy": float(correct.mean()),
         "closed_set_accuracy_ci95": list(proportion_ci(int(correct.sum()), total)),
@@ -77,6 +81,7 @@ def measure(decisions: Decisions, groups: np.ndarray, seed: int = 0) -> dict[str
         "unknown_rejected": float((predicted[unknown] == UNKNOWN).mean()),
         "threshold": decisions.threshold,
         "thresholds": decisions.cutoffs,
+        "kappa": None if unsure is None else math.exp(-unsure),
         "alpha": decisions.alpha,
     }
     return {

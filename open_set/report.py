@@ -18,9 +18,8 @@ from open_set.classifier import MODES
 from open_set.decisions import Decisions, measure, rounded
 from open_set.pipeline import GateScores, Pipeline
 from open_set.plots import TITLES, write_plots
-from open_set.settings import RejectionSettings
+from open_set.settings import CONFIDENCE, RejectionSettings
 from open_set.splits import TEST, TRAIN, UNKNOWN, VALIDATION
-from open_set.two_stage import CONFIDENCE
 
 COLUMNS = (
     "split", "approach", "score", "closed_set_accuracy", "unknown_auroc", "unknown_aupr", "fpr95",
@@ -34,9 +33,8 @@ def write_report(pipeline: Pipeline) -> list[Row]:
     """Write everything that the steps found; run those that have not been. Returns the rows of summary.csv."""
     rows: list[Row] = []
     for name in pipeline.splits:
-        runtime = pipeline.runtime(name)
         metrics = write_split(pipeline, name)
-        pace = next(iter(runtime.values()))["approaches"]
+        pace = next(iter(pipeline.runtime(name).values()))["approaches"]
         rows += [
             {"split": name, **one, "ms_per_image": pace[one["approach"]]["median_ms"]} for one in metrics["results"]
         ]

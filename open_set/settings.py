@@ -15,6 +15,7 @@ STAGES = ("layer1", "layer2", "layer3", "layer4")
 Stage = Literal["layer1", "layer2", "layer3", "layer4"]
 ScoreName = Literal["mahalanobis", "relative_mahalanobis", "knn", "energy", "max_softmax"]
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
+CONFIDENCE: ScoreName = "max_softmax"  # the score behind kappa
 DEFAULT_FILE = Path(__file__).resolve().parents[1] / "configs" / "open_set" / "default.yaml"
 
 
@@ -98,7 +99,7 @@ class SteelSettings(Section):
         0.05, gt=0.0, lt=1.0, description="share of defect-free images that may be called defective; between 0 and 1"
     )
     calibration: float = Field(
-        0.2, gt=0.0, lt=0.5, description="share of defect-free images that set the threshold; above 0, below 0.5"
+        0.4, gt=0.0, lt=0.5, description="share of defect-free images that set the threshold; above 0, below 0.5"
     )
     test: float = Field(
         0.2, gt=0.0, lt=0.5, description="share of defect-free images that are only reported; above 0, below 0.5"
@@ -108,8 +109,8 @@ class SteelSettings(Section):
 class SplitSettings(Section):
     """Which classes are known, and which are met in the test only."""
 
-    known: tuple[str, ...] = Field((), min_length=2, description="classes with training images; at least two")
-    unknown: tuple[str, ...] = Field((), min_length=1, description="classes that appear in the test only; at least one")
+    known: tuple[str, ...] = Field(min_length=2, description="classes with training images; at least two")
+    unknown: tuple[str, ...] = Field(min_length=1, description="classes that appear in the test only; at least one")
 
     @model_validator(mode="after")
     def _classes_differ(self) -> SplitSettings:

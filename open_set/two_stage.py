@@ -15,11 +15,10 @@ from open_set.classifier import Embedded
 from open_set.decisions import Decisions
 from open_set.metrics import NO_DEFECT
 from open_set.one_stage import decide, fit_rejector
-from open_set.settings import SCORE_NAMES, RejectionSettings, ScoreName
+from open_set.settings import CONFIDENCE, SCORE_NAMES, RejectionSettings, ScoreName
 from open_set.splits import TEST, UNKNOWN, Split
 
 IGNORING, PLAIN = "two_stage", "two_stage_plain"
-CONFIDENCE: ScoreName = "max_softmax"
 
 
 def two_stage(

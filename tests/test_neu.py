@@ -81,4 +81,6 @@ def test_the_real_ones() -> None:
     assert not skipped
     assert {name: sum(image.defect == name for image in images) for name in CLASSES} == dict.fromkeys(CLASSES, 220)
     assert all(image.boxes for image in images)
-    assert all(box.label == image.defect for image in images for box in image.boxes)
+    # A few images show a defect of another class beside their own.
+    assert all(any(box.label == image.defect for box in image.boxes) for image in images)
+    assert {box.label for image in images for box in image.boxes} == set(CLASSES)

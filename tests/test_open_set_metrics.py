@@ -83,6 +83,7 @@ def test_measure_agrees_with_counts_and_scikit_learn() -> None:
     assert figures["acceptance_known_test"] == pytest.approx((scores[:40] <= 1).mean(), abs=1e-6)
     assert figures["unknown_rejected"] == pytest.approx((scores[40:] > 1).mean(), abs=1e-6)
     assert (figures["n_known"], figures["n_unknown"]) == (40, 25)
+    assert figures["kappa"] is None
     assert figures["confusion"]["names"] == ["a", "b", "unknown"]
     assert np.sum(figures["confusion"]["table"]) == 65
     assert Decisions.from_state(decisions.state()).state() == decisions.state()

@@ -13,9 +13,11 @@ from data_factory import run_inside, save
 from steel_factory import flags, noise_in_place_of, write_neu, write_severstal, write_weights
 
 from datasets.neu import CLASSES
+from open_set.one_stage import one_stage
 from open_set.pipeline import Pipeline
 from open_set.report import COLUMNS
 from open_set.settings import load_open_set
+from open_set.splits import Split
 
 SCRIPT = "open_set_recognition.py"
 
@@ -90,6 +92,15 @@ def test_the_textures_are_told_apart(output: Path) -> None:
         best = {one["score"]: one for one in metrics(output, split)["results"] if one["approach"] == "one_stage"}
         assert best["knn"]["closed_set_accuracy"] > 0.9
         assert best["knn"]["unknown_auroc"] > 0.8
+
+
+def test_kappa_is_a_confidence_and_only_where_it_rejects(output: Path) -> None:
+    for one in metrics(output)["results"]:
+        if "max_softmax" in one["score"]:
+            assert one["kappa"] == pytest.approx(np.exp(-one["thresholds"]["max_softmax"]), abs=1e-6)
+            assert 0 < one["kappa"] <= 1
+        else:
+            assert one["kappa"] is None
 
 
 def test_every_class_is_unknown_once_and_every_image_has_its_role(output: Path) -> None:
@@ -170,9 +181,6 @@ def test_shuffled_test_labels_move_no_threshold(home: Path, output: Path) -> Non
         flags={"data.neu_root": home / "neu", "output": output, "weights": home / "resnet18.npz",
                "classifier.mode": "frozen", "run.device": "cpu"},
     )  # fmt: skip
-    from open_set.one_stage import one_stage
-    from open_set.splits import Split
-
     pipeline = Pipeline(settings, splits)
     split, embedded = pipeline.split("a"), pipeline.embeddings("a")
     tested = split.indices("test", "unknown")

@@ -52,7 +52,7 @@ STEEL: dict[str, Any] = {
     "steel.size": 48,
     "steel.coreset_ratio": 0.5,
     "steel.alpha": 0.5,
-    "steel.calibration": 0.4,
+    "steel.calibration": 0.2,
     "steel.test": 0.4,
 }
 # What only says where or on what to compute, and what other tests are about.
@@ -148,6 +148,7 @@ def test_the_file_holds_the_defaults() -> None:
     [
         ({"known": ["a", "b"], "unknown": ["b"]}, "class b is named twice"),
         ({"known": ["a"], "unknown": ["b"]}, "at least two"),
+        ({"known": ["a", "b"]}, "unknown is missing"),
         ({"known": ["a", "b"], "unkown": ["c"]}, "'unknown'"),
     ],
 )
