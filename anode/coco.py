@@ -68,7 +68,7 @@ def export_coco(
                     annotations.append(_annotation(len(annotations) + 1, len(images), box))
         category = {"id": _CATEGORY, "name": settings.class_label, "supercategory": "none"}
         content = {"images": images, "annotations": annotations, "categories": [category]}
-        write_atomically(folder / name / "_annotations.coco.json", json.dumps(content, ensure_ascii=False))
+        write_atomically(folder / name / "_annotations.coco.json", json.dumps(content))
         splits.append(Split(name, batteries, len(images), len(annotations)))
     return splits
 

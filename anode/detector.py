@@ -74,7 +74,12 @@ class RfDetr:
                 f"{chosen.size}, then set rf_detr.start_from to that file"
             )
         else:
-            check_checkpoint(chosen.start_from, "rf_detr.start_from")
+            # rfdetr itself takes what fits from a checkpoint of another size, and draws the rest at random.
+            size = check_checkpoint(chosen.start_from, "rf_detr.start_from")
+            if size not in ("", chosen.size):
+                raise UserError(
+                    f"rf_detr.start_from: {chosen.start_from} is of size {size}, rf_detr.size {chosen.size}"
+                )
         # Given here, and not to train(), so that they are the network's own and stay with its checkpoint.
         arguments = {
             "pretrain_weights": str(chosen.start_from) if chosen.start_from is not None else None,
@@ -165,8 +170,8 @@ def checkpoint_file(settings: AnodeSettings) -> Path:
     return settings.output_dir_model_rf_detr / _BEST
 
 
-def check_checkpoint(path: Path, key: str) -> None:
-    """Raise UserError unless ``path`` is a checkpoint that can be read without running code from it."""
+def check_checkpoint(path: Path, key: str) -> str:
+    """The size that a checkpoint says it is of, or "". Raises UserError unless it can be read without running code."""
     if not path.is_file():
         raise UserError(
             f"{key}: no checkpoint at {path}; train one (anode_inspection.py train-rf-detr), or name another"
@@ -181,6 +186,8 @@ def check_checkpoint(path: Path, key: str) -> None:
         ) from None
     if not isinstance(content, dict) or "model" not in content:
         raise UserError(f"{key}: {path} is not a checkpoint of RF-DETR")
+    sizes = {name: size for size, name in _CLASSES.items()}
+    return sizes.get(str(content.get("model_name")), "")
 
 
 def training_losses(metrics: Path) -> list[float]:
@@ -193,9 +200,9 @@ def training_losses(metrics: Path) -> list[float]:
 
 def _load(file: Path, settings: AnodeSettings) -> RFDETR:
     device = str(resolve_device(settings.run.device))
-    with _offline(), _explained(file, "rf_detr_checkpoint"):
+    with _offline():
         from rfdetr import RFDETRNano
-
+    with _offline(), _explained(file, "rf_detr_checkpoint"):
         # The class method finds the size by what the checkpoint says of itself.
         return RFDETRNano.from_checkpoint(file, device=device)
 

@@ -77,7 +77,7 @@ def write_json(results: Sequence[VolumeResult], summary: dict[str, Any], setting
         "settings": settings.model_dump(mode="json"),
         "volumes": [_volume_record(result) for result in results],
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, indent=1, allow_nan=False)
     write_atomically(settings.output_inference_dir / "results.json", text + "\n")
 
 
@@ -167,7 +167,7 @@ def _run_record(detector: str, run: Run) -> dict[str, Any]:
     return {"detector": detector, "region": run.hits[0].region, "first": run.first, "last": run.last}
 
 
-def _csv(rows: Sequence[Sequence[str]]) -> str:
+def _csv(rows: Sequence[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode("utf-8", "backslashreplace")  # names need not be valid Unicode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +246,25 @@ def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:
     figures = evaluate(found, read_labels(tmp_path / "in" / "labels.csv", volumes), settings)["patchcore"]
     assert (figures["cracked_batteries_found"], figures["good_batteries_flagged"]) == (3, 0)
     assert figures["mean_iou"] >= 0.5
+
+
+def test_names_of_any_script_come_through(home: Path, tmp_path: Path) -> None:
+    source = home / "in" / "cracked_01" / "axial"
+    folder = tmp_path / "in" / "电池 7" / "ось"
+    folder.mkdir(parents=True)
+    for number, path in enumerate(sorted(source.iterdir())[:2]):
+        (folder / f"срез_{number}.tif").write_bytes(path.read_bytes())
+    (folder / os.fsdecode(b"\xff_2.tif")).write_bytes(path.read_bytes())
+    changes = {
+        "input_dir": str(tmp_path / "in"),
+        "output_inference_dir": str(tmp_path / "out"),
+        "consecutive_slices": 1,
+    }
+    done = run_inside(
+        "anode_inspection.py", "infer-patchcore", "--config", write_settings(home, "names.yaml", **changes)
+    )
+    assert done.returncode == 0, done.stderr
+    log = (tmp_path / "out" / "AI_RESULTS" / "电池 7" / "电池 7_log.csv").read_text(encoding="utf-8")
+    assert "срез_1.tif,ось," in log
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["volumes"][0]["battery"] == "电池 7"
