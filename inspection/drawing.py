@@ -50,9 +50,8 @@ def heatmap_layer(
 ) -> npt.NDArray[np.uint8]:
     """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
     seen, level = _levels(score_map, vmin, vmax, alpha)
-    opacity = alpha * np.minimum(np.linspace(0, 2, 256), 1.0)
-    table = np.rint(np.column_stack([_colour_table(), 255 * opacity])).astype(np.uint8)
-    layer = table[np.rint(level * 255).astype(np.uint8)]
+    # A pixel is looked up as one number of 32 bits, which is several times as fast as four of 8.
+    layer = _layer_table(alpha)[np.rint(level * 255).astype(np.uint8)].view(np.uint8).reshape(*score_map.shape, 4)
     layer[~seen] = (0, 0, 0, round(255 * _DIMMED))
     return layer
 
@@ -139,6 +138,13 @@ def _levels(
         raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
     seen = ~np.isnan(score_map)
     return seen, np.clip((np.where(seen, score_map, vmin) - vmin) / (vmax - vmin), 0.0, 1.0)
+
+
+@cache
+def _layer_table(alpha: float) -> npt.NDArray[np.uint32]:
+    """RGBA of the 256 levels, each as one number."""
+    opacity = alpha * np.minimum(np.linspace(0, 2, 256), 1.0)
+    return np.rint(np.column_stack([_colour_table(), 255 * opacity])).astype(np.uint8).view(np.uint32)[:, 0]
 
 
 @cache
