@@ -75,9 +75,11 @@ def _server(model: Path) -> Iterator[int]:
         command = [sys.executable, str(ROOT / "start_app.py"), "--port", "0", "--no-browser", "--device", "cpu"]
         command += ["--batch-size", str(BATCH), "--models", "models", "--database", "sqlite:///history.db"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            yield int(process.stdout.readline().split("/")[2].rpartition(":")[2])
-            process.terminate()
+            try:
+                assert process.stdout is not None
+                yield int(process.stdout.readline().split("/")[2].rpartition(":")[2])
+            finally:
+                process.terminate()
 
 
 def _body(file: Path, pictures: bool) -> bytes:

@@ -23,10 +23,6 @@ class UnknownCategory(UserError):
     """No model of this name in the folder."""
 
 
-class ModelUnusable(UserError):
-    """The file is there, and cannot be loaded."""
-
-
 @dataclass(frozen=True)
 class ServedModel:
     """A loaded model. ``inspector`` has the threshold in force, ``own_threshold`` is that of the file."""
@@ -80,7 +76,7 @@ class Catalogue:
     def load(self, category: str, anew: bool = False) -> ServedModel:
         """The model, read from its file if need be, or in any case if ``anew``.
 
-        Raises UnknownCategory, and ModelUnusable if the file cannot be used here.
+        Raises UnknownCategory, and UserError if the file cannot be used here.
         """
         with self._loading:
             model = None if anew else self.loaded(category)
@@ -92,8 +88,8 @@ class Catalogue:
                 with path.open("rb") as file:
                     checksum = file_digest(file, "sha256").hexdigest()
                 inspector = Inspector.load(path, self._device, run=self._run)
-            except (UserError, OSError) as error:
-                raise ModelUnusable(str(error)) from None
+            except OSError as error:
+                raise UserError(f"{path} cannot be read: {error.strerror}") from None
             model = ServedModel(category, path, checksum, stamp, inspector, inspector.threshold)
             chosen = self._chosen_threshold(category, checksum)
             if chosen is not None:

@@ -15,6 +15,8 @@ from inspection.writers import colour_range, shrunk
 
 # The heatmap is smooth, so that more pixels would show no more.
 HEATMAP_SIDE = 512
+# For such smooth pictures one filter is smaller than a choice for each line, in a quarter of the time.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 OVERLAY_SIDE = 1024
 THUMBNAIL_SIDE, PREVIEW_SIDE = 192, 1600
 _KINDS = {
@@ -36,7 +38,7 @@ def heatmap_png(inspection: Inspection) -> bytes | None:
     scale = min(1.0, HEATMAP_SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     layer = heatmap_layer(inspection.photo_map(size), *colour_range(inspection))
-    return _coded(".png", cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return _coded(".png", cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA), _PNG)
 
 
 def overlay_jpeg(photo: Picture, layer: bytes) -> bytes:

@@ -27,7 +27,7 @@ _REASONS = {
     413: "a larger file than --max-upload-mb, or more than 100 megapixels",
     415: "not an image that can be read",
     422: "a field is missing or has no usable value",
-    503: "busy: Retry-After says when to come again; or the model file cannot be used",
+    503: "busy, and Retry-After says when to come again; or model file, image folder or history cannot be used",
 }
 
 

@@ -65,9 +65,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Received:
+    """An upload, ready for the model; ``preview`` is there if pictures are wanted."""
+
     upload: Upload
     checksum: str
-    preview: Picture
+    preview: Picture | None
     loaded: Loaded
 
 
@@ -120,9 +122,9 @@ class Service:
         Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if it could not be stored.
         """
         start = time.perf_counter()
-        received = await _in(self._helpers, _prepare, upload, model.inspector)
+        received = await _in(self._helpers, _prepare, upload, model.inspector, with_pictures)
         result = await asyncio.wrap_future(self._batcher.submit(model.inspector, received.loaded))
-        outcome = await _in(self._helpers, self._finish, model, received, result, with_pictures, start)
+        outcome = await _in(self._helpers, self._finish, model, received, result, start)
         self.metrics.inspections.labels(model.category, outcome.row.decision).inc()
         self.metrics.seconds.observe(outcome.row.seconds)
         return outcome
@@ -131,11 +133,9 @@ class Service:
         """Run something that may wait for a disk, without waiting for photos that are being decoded."""
         return await asyncio.to_thread(function, *arguments)
 
-    def _finish(
-        self, model: ServedModel, received: _Received, result: Inspection, with_pictures: bool, start: float
-    ) -> Outcome:
-        heatmap = heatmap_png(result)
-        overlay = overlay_jpeg(received.preview, heatmap) if with_pictures and heatmap is not None else None
+    def _finish(self, model: ServedModel, received: _Received, result: Inspection, start: float) -> Outcome:
+        heatmap, preview = heatmap_png(result), received.preview
+        overlay = overlay_jpeg(preview, heatmap) if preview is not None and heatmap is not None else None
         entry = record(result)
         row = InspectionRow(
             id=uuid4().hex,
@@ -159,10 +159,10 @@ class Service:
             seconds=time.perf_counter() - start,
         )
         self.history.add(row)
-        return Outcome(row, heatmap if with_pictures else None, overlay)
+        return Outcome(row, heatmap if preview is not None else None, overlay)
 
 
-def _prepare(upload: Upload, inspector: Inspector) -> _Received:
+def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Received:
     try:
         photo = decode_image(BytesIO(upload.content), "the image", MAX_PIXELS)
     except ImageTooLarge:
@@ -173,7 +173,7 @@ def _prepare(upload: Upload, inspector: Inspector) -> _Received:
     return _Received(
         upload,
         sha256(upload.content).hexdigest(),
-        shrunk(photo, OVERLAY_SIDE),
+        shrunk(photo, OVERLAY_SIDE) if with_pictures else None,
         load(photo, inspector.preprocessor),
     )
 

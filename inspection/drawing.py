@@ -53,7 +53,9 @@ def heatmap_layer(
 ) -> npt.NDArray[np.uint8]:
     """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
     table = np.rint(_layer_table(alpha) * (1, 1, 1, 255)).astype(np.uint8)
-    return np.asarray(table[_entries(score_map, vmin, vmax, alpha)])
+    # A pixel is looked up as one number of 32 bits, which is several times as fast as four of 8.
+    layer = table.view(np.uint32)[:, 0][_entries(score_map, vmin, vmax, alpha)]
+    return layer.view(np.uint8).reshape(*score_map.shape, 4)
 
 
 def contact_sheet(

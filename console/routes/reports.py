@@ -17,9 +17,11 @@ from console.routes.common import TheService
 from console.routes.history import Wanted
 from console.schemas import DayStatistics, Statistics
 from console.statistics import per_day
+from inspection.reading import batches
 
 router = APIRouter(tags=["reports"])
 _IN_MEMORY = 16 * 2**20
+_LINES = 500
 _CHUNK = 256 * 1024
 
 
@@ -44,9 +46,9 @@ def statistics(service: TheService, wanted: Annotated[Wanted, Query()]) -> Stati
 @router.get("/export/inspections.csv", responses=documented(422), response_class=StreamingResponse)
 def export_csv(service: TheService, wanted: Annotated[Wanted, Query()]) -> Response:
     """The history as a table."""
-    return StreamingResponse(
-        as_csv(service.history.all(wanted.filter())), media_type="text/csv", headers=_attached("inspections.csv")
-    )
+    lines = as_csv(service.history.all(wanted.filter()))
+    chunks = ("".join(some) for some in batches(lines, _LINES))
+    return StreamingResponse(chunks, media_type="text/csv", headers=_attached("inspections.csv"))
 
 
 @router.get("/export/labelled.zip", responses=documented(404, 422), response_class=StreamingResponse)

@@ -18,10 +18,12 @@ export function resultView(place, empty) {
 
   async function show(inspection) {
     current = inspection;
-    draw(knownModel(inspection.category));
+    const known = knownModel(inspection.category);
+    draw(known);
     try {
       const model = await modelInfo(inspection.category);
-      if (current === inspection) draw(model);
+      // Drawing again would close what somebody has just opened.
+      if (current === inspection && JSON.stringify(model) !== JSON.stringify(known)) draw(model);
     } catch {
       // The model is gone; the inspection is shown without its calibration.
     }
