@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import cli
 from anode.settings import AnodeSettings
-from config import load_settings
 from files import check_writable
+from settings import load_settings
 
 if TYPE_CHECKING:
     from anode.hits import Predictor

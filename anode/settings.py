@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from config import RunSettings, Section, Side
+from config import RunSettings, Side
+from settings import Section
 
 Pixel = Annotated[int, Field(ge=0, le=100_000)]
 

@@ -21,10 +21,10 @@ from anode.hits import Predictor
 from anode.patchcore import PatchCoreDetector, train
 from anode.settings import AnodeSettings
 from anode.volumes import inspect_volume
-from config import load_settings
 from datasets.ct_labels import read_labels
 from datasets.ct_slices import list_volumes
 from datasets.synthetic_ct import write_ct_dataset
+from settings import load_settings
 
 
 def main() -> int:

@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from config import RunSettings, Section, Side, load_settings
+from config import RunSettings, Side
 from errors import UserError
+from settings import Section, load_settings
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 Stage = Literal["layer1", "layer2", "layer3", "layer4"]

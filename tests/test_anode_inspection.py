@@ -17,10 +17,10 @@ from PIL import Image
 from anode.patchcore import PatchCoreDetector, train
 from anode.settings import AnodeSettings
 from anode.volumes import inspect_volume
-from config import load_settings
 from datasets.ct_slices import list_good_slices, list_volumes
 from datasets.synthetic_ct import SIZE, write_ct_dataset
 from errors import UserError
+from settings import load_settings
 
 PRESET = Path(__file__).resolve().parents[1] / "configs" / "anode.yaml"
 SMALL = {"backbone": "filters", "resize_size": [128, 128], "consecutive_slices": 3, "run": {"device": "cpu"}}

@@ -9,10 +9,10 @@ import yaml
 
 from anode.regions import check_regions
 from anode.settings import AnodeSettings
-from config import known_settings, load_settings
 from datasets.ct_slices import CtSlice, Volume
 from datasets.synthetic_ct import REGIONS, SIZE
 from errors import UserError
+from settings import known_settings, load_settings
 
 PRESET = Path(__file__).resolve().parents[1] / "configs" / "anode.yaml"
 # The keys of the first version of this program, all of which are still read.

@@ -15,9 +15,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import config
 from config import Config, load_config
 from errors import UserError
+from settings import _fields, known_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS_FILE = ROOT / "configs" / "fastener.yaml"
@@ -135,7 +135,7 @@ def test_unknown_key_names_the_nearest_known_one(wrong: str, nearest: str, tmp_p
 def test_bad_value_names_key_and_meaning(key: str, value: str) -> None:
     message = error_of(assignments=(f"{key}={value}",))
     assert message.startswith(f"{key} = ")
-    assert f"is not allowed: {config.known_settings()[key]}" in message
+    assert f"is not allowed: {known_settings(Config)[key]}" in message
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_any_assignment_gives_settings_or_a_user_error(key: str, value: str) -> 
 
 
 def test_descriptions_name_every_choice() -> None:
-    for key, field in dict(config._fields(Config)).items():
+    for key, field in dict(_fields(Config)).items():
         assert field.description, key
         for choice in get_args(field.annotation):
             if isinstance(choice, str):
@@ -202,7 +202,7 @@ def spelled_out() -> str:
         "# --config FILE. --set section.key=value goes before a file, and a flag of the command before both.",
     ]
     block = None
-    for key, description in config.known_settings().items():
+    for key, description in known_settings(Config).items():
         section, _, leaf = key.rpartition(".")
         if section != block:
             lines += ["", f"{section}:"] if section else [""]

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from steel_factory import write_neu, write_severstal, write_weights
 
-from config import known_settings
 from datasets.neu import CLASSES
 from errors import UserError
 from open_set.pipeline import Pipeline
 from open_set.report import default_score
 from open_set.settings import OpenSetSettings, load_open_set
+from settings import known_settings
 
 SMALL: dict[str, Any] = {
     "classifier.backbone": "resnet18",

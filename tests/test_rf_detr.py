@@ -17,12 +17,12 @@ from anode.coco import SPLITS, export_coco, split_batteries
 from anode.detector import RfDetr, check_checkpoint, checkpoint_file, training_losses
 from anode.hits import Box
 from anode.settings import AnodeSettings
-from config import load_settings
 from datasets.ct_labels import read_labels
 from datasets.ct_slices import list_volumes
 from datasets.images import read_image
 from datasets.synthetic_ct import write_ct_dataset
 from errors import UserError
+from settings import load_settings
 
 PRESET = Path(__file__).resolve().parents[1] / "configs" / "anode.yaml"
 needs_rfdetr = pytest.mark.skipif(

@@ -16,13 +16,14 @@ import torch
 from test_corrosion_settings import CHANGES as CORROSION_CHANGES
 
 import train
-from config import known_settings, load_config
+from config import Config, load_config
 from errors import UserError
 from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
 from inspection.result import Inspection
 from models.feature_extractor import FeatureExtractor
 from preprocessing.pipeline import Preprocessor
+from settings import known_settings
 
 SMALL = {"preprocess.size": 64, "model.backbone": "filters", "run.device": "cpu", "run.workers": 0}
 CNN = {"model.backbone": "mobilenet_v2", "evidence": ("cnn",), "model.colour_weight": 0.0}
@@ -254,7 +255,7 @@ def test_setting_changes_the_manner(key: str, monkeypatch: pytest.MonkeyPatch, t
 
 def test_no_setting_lacks_a_case() -> None:
     of_corrosion = [f"corrosion.{name}" for name in CORROSION_CHANGES]
-    assert sorted([*CHANGES, *MANNERS, *of_corrosion]) == sorted(known_settings())
+    assert sorted([*CHANGES, *MANNERS, *of_corrosion]) == sorted(known_settings(Config))
 
 
 @pytest.mark.parametrize("key", ["run.batch_size", "run.workers"])
