@@ -19,7 +19,7 @@ from datasets.ct_slices import Volume, read_slice, volume_window
 from errors import UserError
 from files import write_atomically
 from inspection.drawing import save_picture
-from inspection.evidence_base import Progress, no_progress
+from models.progress import Progress, no_progress
 
 SPLITS = ("train", "valid", "test")
 _SHARES = (0.6, 0.2, 0.2)

@@ -13,10 +13,10 @@ from anode.settings import AnodeSettings, RegionOfInterest
 from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
 from datasets.ct_slices import Listing, Window, evenly, read_slice, volume_window
 from errors import UserError
-from inspection.evidence_base import Progress, no_progress
 from inspection.inspector import Inspector
 from inspection.regions import find_regions
 from inspection.result import Inspection
+from models.progress import Progress, no_progress
 
 # A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
 _STRETCHES = 5

@@ -13,8 +13,8 @@ from anode.regions import crop, in_slice
 from anode.settings import AnodeSettings, RegionOfInterest
 from datasets.ct_slices import CtSlice, Volume, Window, read_slice, volume_window
 from errors import UserError
-from inspection.evidence_base import Progress, no_progress
 from inspection.reading import ahead, batches
+from models.progress import Progress, no_progress
 
 # A detector's name -> region -> what finds boxes there.
 Detectors = Mapping[str, Mapping[str, Predictor]]

@@ -21,8 +21,8 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from config import RunSettings
-from inspection.evidence_base import Progress, no_progress
 from models.device import repeatable
+from models.progress import Progress, no_progress
 from open_set.network import StagedResNet, as_tensor
 from open_set.settings import ClassifierSettings
 

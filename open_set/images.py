@@ -14,8 +14,8 @@ from datasets.images import read_image
 from datasets.near_copies import copy_groups, signature
 from datasets.neu import NeuImage
 from errors import UserError
-from inspection.evidence_base import Progress, no_progress
 from inspection.reading import ahead
+from models.progress import Progress, no_progress
 from open_set.network import as_square
 
 

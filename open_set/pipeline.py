@@ -14,11 +14,11 @@ import torch
 from datasets.neu import load_neu
 from datasets.severstal import TABLE, SteelStrip, load_severstal
 from errors import UserError
-from inspection.evidence_base import Progress, no_progress
 from inspection.inspector import Inspector
 from inspection.reading import batches
 from models.backbones import BACKBONES
 from models.device import resolve_device
+from models.progress import Progress, no_progress
 from models.weights import find_weights, how_to_get
 from open_set.artifacts import State, fingerprint_of, stored
 from open_set.classifier import FINE_TUNED, SCRATCH, Classifier, Embedded, Fronts

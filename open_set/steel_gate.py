@@ -19,10 +19,10 @@ from datasets.images import read_image
 from datasets.near_copies import copy_groups, signature
 from datasets.severstal import SteelStrip
 from errors import UserError
-from inspection.evidence_base import Progress, no_progress
 from inspection.inspector import Inspector
 from inspection.result import Failure, Inspection
 from models.calibration import conformal_threshold
+from models.progress import Progress, no_progress
 from open_set.settings import SteelSettings
 from open_set.splits import hold_out
 
