@@ -77,13 +77,14 @@ class FeatureExtractor:
         return features.contiguous()
 
     @torch.inference_mode()
-    def centre_on(self, image: np.ndarray) -> None:
-        """Subtract the mean patch of one image, uint8 RGB (H, W, 3), from all features from now on.
+    def centre_on(self, features: torch.Tensor) -> torch.Tensor:
+        """Subtract the mean patch of the first image of ``features`` (n, h, w, c), here and from all from now on.
 
         It changes no distance, and half precision keeps more digits of numbers near zero.
         """
-        self.mean_ = self(image[None]).mean((0, 1, 2)).cpu()
-        self.std_ = torch.ones_like(self.mean_)
+        mean = features[0].mean((0, 1))
+        self.mean_, self.std_ = mean.cpu(), torch.ones_like(mean).cpu()
+        return features - mean
 
     @torch.inference_mode()
     def fit(self, features: torch.Tensor) -> torch.Tensor:

@@ -69,10 +69,11 @@ class PatchCore:
 
     def see(self, images: np.ndarray) -> None:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
-        if not self._store.n_images and not hasattr(self, "bank_"):
-            self.extractor.centre_on(images[0])
         self._size = images.shape[1:3]
-        self._store.append(self.extractor(images))
+        features = self.extractor(images)
+        if not self._store.n_images and not hasattr(self, "bank_"):
+            features = self.extractor.centre_on(features)
+        self._store.append(features)
 
     def learn(self, groups: Sequence[int]) -> PatchCore:
         """Make the bank from all images seen.

@@ -207,8 +207,9 @@ def test_batches_make_no_difference() -> None:
     training = photos(6)
     one = model().fit([training], range(6))
     many = model().fit((training[at : at + 1] for at in range(6)), range(6))
-    torch.testing.assert_close(one.bank_.features, many.bank_.features, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(one.training_scores_.images, many.training_scores_.images, rtol=1e-4)
+    # What differs by rounding in single precision may fall on either side of a step of half precision.
+    torch.testing.assert_close(one.bank_.features, many.bank_.features, rtol=HALF, atol=HALF)
+    np.testing.assert_allclose(one.training_scores_.images, many.training_scores_.images, rtol=HALF)
 
 
 @pytest.mark.parametrize("b", [1, 4])
