@@ -90,7 +90,7 @@ class MemoryBank:
         differences = (self._centred[candidates.clamp_min(0)] - centred[:, None]).square().sum(2)
         order = differences.masked_fill_(candidates < 0, torch.inf).argsort(dim=1, stable=True)[:, :k]
         distances, rows = differences.gather(1, order).sqrt(), candidates.gather(1, order)
-        if (rows < 0).any():  # an index found fewer than k
+        if not exact and (rows < 0).any():  # an index found fewer than k
             return self._search(queries, k, exact=True)
         return distances.to(queries.device), rows.to(queries.device)
 
