@@ -11,6 +11,7 @@ import cli
 import threshold_search
 from config import Config
 from errors import UserError
+from files import check_writable
 
 if TYPE_CHECKING:
     from datasets.labelled_image import LabelledImage
@@ -65,6 +66,7 @@ def train(arguments: argparse.Namespace, config: Config) -> int:
     for name in names:
         photos = list(load_category(arguments.mvtec_dir, name).train)
         output = arguments.output or model_path(name, arguments.method)
+        check_writable(output)
         checkpoint = output.with_suffix(".checkpoint")
         inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn, checkpoint)
         inspector.save(output)
@@ -88,6 +90,8 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
         images = [known.get(arguments.file.resolve(), LabelledImage(arguments.file, False))]
     if not images:
         raise UserError(f"{name} has no test images; name a photo with --image")
+    if not arguments.no_save:
+        check_writable(arguments.output / name / "result.png")
     model = arguments.model or model_path(name, arguments.method)
     inspector = Inspector.load(model, config.run.device, arguments.weights, config.run)
     failed = 0
@@ -114,6 +118,7 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
         threshold_search.require_permission(arguments, on_test_data=True)
     methods = list(METHODS) if arguments.method == "all" else [arguments.method]
     names = categories(arguments)
+    check_writable(arguments.output / "summary.csv")
     rows, failed = [], 0
     for method in methods:
         output = arguments.output if method == "patchcore" else arguments.output / method

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from config import Config, load_config
-from errors import UserError
+from errors import UserError, one_line
 
 if TYPE_CHECKING:
     from datasets.csv_splits import Split
@@ -104,7 +104,7 @@ def say(line: str) -> None:
 
 def warn(line: str) -> None:
     """One line on stderr, so that stdout stays clean."""
-    _write_line(f"warning: {line}", sys.stderr)
+    _write_line(f"warning: {one_line(line)}", sys.stderr)
 
 
 def _write_line(line: str, file: TextIO) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 import threading
+import time
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.[0-9]+-[0-9]+\.tmp", re.DOTALL)
+_DAY = 24 * 60 * 60
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -51,34 +58,48 @@ class GrowingFile:
     def __init__(self, path: Path):
         self._path = path
         self._size = 0
+        self._ending = b""
         try:
             self._temporary = _beside(path)
             self._file = self._temporary.open("wb", buffering=0)
         except OSError as error:
             raise _cannot_write(path, error) from None
 
-    def write(self, text: str) -> int:
-        """Append ``text`` as UTF-8; file names that are not valid Unicode are written with escapes."""
-        data = text.encode("utf-8", "backslashreplace")
+    def write(self, text: str, ending: str = "") -> int:
+        """Append ``text`` as UTF-8, and ``ending``, which the next piece replaces: the file is whole after every piece.
+
+        File names that are not valid Unicode are written with escapes.
+        """
+        piece, tail = (one.encode("utf-8", "backslashreplace") for one in (text, ending))
         try:
-            written = 0
-            while written < len(data):
-                written += self._file.write(data[written:])
-            self._size += written
-        except OSError as error:
-            raise _cannot_write(self._path, error) from None
-        finally:
-            self._file.truncate(self._size)
-            self._file.seek(self._size)
+            self._put(piece + tail)
+        except BaseException:
+            # Over the piece's own first bytes: there is room for these even on a full disk.
+            self._put(self._ending)
+            self._file.truncate()
+            raise
+        self._size, self._ending = self._size + len(piece), tail
         return len(text)
 
     def close(self) -> None:
-        """Put the file in its place."""
+        """Put the file in its place; one that nothing could be written to is removed."""
         try:
-            self._file.close()
-            self._temporary.replace(self._path)
+            with self._file:
+                os.fsync(self._file.fileno())
+            if self._size:
+                self._temporary.replace(self._path)
         except OSError as error:
+            raise _cannot_write(self._path, error) from None
+        finally:
             self._temporary.unlink(missing_ok=True)
+
+    def _put(self, data: bytes) -> None:
+        """Write after the last whole piece."""
+        try:
+            self._file.seek(self._size)
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
             raise _cannot_write(self._path, error) from None
 
 
@@ -87,7 +108,20 @@ def _beside(path: Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
     return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+@cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove, once a process, what runs that were killed left beside their files and nobody wrote to for a day.
+
+    Whether a process still runs cannot be seen where machines or containers share a folder; the time of change can.
+    """
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name) and time.time() - path.stat().st_mtime > _DAY:
+                path.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:

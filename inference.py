@@ -108,13 +108,16 @@ def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:
 def _open_tables(stack: ExitStack, arguments: argparse.Namespace, kinds: tuple[str, ...]) -> list:
     from inspection.writers import CsvTable, JsonList
 
+    def opened(name: str) -> GrowingFile:
+        file = GrowingFile(arguments.output / name)
+        stack.callback(file.close)
+        return file
+
     tables: list[JsonList | CsvTable] = []
     if arguments.json:
-        tables.append(JsonList(GrowingFile(arguments.output / "results.json")))
-        stack.callback(tables[-1].close)
+        tables.append(JsonList(opened("results.json")))
     if arguments.csv:
-        tables.append(CsvTable(GrowingFile(arguments.output / "results.csv"), kinds))
-        stack.callback(tables[-1].close)
+        tables.append(CsvTable(opened("results.csv"), kinds))
     return tables
 
 

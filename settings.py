@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from errors import UserError
 
 S = TypeVar("S", bound="Section")
+_LONGEST_KEY = 200
 
 
 class Section(BaseModel):
@@ -74,12 +75,22 @@ def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain values only. Without aliases a small file cannot grow into a large tree, nor into a ring."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not supported; write the value again")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"cannot read configuration {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # on a value like "2001-99-99" or "!!int ''" PyYAML fails as Python happens to
         where = " ".join(str(error).split())
         raise UserError(f"configuration {path} is not valid YAML: {where}") from None
     if tree is None:
@@ -94,8 +105,8 @@ def _parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UserError(f"--set {text}: write it as section.key=value, for example preprocess.clahe_clip_limit=3")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+        return key.strip(), yaml.load(value, _Loader)
+    except Exception:  # as in _read_yaml
         raise UserError(f"--set {text}: the value {value!r} cannot be read") from None
 
 
@@ -126,6 +137,7 @@ def _reject_unknown_keys(tree: Mapping[str, Any], known: list[str], source: str,
 def _check_key(key: str, known: list[str], source: str) -> None:
     if key in known:
         return
+    key = key[:_LONGEST_KEY]  # comparing takes as long as the key is
     leaf = key.rsplit(".", 1)[-1]
     by_leaf = {name.rsplit(".", 1)[-1]: name for name in known}
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
@@ -150,4 +162,11 @@ def _explain(error: ValidationError, section: type[Section]) -> str:
             break
     if problem["type"] == "missing" and parts[-1] == key.rsplit(".", 1)[-1]:
         return f"{shown} is missing: {known.get(key, 'it must be given')}"
-    return f"{shown} = {problem['input']!r} is not allowed: {known.get(key, problem['msg'])}"
+    return f"{shown} = {_repr(problem['input'])} is not allowed: {known.get(key, problem['msg'])}"
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no decimal number of more than 4300 digits
+        return "a number with thousands of digits"

@@ -156,7 +156,11 @@ def _image_path(folder: Path, name: str, where: str) -> Path:
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(f"{where}: {_FILENAME} {name!r} is not an image file; name one of these kinds: {kinds}")
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a longer name than files can have, a folder that may not be entered
+        there = False
+    if not there:
         raise UserError(f"{where}: {_FILENAME} {name!r} is not in {folder}; add the image or delete the row")
     return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,13 +52,16 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """An image file, of a size that can be read; whatever Pillow raises while it is open becomes a ``UserError``."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; check the path")
     try:
+        if not path.is_file():
+            missing = "a link that leads to no file" if path.is_symlink() else "no such file"
+            raise UserError(f"{path}: {missing}; check the path")
         with path.open("rb") as file, _image_in(file, str(path), MAX_PIXELS) as image:
             yield image
     except PermissionError as error:
         raise UserError(f"{path}: not allowed to read this file; check its permissions") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); check the path and the disk") from error
 
 
 @contextmanager
@@ -83,18 +87,24 @@ def _decoded(image: Image.Image) -> np.ndarray:
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     """The image files in ``folder``, sorted; suffixes compare without case, hidden files and folders are skipped.
 
-    Raises ``UserError`` if the folder is missing or holds no image.
+    Links count as what they lead to, and links that lead nowhere as files, so that no image is missed in silence.
+    Folders behind links are not searched. Raises ``UserError`` if the folder is missing or holds no image, or if it or
+    a folder in it may not be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the path")
-    found = [
-        path
-        for path in (folder.rglob("*") if recursive else folder.glob("*"))
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    seen = [folder]
+    for path in folder.rglob("*") if recursive else folder.glob("*"):
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
+            seen.append(path)
+    found = []
+    for path in seen:
+        if path.is_dir():
+            if not os.access(path, os.R_OK | os.X_OK) and (recursive or path == folder):
+                raise UserError(f"{path}: not allowed to read this folder; check its permissions")
+        elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
+            found.append(path)
     if not found:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(f"{folder}: holds no image; put files of these kinds there: {kinds}")

@@ -84,7 +84,10 @@ def _read_boxes(path: Path) -> tuple[Box, ...]:
     try:
         found = ElementTree.parse(path).getroot().iter("object")
         return tuple(_box(one) for one in found)
-    except (ElementTree.ParseError, ValueError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); repair or remove it") from None
+    # An unknown encoding is a LookupError, an infinite corner an OverflowError.
+    except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as error:
         raise UserError(f"{path}: not a Pascal VOC annotation ({error}); repair or remove it") from None
 
 

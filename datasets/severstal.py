@@ -69,9 +69,13 @@ def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:
     words = text.split()
     if len(words) % 2:
         raise ValueError("EncodedPixels must hold pairs of start and length")
-    starts, lengths = np.array(words[::2], np.int64) - 1, np.array(words[1::2], np.int64)
     total = size[0] * size[1]
-    if (starts < 0).any() or (lengths < 1).any() or (starts + lengths > total).any():
+    try:
+        starts, lengths = np.array(words[::2], np.int64) - 1, np.array(words[1::2], np.int64)
+    except OverflowError:
+        raise ValueError("EncodedPixels hold a number beyond all images") from None
+    # Not their sum, which could overflow.
+    if (starts < 0).any() or (lengths < 1).any() or (lengths > total - starts).any():
         raise ValueError(f"EncodedPixels leave the {size[1]} x {size[0]} pixels of the image")
     flat = np.zeros(total, bool)
     for start, length in zip(starts, lengths, strict=True):
@@ -87,7 +91,13 @@ def _rows(table: Path) -> Iterator[tuple[int, str, str, str]]:
         raise UserError(f"{table}: {error.strerror}; it lists the defects, see datasets/severstal.py") from None
     except UnicodeDecodeError:
         raise UserError(f"{table}: not a table in UTF-8") from None
-    reader = csv.DictReader(text.splitlines())
+    try:
+        yield from _parsed(table, csv.DictReader(text.splitlines()))
+    except csv.Error as error:
+        raise UserError(f"{table}: cannot be read as CSV: {error}; check the file and its quotes") from None
+
+
+def _parsed(table: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, str, str, str]]:
     columns = set(reader.fieldnames or ())
     joined = {"ImageId_ClassId", "EncodedPixels"} <= columns
     if not joined and not {"ImageId", "ClassId", "EncodedPixels"} <= columns:

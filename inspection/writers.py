@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from errors import one_line
 from files import GrowingFile
 from inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
 from inspection.result import Failure, Inspection
@@ -78,18 +79,19 @@ CSV_COLUMNS = (
 class JsonList:
     """Writes entries one by one into a JSON list, so that memory does not grow with the folder."""
 
+    _END = "\n]\n"
+
     def __init__(self, file: GrowingFile):
         self._file = file
         self._first = True
-        file.write("[")
+        file.write("[", self._END)
 
     def write(self, entry: dict[str, Any]) -> None:
-        self._file.write(("\n" if self._first else ",\n") + "  " + json.dumps(entry, allow_nan=False))
+        self._file.write(("\n" if self._first else ",\n") + "  " + json.dumps(entry, allow_nan=False), self._END)
         self._first = False
 
     def close(self) -> None:
-        """End the list and put the file in its place."""
-        self._file.write("\n]\n")
+        """Put the file in its place."""
         self._file.close()
 
 
@@ -170,7 +172,7 @@ def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200)
 def verdict(inspection: Inspection) -> str:
     """One line: name, decision, score, p-value, confidence."""
     return (
-        f"{_name(inspection)}: {_decision(inspection)}, score {inspection.score:.2f} "
+        f"{one_line(_name(inspection))}: {_decision(inspection)}, score {inspection.score:.2f} "
         f"(threshold {inspection.threshold:.2f}), p = {inspection.p_value:.3f}, "
         f"confidence {inspection.confidence:.0%}"
     )

@@ -1,18 +1,27 @@
-"""One file per model: written whole or not at all, read without running code from it."""
+"""One file per model: written whole or not at all, checked byte by byte, read without running code from it.
+
+A line of text with the format's number and the SHA-256 of all that follows, then torch's zip archive of the state.
+Models of format 1 are the archive alone; the CRC-32 that a zip keeps of each of its parts is what is checked in those.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from errors import UserError
 from files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
 _KIND = "fastener-anomaly-detection"
+_HEADER = re.compile(rb"fastener-anomaly-detection model, format ([0-9]{1,6}), sha256 ([0-9a-f]{64})\n")
+_ZIP = b"PK\x03\x04"
 
 
 def save_state(state: dict[str, Any], path: Path) -> None:
@@ -22,27 +31,59 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     """
     buffer = io.BytesIO()
     torch.save({"kind": _KIND, "format": FORMAT, "state": state}, buffer)
-    write_atomically(path, buffer.getvalue())
+    archive = buffer.getbuffer()
+    header = f"{_KIND} model, format {FORMAT}, sha256 {hashlib.sha256(archive).hexdigest()}\n"
+    write_atomically(path, b"".join([header.encode(), archive]))
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """The ``state`` that was saved. ``weights_only`` unpickling: tensors and plain values, never code.
 
-    Raises UserError if the file is missing, truncated, not ours, or of another format version.
+    Raises UserError if the file is missing, not ours, of another format version, or if any byte of it has changed.
     """
     if not path.is_file():
         raise UserError(f"no model at {path}; train one first (train.py) or name another with --model")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            found = _check(file, path)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except (UserError, MemoryError):
+        raise
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception:  # truncated zip, foreign pickle, hostile pickle: torch raises a different family for each
         raise UserError(
             f"{path} is not a model of this toolkit, or it is damaged; train it again with train.py"
         ) from None
-    if not isinstance(content, dict) or content.get("kind") != _KIND:
+    if not isinstance(content, dict) or content.get("kind") != _KIND or not isinstance(content.get("state"), dict):
         raise UserError(f"{path} is not a model of this toolkit; train one with train.py")
-    if content.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has format {content.get('format')}, this version reads format {FORMAT}; "
-            "train it again with train.py"
-        )
+    if content.get("format") != found:
+        raise _other_format(path, content.get("format"))
     return dict(content["state"])
+
+
+def _check(file: BinaryIO, path: Path) -> int:
+    """The format's number; ``file`` then stands at the archive, and no byte of that has changed."""
+    header = _HEADER.fullmatch(file.readline(200))
+    if header is None:
+        file.seek(0)
+        if file.read(len(_ZIP)) != _ZIP:
+            raise UserError(f"{path} is not a model of this toolkit, or it is damaged; train it again with train.py")
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip() is not None
+        start, found = 0, 1
+    else:
+        start, found = file.tell(), int(header[1])
+        if found != FORMAT:
+            raise _other_format(path, found)
+        damaged = hashlib.file_digest(file, "sha256").hexdigest().encode() != header[2]
+    if damaged:
+        raise UserError(f"{path} is damaged: its checksum does not fit; copy it again, or train it with train.py")
+    file.seek(start)
+    return found
+
+
+def _other_format(path: Path, found: object) -> UserError:
+    return UserError(
+        f"{path} has format {found}, this version reads formats 1 and {FORMAT}; train it again with train.py"
+    )

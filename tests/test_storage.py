@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import operator
 import os
 import pickle
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +61,72 @@ def test_tensors_come_back_bit_by_bit(tmp_path: Path) -> None:
 
 
 class Hostile:
-    """Unpickling this makes a file."""
+    """Unpickling this calls ``function``: by REDUCE, or through what NEWOBJ and BUILD do."""
 
-    def __init__(self, trap: Path):
-        self.trap = trap
+    def __init__(self, function: Callable[..., Any], *arguments: Any):
+        self.call = function, arguments
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return (Path.touch, (self.trap,))
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call
 
 
-@pytest.mark.parametrize(
-    "write", [lambda o, p: torch.save(o, p), lambda o, p: p.write_bytes(pickle.dumps(o, protocol=2))]
-)
-def test_code_in_a_file_does_not_run(tmp_path: Path, write: Callable[[Any, Path], Any]) -> None:
+def hostile(trap: Path) -> dict[str, Hostile]:
+    """Objects that make the file ``trap`` when they are unpickled without care."""
+    code = f"open({str(trap)!r}, 'w').close()"
+    return {
+        "function": Hostile(Path.touch, trap),
+        "shell": Hostile(os.system, f"touch '{trap}'"),
+        "eval": Hostile(eval, code),
+        "exec": Hostile(exec, code),
+        "new process": Hostile(subprocess.call, ["touch", str(trap)]),
+        "attribute": Hostile(operator.methodcaller("touch"), trap),
+    }
+
+
+def sealed(archive: bytes) -> bytes:
+    """``archive`` under a header that fits, so that only the unpickler stands in the way."""
+    header = f"fastener-anomaly-detection model, format {FORMAT}, sha256 {sha256(archive).hexdigest()}\n"
+    return header.encode() + archive
+
+
+@pytest.mark.parametrize("kind", hostile(Path()))
+@pytest.mark.parametrize("form", ["sealed", "old", "pickle"])
+def test_code_in_a_file_does_not_run(tmp_path: Path, kind: str, form: str) -> None:
     trap, path = tmp_path / "trap", tmp_path / "model.pt"
-    write({"kind": "fastener-anomaly-detection", "format": FORMAT, "state": {"evil": Hostile(trap)}}, path)
+    found = FORMAT if form == "sealed" else 1
+    content = {"kind": "fastener-anomaly-detection", "format": found, "state": {"evil": hostile(trap)[kind]}}
+    archive = io.BytesIO()
+    pickle.dump(content, archive, protocol=2) if form == "pickle" else torch.save(content, archive)
+    path.write_bytes(sealed(archive.getvalue()) if form == "sealed" else archive.getvalue())
     with pytest.raises(UserError, match="not a model of this toolkit"):
         load_state(path)
     assert not trap.exists()
-    torch.load(path, weights_only=False) if zipfile.is_zipfile(path) else pickle.loads(path.read_bytes())
+    archive.seek(0)
+    pickle.load(archive) if form == "pickle" else torch.load(archive, weights_only=False)
     assert trap.exists()  # the trap was live
+
+
+def test_any_damaged_byte_is_noticed(model: Path) -> None:
+    whole = model.read_bytes()
+    for place in range(len(whole)):
+        model.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"model\.pt (is .*damaged|has format)"):
+            load_state(model)
+    model.write_bytes(whole + b"\0")
+    with pytest.raises(UserError, match="damaged"):
+        load_state(model)
+
+
+def test_models_of_format_1_load_and_their_numbers_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    tensor = torch.arange(1000.0)
+    torch.save({"kind": "fastener-anomaly-detection", "format": 1, "state": {"tensor": tensor}}, path)
+    assert torch.equal(load_state(path)["tensor"], tensor)
+    whole = path.read_bytes()
+    number = whole.index(tensor[500:].numpy().tobytes())
+    path.write_bytes(whole[:number] + bytes([whole[number] ^ 1]) + whole[number + 1 :])
+    with pytest.raises(UserError, match="checksum does not fit"):
+        load_state(path)
 
 
 def test_truncated_anywhere(model: Path) -> None:
@@ -85,7 +134,7 @@ def test_truncated_anywhere(model: Path) -> None:
     lengths = sorted({0, 1, 2, 4, len(whole) - 1, len(whole) - 22, *range(0, len(whole), len(whole) // 40)})
     for length in lengths:
         model.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"model\.pt is not a model .* damaged"):
+        with pytest.raises(UserError, match=r"model\.pt is .*damaged"):
             load_state(model)
     model.write_bytes(whole)
     assert load_state(model)["name"] == "old"
@@ -118,7 +167,9 @@ def test_foreign_files(tmp_path: Path, write: Callable[[Path], Any]) -> None:
 def test_other_formats_are_named(tmp_path: Path, header: dict[str, int]) -> None:
     path = tmp_path / "model.pt"
     torch.save({"kind": "fastener-anomaly-detection", "state": {}, **header}, path)
-    with pytest.raises(UserError, match=rf"has format {header.get('format')}, this version reads format {FORMAT}"):
+    with pytest.raises(
+        UserError, match=rf"has format {header.get('format')}, this version reads formats 1 and {FORMAT}"
+    ):
         load_state(path)
 
 

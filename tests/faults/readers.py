@@ -1,0 +1,274 @@
+"""Every reader of files, fed with bytes: what the fuzzers call, and small good files to start from.
+
+Bytes give a result or a UserError of one line. Anything else that is raised is a finding.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from data_factory import part, parts, save, tiny_config
+from PIL import Image
+
+from anode.settings import AnodeSettings
+from config import Config
+from datasets.csv_splits import load_split
+from datasets.ct_labels import read_labels
+from datasets.ct_slices import CtSlice, Volume
+from datasets.images import decode_image, read_image
+from datasets.neu import load_neu
+from datasets.severstal import load_severstal
+from errors import UserError
+from inspection.inspector import Inspector
+from models.storage import FORMAT
+from models.weights import SUFFIXES, read_state_dict
+from open_set.settings import OpenSetSettings, SplitSettings
+from settings import load_settings
+
+Read = Callable[[bytes], object]
+SIDE = 24
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``read`` takes a file's bytes; ``seeds`` are good files, ``words`` what such files are made of."""
+
+    read: Read
+    seeds: tuple[bytes, ...]
+    words: tuple[str, ...] = ()
+
+
+def check(reader: Reader, data: bytes) -> bool:
+    """Whether ``data`` could be read. Fails on anything but a result or a UserError of one line."""
+    try:
+        reader.read(data)
+    except UserError as error:
+        message = str(error)
+        assert message
+        assert not re.search("[\x00-\x1f\x7f\ud800-\udfff]", message), repr(message)
+        assert len(message) < 2000
+        return False
+    return True
+
+
+def image_reader(folder: Path) -> Reader:
+    """read_image by path, and decode_image as the console calls it."""
+    photo = part(3)[:SIDE, :SIDE]
+    grey = photo[..., 0]
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    kinds = {
+        "png": {"image": photo, "exif": exif},
+        "jpeg": {"image": photo, "exif": exif},
+        "gif": {"image": photo, "save_all": True, "append_images": [Image.fromarray(255 - photo)]},
+        "bmp": {"image": photo},
+        "webp": {"image": photo, "quality": 20},
+        "tiff": {"image": photo, "compression": "tiff_lzw"},
+    }
+    seeds = [_encoded(kind, **options) for kind, options in kinds.items()]
+    seeds += [_encoded("png", grey.astype(np.uint16) * 257), _encoded("tiff", grey.astype(np.float32) / 255)]
+    seeds += [_encoded("tiff", grey), _encoded("png", np.dstack([photo, grey])), _encoded("png", grey > 128)]
+
+    def read(data: bytes) -> object:
+        path = folder / "image.png"
+        path.write_bytes(data)
+        photo = read_image(path)
+        assert photo.dtype == np.uint8
+        assert photo.ndim == 3
+        assert photo.shape[2] == 3
+        np.testing.assert_array_equal(decode_image(io.BytesIO(data), "image"), photo)
+        return photo
+
+    return Reader(read, tuple(seeds))
+
+
+def csv_reader(folder: Path) -> Reader:
+    """train/_classes.csv beside two images."""
+    for name in ("a.png", "b, c.png"):
+        save(part(0), folder / "train" / name)
+    good = b'filename,Rust,Good\na.png,1,0\n"b, c.png",0,1\n'
+    words = ("filename", ",", "\n", "\r", '"', "a.png", "b, c.png", "Rust", "Good", "0", "1", "1.0", "../", "C:\\")
+    words += ("\ufeff", "\0", "x" * 300 + ".png", ".png", "nan", " ", "\u2028", "\ud7ff")
+
+    def read(data: bytes) -> object:
+        (folder / "train" / "_classes.csv").write_bytes(data)
+        split = load_split(folder, "train")
+        assert all(image.path.is_file() for image in split.images)
+        return split
+
+    return Reader(read, (good, b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n")), words)
+
+
+def rle_reader(folder: Path) -> Reader:
+    """train.csv of the Severstal layout, and the masks of all of its images."""
+    save(part(0), folder / "train_images" / "1.png")
+    good = (
+        b"ImageId,ClassId,EncodedPixels\n1.png,3,1 3 10 2\n",
+        b"ImageId_ClassId,EncodedPixels\n1.png_1,\n1.png_2,5 1\n",
+    )
+    words = ("ImageId", "ClassId", "ImageId_ClassId", "EncodedPixels", ",", "\n", '"', "1.png", "1.png_1", " ", "0")
+    words += ("1", "-1", "3 4", "576 1", "577", "9" * 20, str(2**63 - 1), "1e3", "1_0", "\u0663", "\0", "x")
+
+    def read(data: bytes) -> object:
+        (folder / "train.csv").write_bytes(data)
+        return [strip.mask((SIDE, SIDE)) for strip in load_severstal(folder)]
+
+    return Reader(read, good, words)
+
+
+def xml_reader(folder: Path) -> Reader:
+    """The boxes beside an image in the NEU layout."""
+    save(part(0), folder / "crazing" / "crazing_1.png")
+    box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40.0</ymax></bndbox>"
+    good = f"<annotation><object><name>crazing</name>{box}</object></annotation>".encode()
+    words = ("<annotation>", "</annotation>", "<object>", "</object>", "<bndbox>", "</bndbox>", "<name>x</name>")
+    words += ("<xmin>", "</xmin>", "<ymin>1</ymin>", "<xmax>9</xmax>", "<ymax>9</ymax>", "1", "inf", "nan", "1e999")
+    words += ('<?xml version="1.0" encoding="utf-7"?>', '<?xml version="1.0" encoding="klingon"?>', "&a;", "&#0;")
+    words += ('<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>', "<![CDATA[", "]]>", "<!--")
+
+    def read(data: bytes) -> object:
+        (folder / "crazing" / "crazing_1.xml").write_bytes(data)
+        return load_neu(folder)
+
+    return Reader(read, (good, b'<?xml version="1.0" encoding="latin-1"?>' + good), words)
+
+
+def yaml_reader(folder: Path) -> Reader:
+    """A file of settings: the toolkit's, those of open-set recognition, those of the CT slices."""
+    good = tuple(path.read_bytes() for path in sorted(Path(__file__).parents[2].glob("configs/**/*.yaml")))
+    words = ("preprocess", "size", "model", "evidence", "run", "seed", ":", " ", "\n", "\n  ", "- ", "[", "]", "{", "}")
+    words += ("&a", "*a", "<<", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ", "|")
+    words += ("2001-99-99", "0b_", "0x", "0o9", "._", ".inf", ".nan", "1:99:99", "9" * 5000, "? ", "'", '"', "%", "@")
+    words += (
+        "null",
+        "~",
+        "true",
+        "256",
+        "0.5",
+        "[64, 96]",
+        "\t",
+        "#",
+        "---",
+        "...",
+        "\x85",
+        "!!python/object:os.system ",
+    )
+
+    def read(data: bytes) -> object:
+        path = folder / "settings.yaml"
+        path.write_bytes(data)
+        sections = (Config, AnodeSettings, OpenSetSettings, SplitSettings)
+        return _all_of(partial(load_settings, section, path) for section in sections)
+
+    return Reader(read, good, words)
+
+
+def labels_reader(folder: Path) -> Reader:
+    """labels.csv of the CT slices."""
+    volume = Volume("cell", "x", (CtSlice(folder / "x_1.png", 0, 1, "x_1"),))
+    good = b"battery_id,axis,file_name,xmin,ymin,xmax,ymax\ncell,x,x_1.png,1,2,3.5,4\n"
+    words = ("battery_id,axis,file_name,xmin,ymin,xmax,ymax", ",", "\n", '"', "cell", "x", "x_1.png", "1", "2", "9")
+    words += ("nan", "inf", "1e999", "-1", "\0", "\r")
+
+    def read(data: bytes) -> object:
+        path = folder / "labels.csv"
+        path.write_bytes(data)
+        return read_labels(path, [volume])
+
+    return Reader(read, (good,), words)
+
+
+def model_reader(folder: Path) -> Reader:
+    """A model file as it is."""
+    whole = _small_model(folder)
+    archive = whole[whole.index(b"\n") + 1 :]
+    state = torch.load(io.BytesIO(archive), weights_only=True)
+    old = io.BytesIO()
+    torch.save(state | {"format": 1}, old)
+
+    def read(data: bytes) -> object:
+        path = folder / "model.pkl"
+        path.write_bytes(data)
+        return Inspector.load(path, "cpu")
+
+    return Reader(read, (whole, old.getvalue()))
+
+
+def sealed_model_reader(folder: Path) -> Reader:
+    """The archive inside a model file, under a checksum that fits: what only a person could have written."""
+    model = model_reader(folder)
+    archives = tuple(seed[seed.index(b"PK") :] for seed in model.seeds[:1])
+    return Reader(lambda data: model.read(sealed(data)), archives)
+
+
+def weights_reader(folder: Path) -> Reader:
+    """Files of weights in each format."""
+    values = {"layer.weight": np.ones((2, 2), np.float32)}
+    npz, pth, zipped = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.savez(npz, **values)  # type: ignore[arg-type]
+    torch.save({key: torch.from_numpy(value) for key, value in values.items()}, pth)
+    with zipfile.ZipFile(zipped, "w") as file:
+        file.writestr("data.pkl", b"hello")
+
+    def read(data: bytes) -> object:
+        paths = [folder / f"weights{suffix}" for suffix in SUFFIXES]
+        for path in paths:
+            path.write_bytes(data)
+        return _all_of(partial(read_state_dict, path) for path in paths)
+
+    return Reader(read, (npz.getvalue(), pth.getvalue(), zipped.getvalue()))
+
+
+def sealed(archive: bytes) -> bytes:
+    """A model file around ``archive``, with its header as models/storage.py describes it."""
+    return (
+        f"fastener-anomaly-detection model, format {FORMAT}, sha256 {sha256(archive).hexdigest()}\n".encode() + archive
+    )
+
+
+def _all_of(calls: Iterable[Callable[[], object]]) -> list[object]:
+    """What each returns; all are called before the first UserError is raised."""
+    results: list[object] = []
+    for call in calls:
+        try:
+            results.append(call())
+        except UserError as error:
+            results.append(error)
+    for result in results:
+        if isinstance(result, UserError):
+            raise result
+    return results
+
+
+def _small_model(folder: Path) -> bytes:
+    config = tiny_config(preprocess={"size": 32}, model={"backbone": "filters", "coreset_ratio": 0.2})
+    Inspector.train(parts(4), config).save(folder / "whole.pkl")
+    return (folder / "whole.pkl").read_bytes()
+
+
+def _encoded(kind: str, image: np.ndarray, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format=kind, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+READERS: dict[str, Callable[[Path], Reader]] = {
+    "image": image_reader,
+    "csv": csv_reader,
+    "rle": rle_reader,
+    "xml": xml_reader,
+    "yaml": yaml_reader,
+    "labels": labels_reader,
+    "model": model_reader,
+    "sealed": sealed_model_reader,
+    "weights": weights_reader,
+}

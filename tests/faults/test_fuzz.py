@@ -1,0 +1,77 @@
+"""Any bytes, read as any kind of file, give a result or one line that says what is wrong; in bounded time and memory."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from limits import LONG
+from readers import READERS, Reader, check
+
+EXAMPLES = 3000 if LONG else 150
+SECONDS, MEGABYTES = 20 * 60 if LONG else 120, 3000
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(scope="module", params=READERS)
+def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    return READERS[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(autouse=True)
+def _bounds() -> Iterator[None]:
+    """No example may hang, nor take more memory than a large photo does."""
+
+    def hangs(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"still reading after {SECONDS} s")
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    previous = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(SECONDS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEGABYTES * 2**20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
+    """A good file with bytes replaced, put in, taken out or cut off at the end."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 5))):
+        at = draw(st.integers(0, len(data)))
+        taken = draw(st.sampled_from((0, 1, 4, 100, len(data))))
+        data[at : at + taken] = draw(st.binary(max_size=8))
+    return bytes(data)
+
+
+def test_the_seeds_are_good_files(reader: Reader, request: pytest.FixtureRequest) -> None:
+    for seed in reader.seeds:
+        if b"annotation" in seed or len(reader.seeds) < 3:
+            assert check(reader, seed)
+
+
+@fuzz
+@given(data=st.data())
+def test_damaged_files(reader: Reader, data: st.DataObject) -> None:
+    check(reader, data.draw(damaged(reader.seeds)))
+
+
+@fuzz
+@given(data=st.data())
+def test_files_of_the_right_words(reader: Reader, data: st.DataObject) -> None:
+    words = st.sampled_from(reader.words) if reader.words else st.nothing()
+    text = st.lists(words | st.text(max_size=3), max_size=25).map("".join)
+    check(reader, data.draw(text.map(lambda one: one.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)))
