@@ -11,7 +11,7 @@ import io
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -62,21 +62,21 @@ def load_state(path: Path) -> dict[str, Any]:
     return dict(content["state"])
 
 
-def _check(file: BinaryIO, path: Path) -> int:
+def _check(file: io.BufferedReader, path: Path) -> int:
     """The format's number; ``file`` then stands at the archive, and no byte of that has changed."""
     header = _HEADER.fullmatch(file.readline(200))
-    if header is None:
-        file.seek(0)
-        if file.read(len(_ZIP)) != _ZIP:
-            raise UserError(f"{path} is not a model of this toolkit, or it is damaged; train it again with train.py")
+    found, start = (int(header[1]), file.tell()) if header else (1, 0)
+    if header and found != FORMAT:
+        raise _other_format(path, found)
+    file.seek(start)
+    if file.read(len(_ZIP)) != _ZIP:
+        raise UserError(f"{path} is not a model of this toolkit, or it is damaged; train it again with train.py")
+    file.seek(start)
+    if header:
+        damaged = hashlib.file_digest(file, "sha256").hexdigest().encode() != header[2]
+    else:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip() is not None
-        start, found = 0, 1
-    else:
-        start, found = file.tell(), int(header[1])
-        if found != FORMAT:
-            raise _other_format(path, found)
-        damaged = hashlib.file_digest(file, "sha256").hexdigest().encode() != header[2]
     if damaged:
         raise UserError(f"{path} is damaged: its checksum does not fit; copy it again, or train it with train.py")
     file.seek(start)

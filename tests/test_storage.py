@@ -108,7 +108,7 @@ def test_code_in_a_file_does_not_run(tmp_path: Path, kind: str, form: str) -> No
 
 def test_any_damaged_byte_is_noticed(model: Path) -> None:
     whole = model.read_bytes()
-    for place in range(len(whole)):
+    for place in {*range(200), *range(200, len(whole), 7)}:
         model.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
         with pytest.raises(UserError, match=r"model\.pt (is .*damaged|has format)"):
             load_state(model)

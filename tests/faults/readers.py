@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from data_factory import part, parts, save, tiny_config
+from odd_files import encoded
 from PIL import Image
 
 from anode.settings import AnodeSettings
@@ -66,17 +67,21 @@ def image_reader(folder: Path) -> Reader:
     grey = photo[..., 0]
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "maker"
-    kinds = {
-        "png": {"image": photo, "exif": exif},
-        "jpeg": {"image": photo, "exif": exif},
-        "gif": {"image": photo, "save_all": True, "append_images": [Image.fromarray(255 - photo)]},
-        "bmp": {"image": photo},
-        "webp": {"image": photo, "quality": 20},
-        "tiff": {"image": photo, "compression": "tiff_lzw"},
-    }
-    seeds = [_encoded(kind, **options) for kind, options in kinds.items()]
-    seeds += [_encoded("png", grey.astype(np.uint16) * 257), _encoded("tiff", grey.astype(np.float32) / 255)]
-    seeds += [_encoded("tiff", grey), _encoded("png", np.dstack([photo, grey])), _encoded("png", grey > 128)]
+    picture = Image.fromarray(photo)
+    seeds = (
+        encoded(photo, "PNG", exif=exif),
+        encoded(photo, "JPEG", exif=exif),
+        encoded(photo, "GIF", save_all=True, append_images=[picture.rotate(90)]),
+        encoded(photo, "BMP"),
+        encoded(photo, "WEBP", quality=20),
+        encoded(photo, "TIFF", compression="tiff_lzw"),
+        encoded(grey, "TIFF"),
+        encoded(grey.astype(np.float32) / 255, "TIFF"),
+        encoded(grey.astype(np.uint16) * 257, "PNG"),
+        encoded(np.dstack([photo, grey]), "PNG"),
+        encoded(grey > 127, "PNG"),
+        encoded(picture.convert("CMYK"), "JPEG"),
+    )
 
     def read(data: bytes) -> object:
         path = folder / "image.png"
@@ -88,7 +93,7 @@ def image_reader(folder: Path) -> Reader:
         np.testing.assert_array_equal(decode_image(io.BytesIO(data), "image"), photo)
         return photo
 
-    return Reader(read, tuple(seeds))
+    return Reader(read, seeds)
 
 
 def csv_reader(folder: Path) -> Reader:
@@ -96,8 +101,10 @@ def csv_reader(folder: Path) -> Reader:
     for name in ("a.png", "b, c.png"):
         save(part(0), folder / "train" / name)
     good = b'filename,Rust,Good\na.png,1,0\n"b, c.png",0,1\n'
-    words = ("filename", ",", "\n", "\r", '"', "a.png", "b, c.png", "Rust", "Good", "0", "1", "1.0", "../", "C:\\")
-    words += ("\ufeff", "\0", "x" * 300 + ".png", ".png", "nan", " ", "\u2028", "\ud7ff")
+    words = (
+        "filename", ",", "\n", "\r", '"', "a.png", "b, c.png", "Rust", "Good", "0", "1", "1.0", "../", "C:\\",
+        "\ufeff", "\0", "x" * 300 + ".png", ".png", "nan", " ", "\u2028", "\ud7ff",
+    )  # fmt: skip
 
     def read(data: bytes) -> object:
         (folder / "train" / "_classes.csv").write_bytes(data)
@@ -115,8 +122,10 @@ def rle_reader(folder: Path) -> Reader:
         b"ImageId,ClassId,EncodedPixels\n1.png,3,1 3 10 2\n",
         b"ImageId_ClassId,EncodedPixels\n1.png_1,\n1.png_2,5 1\n",
     )
-    words = ("ImageId", "ClassId", "ImageId_ClassId", "EncodedPixels", ",", "\n", '"', "1.png", "1.png_1", " ", "0")
-    words += ("1", "-1", "3 4", "576 1", "577", "9" * 20, str(2**63 - 1), "1e3", "1_0", "\u0663", "\0", "x")
+    words = (
+        "ImageId", "ClassId", "ImageId_ClassId", "EncodedPixels", ",", "\n", '"', "1.png", "1.png_1", " ", "0",
+        "1", "-1", "3 4", "576 1", "577", "9" * 20, str(2**63 - 1), "1e3", "1_0", "\u0663", "\0", "x",
+    )  # fmt: skip
 
     def read(data: bytes) -> object:
         (folder / "train.csv").write_bytes(data)
@@ -130,10 +139,12 @@ def xml_reader(folder: Path) -> Reader:
     save(part(0), folder / "crazing" / "crazing_1.png")
     box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40.0</ymax></bndbox>"
     good = f"<annotation><object><name>crazing</name>{box}</object></annotation>".encode()
-    words = ("<annotation>", "</annotation>", "<object>", "</object>", "<bndbox>", "</bndbox>", "<name>x</name>")
-    words += ("<xmin>", "</xmin>", "<ymin>1</ymin>", "<xmax>9</xmax>", "<ymax>9</ymax>", "1", "inf", "nan", "1e999")
-    words += ('<?xml version="1.0" encoding="utf-7"?>', '<?xml version="1.0" encoding="klingon"?>', "&a;", "&#0;")
-    words += ('<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>', "<![CDATA[", "]]>", "<!--")
+    words = (
+        "<annotation>", "</annotation>", "<object>", "</object>", "<bndbox>", "</bndbox>", "<name>x</name>",
+        "<xmin>", "</xmin>", "<ymin>1</ymin>", "<xmax>9</xmax>", "<ymax>9</ymax>", "1", "inf", "nan", "1e999",
+        '<?xml version="1.0" encoding="utf-7"?>', '<?xml version="1.0" encoding="klingon"?>', "&a;", "&#0;",
+        '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b SYSTEM "file:///etc/passwd">]>', "<![CDATA[", "]]>", "<!--",
+    )  # fmt: skip
 
     def read(data: bytes) -> object:
         (folder / "crazing" / "crazing_1.xml").write_bytes(data)
@@ -145,23 +156,13 @@ def xml_reader(folder: Path) -> Reader:
 def yaml_reader(folder: Path) -> Reader:
     """A file of settings: the toolkit's, those of open-set recognition, those of the CT slices."""
     good = tuple(path.read_bytes() for path in sorted(Path(__file__).parents[2].glob("configs/**/*.yaml")))
-    words = ("preprocess", "size", "model", "evidence", "run", "seed", ":", " ", "\n", "\n  ", "- ", "[", "]", "{", "}")
-    words += ("&a", "*a", "<<", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!set ", "!!omap ", "|")
-    words += ("2001-99-99", "0b_", "0x", "0o9", "._", ".inf", ".nan", "1:99:99", "9" * 5000, "? ", "'", '"', "%", "@")
-    words += (
-        "null",
-        "~",
-        "true",
-        "256",
-        "0.5",
-        "[64, 96]",
-        "\t",
-        "#",
-        "---",
-        "...",
-        "\x85",
+    words = (
+        "preprocess", "size", "model", "evidence", "run", "seed", ":", " ", "\n", "\n  ", "- ", "[", "]", "{",
+        "}", "&a", "*a", "<<", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!set ",
+        "!!omap ", "|", "2001-99-99", "0b_", "0x", "0o9", "._", ".inf", ".nan", "1:99:99", "9" * 5000, "? ",
+        "'", '"', "%", "@", "null", "~", "true", "256", "0.5", "[64, 96]", "\t", "#", "---", "...", "\x85",
         "!!python/object:os.system ",
-    )
+    )  # fmt: skip
 
     def read(data: bytes) -> object:
         path = folder / "settings.yaml"
@@ -176,8 +177,10 @@ def labels_reader(folder: Path) -> Reader:
     """labels.csv of the CT slices."""
     volume = Volume("cell", "x", (CtSlice(folder / "x_1.png", 0, 1, "x_1"),))
     good = b"battery_id,axis,file_name,xmin,ymin,xmax,ymax\ncell,x,x_1.png,1,2,3.5,4\n"
-    words = ("battery_id,axis,file_name,xmin,ymin,xmax,ymax", ",", "\n", '"', "cell", "x", "x_1.png", "1", "2", "9")
-    words += ("nan", "inf", "1e999", "-1", "\0", "\r")
+    words = (
+        "battery_id,axis,file_name,xmin,ymin,xmax,ymax", ",", "\n", '"', "cell", "x", "x_1.png", "1", "2", "9",
+        "nan", "inf", "1e999", "-1", "\0", "\r",
+    )  # fmt: skip
 
     def read(data: bytes) -> object:
         path = folder / "labels.csv"
@@ -253,12 +256,6 @@ def _small_model(folder: Path) -> bytes:
     config = tiny_config(preprocess={"size": 32}, model={"backbone": "filters", "coreset_ratio": 0.2})
     Inspector.train(parts(4), config).save(folder / "whole.pkl")
     return (folder / "whole.pkl").read_bytes()
-
-
-def _encoded(kind: str, image: np.ndarray, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, format=kind, **options)  # type: ignore[arg-type]
-    return file.getvalue()
 
 
 READERS: dict[str, Callable[[Path], Reader]] = {

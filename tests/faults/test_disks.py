@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from kills import TEMPORARY, check_whole, files_in
 from mvtec_factory import write_category
 from privileges import unprivileged
 
+from errors import UserError
 from files import GrowingFile
 from inspection.writers import JsonList
 
@@ -76,7 +77,7 @@ def mounted(folder: Path) -> Iterator[bool]:
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """Within, ``folder`` is a disk with ``ROOM`` bytes left; where none can be mounted, no file may grow beyond them."""
+    """Within, ``folder`` is a disk with ``ROOM`` bytes left; where none can be mounted, files end there."""
     free = shutil.disk_usage(folder).free
     if free < 2**21:
         (folder / "filling").write_bytes(bytes(free - ROOM))
@@ -134,18 +135,17 @@ def test_a_table_that_fills_the_disk_keeps_its_entries_and_its_end(disk: Path) -
     entries = 0
     with full(disk):
         table = JsonList(GrowingFile(disk / "results.json"))
-        with pytest.raises(Exception, match="cannot write"):
-            while True:
+        with suppress(UserError):
+            for entries in range(10_000):
                 table.write({"filling": "x" * (57 + entries % 7)})
-                entries += 1
         # Somebody else takes what the failed piece had to leave.
-        if (disk / "filling").exists():
-            with pytest.raises(OSError, match="No space left"), (disk / "other").open("wb", buffering=0) as other:
-                while True:
-                    other.write(b"x")
+        with suppress(OSError), (disk / "other").open("wb", buffering=0) as other:
+            for _ in range(ROOM):
+                other.write(b"x")
         table.close()
     check_whole(disk / "results.json")
-    assert (disk / "results.json").read_text().count("filling") == entries > 50
+    assert (disk / "results.json").read_text().count("filling") == entries
+    assert 50 < entries < 9_999
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -159,7 +159,7 @@ def test_a_read_only_folder(name: str, home: Path, tmp_path: Path) -> None:
             subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
         else:
             pytest.skip("root, whom permissions do not bind, and no read-only file system can be mounted")
-        done = run_inside(*WRITERS[name](home, folder), "--device", "cpu")
+        done = run_inside(*map(str, WRITERS[name](home, folder)), "--device", "cpu")
         assert done.returncode == 2
         assert "cannot write" in one_line(done.stderr, "error: ")
         assert files_in(folder) == {}

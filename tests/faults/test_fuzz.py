@@ -1,4 +1,4 @@
-"""Any bytes, read as any kind of file, give a result or one line that says what is wrong; in bounded time and memory."""
+"""Any bytes, read as any file, give a result or one line that says what is wrong, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import LONG
 from readers import READERS, Reader, check

@@ -76,8 +76,17 @@ def corrosion(home: Path) -> tuple[Job, Job]:
     photos = [one.image for one in rendered((0.0, 0.1, 0.3), size=(128, 128))]
     write_series(home / "photos", "Bolt", photos, ("0", "24", "48"))
     output = home / "results"
-    words = ("--model", home / "model.pkl", "--dir", home / "photos", "--device", "cpu", "--output", output)
-    words += ("--set", "corrosion.frame=128")
+    words: tuple[object, ...] = (
+        "--model",
+        home / "model.pkl",
+        "--dir",
+        home / "photos",
+        "--device",
+        "cpu",
+        "--output",
+        output,
+    )
+    words = (*words, "--set", "corrosion.frame=128")
     return Job("corrosion_analysis.py", words, output), Job(
         "corrosion_analysis.py", (*words, "--until", "Severe"), output
     )
