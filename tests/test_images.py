@@ -202,11 +202,11 @@ def test_folders_without_images_are_named(tmp_path: Path) -> None:
         list_images(tmp_path)
 
 
-def _large_photo(path: Path, size: tuple[int, int] = (1000, 1600), **options: object) -> np.ndarray:
+def _large_photo(path: Path, size: tuple[int, int] = (1000, 1600), exif: Image.Exif | None = None) -> np.ndarray:
     """A smooth JPEG of (height, width): what averaging does to it can be worked out."""
     y, x = np.mgrid[: size[0], : size[1]]
     photo = np.stack([x * 255 / size[1], y * 255 / size[0], np.full(size, 90.0)], 2).astype(np.uint8)
-    Image.fromarray(photo).save(path, quality=95, **options)
+    Image.fromarray(photo).save(path, quality=95, exif=exif or Image.Exif())
     return photo
 
 
