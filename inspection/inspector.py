@@ -21,7 +21,7 @@ from inspection.choice import choose
 from inspection.decision import Decision
 from inspection.evidence import EVIDENCE
 from inspection.evidence_base import Evidence, Setup
-from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, photo_of
+from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
 from models.calibration import confidence
@@ -283,8 +283,8 @@ def _show(
     preprocessor = Preprocessor(config.preprocess)
 
     def both(source: Source) -> tuple[Prepared, Fingerprint]:
-        photo = photo_of(source)
-        return preprocessor(photo), fingerprint(source, photo)
+        photo, prepared = prepare(source, preprocessor)
+        return prepared, fingerprint(source, photo)
 
     run = config.run
     shown: list[Fingerprint] = []
