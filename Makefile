@@ -4,7 +4,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console test detection lint clean
+.PHONY: help demo console test faults detection lint clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ console: $(VENV)/.installed  ## inspect in a browser; without a model of your ow
 
 test: $(VENV)/.installed-dev  ## run the tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=15
+
+faults: $(VENV)/.installed-dev  ## the long form of tests/faults: 50 kills, longer fuzzing; minutes
+	OMP_WAIT_POLICY=PASSIVE FASTENER_FAULTS=long $(VENV)/bin/python -m pytest --durations=15 tests/faults
 
 detection: $(VENV)/.installed-detection  ## install RF-DETR and run its tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_rf_detr.py tests/test_detection_metrics.py

@@ -40,6 +40,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "demo",
         "console",
         "test",
+        "faults",
         "detection",
         "lint",
         "clean",

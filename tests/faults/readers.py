@@ -25,7 +25,7 @@ from config import Config
 from datasets.csv_splits import load_split
 from datasets.ct_labels import read_labels
 from datasets.ct_slices import CtSlice, Volume
-from datasets.images import decode_image, read_image
+from datasets.images import decode_image, read_image, read_reduced
 from datasets.neu import load_neu
 from datasets.severstal import load_severstal
 from errors import UserError
@@ -41,11 +41,15 @@ SIDE = 24
 
 @dataclass(frozen=True)
 class Reader:
-    """``read`` takes a file's bytes; ``seeds`` are good files, ``words`` what such files are made of."""
+    """``read`` takes a file's bytes; ``seeds`` are good files, ``words`` what such files are made of.
+
+    ``findings`` are bad files to be refused; most once raised something else, or gave a wrong result.
+    """
 
     read: Read
     seeds: tuple[bytes, ...]
     words: tuple[str, ...] = ()
+    findings: tuple[bytes, ...] = ()
 
 
 def check(reader: Reader, data: bytes) -> bool:
@@ -62,7 +66,7 @@ def check(reader: Reader, data: bytes) -> bool:
 
 
 def image_reader(folder: Path) -> Reader:
-    """read_image by path, and decode_image as the console calls it."""
+    """read_image and read_reduced by path, and decode_image as the console calls it."""
     photo = part(3)[:SIDE, :SIDE]
     grey = photo[..., 0]
     exif = Image.Exif()
@@ -90,6 +94,7 @@ def image_reader(folder: Path) -> Reader:
         assert photo.dtype == np.uint8
         assert photo.ndim == 3
         assert photo.shape[2] == 3
+        assert read_reduced(path, SIDE // 2)[1] == photo.shape[:2]
         np.testing.assert_array_equal(decode_image(io.BytesIO(data), "image"), photo)
         return photo
 
@@ -112,7 +117,8 @@ def csv_reader(folder: Path) -> Reader:
         assert all(image.path.is_file() for image in split.images)
         return split
 
-    return Reader(read, (good, b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n")), words)
+    findings = (b"filename,Rust\n" + b"x" * 300 + b".png,1\n", b"filename,Rust\n\0.png,1\n", b"a\x1b[31m,b\n")
+    return Reader(read, (good, b"\xef\xbb\xbf" + good.replace(b"\n", b"\r\n")), words, findings)
 
 
 def rle_reader(folder: Path) -> Reader:
@@ -131,7 +137,9 @@ def rle_reader(folder: Path) -> Reader:
         (folder / "train.csv").write_bytes(data)
         return [strip.mask((SIDE, SIDE)) for strip in load_severstal(folder)]
 
-    return Reader(read, good, words)
+    head = b"ImageId,ClassId,EncodedPixels\n1.png,3,"
+    findings = (head + b"9" * 20 + b" 1\n", head + b"9223372036854775807 2\n", head + b"1 " * 70_000 + b"\n")
+    return Reader(read, good, words, findings)
 
 
 def xml_reader(folder: Path) -> Reader:
@@ -150,12 +158,22 @@ def xml_reader(folder: Path) -> Reader:
         (folder / "crazing" / "crazing_1.xml").write_bytes(data)
         return load_neu(folder)
 
-    return Reader(read, (good, b'<?xml version="1.0" encoding="latin-1"?>' + good), words)
+    findings = (
+        b'<?xml version="1.0" encoding="klingon"?><annotation/>',
+        good.replace(b">2<", b">inf<"),
+        good.replace(b">2<", b">1e999<"),
+    )
+    return Reader(read, (good, b'<?xml version="1.0" encoding="latin-1"?>' + good), words, findings)
 
 
 def yaml_reader(folder: Path) -> Reader:
     """A file of settings: the toolkit's, those of open-set recognition, those of the CT slices."""
-    good = tuple(path.read_bytes() for path in sorted(Path(__file__).parents[2].glob("configs/**/*.yaml")))
+    good = (
+        b"preprocess:\n  size: [64, 96]\n  align: false\nevidence: [filters, colour]\nrun: {seed: 7}\n",
+        b"data:\n  test: 0.2\nsplits: [a]\nclassifier:\n  backbone: resnet18\n",
+        b"roi_config:\n- {x_min: 0, x_max: 9, y_min: 0, y_max: 9, name: rim}\nclass_label: crack\n",
+        b"known: [crazing, inclusion]\nunknown: [patches]\n",
+    )
     words = (
         "preprocess", "size", "model", "evidence", "run", "seed", ":", " ", "\n", "\n  ", "- ", "[", "]", "{",
         "}", "&a", "*a", "<<", "!!int ", "!!float ", "!!bool ", "!!timestamp ", "!!binary ", "!!set ",
@@ -170,7 +188,16 @@ def yaml_reader(folder: Path) -> Reader:
         sections = (Config, AnodeSettings, OpenSetSettings, SplitSettings)
         return _all_of(partial(load_settings, section, path) for section in sections)
 
-    return Reader(read, good, words)
+    laughs = b"".join(b"x%d: &x%d [%s]\n" % (n, n, b",".join([b"*x%d" % (n - 1)] * 9)) for n in range(1, 12))
+    findings = (
+        *(b"run:\n  seed: " + value for value in (b"2001-99-99", b"0b_", b"!!int ''", b"!!bool x", b"!!timestamp x")),
+        *(b"run:\n  seed: " + value for value in (b"9" * 5000, b"0x" + b"f" * 5000, b"[" * 5000)),
+        b"x0: &x0 1\n" + laughs + b"preprocess: {size: *x11}\n",
+        b"preprocess: &a\n  size: *a\n",
+        b"? |\n  two\n  lines\n: 1\n",
+        b"k" * 500_000 + b": 1\n",
+    )
+    return Reader(read, good, words, findings)
 
 
 def labels_reader(folder: Path) -> Reader:
@@ -210,7 +237,8 @@ def sealed_model_reader(folder: Path) -> Reader:
     """The archive inside a model file, under a checksum that fits: what only a person could have written."""
     model = model_reader(folder)
     archives = tuple(seed[seed.index(b"PK") :] for seed in model.seeds[:1])
-    return Reader(lambda data: model.read(sealed(data)), archives)
+    # As a bare pickle: a string of 3 GB, which torch reserved room for.
+    return Reader(lambda data: model.read(sealed(data)), archives, findings=(b"X\x00\x00\x00\xbc",))
 
 
 def weights_reader(folder: Path) -> Reader:

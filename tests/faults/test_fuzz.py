@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from limits import LONG
 from readers import READERS, Reader, check
 
-EXAMPLES = 3000 if LONG else 150
+EXAMPLES = 1000 if LONG else 150
+GUIDED_SECONDS = 10
 SECONDS, MEGABYTES = 20 * 60 if LONG else 120, 3000
 fuzz = settings(
     max_examples=EXAMPLES,
@@ -57,10 +60,14 @@ def damaged(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
     return bytes(data)
 
 
-def test_the_seeds_are_good_files(reader: Reader, request: pytest.FixtureRequest) -> None:
-    for seed in reader.seeds:
-        if b"annotation" in seed or len(reader.seeds) < 3:
-            assert check(reader, seed)
+def test_what_was_found_before_is_refused(reader: Reader) -> None:
+    assert not [data[:60] for data in reader.findings if check(reader, data)]
+
+
+@pytest.mark.parametrize("name", ["csv", "rle", "xml", "labels", "model", "image"])
+def test_good_files_are_read(name: str, tmp_path: Path) -> None:
+    reader = READERS[name](tmp_path)
+    assert all(check(reader, seed) for seed in reader.seeds)
 
 
 @fuzz
@@ -75,3 +82,18 @@ def test_files_of_the_right_words(reader: Reader, data: st.DataObject) -> None:
     words = st.sampled_from(reader.words) if reader.words else st.nothing()
     text = st.lists(words | st.text(max_size=3), max_size=25).map("".join)
     check(reader, data.draw(text.map(lambda one: one.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)))
+
+
+@pytest.mark.skipif(not LONG, reason="part of the long form: FASTENER_FAULTS=long")
+@pytest.mark.parametrize("name", READERS)
+def test_guided_by_coverage(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="Atheris has no package for this Python")
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("fuzz_guided.py")),
+        name,
+        str(GUIDED_SECONDS),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
