@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import resource
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_factory import ROOT, part, tiny_config
+from data_factory import part, tiny_config
 
 from errors import UserError
 from files import GrowingFile, check_writable, write_atomically
@@ -117,36 +115,45 @@ def test_names_that_are_not_unicode_do_not_stop_a_table(tmp_path: Path) -> None:
         assert "bolt-\\udcff.png" in (tmp_path / name).read_text(encoding="utf-8")
 
 
-FULL_DISK = """
-import sys
-from pathlib import Path
-from errors import UserError
-from files import GrowingFile
-from inspection.writers import JsonList
-table = JsonList(GrowingFile(Path(sys.argv[1])))
-try:
-    for number in range(1000):
-        table.write({"number": number, "filling": "x" * 500})
-except UserError as error:
-    print(number, error)
-table.close()
-"""
+def test_old_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    names = {
+        ".model.pkl.71-140.tmp": 2,
+        ".new\nline.png.7-8.tmp": 2,
+        ".model.pkl.72-140.tmp": 0,
+        ".mine.tmp": 2,
+        "a.tmp": 2,
+    }
+    for name, days in names.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, time.time() - days * 24 * 60 * 60))
+    write_atomically(tmp_path / "b.txt", "b")
+    assert {path.name for path in tmp_path.iterdir()} == {".model.pkl.72-140.tmp", ".mine.tmp", "a.tmp", "b.txt"}
 
 
-def test_a_full_disk_keeps_every_whole_entry(tmp_path: Path) -> None:
-    path = tmp_path / "results.json"
+def test_a_file_that_nothing_was_written_to_does_not_replace_one(tmp_path: Path) -> None:
+    (tmp_path / "results.csv").write_text("before")
+    GrowingFile(tmp_path / "results.csv").close()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("results.csv", "before")]
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    command = [sys.executable, "-c", FULL_DISK, str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit, check=True)
-    number, message = done.stdout.split(maxsplit=1)
-    assert "results.json" in message
-    entries = json.loads(path.read_text())
-    assert [entry["number"] for entry in entries] == list(range(int(number)))
-    assert int(number) > 10
-    assert [one.name for one in tmp_path.iterdir()] == ["results.json"]
+def test_an_interrupted_piece_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = JsonList(GrowingFile(tmp_path / "results.json"))
+    table.write({"number": 1})
+    put, calls = GrowingFile._put, []
+
+    def interrupted(self: GrowingFile, data: bytes) -> None:
+        put(self, data)
+        calls.append(data)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GrowingFile, "_put", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            table.write({"number": 2})
+    table.write({"number": 3})
+    table.close()
+    assert json.loads((tmp_path / "results.json").read_text()) == [{"number": 1}, {"number": 3}]
 
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
@@ -201,6 +208,7 @@ def test_pictures_can_be_saved(tmp_path: Path) -> None:
 
 
 def test_verdict_is_one_line_with_the_facts() -> None:
+    assert verdict(inspection(Path("new\nline \x1b[31m ボルト.png"))).startswith("new\\nline \\x1b[31m ボルト.png: ")
     line = verdict(inspection())
     assert line == "bolt 7.png: ANOMALOUS, score 5.00 (threshold 3.00), p = 0.012, confidence 90%"
     assert verdict(inspection(None, 1.0)).startswith("photo: normal")

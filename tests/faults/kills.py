@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -45,10 +46,10 @@ class Job:
     output: Path
     timed: str = "nothing"
 
-    def start(self, home: Path, die_at: int = 0) -> BaseProcess:
-        """Begin it in the folder ``home``; the process kills itself before its file operation number ``die_at``."""
+    def start(self, home: Path, die_at: int = 0, die_after: float = 0.0) -> BaseProcess:
+        """Begin it in the folder ``home``; it kills itself ``die_after`` seconds into file operation ``die_at``."""
         words = [self.script, *map(str, self.arguments)]
-        process = _FORKS.Process(target=_work, args=(words, home, self.output, die_at))
+        process = _FORKS.Process(target=_work, args=(words, home, self.output, die_at, die_after))
         process.start()
         return process
 
@@ -86,19 +87,19 @@ def check_whole(path: Path) -> None:
         assert path.read_text().endswith("\n")
 
 
-def _work(words: list[str], home: Path, output: Path, die_at: int) -> None:
+def _work(words: list[str], home: Path, output: Path, die_at: int, die_after: float) -> None:
     os.chdir(home)
     with Path("log.txt").open("w") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     if die_at:
-        sys.addaudithook(_killer(str(output), die_at))
+        sys.addaudithook(_killer(str(output), die_at, die_after))
     sys.argv = words
     cli.run(importlib.import_module(words[0].removesuffix(".py")).main)
 
 
-def _killer(folder: str, die_at: int) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that kills the process at its operation number ``die_at`` on files below ``folder``."""
+def _killer(folder: str, die_at: int, die_after: float) -> Callable[[str, tuple[Any, ...]], None]:
+    """An audit hook that kills the process at, or soon after, operation ``die_at`` on files below ``folder``."""
     seen = 0
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -106,7 +107,9 @@ def _killer(folder: str, die_at: int) -> Callable[[str, tuple[Any, ...]], None]:
         changes = event in ("os.rename", "os.remove", "os.mkdir") or (event == "open" and arguments[2] & _WRITES)
         if changes and str(arguments[0]).startswith(folder):
             seen += 1
-            if seen == die_at:
+            if seen == die_at and die_after:
+                threading.Timer(die_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            elif seen == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return hook

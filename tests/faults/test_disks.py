@@ -146,6 +146,7 @@ def test_a_table_that_fills_the_disk_keeps_its_entries_and_its_end(disk: Path) -
     check_whole(disk / "results.json")
     assert (disk / "results.json").read_text().count("filling") == entries
     assert 50 < entries < 9_999
+    assert not [path for path in disk.iterdir() if TEMPORARY.fullmatch(path.name)]
 
 
 @pytest.mark.parametrize("name", WRITERS)

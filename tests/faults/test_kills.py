@@ -140,10 +140,27 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_finishes(name: str, tm
         check(job, {}, before | after)
 
 
+@pytest.mark.parametrize("name", ["train", "inference"])
+def test_two_runs_at_once_do_not_mix_within_a_file(name: str, tmp_path: Path) -> None:
+    jobs = JOBS[name](tmp_path)
+    alone = [job.finish(tmp_path) for job in jobs]
+    for _ in range(3):
+        shutil.rmtree(jobs[0].output)
+        running = [job.start(tmp_path) for job in jobs]
+        for process in running:
+            process.join()
+            assert process.exitcode == 0, (tmp_path / "log.txt").read_text()
+        there = files_in(jobs[0].output)
+        assert there.keys() == alone[0].keys() | alone[1].keys()
+        for path, content in there.items():
+            assert content in (alone[0].get(path), alone[1].get(path)), path
+
+
 def kill(job: Job, home: Path, draw: random.Random, duration: float, by_time: bool, most: int) -> None:
-    """Run it until it is killed: after a random time, or before a random one of its file operations."""
+    """Run it until it is killed: after a random time, or at or just after a random one of its file operations."""
     for _ in range(100):
-        process = job.start(home, 0 if by_time else draw.randint(1, most))
+        at = (0, 0.0) if by_time else (draw.randint(1, most), draw.choice((0.0, draw.uniform(0, 0.005))))
+        process = job.start(home, *at)
         if by_time:
             process.join(draw.uniform(0, duration))
             process.kill()
