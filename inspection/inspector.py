@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from config import Config, RunSettings
 from datasets.near_copies import copy_groups, is_copy_of
@@ -211,7 +210,7 @@ class Inspector:
         state = load_state(Path(path))
         try:
             return cls._restored(state, device, weights, run)
-        except (KeyError, TypeError, ValidationError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
     @classmethod

@@ -18,6 +18,7 @@ from errors import UserError
 from inspection.inspector import CONFORMAL, Inspector
 from inspection.reading import Source, fingerprint
 from inspection.result import Failure, Inspection
+from models.storage import load_state, save_state
 
 SCORES = """
 import json, sys
@@ -210,9 +211,9 @@ def test_a_bank_from_one_photo_is_explained() -> None:
 def test_a_model_of_another_version_is_explained(inspector: Inspector, tmp_path: Path) -> None:
     path = tmp_path / "model.pkl"
     inspector.save(path)
-    content = torch.load(path, weights_only=True)
-    del content["state"]["decision"]["rule"]
-    torch.save(content, path)
+    state = load_state(path)
+    del state["decision"]["rule"]
+    save_state(state, path)
     with pytest.raises(UserError, match="another version"):
         Inspector.load(path)
     path.write_bytes(b"garbage")

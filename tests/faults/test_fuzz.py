@@ -7,14 +7,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import LONG
 from readers import READERS, Reader, check
+
+from errors import UserError
+from inspection.inspector import Inspector
+from models.storage import load_state, save_state
 
 EXAMPLES = 1000 if LONG else 150
 GUIDED_SECONDS = 10
@@ -82,6 +89,27 @@ def test_files_of_the_right_words(reader: Reader, data: st.DataObject) -> None:
     words = st.sampled_from(reader.words) if reader.words else st.nothing()
     text = st.lists(words | st.text(max_size=3), max_size=25).map("".join)
     check(reader, data.draw(text.map(lambda one: one.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)))
+
+
+JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([]) | st.just({})
+JUNK |= st.sampled_from((torch.zeros(0), torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)))
+
+
+@fuzz
+@given(data=st.data())
+def test_models_with_other_things_in_them(model_file: Path, tmp_path: Path, data: st.DataObject) -> None:
+    state = load_state(model_file)
+    node: Any = state
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        if not (isinstance(node[key], dict | list) and node[key]) or data.draw(st.integers(0, 3)) == 0:
+            break
+        node = node[key]
+    node[key] = data.draw(JUNK)
+    save_state(state, tmp_path / "model.pkl")
+    with suppress(UserError):
+        Inspector.load(tmp_path / "model.pkl", "cpu")
 
 
 @pytest.mark.skipif(not LONG, reason="part of the long form: FASTENER_FAULTS=long")
