@@ -210,7 +210,9 @@ class Inspector:
         state = load_state(Path(path))
         try:
             return cls._restored(state, device, weights, run)
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            if "memory" in str(error):
+                raise  # the file is good, the machine too small
             raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
     @classmethod

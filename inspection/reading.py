@@ -72,21 +72,31 @@ def load(source: Source, preprocessor: Preprocessor) -> Loaded:
 def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, window: int) -> Iterator[R]:
     """``map(function, items)`` in order, computed by ``workers`` threads at most ``window`` items ahead.
 
-    Memory does not grow with the number of items. With no workers it is plain ``map``.
+    Memory does not grow with the number of items. With no workers it is plain ``map``. Where ``items`` ends in an
+    exception, an interruption say, the results of all items before it come first.
     """
     if workers == 0:
         yield from map(function, items)
         return
     rest = iter(items)
+    pending: deque[Future[R]] = deque()
+    stopped: BaseException | None = None
     with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(rest, window))
         try:
-            while pending:
+            while True:
+                try:
+                    more = () if stopped else islice(rest, window - len(pending))
+                    pending.extend(pool.submit(function, item) for item in more)
+                except BaseException as error:
+                    stopped = error
+                if not pending:
+                    break
                 yield pending.popleft().result()
-                pending.extend(pool.submit(function, item) for item in islice(rest, 1))
         finally:
             for future in pending:
                 future.cancel()
+    if stopped:
+        raise stopped
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

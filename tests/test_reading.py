@@ -117,3 +117,15 @@ def test_a_large_jpeg_is_prepared_as_its_whole_self(tmp_path: Path, enabled: boo
     # Frames of both differ by less than what JPEG itself changes.
     assert np.abs(loaded.image.astype(int) - whole.image).mean() < 2.0
     assert (loaded.mask == whole.mask).mean() > 0.99
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_what_came_before_an_interruption_is_not_lost(workers: int) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        raise KeyboardInterrupt
+
+    found = []
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(ahead(lambda item: 10 * item, items(), workers, 8))
+    assert found == [0, 10, 20, 30, 40]

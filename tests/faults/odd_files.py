@@ -88,7 +88,7 @@ def _kinds() -> dict[str, Kind]:
         "cut-png": (".png", png[: len(png) // 2], "damaged"),
         "cut-jpeg": (".jpg", jpeg[: len(jpeg) // 2], "damaged"),
         "cut-tiff": (".tif", encoded(photo, "TIFF")[:-900], "damaged"),
-        "only-a-header": (".jpg", jpeg[:12], "not an image"),
+        "only-a-header": (".jpg", jpeg[:12], "damaged"),
         "1x1": (".png", encoded(photo[:1, :1], "PNG"), "1x1 px is too small"),
         "1x5000": (".png", encoded(texture(0, (5000, 1)), "PNG"), "1x5000 px is too small"),
         # No pixel is in this file: had any been decoded, the message would be another.

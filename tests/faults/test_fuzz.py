@@ -91,7 +91,9 @@ def test_files_of_the_right_words(reader: Reader, data: st.DataObject) -> None:
     check(reader, data.draw(text.map(lambda one: one.encode("utf-8", "surrogatepass")) | st.binary(max_size=200)))
 
 
-JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([]) | st.just({})
+JUNK: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([]) | st.just({})
+)
 JUNK |= st.sampled_from((torch.zeros(0), torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)))
 
 
