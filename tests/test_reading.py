@@ -125,7 +125,7 @@ def test_what_came_before_an_interruption_is_not_lost(workers: int) -> None:
         yield from range(5)
         raise KeyboardInterrupt
 
-    found = []
+    found: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         found.extend(ahead(lambda item: 10 * item, items(), workers, 8))
     assert found == [0, 10, 20, 30, 40]

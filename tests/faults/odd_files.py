@@ -6,7 +6,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,8 @@ MANNERS = (
 )
 
 
-def write_mixed(folder: Path, count: int) -> dict[str, Kind]:
-    """``count`` files, every kind named in every manner, by their names (with surrogates for what is no UTF-8).
+def write_mixed(folder: Path, count: int, kinds: Sequence[str] = tuple(KINDS)) -> dict[str, Kind]:
+    """``count`` files, every one of ``kinds`` named in every manner, by their names (surrogates for what is no UTF-8).
 
     Copies of a file are hard links to it.
     """
@@ -127,7 +127,7 @@ def write_mixed(folder: Path, count: int) -> dict[str, Kind]:
     (folder / "loop").symlink_to(folder)
     written: dict[str, Kind] = {}
     first: dict[str, Path] = {}
-    pairs = [(kind, manner) for manner in MANNERS for kind in KINDS]
+    pairs = [(kind, manner) for manner in MANNERS for kind in kinds]
     for number in range(count):
         name, manner = pairs[number % len(pairs)]
         kind = KINDS[name]
