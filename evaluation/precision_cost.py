@@ -1,4 +1,4 @@
-"""What a precision costs, from healthy photos alone: models of most of them judge the rest, with and without defects."""
+"""What a precision costs, from healthy photos alone: models of most of them judge the rest, plain and with defects."""
 
 from __future__ import annotations
 
