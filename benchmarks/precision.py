@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,14 +57,19 @@ def print_speed(name: str, weights: Path, photos: np.ndarray) -> None:
     networks: dict[str, Callable[[torch.Tensor], object]] = {"torch fp32, as torchvision has it": plain}
     for precision, runtime in MODES:
         extractor = in_mode(name, weights, precision, runtime, photos)
-        networks[f"{runtime} {precision}"] = lambda batch, e=extractor: e.network(batch.to(e.dtype))
+        networks[f"{runtime} {precision}"] = partial(run_network, extractor)
     print(f"{name}, {photos.shape[1]} px, {torch.get_num_threads()} threads\n| network | batch | ms | times as fast |")
     print("|---|---|---|---|")
     for size in (1, 8):
         batch = torch.from_numpy(photos[:size]).permute(0, 3, 1, 2) / 255
-        seconds = interleaved([lambda n=network, b=batch: n(b) for network in networks.values()])
+        seconds = interleaved([partial(network, batch) for network in networks.values()])
         for label, one in zip(networks, seconds, strict=True):
             print(f"| {label} | {size} | {1000 * one:.1f} | {seconds[0] / one:.2f} |")
+
+
+def run_network(extractor: FeatureExtractor, batch: torch.Tensor) -> object:
+    """What the network makes of RGB float32 (n, 3, H, W) in [0, 1]."""
+    return extractor.network(batch.to(extractor.dtype))
 
 
 def in_mode(name: str, weights: Path, precision: str, runtime: str, photos: np.ndarray) -> FeatureExtractor:
