@@ -217,10 +217,9 @@ class Inspector:
         Raises UserError if the file is missing, damaged or of another version, the weights are missing or others, or
         the model cannot be computed in the precision or by the runtime of ``run``.
         """
-        state = load_model(Path(path))
         try:
-            return cls._restored(state, device, weights, run)
-        except (KeyError, TypeError, ValidationError):
+            return cls._restored(load_model(Path(path)), device, weights, run)
+        except (AttributeError, KeyError, TypeError, ValidationError):
             raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
     @classmethod

@@ -61,9 +61,9 @@ def load_model(path: Path) -> dict[str, Any]:
             raise UserError(f"{path} is a folder without {MODEL_FILE}: not a model; name one with --model")
         path = path / MODEL_FILE
     state = load_state(path)
-    for one in state.get("evidence", {}).values():
+    for one in state["evidence"].values():
         if isinstance(one.get("graph"), dict):
-            one["graph"] = _read_graph(path.parent / one["graph"]["file"], one["graph"]["sha256"])
+            one["graph"] = _read_graph(path.parent / Path(one["graph"]["file"]).name, one["graph"]["sha256"])
     return state
 
 

@@ -85,7 +85,8 @@ def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """The same graph in int8, as uint8 (n,): weights by channel, activations by the range they have on ``images``.
 
     ``images``: RGB float32 (n, 3, H, W) in [0, 1]. Static quantisation with QDQ nodes; what goes in and what comes out
-    stays float32. Raises UserError if a package is missing.
+    stays float32. On an x86 CPU without VNNI instructions sums may saturate, so that features differ from those of one
+    with them: quantise and run on the same kind. Raises UserError if a package is missing.
     """
     _require("onnx", "onnxruntime")
     import onnx
