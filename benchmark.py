@@ -93,13 +93,12 @@ def _render(folder: Path) -> list[Path]:
 
 def _write(result: Inspection, table: JsonList, output: Path) -> None:
     """The entry of results.json and the overlay picture, as inference.py writes them."""
-    from datasets.images import read_image
     from inspection.drawing import save_picture
-    from inspection.writers import overlay_picture, record, shrunk
+    from inspection.writers import overlay_picture, preview, record
 
     assert result.path is not None
     table.write(record(result))
-    save_picture(overlay_picture(shrunk(read_image(result.path)), result), output / "overlay.png")
+    save_picture(overlay_picture(preview(result.path), result), output / "overlay.png")
 
 
 def _conditions(arguments: argparse.Namespace, inspector: Inspector, n_photos: int) -> dict[str, Any]:

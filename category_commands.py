@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datasets.labelled_image import LabelledImage
     from evaluation.measure import Measurement
     from inspection.inspector import Inspector
-    from inspection.result import Inspection
+    from inspection.result import Failure, Inspection
 
 MODELS = Path("saved_models/mvtec")
 METHODS = {"patchcore": None, "global": ("global",), "autoencoder": ("autoencoder",)}
@@ -77,6 +77,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     from datasets.labelled_image import LabelledImage
     from datasets.mvtec import load_category
     from inspection.inspector import Inspector
+    from inspection.reading import ahead
     from inspection.result import Inspection
     from inspection.writers import verdict
 
@@ -91,16 +92,23 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     model = arguments.model or model_path(name, arguments.method)
     inspector = Inspector.load(model, config.run.device, arguments.weights, config.run)
     failed = 0
+
+    def with_pictures(
+        pair: tuple[LabelledImage, Inspection | Failure],
+    ) -> tuple[LabelledImage, Inspection | Failure]:
+        image, result = pair
+        if not arguments.no_save and isinstance(result, Inspection):
+            _write_pictures(image, result, arguments.output / name / (image.labels[0] if image.labels else "photo"))
+        return pair
+
     stream = inspector.stream([image.path for image in images])
-    for image, result in zip(images, cli.progress(stream, len(images), f"inspecting {name}"), strict=True):
+    results = cli.progress(stream, len(images), f"inspecting {name}")
+    for image, result in ahead(with_pictures, zip(images, results, strict=True), 1, config.run.batch_size):
         if not isinstance(result, Inspection):
             cli.warn(result.error)
             failed += 1
             continue
         cli.say(f"{image.labels[0] if image.labels else 'photo'}/{verdict(result)}")
-        if not arguments.no_save:
-            folder = arguments.output / name / (image.labels[0] if image.labels else "photo")
-            _write_pictures(image, result, folder)
     return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
 
 
@@ -165,12 +173,11 @@ def _model(arguments: argparse.Namespace, name: str, method: str) -> Path:
 
 
 def _write_pictures(image: LabelledImage, result: Inspection, folder: Path) -> None:
-    from datasets.images import read_image
     from datasets.mvtec import read_mask
     from inspection.drawing import save_picture
-    from inspection.writers import heatmap_picture, result_picture, shrunk
+    from inspection.writers import heatmap_picture, preview, result_picture
 
-    photo = shrunk(read_image(image.path))
+    photo = preview(image.path)
     mask = read_mask(image.mask_path, result.photo_size) if image.mask_path is not None else None
     save_picture(result_picture(photo, result, mask), folder / f"{image.path.stem}_result.png")
     save_picture(heatmap_picture(photo, result), folder / f"{image.path.stem}_heatmap.png")

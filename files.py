@@ -11,10 +11,11 @@ from pathlib import Path
 from errors import UserError
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, durable: bool = True) -> None:
     """Write beside ``path``, then rename: a killed run leaves the old file, or none. Makes the folder if need be.
 
-    Raises UserError if it cannot be written.
+    ``durable`` waits until the disk has it, so that a power cut leaves one or the other, too; it takes longer than to
+    draw a picture, which can be drawn again. Raises UserError if it cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -22,8 +23,9 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         try:
             with beside.open("wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)

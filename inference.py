@@ -15,7 +15,7 @@ from files import GrowingFile, check_writable
 
 if TYPE_CHECKING:
     from inspection.inspector import Inspector
-    from inspection.result import Inspection
+    from inspection.result import Failure, Inspection
 
 EXAMPLE = "python inference.py --dir photos/incoming --visualize --json --csv"
 
@@ -29,6 +29,7 @@ def main() -> int:
     from datasets.folder import is_baseline
     from datasets.images import list_images
     from inspection.inspector import Inspector
+    from inspection.reading import ahead
     from inspection.result import Inspection
     from inspection.writers import record, verdict
 
@@ -41,10 +42,19 @@ def main() -> int:
     names = _picture_names(paths, root)
     if arguments.visualize or arguments.json or arguments.csv:
         check_writable(arguments.output / "results.json")
+
+    def with_pictures(pair: tuple[Path, Inspection | Failure]) -> tuple[Path, Inspection | Failure]:
+        path, result = pair
+        if arguments.visualize and isinstance(result, Inspection):
+            _write_pictures(result, arguments.output, names[path])
+        return pair
+
     counts = {"normal": 0, "anomalous": 0, "failed": 0}
     with ExitStack() as stack:
         tables = _open_tables(stack, arguments, tuple(inspector.evidence))
-        for path, result in zip(paths, cli.progress(inspector.stream(paths), len(paths), "inspecting"), strict=True):
+        results = cli.progress(inspector.stream(paths), len(paths), "inspecting")
+        # Pictures are drawn and written by a thread of their own while the next photos are inspected.
+        for path, result in ahead(with_pictures, zip(paths, results, strict=True), 1, config.run.batch_size):
             entry = record(result, is_baseline(path, tag))
             for table in tables:
                 table.write(entry)
@@ -55,8 +65,6 @@ def main() -> int:
             counts["anomalous" if result.is_anomalous else "normal"] += 1
             if not (arguments.json or arguments.csv):
                 cli.say(verdict(result))
-            if arguments.visualize:
-                _write_pictures(result, arguments.output, names[path])
     print(f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['failed']} could not be read")
     return cli.EXIT_SOME_FAILED if counts["failed"] else cli.EXIT_OK
 
@@ -127,12 +135,11 @@ def _picture_names(paths: list[Path], root: Path) -> dict[Path, Path]:
 
 
 def _write_pictures(result: Inspection, output: Path, name: Path) -> None:
-    from datasets.images import read_image
     from inspection.drawing import save_picture
-    from inspection.writers import detection_picture, overlay_picture, shrunk
+    from inspection.writers import detection_picture, overlay_picture, preview
 
     assert result.path is not None
-    photo = shrunk(read_image(result.path))
+    photo = preview(result.path)
     folder = output / name.parent
     save_picture(detection_picture(photo, result), folder / f"det_{name.name}.png")
     save_picture(overlay_picture(photo, result), folder / f"overlay_{name.name}.png")

@@ -121,15 +121,15 @@ def _photos(arguments: argparse.Namespace, baseline_tag: str) -> list[Path]:
 
 def _write_sheet(photos: list[Path], config: Config, output: Path) -> int:
     """Up to 40 photos as before / mask / after, spread evenly over the list."""
-    from datasets.images import read_image
     from inspection.drawing import save_picture
+    from inspection.reading import prepare
     from inspection.writers import preprocessing_sheet
     from preprocessing.pipeline import Preprocessor
 
     chosen = photos[:: max(1, -(-len(photos) // 40))]
     preprocessor = Preprocessor(config.preprocess)
     shown = cli.progress(chosen, len(chosen), "preprocessing")
-    pairs = [(path, preprocessor(read_image(path))) for path in shown]
+    pairs = [(path, prepare(path, preprocessor)[1]) for path in shown]
     save_picture(preprocessing_sheet(pairs), output)
     missing = sum(not prepared.part_found for _, prepared in pairs)
     print(f"wrote {output}: {len(pairs)} of {len(photos)} photos, {missing} without a findable part")

@@ -8,9 +8,8 @@ import numpy as np
 from corrosion.analysis import ComponentResult, TimePoint
 from corrosion.colour_growth import GREEN, RUST, TARNISH
 from corrosion.comparison import MeasuredShot
-from datasets.images import read_image
 from inspection.drawing import Picture, contact_sheet, heatmap_overlay
-from inspection.writers import overlay_picture, shrunk
+from inspection.writers import overlay_picture, preview, shrunk
 
 CLASS_COLOURS = {RUST: (213, 94, 0), TARNISH: (240, 228, 66), GREEN: (0, 158, 115)}
 _CELL = 300
@@ -84,4 +83,4 @@ def caption(point: TimePoint, shot: MeasuredShot) -> str:
 
 
 def _whole(shot: MeasuredShot) -> Picture:
-    return shrunk(read_image(shot.look.shot.path), _PHOTO_SIDE)
+    return preview(shot.look.shot.path, _PHOTO_SIDE)

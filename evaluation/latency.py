@@ -25,6 +25,7 @@ from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
 from inspection.result import Failure, Inspection
 from models.progress import Progress, no_progress
+from preprocessing.pipeline import Preprocessor
 
 Clock = Callable[[], float]
 OTHER = "other"
@@ -146,8 +147,8 @@ def on_parts(inspector: Inspector, watch: Stopwatch) -> Iterator[None]:
 
 def _parts(inspector: Inspector) -> Iterator[tuple[Any, str, str]]:
     """Owner, attribute and stage of everything that is timed."""
-    yield reading, "read_image", "decode"
-    yield inspector, "preprocessor", "preprocess"
+    yield reading, "read_reduced", "decode"
+    yield Preprocessor, "__call__", "preprocess"
     for kind, evidence in inspector.evidence.items():
         if isinstance(evidence, StructureEvidence):
             yield evidence.patchcore, "extractor", f"backbone ({kind})"

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from datasets.images import read_image
 from evaluation.measure import Measurement
 from evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
 from inspection.drawing import Picture, contact_sheet, save_picture, shorten
-from inspection.writers import overlay_picture, shrunk
+from inspection.writers import overlay_picture, preview
 
 _MISSES_SHOWN = 16
 
@@ -68,7 +67,7 @@ def worst_misses(measurement: Measurement) -> Picture | None:
     rows, captions = [], []
     for index in worst:
         inspection, image = measurement.inspections[index], measurement.images[index]
-        photo = shrunk(read_image(image.path), 512)
+        photo = preview(image.path, 512)
         rows.append([photo, overlay_picture(photo, inspection)])
         error, side = ("missed", "under") if image.is_anomalous else ("false alarm", "over")
         name = shorten(image.path.name, lambda text: len(text) <= 20)

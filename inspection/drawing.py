@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,8 @@ SHEET = (235, 235, 235)  # not white, so that photos on white show where they en
 BOX_COLOUR = (255, 64, 64)
 _DIMMED = 0.6  # how dark a place is that was not inspected
 _CAPTION, _TITLE = "black", "#6E6E6E"
+# Runs only: photos come out a tenth smaller than at zlib's level 2, in three quarters of its time.
+_FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
 _NOT_SEEN = 256  # the entry behind the 256 levels of a heatmap
 
 
@@ -45,7 +46,11 @@ def heatmap_overlay(
     opacity = table[:, 3:]
     # The half rounds to the nearest whole number where the sum is cut.
     added = (table[:, :3] * opacity + 0.5).astype(np.float32)
-    return np.asarray(image * (1 - opacity).astype(np.float32)[entry] + added[entry], np.uint8)
+    drawn = image.copy()
+    covered = opacity[:, 0][entry] > 0
+    entry = entry[covered]
+    drawn[covered] = image[covered] * (1 - opacity).astype(np.float32)[entry] + added[entry]
+    return drawn
 
 
 def heatmap_layer(
@@ -136,13 +141,12 @@ def save_picture(picture: Picture, path: Path) -> None:
 
     Raises UserError if it cannot be written.
     """
-    buffer = io.BytesIO()
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        Image.fromarray(picture).save(buffer, format="JPEG", quality=92)
+        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
     else:
-        # Level 2 takes a fifth of the default's time for photos, and a seventh more room.
-        Image.fromarray(picture).save(buffer, format="PNG", compress_level=2)
-    write_atomically(path, buffer.getvalue())
+        encoded = cv2.imencode(".png", bgr, _FAST_PNG)[1]
+    write_atomically(path, encoded.tobytes(), durable=False)
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:

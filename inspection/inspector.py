@@ -23,7 +23,7 @@ from inspection.evidence import EVIDENCE
 from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.model_folder import load_model, save_model
 from inspection.pretrained import for_saved, quantise
-from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, photo_of
+from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
 from models.calibration import confidence
@@ -282,8 +282,8 @@ def _quantise(sources: Sequence[Source], evidence: dict[str, Evidence], config: 
     """Bring networks down to int8 on a sample of the photos, evenly spread; those that cannot be read tell later."""
     preprocessor = Preprocessor(config.preprocess)
     chosen = np.linspace(0, len(sources) - 1, min(len(sources), _QUANTISED_ON)).astype(int)
-    loaded = [load(sources[i], preprocessor).prepared for i in np.unique(chosen)]
-    sample = [prepared for prepared in loaded if prepared is not None]
+    loaded = ahead(lambda i: load(sources[i], preprocessor), chosen, config.run.workers, _QUANTISED_ON)
+    sample = [one.prepared for one in loaded if one.prepared is not None]
     for one in evidence.values():
         if one.pretrained is not None and sample:
             quantise(one.pretrained, images_of(sample))
@@ -305,8 +305,8 @@ def _show(
     preprocessor = Preprocessor(config.preprocess)
 
     def both(source: Source) -> tuple[Prepared, Fingerprint]:
-        photo = photo_of(source)
-        return preprocessor(photo), fingerprint(source, photo)
+        photo, prepared = prepare(source, preprocessor)
+        return prepared, fingerprint(source, photo)
 
     run = config.run
     shown: list[Fingerprint] = []

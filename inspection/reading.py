@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from datasets.images import read_image
+from datasets.images import read_image, read_reduced
 from datasets.near_copies import signature
 from errors import UserError
 from preprocessing.pipeline import Prepared, Preprocessor
@@ -40,14 +40,22 @@ class Loaded:
     error: str = ""
 
 
-def photo_of(source: Source) -> np.ndarray:
-    """The photo as uint8 RGB (H, W, 3). Raises UserError if it cannot be read."""
-    return source if isinstance(source, np.ndarray) else read_image(source)
+def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, Prepared]:
+    """Read (a path) or take (uint8 RGB (H, W, 3)) a photo, and prepare it: the photo, and what became of it.
+
+    Large JPEGs are read at the size that ``preprocessor`` makes use of; all results are in pixels of the whole photo.
+    Raises UserError if it cannot be read.
+    """
+    if isinstance(source, np.ndarray):
+        return source, preprocessor(source)
+    photo, size = read_reduced(source, preprocessor.useful_side)
+    return photo, preprocessor(photo).of_photo(size)
 
 
 def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
     """Identify a photo; ``photo`` saves reading it again. Raises UserError if it cannot be read."""
-    photo = photo_of(source) if photo is None else photo
+    if photo is None:
+        photo = source if isinstance(source, np.ndarray) else read_image(source)
     checksum = "" if isinstance(source, np.ndarray) else hashlib.sha256(source.read_bytes()).hexdigest()
     return Fingerprint(checksum, signature(photo))
 
@@ -56,7 +64,7 @@ def load(source: Source, preprocessor: Preprocessor) -> Loaded:
     """Read (a path) or take (uint8 RGB (H, W, 3)) a photo and prepare it."""
     path = None if isinstance(source, np.ndarray) else source
     try:
-        return Loaded(path, preprocessor(photo_of(source)))
+        return Loaded(path, prepare(source, preprocessor)[1])
     except UserError as error:
         return Loaded(path, None, str(error))
 

@@ -11,12 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from datasets.images import read_reduced
 from files import GrowingFile
 from inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
 from inspection.result import Failure, Inspection
 from preprocessing.pipeline import Prepared
 
 _DIGITS = 6
+PREVIEW_SIDE = 1600
 
 
 def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str, Any]:
@@ -176,7 +178,12 @@ def verdict(inspection: Inspection) -> str:
     )
 
 
-def shrunk(photo: Picture, side: int = 1600) -> Picture:
+def preview(path: Path, side: int = PREVIEW_SIDE) -> Picture:
+    """The photo in a file, ``shrunk``. Raises UserError if it cannot be read."""
+    return shrunk(read_reduced(path, side)[0], side)
+
+
+def shrunk(photo: Picture, side: int = PREVIEW_SIDE) -> Picture:
     """The photo with its longer side at most ``side`` pixels; pictures for people need no more."""
     scale = min(1.0, side / max(photo.shape[:2]))
     if scale == 1.0:

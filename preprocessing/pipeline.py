@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -55,6 +55,13 @@ class Prepared:
     white_is_background: bool
     part_found: bool
 
+    def of_photo(self, size: tuple[int, int]) -> Prepared:
+        """The same, of the photo of ``size`` (height, width) of which a copy of another size was prepared."""
+        if size == self.photo_size:
+            return self
+        to_copy = frame_transform(size, self.photo_size)
+        return replace(self, transform=compose(self.transform, to_copy), photo_size=size)
+
 
 class Preprocessor:
     """Bring photos into the canonical frame.
@@ -80,6 +87,15 @@ class Preprocessor:
         """(height, width) of the canonical frame."""
         size = self.settings.size
         return (size, size) if isinstance(size, int) else size
+
+    @property
+    def useful_side(self) -> int:
+        """A photo whose longer side has fewer pixels is seen less well; more than twice as many change next to nothing.
+
+        Four photo pixels a pixel of the frame; where the part is sought it may fill a fraction of the photo only.
+        """
+        side = max(self.size)
+        return max(2 * _SEARCH_SIDE, 6 * side) if self.settings.enabled else round(4 * side / self.settings.center_crop)
 
     def _plain(self, photo: np.ndarray) -> Prepared:
         photo_size = photo.shape[:2]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
-from datasets.images import deep_to_uint8, list_images, read_image
+from datasets.images import deep_to_uint8, list_images, read_image, read_reduced
 from errors import UserError
 
 RAMP = np.linspace(0, 1, 64)[None, :].repeat(40, axis=0)
@@ -199,3 +200,42 @@ def test_folders_without_images_are_named(tmp_path: Path) -> None:
         list_images(tmp_path / "missing")
     with pytest.raises(UserError, match="holds no image"):
         list_images(tmp_path)
+
+
+def _large_photo(path: Path, size: tuple[int, int] = (1000, 1600), exif: Image.Exif | None = None) -> np.ndarray:
+    """A smooth JPEG of (height, width): what averaging does to it can be worked out."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    photo = np.stack([x * 255 / size[1], y * 255 / size[0], np.full(size, 90.0)], 2).astype(np.uint8)
+    Image.fromarray(photo).save(path, quality=95, exif=exif or Image.Exif())
+    return photo
+
+
+@pytest.mark.parametrize(
+    ("longest", "shape"),
+    [(1600, (1000, 1600)), (801, (1000, 1600)), (800, (500, 800)), (399, (250, 400)), (1, (125, 200))],
+)
+def test_large_jpegs_are_read_at_a_part_of_their_size(tmp_path: Path, longest: int, shape: tuple[int, int]) -> None:
+    photo = _large_photo(tmp_path / "large.jpg")
+    reduced, size = read_reduced(tmp_path / "large.jpg", longest)
+    assert size == (1000, 1600)
+    assert reduced.shape == (*shape, 3)
+    averaged = cv2.resize(photo, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    assert np.abs(reduced.astype(int) - averaged).mean() < 1
+
+
+def test_a_reduced_photo_that_lies_on_its_side_is_turned(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    _large_photo(tmp_path / "turned.jpg", exif=exif)
+    reduced, size = read_reduced(tmp_path / "turned.jpg", 400)
+    assert size == (1600, 1000)
+    assert reduced.shape == (400, 250, 3)
+    whole = read_image(tmp_path / "turned.jpg")
+    assert np.abs(reduced.astype(int) - cv2.resize(whole, (250, 400), interpolation=cv2.INTER_AREA)).mean() < 1
+
+
+def test_other_formats_come_whole(tmp_path: Path) -> None:
+    Image.fromarray(_rgb()).save(tmp_path / "image.png")
+    reduced, size = read_reduced(tmp_path / "image.png", 10)
+    assert size == (40, 60)
+    np.testing.assert_array_equal(reduced, _rgb())

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_factory import part, save
+from PIL import Image
 
 from config import PreprocessSettings
+from datasets.images import read_image
+from datasets.synthetic import render_part
 from errors import UserError
 from inspection.reading import ahead, batches, fingerprint, load
 from preprocessing.pipeline import Preprocessor
@@ -99,3 +102,18 @@ def test_a_broken_file_is_a_result_for_load_and_an_error_for_fingerprint(tmp_pat
     assert "\n" not in loaded.error
     with pytest.raises(UserError, match=r"broken\.jpg"):
         fingerprint(path)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_large_jpeg_is_prepared_as_its_whole_self(tmp_path: Path, enabled: bool) -> None:
+    photo = render_part(3, "bolt", size=(2250, 3000)).image
+    Image.fromarray(photo).save(tmp_path / "large.jpg", quality=97)
+    preprocessor = Preprocessor(PreprocessSettings(size=128, enabled=enabled))
+    whole = preprocessor(read_image(tmp_path / "large.jpg"))
+    loaded = load(tmp_path / "large.jpg", preprocessor).prepared
+    assert loaded is not None
+    assert loaded.photo_size == (2250, 3000)
+    np.testing.assert_allclose(loaded.transform, whole.transform, rtol=0.01, atol=0.5)
+    # Frames of both differ by less than what JPEG itself changes.
+    assert np.abs(loaded.image.astype(int) - whole.image).mean() < 2.0
+    assert (loaded.mask == whole.mask).mean() > 0.99
