@@ -24,7 +24,10 @@ from inspection.inspector import CONFORMAL, Inspector
 from inspection.model_folder import MODEL_FILE
 from inspection.result import Inspection
 
-CONFIG = tiny_config(model={"backbone": "resnet18", "coreset_ratio": 0.1, "target_dim": 64}, evidence=("cnn", "colour"))
+CONFIG = tiny_config(
+    model={"backbone": "resnet18", "layers": ("layer1", "layer2"), "coreset_ratio": 0.05, "target_dim": 64},
+    evidence=("cnn", "colour"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ RESNET18 = BACKBONES["resnet18"]
 def network(tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(without_head(random_state("resnet18")), path)
-    return build_network(RESNET18, RESNET18.layers, path).eval().requires_grad_(False)
+    return build_network(RESNET18, ("layer1", "layer2"), path).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

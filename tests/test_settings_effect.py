@@ -192,7 +192,8 @@ def run_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, expected in (("torch", False), ("onnx", True)):
-        inspector = Inspector.train(HEALTHY, load_config(flags={**SMALL, **CNN, "run.runtime": name}))
+        flags = {**SMALL, **CNN, "model.layers": ("features.4",), "run.runtime": name}
+        inspector = Inspector.train(HEALTHY, load_config(flags=flags))
         (structure,) = inspector.evidence.values()
         assert isinstance(structure, StructureEvidence)
         assert isinstance(structure.extractor.network, OnnxNetwork) is expected
