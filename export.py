@@ -3,6 +3,8 @@
 The folder is used wherever a model file is, and needs no file of weights. fp32 gives the scores of the saved model.
 int8 is several times quicker; it is learned anew from the training photos, bank and threshold included, because
 distances between features in 8 bits are others. The photos are known by their checksums; --images says where to look.
+--precision auto, the default, takes int8 if it costs at most 0.5 points of AUROC on held-out training photos, plain and
+with synthetic defects; without --images it takes fp32.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ TOLERANCE = 0.005  # of AUROC, that int8 may cost before auto leaves it
 
 def main() -> int:
     arguments = _arguments()
-    from inspection.inspector import Inspector
+    from inspection.inspector import CONFORMAL, Inspector
     from inspection.model_folder import MODEL_FILE
 
     run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
@@ -45,6 +47,8 @@ def main() -> int:
         here = run.model_copy(update={"precision": "fp32", "runtime": "onnx"})
         exported = Inspector.load(arguments.model, "cpu", arguments.weights, here)
     else:
+        if saved.threshold_source != CONFORMAL:
+            cli.warn(f"the threshold from {saved.threshold_source} is not that of another precision; calibrated anew")
         exported = Inspector.train(photos, _config(saved, precision), arguments.weights, cli.progress, cli.warn)
     exported.save(output / MODEL_FILE)
     print(exported.describe())

@@ -29,8 +29,8 @@ class Weights:
         """Raises UserError unless the tensors are those with the ``expected`` checksum."""
         if self.checksum != expected:
             raise UserError(
-                f"{self.file or 'the ONNX graph'} is not what this model was trained with (checksum "
-                f"{self.checksum[:12]}, expected {expected[:12]}); pass the right file with --weights"
+                f"{self.file or 'the ONNX graph'} is not the file this model was trained with "
+                f"(checksum {self.checksum[:12]}, expected {expected[:12]}); pass the right one with --weights"
             )
 
 
