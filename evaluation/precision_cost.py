@@ -23,11 +23,12 @@ from preprocessing.segmentation import find_part
 _HELD_OUT = 0.3
 _MOST_HELD_OUT = 100
 _FEWEST = 10
+_DEFECTS = 4  # on each held-out photo, one at a time
 
 
 @dataclass(frozen=True)
 class PrecisionCost:
-    """AUROC by name of the setting, each on the same ``n`` held-out photos, as they are and with a synthetic defect."""
+    """AUROC by name of the setting, each on the same ``n`` held-out photos, as they are and with synthetic defects."""
 
     auroc: dict[str, float]
     n: int
@@ -47,7 +48,8 @@ def auroc_by_setting(
     for name, config in configs.items():
         inspector = Inspector.train(learning, config, weights, progress)
         labels, scores = [], []
-        shown = progress(_plain_and_defective(testing, config.run.seed), 2 * len(testing), f"judging {name}")
+        count = (1 + _DEFECTS) * len(testing)
+        shown = progress(_plain_and_defective(testing, config.run.seed), count, f"judging {name}")
         for anomalous, photo in shown:
             (result,) = inspector.inspect([photo])
             assert isinstance(result, Inspection)
@@ -70,9 +72,11 @@ def _hold_out(photos: Sequence[Path], seed: int) -> np.ndarray:
 
 
 def _plain_and_defective(photos: Sequence[Path], seed: int) -> Iterator[tuple[bool, np.ndarray]]:
-    """Each photo, uint8 RGB, and again with a defect (True) where one shows on it."""
+    """Each photo, uint8 RGB, and again with one defect after another (True), where one shows on it."""
     for index, path in enumerate(photos):
         photo = read_image(path)
+        part = find_part(photo).mask
         yield False, photo
-        with suppress(UserError):  # a part so even that no defect shows
-            yield True, add_defect(photo, find_part(photo).mask, seed * 1_000_000 + index).image
+        for k in range(_DEFECTS):
+            with suppress(UserError):  # a part so even that no defect shows
+                yield True, add_defect(photo, part, seed * 1_000_000 + _DEFECTS * index + k).image
