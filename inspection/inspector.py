@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 
 from config import Config, RunSettings
 from datasets.near_copies import copy_groups, is_copy_of
@@ -219,7 +218,7 @@ class Inspector:
         """
         try:
             return cls._restored(load_model(Path(path)), device, weights, run)
-        except (AttributeError, KeyError, TypeError, ValidationError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
     @classmethod
