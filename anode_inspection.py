@@ -24,7 +24,7 @@ PRESET = Path(__file__).parent / "configs" / "anode.yaml"
 
 def main() -> int:
     arguments = _arguments()
-    settings = load_settings(AnodeSettings, arguments.config or PRESET, arguments.set, {"run.device": arguments.device})
+    settings = load_settings(AnodeSettings, arguments.config or PRESET, arguments.set, cli.run_flags(arguments))
     return COMMANDS[arguments.command](settings, arguments)
 
 

@@ -24,7 +24,7 @@ MVTEC_PRESET = Path(__file__).parent / "configs" / "mvtec.yaml"
 
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
-    """An ArgumentParser with --config, --set and --device, which every script understands."""
+    """An ArgumentParser with --config, --set and how to compute, which every script understands."""
     result = argparse.ArgumentParser(
         description=description, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,6 +38,8 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
         help="one setting, e.g. preprocess.clahe_clip_limit=3",
     )
     settings.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    settings.add_argument("--precision", metavar="P", help="of the CNN: auto, fp32, bf16, fp16 or int8 (default: auto)")
+    settings.add_argument("--runtime", metavar="R", help="of the CNN: auto, torch or onnx (default: auto)")
     return result
 
 
@@ -48,7 +50,12 @@ def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
     """
     dotted = {name.replace("__", "."): value for name, value in flags.items()}
     preset = MVTEC_PRESET if getattr(arguments, "mvtec_dir", None) is not None else None
-    return load_config(arguments.config or preset, arguments.set, {"run.device": arguments.device, **dotted})
+    return load_config(arguments.config or preset, arguments.set, {**run_flags(arguments), **dotted})
+
+
+def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The flags that ``parser`` adds about how to compute, by the settings they stand for."""
+    return {f"run.{name}": getattr(arguments, name) for name in ("device", "precision", "runtime")}
 
 
 def add_label_flags(group: argparse._ArgumentGroup) -> None:

@@ -233,13 +233,18 @@ class CorrosionSettings(Section):
 
 
 class RunSettings(Section):
-    """How to compute; none of these changes what is computed, beyond the seed."""
+    """How to compute; none of these changes what is computed, beyond the seed and the rounding of precision."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    precision: Literal["auto", "float32", "half"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
         "auto",
-        description="network arithmetic: auto, float32 or half (float16 on CUDA, bfloat16 on a CPU); "
-        "auto = half on CUDA, float32 elsewhere",
+        description="network arithmetic: auto, fp32, bf16, fp16 (CUDA only) or int8 (ONNX Runtime only); "
+        "auto = the saved model's own; for a new one fp16 on CUDA, fp32 elsewhere",
+    )
+    runtime: Literal["auto", "torch", "onnx"] = Field(
+        "auto",
+        description="what computes the network: auto, torch or onnx (ONNX Runtime, on the CPU); "
+        "auto = the saved model's own; for a new one onnx if precision is int8, else torch",
     )
     batch_size: int = Field(32, ge=1, le=1024, description="images per forward pass; 1 to 1024")
     workers: int = Field(2, ge=0, le=64, description="threads that read and preprocess ahead of the model; 0 to 64")

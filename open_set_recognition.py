@@ -33,7 +33,7 @@ def main() -> int:
         "output": arguments.output,
         "splits": arguments.splits,
         "run.seed": arguments.seed,
-        "run.device": arguments.device,
+        **cli.run_flags(arguments),
         "classifier.mode": "frozen" if arguments.frozen_features else None,
     }
     settings, splits = load_open_set(arguments.config, arguments.set, flags)

@@ -54,6 +54,8 @@ def store(arguments: argparse.Namespace, measurement: Measurement, model: Path, 
     source = f"{objective} on {len(labels)} photos of {data}"
     inspector = Inspector.load(model, "cpu", arguments.weights)
     path = model.with_name(f"{model.stem}-threshold{model.suffix}")
+    if model.is_dir():
+        path.mkdir(exist_ok=True)
     inspector.with_threshold(threshold, source).save(path)
     cli.say(f"threshold {inspector.threshold:.4g} -> {threshold:.4g}, from {source}; saved {path}")
     return path

@@ -32,12 +32,13 @@ def main() -> int:
     if arguments.mvtec_dir is not None:
         return category_commands.train(arguments, config)
     from inspection.inspector import Inspector
+    from inspection.model_folder import file_of
 
     if arguments.update is not None:
         cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "index", "evidence", "alpha", "seed")
         inspector = Inspector.load(arguments.update, config.run.device, arguments.weights, config.run)
         tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
-        output = arguments.output or arguments.update
+        output = arguments.output or file_of(arguments.update)
         check_writable(output)
         new = inspector.update(_photos(arguments, tag), cli.progress)
         print(f"learned {new} new photos")

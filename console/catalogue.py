@@ -14,6 +14,7 @@ from config import RunSettings
 from errors import UserError
 from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
+from inspection.model_folder import MODEL_FILE
 
 Stamp = tuple[int, int, int]
 MIB = 2**20
@@ -58,8 +59,11 @@ class Catalogue:
         self._changing, self._loading = threading.Lock(), threading.Lock()
 
     def categories(self) -> dict[str, Path]:
-        """Category -> model file, sorted; the category is the path below the folder without its ending."""
-        return {path.relative_to(self.folder).with_suffix("").as_posix(): path for path in sorted(self._files())}
+        """Category -> model file, sorted; the category is the path below the folder without its ending.
+
+        The category of a model folder is the path of the folder.
+        """
+        return dict(sorted((self._category(path), path) for path in self._files()))
 
     def loaded(self, category: str) -> ServedModel | None:
         """The model if it is in memory and its file has not changed. Raises UnknownCategory."""
@@ -116,6 +120,11 @@ class Catalogue:
         for path in self.folder.rglob("*.pkl"):
             if not any(part.startswith(".") for part in path.relative_to(self.folder).parts) and path.is_file():
                 yield path
+
+    def _category(self, path: Path) -> str:
+        below = path.relative_to(self.folder)
+        in_folder = path.name == MODEL_FILE and len(below.parts) > 1
+        return (below.parent if in_folder else below.with_suffix("")).as_posix()
 
     def _path(self, category: str) -> Path:
         """Looked up, never joined: what a client sends does not become part of a path."""

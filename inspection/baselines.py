@@ -14,7 +14,7 @@ import torch
 
 from errors import UserError
 from inspection.evidence_base import Evidence, Setup, images_of
-from inspection.pretrained import Weights, pretrained_extractor
+from inspection.pretrained import Weights, graph_of, pretrained_extractor
 from models.autoencoder import Autoencoder, top_mean
 from models.backbones import BACKBONES
 from models.feature_extractor import FeatureExtractor, filter_extractor
@@ -41,6 +41,10 @@ class GlobalEvidence(Evidence):
         super().__init__(setup)
         self.model = GlobalFeatures(self._extractor())
 
+    @property
+    def pretrained(self) -> FeatureExtractor | None:
+        return self.model.extractor if self.weights is not None else None
+
     def see(self, batch: Sequence[Prepared]) -> None:
         self.model.see(images_of(batch))
 
@@ -59,6 +63,7 @@ class GlobalEvidence(Evidence):
             "bank": self.model.bank_.features,
             "bank_groups": self.model.bank_groups_,
             "weights_checksum": self.weights.checksum if self.weights else None,
+            **graph_of(self.model.extractor),
         }
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from inspection.baselines import AutoencoderEvidence, GlobalEvidence
 from inspection.colour import rust_likelihood
 from inspection.evidence_base import Evidence, Setup, images_of
-from inspection.pretrained import pretrained_extractor
+from inspection.pretrained import graph_of, pretrained_extractor
 from models.feature_extractor import FeatureExtractor, filter_extractor
 from models.memory_bank import MemoryBank
 from models.patchcore import PatchCore
@@ -79,8 +79,12 @@ class CnnEvidence(StructureEvidence):
         )
         return extractor
 
+    @property
+    def pretrained(self) -> FeatureExtractor:
+        return self.extractor
+
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "weights_checksum": self.weights.checksum}
+        return {**super().state(), "weights_checksum": self.weights.checksum, **graph_of(self.extractor)}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.weights.require(state["weights_checksum"])

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from config import Config
+from models.feature_extractor import FeatureExtractor
 from models.progress import Progress, no_progress
 from models.scores import HealthyScores, Scores
 from preprocessing.pipeline import Prepared
@@ -22,7 +23,8 @@ class Setup:
     """What evidence is built from: settings, the device, the CNN to use and the file of its weights, if given.
 
     ``progress`` shows training that goes over the images many times; ``checkpoint`` is a file where it may keep what it
-    has reached, so that an interrupted run goes on from there. It is removed at the end.
+    has reached, so that an interrupted run goes on from there. It is removed at the end. ``graph`` is the ONNX graph of
+    a saved model's network, uint8 (n,), which then takes the place of the weights.
     """
 
     config: Config
@@ -31,6 +33,7 @@ class Setup:
     weights: Path | None = None
     progress: Progress = no_progress
     checkpoint: Path | None = None
+    graph: torch.Tensor | None = None
 
 
 class Evidence(ABC):
@@ -49,6 +52,11 @@ class Evidence(ABC):
 
     def __init__(self, setup: Setup):
         self.setup = setup
+
+    @property
+    def pretrained(self) -> FeatureExtractor | None:
+        """The extractor of a pretrained network, if any: what ``run.precision`` and ``run.runtime`` are about."""
+        return None
 
     @abstractmethod
     def see(self, batch: Sequence[Prepared]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from errors import UserError
 from inspection.choice import choose
 from inspection.decision import Decision
 from inspection.evidence import EVIDENCE
-from inspection.evidence_base import Evidence, Setup
+from inspection.evidence_base import Evidence, Setup, images_of
+from inspection.model_folder import load_model, save_model
+from inspection.pretrained import for_saved, quantise
 from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
@@ -27,10 +29,10 @@ from models.calibration import confidence
 from models.device import resolve_device
 from models.progress import Progress, no_progress
 from models.scores import HealthyScores
-from models.storage import load_state, save_state
 from preprocessing.pipeline import Prepared, Preprocessor
 
 CONFORMAL = "healthy training photos"
+_QUANTISED_ON = 32  # photos whose activations set the ranges of int8
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Inspector:
         device = resolve_device(config.run.device)
         setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
+        if config.run.precision == "int8":
+            _quantise(sources, evidence, config)
         fingerprints = _show(sources, evidence, config, progress)
         signatures = np.stack([f.signature for f in fingerprints])
         groups = copy_groups(signatures) if siblings is None else np.arange(len(sources))
@@ -180,8 +184,11 @@ class Inspector:
         return self.with_threshold(self.threshold + shift, f"{len(baseline_scores)} baseline shots")
 
     def save(self, path: Path) -> None:
-        """Write everything that is needed to give the same scores again, except the backbone's public weights."""
-        save_state(
+        """Write everything that is needed to give the same scores again, except the backbone's public weights.
+
+        A model that runs on ONNX holds its network, too. ``path``: a file, or a folder, see inspection/model_folder.py.
+        """
+        save_model(
             {
                 "config": self.config.model_dump(mode="json"),
                 "backbone": self.backbone,
@@ -202,14 +209,15 @@ class Inspector:
     def load(
         cls, path: Path | str, device: str = "auto", weights: Path | None = None, run: RunSettings | None = None
     ) -> Inspector:
-        """Read a saved inspector. ``weights`` is the backbone's file where it is not found by itself; ``run`` gives
-        batch size and workers for this machine, else those of training are used.
+        """Read a saved inspector, a file or a folder. ``weights`` is the backbone's file where it is not found by
+        itself; ``run`` gives batch size, workers, precision and runtime for this machine, else those of training are
+        used.
 
-        Raises UserError if the file is missing, damaged or of another version, or the weights are missing or others.
+        Raises UserError if the file is missing, damaged or of another version, the weights are missing or others, or
+        the model cannot be computed in the precision or by the runtime of ``run``.
         """
-        state = load_state(Path(path))
         try:
-            return cls._restored(state, device, weights, run)
+            return cls._restored(load_model(Path(path)), device, weights, run)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             if "memory" in str(error):
                 raise  # the file is good, the machine too small
@@ -222,9 +230,12 @@ class Inspector:
             here = config.run.model_copy(update={"batch_size": run.batch_size, "workers": run.workers})
             config = config.model_copy(update={"run": here})
         setup = Setup(config, resolve_device(device), state["backbone"], weights)
+        if setup.backbone != "filters":
+            config = config.model_copy(update={"run": for_saved(run or config.run, config.run, setup.device)})
+            setup = replace(setup, config=config)
         evidence = {}
         for kind, saved in state["evidence"].items():
-            evidence[kind] = EVIDENCE[kind](setup)
+            evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))
             evidence[kind].restore(saved)
         training = TrainingRecord(
             tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
@@ -266,6 +277,17 @@ class Inspector:
             )
             for i, (path, one) in enumerate(zip(paths, prepared, strict=True))
         ]
+
+
+def _quantise(sources: Sequence[Source], evidence: dict[str, Evidence], config: Config) -> None:
+    """Bring networks down to int8 on a sample of the photos, evenly spread; those that cannot be read tell later."""
+    preprocessor = Preprocessor(config.preprocess)
+    chosen = np.linspace(0, len(sources) - 1, min(len(sources), _QUANTISED_ON)).astype(int)
+    loaded = ahead(lambda i: load(sources[i], preprocessor), chosen, config.run.workers, _QUANTISED_ON)
+    sample = [one.prepared for one in loaded if one.prepared is not None]
+    for one in evidence.values():
+        if one.pretrained is not None and sample:
+            quantise(one.pretrained, images_of(sample))
 
 
 def _show(

@@ -1,44 +1,96 @@
-"""Features of a pretrained network, and the file of weights that a saved model insists on."""
+"""Features of a pretrained network, and the weights or the ONNX graph that a saved model insists on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+
+from config import RunSettings
 from errors import UserError
 from inspection.evidence_base import Setup
 from models.backbones import BACKBONES
-from models.device import resolve_dtype
+from models.device import resolve_arithmetic
 from models.feature_extractor import FeatureExtractor, cnn_extractor
+from models.onnx_network import OnnxNetwork, quantised, to_onnx
 from models.weights import find_weights, how_to_get
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights and the checksum of the tensors that are used from it."""
+    """Where weights are from, a file or the model's own graph, and the checksum of the tensors that are used."""
 
-    file: Path
+    file: Path | None
     checksum: str
 
     def require(self, expected: str) -> None:
         """Raises UserError unless the tensors are those with the ``expected`` checksum."""
         if self.checksum != expected:
             raise UserError(
-                f"{self.file} is not the file this model was trained with (checksum {self.checksum[:12]}, "
-                f"expected {expected[:12]}); pass the right one with --weights"
+                f"{self.file or 'the ONNX graph'} is not the file this model was trained with "
+                f"(checksum {self.checksum[:12]}, expected {expected[:12]}); pass the right one with --weights"
             )
 
 
 def pretrained_extractor(
     setup: Setup, layers: tuple[str, ...] | None, patch_size: int, target_dim: int | None, colour_weight: float
 ) -> tuple[FeatureExtractor, Weights]:
-    """The extractor of ``setup.backbone``. Raises UserError if its weights cannot be had or do not fit."""
+    """The extractor of ``setup.backbone``: of ``setup.graph`` if there is one, else of its weights.
+
+    For int8 it computes in float32 until ``quantise`` is called. Raises UserError if the weights cannot be had or do
+    not fit, or ONNX Runtime is needed and missing.
+    """
     backbone, run = BACKBONES[setup.backbone], setup.config.run
+    arithmetic = resolve_arithmetic(run.precision, run.runtime, setup.device)
+    if setup.graph is not None and arithmetic.runtime == "onnx":
+        network = OnnxNetwork(setup.graph)
+        extractor = FeatureExtractor(network, patch_size, colour_weight=colour_weight, device=setup.device)
+        return extractor, Weights(None, network.weights_checksum)
     file = find_weights(backbone, setup.weights)
     if file is None:
         raise UserError(f"no weights for {backbone.name} on this machine: {how_to_get(backbone)}")
-    dtype = resolve_dtype(run.precision, setup.device)
     extractor, checksum = cnn_extractor(
-        backbone, file, layers, patch_size, target_dim, colour_weight, run.seed, setup.device, dtype
+        backbone, file, layers, patch_size, target_dim, colour_weight, run.seed, setup.device, arithmetic.dtype
     )
+    if arithmetic.runtime == "onnx":
+        extractor.network = OnnxNetwork(to_onnx(extractor.network, checksum))
     return extractor, Weights(file, checksum)
+
+
+def quantise(extractor: FeatureExtractor, images: np.ndarray) -> None:
+    """Let an extractor that runs on ONNX compute in int8, in the ranges of ``images``, uint8 RGB (n, H, W, 3)."""
+    network = extractor.network
+    assert isinstance(network, OnnxNetwork)
+    scaled = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    extractor.network = OnnxNetwork(quantised(network.graph.cpu(), scaled))
+
+
+def graph_of(extractor: FeatureExtractor) -> dict[str, torch.Tensor]:
+    """What a saved model holds of its network: the ONNX graph; nothing where torch computes it from public weights."""
+    return {"graph": extractor.network.graph.cpu()} if isinstance(extractor.network, OnnxNetwork) else {}
+
+
+def for_saved(asked: RunSettings, saved: RunSettings, device: torch.device) -> RunSettings:
+    """How a saved model is computed here: ``asked`` where it names something, else as it was learned.
+
+    A bank and its queries share one precision, and the threshold holds for that one. fp32 and fp16 differ so little
+    that they stand for each other; a model in bf16 or int8 stays what it is. Raises UserError if another is asked for.
+    """
+    precision = asked.precision if asked.precision != "auto" else saved.precision
+    runtime = asked.runtime if asked.runtime != "auto" else saved.runtime
+    if asked.precision == "auto" and precision == "fp16" and (device.type == "cpu" or runtime == "onnx"):
+        precision = "fp32"
+    if _kin(precision) != _kin(saved.precision):
+        known = "fp32" if saved.precision == "auto" else saved.precision
+        raise UserError(
+            f"--precision {precision}: the bank and the threshold of this model are in {known}; make a model in "
+            f"{precision} with {'export.py' if precision == 'int8' else 'train.py'} --precision {precision}"
+        )
+    return saved.model_copy(update={"precision": precision, "runtime": runtime})
+
+
+def _kin(precision: str) -> str:
+    """Precisions of one name may read each other's banks."""
+    return precision if precision in ("bf16", "int8") else "float"

@@ -123,7 +123,7 @@ class TestGlobal:
             torch.manual_seed(0)
             network = resnet18(weights=None).eval()
         torch.save(network.state_dict(), tmp_path / "resnet18.pth")
-        chosen = config(run__precision="float32")
+        chosen = config(run__precision="fp32")
         cnn = Setup(chosen, torch.device("cpu"), "resnet18", tmp_path / "resnet18.pth")
         evidence = GlobalEvidence(cnn)
         scores = fit(evidence)

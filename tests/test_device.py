@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from config import RunSettings
 from errors import UserError
-from models.device import resolve_device, resolve_dtype
+from inspection.pretrained import for_saved
+from models.device import resolve_arithmetic, resolve_device
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -46,15 +48,57 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, na
 
 
 @pytest.mark.parametrize(
-    ("precision", "device", "expected"),
+    ("precision", "runtime", "device", "expected", "dtype"),
     [
-        ("auto", CPU, torch.float32),
-        ("float32", CPU, torch.float32),
-        ("half", CPU, torch.bfloat16),
-        ("auto", CUDA, torch.float16),
-        ("float32", CUDA, torch.float32),
-        ("half", CUDA, torch.float16),
+        ("auto", "auto", CPU, ("fp32", "torch"), torch.float32),
+        ("auto", "onnx", CPU, ("fp32", "onnx"), torch.float32),
+        ("bf16", "auto", CPU, ("bf16", "torch"), torch.bfloat16),
+        ("int8", "auto", CPU, ("int8", "onnx"), torch.float32),
+        ("auto", "auto", CUDA, ("fp16", "torch"), torch.float16),
+        ("auto", "onnx", CUDA, ("fp32", "onnx"), torch.float32),
+        ("fp32", "torch", CUDA, ("fp32", "torch"), torch.float32),
+        ("bf16", "auto", CUDA, ("bf16", "torch"), torch.bfloat16),
+        ("fp16", "auto", CUDA, ("fp16", "torch"), torch.float16),
     ],
 )
-def test_precision(precision: str, device: torch.device, expected: torch.dtype) -> None:
-    assert resolve_dtype(precision, device) == expected
+def test_precision_and_runtime(
+    precision: str, runtime: str, device: torch.device, expected: tuple[str, str], dtype: torch.dtype
+) -> None:
+    found = resolve_arithmetic(precision, runtime, device)
+    assert (found.precision, found.runtime) == expected
+    assert found.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("precision", "runtime", "words"),
+    [("int8", "torch", "ONNX Runtime"), ("bf16", "onnx", "fp32 or int8"), ("fp16", "auto", "needs a CUDA device")],
+)
+def test_what_does_not_go_together_is_an_error(precision: str, runtime: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        resolve_arithmetic(precision, runtime, CPU)
+
+
+@pytest.mark.parametrize(
+    ("asked", "saved", "device", "expected"),
+    [
+        ({}, {}, CPU, ("auto", "auto")),
+        ({}, {"precision": "fp16"}, CPU, ("fp32", "auto")),
+        ({}, {"precision": "fp16"}, CUDA, ("fp16", "auto")),
+        ({"runtime": "onnx"}, {"precision": "fp16"}, CUDA, ("fp32", "onnx")),
+        ({"precision": "fp32"}, {"precision": "fp16"}, CUDA, ("fp32", "auto")),
+        ({}, {"precision": "bf16"}, CPU, ("bf16", "auto")),
+        ({"precision": "int8"}, {"precision": "int8", "runtime": "onnx"}, CUDA, ("int8", "onnx")),
+    ],
+)
+def test_a_saved_model_is_computed_as_it_was_learned(
+    asked: dict[str, str], saved: dict[str, str], device: torch.device, expected: tuple[str, str]
+) -> None:
+    run = for_saved(RunSettings.model_validate(asked), RunSettings.model_validate(saved), device)
+    assert (run.precision, run.runtime) == expected
+
+
+@pytest.mark.parametrize(("asked", "saved"), [("bf16", "fp32"), ("int8", "auto"), ("fp32", "int8"), ("int8", "bf16")])
+def test_a_bank_is_not_asked_in_another_precision(asked: str, saved: str) -> None:
+    settings = [RunSettings.model_validate({"precision": name}) for name in (asked, saved)]
+    with pytest.raises(UserError, match=rf"^--precision {asked}: .* make a model in {asked} with"):
+        for_saved(settings[0], settings[1], CPU)

@@ -58,6 +58,7 @@ STEEL: dict[str, Any] = {
 # What only says where or on what to compute, and what other tests are about.
 ELSEWHERE = {
     "data.neu_root", "data.severstal_root", "weights", "output", "splits", "run.device", "run.workers", "run.precision",
+    "run.runtime",
     "run.memory_limit_mb",
     "classifier.backbone", "steel.backbone", "rejection.score",
 }  # fmt: skip

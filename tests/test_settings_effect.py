@@ -22,6 +22,7 @@ from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
 from inspection.result import Inspection
 from models.feature_extractor import FeatureExtractor
+from models.onnx_network import OnnxNetwork
 from preprocessing.pipeline import Preprocessor
 from settings import known_settings
 
@@ -75,7 +76,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "calibration.alpha": ({}, 0.5),
     "calibration.upper_quantile": ({}, 0.6),
     "calibration.rule": ({}, "max"),
-    "run.precision": (CNN, "half"),
+    "run.precision": (CNN, "bf16"),
     "run.seed": ({**CNN, "model.target_dim": 16}, 7),
     "evidence": ({}, ("filters",)),
 }
@@ -189,6 +190,15 @@ def run_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.device": "cuda"}))
 
 
+def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, expected in (("torch", False), ("onnx", True)):
+        flags = {**SMALL, **CNN, "model.layers": ("features.4",), "run.runtime": name}
+        inspector = Inspector.train(HEALTHY, load_config(flags=flags))
+        (structure,) = inspector.evidence.values()
+        assert isinstance(structure, StructureEvidence)
+        assert isinstance(structure.extractor.network, OnnxNetwork) is expected
+
+
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for kind in ("auto", "flat", "ivf", "hnsw", "pq"):
         inspector = Inspector.train(
@@ -241,6 +251,7 @@ MANNERS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
     "run.device": run_device,
     "run.batch_size": run_batch_size,
     "run.workers": run_workers,
+    "run.runtime": runtime,
     "model.index": index,
     "run.memory_limit_mb": memory_limit,
     "calibration.max_photos": max_photos,

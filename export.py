@@ -1,0 +1,126 @@
+"""Write a saved model as a folder that runs on ONNX Runtime: the network as a graph, bank, calibration, settings.
+
+The folder is used wherever a model file is, and needs no file of weights. fp32 gives the scores of the saved model.
+int8 is several times quicker; it is learned anew from the training photos, bank and threshold included, because
+distances between features in 8 bits are others. The photos are known by their checksums; --images says where to look.
+--precision auto, the default, takes int8 if it costs at most 0.5 points of AUROC on held-out training photos, plain and
+with synthetic defects; without --images it takes fp32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cli
+from config import Config
+from errors import UserError
+from files import check_writable
+
+if TYPE_CHECKING:
+    from inspection.inspector import Inspector
+
+EXAMPLE = "python export.py --model saved_models/mine.pkl --format onnx --precision int8 --images photos/good"
+TOLERANCE = 0.005  # of AUROC, that int8 may cost before auto leaves it
+LEAST_AUROC = 0.7  # of fp32: where it hardly tells the defects itself, the comparison says nothing
+
+
+def main() -> int:
+    arguments = _arguments()
+    from inspection.inspector import CONFORMAL, Inspector
+    from inspection.model_folder import MODEL_FILE
+
+    run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
+    saved = Inspector.load(arguments.model, "cpu", arguments.weights, run)
+    if saved.backbone == "filters":
+        raise UserError(f"{arguments.model} has no CNN: there is no network to export, and its file needs no weights")
+    photos = _photos(arguments, saved) if arguments.images else []
+    if arguments.precision == "int8" and not photos:
+        raise UserError("--precision int8 is learned from the training photos: name their folder with --images")
+    precision = arguments.precision
+    if precision == "auto":
+        precision = _chosen(arguments, saved, photos) if photos else "fp32"
+    output = arguments.output or arguments.model.with_name(f"{arguments.model.stem}-{precision}")
+    check_writable(output / MODEL_FILE)
+    if precision == "fp32":
+        here = run.model_copy(update={"precision": "fp32", "runtime": "onnx"})
+        exported = Inspector.load(arguments.model, "cpu", arguments.weights, here)
+    else:
+        if saved.threshold_source != CONFORMAL:
+            cli.warn(f"the threshold from {saved.threshold_source} is not that of another precision; calibrated anew")
+        exported = Inspector.train(photos, _config(saved, precision), arguments.weights, cli.progress, cli.warn)
+    exported.save(output / MODEL_FILE)
+    print(exported.describe())
+    print(f"saved {output}, in {precision}")
+    return cli.EXIT_OK
+
+
+def _arguments() -> argparse.Namespace:
+    parser = cli.parser(__doc__, EXAMPLE)
+    parser.add_argument(
+        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
+    )
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="default: onnx")
+    parser.add_argument("--images", type=Path, metavar="D", help="where the training photos are, searched recursively")
+    parser.add_argument("--output", type=Path, metavar="D", help="default: beside the model, <model>-<precision>")
+    parser.add_argument(
+        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+    )
+    arguments = parser.parse_args()
+    arguments.precision = arguments.precision or "auto"
+    if arguments.precision not in ("auto", "fp32", "int8"):
+        parser.error(f"--precision {arguments.precision}: an ONNX model computes in fp32 or int8; auto measures which")
+    if arguments.runtime not in (None, "auto", "onnx"):
+        parser.error("--runtime: what is exported runs on ONNX Runtime")
+    return arguments
+
+
+def _photos(arguments: argparse.Namespace, saved: Inspector) -> list[Path]:
+    """The photos that the model was trained on, in that order, as far as they are found in --images."""
+    from datasets.folder import good_images
+
+    wanted = saved.training.checksums
+    found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in good_images(arguments.images)}
+    photos = [found[checksum] for checksum in wanted if checksum in found]
+    if not photos:
+        raise UserError(f"--images {arguments.images}: none of the {len(wanted)} training photos is there")
+    if len(photos) < len(wanted):
+        cli.warn(
+            f"{len(wanted) - len(photos)} of {len(wanted)} training photos are not in {arguments.images}; left out"
+        )
+    return photos
+
+
+def _chosen(arguments: argparse.Namespace, saved: Inspector, photos: list[Path]) -> str:
+    """int8, unless it costs too much on held-out training photos with synthetic defects, or that cannot be told."""
+    from evaluation.precision_cost import auroc_by_setting
+
+    configs = {precision: _config(saved, precision) for precision in ("fp32", "int8")}
+    measured = auroc_by_setting(photos, configs, arguments.weights, cli.progress)
+    exact, small = measured.auroc["fp32"], measured.auroc["int8"]
+    chosen = "int8" if exact >= LEAST_AUROC and small >= exact - TOLERANCE else "fp32"
+    figures = ", ".join(f"{precision} {auroc:.3f}" for precision, auroc in measured.auroc.items())
+    unclear = "" if exact >= LEAST_AUROC else f" (below {LEAST_AUROC} the two cannot be compared)"
+    print(
+        f"AUROC of {measured.n} held-out training photos, plain and with synthetic defects: {figures}{unclear}; "
+        f"{chosen} it is"
+    )
+    return chosen
+
+
+def _config(saved: Inspector, precision: str) -> Config:
+    """The settings of the saved model, with nothing left to be found out, in another precision."""
+    config = saved.config
+    return config.model_copy(
+        update={
+            "model": config.model.model_copy(update={"backbone": saved.backbone}),
+            "run": config.run.model_copy(update={"device": "cpu", "precision": precision, "runtime": "onnx"}),
+            "evidence": tuple(saved.evidence),
+        }
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

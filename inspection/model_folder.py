@@ -1,0 +1,77 @@
+"""A model as a folder: one file like any other model's, and beside it the ONNX graphs of its networks.
+
+The graphs are files of their own, so that other tools can read them too. Their names hold the first digits of their
+SHA-256, and the model's file is written last: a killed run leaves the old model or the new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from errors import UserError
+from files import write_atomically
+from models.storage import load_state, save_state
+
+MODEL_FILE = "exported.pkl"
+_GRAPHS = "*-????????.onnx"
+
+
+def file_of(path: Path) -> Path:
+    """The file of the model at ``path``, which may be a folder."""
+    return path / MODEL_FILE if (path / MODEL_FILE).is_file() else path
+
+
+def save_model(state: dict[str, Any], path: Path) -> None:
+    """Write a model's ``state``: as a folder where ``path`` is one or names the file in one, else as a single file that
+    holds the graphs, too.
+
+    Raises UserError if it cannot be written.
+    """
+    if not path.is_dir() and path.name != MODEL_FILE:
+        save_state(state, path)
+        return
+    folder = path if path.is_dir() else path.parent
+    ours = (folder / MODEL_FILE).is_file()
+    evidence: dict[str, Any] = {}
+    names: set[str] = set()
+    for kind, one in state["evidence"].items():
+        evidence[kind] = one
+        if "graph" in one:
+            content = one["graph"].numpy().tobytes()
+            digest = hashlib.sha256(content).hexdigest()
+            name = f"{kind}-{digest[:8]}.onnx"
+            write_atomically(folder / name, content)
+            names.add(name)
+            evidence[kind] = {**one, "graph": {"file": name, "sha256": digest}}
+    save_state({**state, "evidence": evidence}, folder / MODEL_FILE)
+    for old in folder.glob(_GRAPHS) if ours else ():
+        if old.name not in names:
+            old.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> dict[str, Any]:
+    """The ``state`` of a model that ``save_model`` wrote, with its graphs. Raises UserError if it cannot be read."""
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise UserError(f"{path} is a folder without {MODEL_FILE}: not a model; name one with --model")
+        path = path / MODEL_FILE
+    state = load_state(path)
+    for one in state["evidence"].values():
+        if isinstance(one.get("graph"), dict):
+            one["graph"] = _read_graph(path.parent / Path(one["graph"]["file"]).name, one["graph"]["sha256"])
+    return state
+
+
+def _read_graph(path: Path, digest: str) -> torch.Tensor:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; a model folder is copied as a whole") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise UserError(f"{path} is damaged, or of another model; export it again with export.py")
+    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
