@@ -194,6 +194,23 @@ def test_the_bank_is_a_share_of_the_training_patches() -> None:
     assert patchcore.cover_radius_ < np.linalg.norm(np.diff(features.reshape(-1, 20), axis=0), axis=1).max()
 
 
+def test_selection_by_a_projection_keeps_whole_patches_and_covers_nearly_as_well() -> None:
+    training = photos(5)
+    exact, approximate = model(0.3), model(0.3)
+    approximate.coreset_projection = 16
+    for patchcore in (exact, approximate):
+        patchcore.fit([training[:2], training[2:]], range(5))
+    features = features_of(approximate, training).reshape(-1, 1, 20)
+    bank = approximate.bank_.features.double().numpy()
+    assert len(bank) == len(exact.bank_)
+    assert not torch.equal(approximate.bank_.features, exact.bank_.features)
+    to_patches = np.abs(bank[:, None] - features[:, 0]).max(2).min(1)
+    assert to_patches.max() < HALF
+    to_bank = np.linalg.norm(features - bank, axis=2).min(1)
+    assert approximate.cover_radius_ == pytest.approx(to_bank.max(), rel=HALF)
+    assert approximate.cover_radius_ < 1.5 * exact.cover_radius_
+
+
 def test_a_ratio_of_one_keeps_every_patch() -> None:
     training = photos(3)
     patchcore = model(1.0).fit([training], range(3))
