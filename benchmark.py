@@ -1,8 +1,9 @@
-"""Measure speed on this machine."""
+"""Measure speed and memory on this machine."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli
+from benchmarks.flags import add_questions
 from errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ RENDERED_SIZE = (512, 512)
 
 def main() -> int:
     arguments = _arguments()
-    return int(arguments.run(arguments))
+    return int(arguments.run(arguments) if "run" in arguments else _answer(arguments))
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,7 +52,22 @@ def _arguments() -> argparse.Namespace:
         "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
     )
     latency.set_defaults(run=_latency)
+    add_questions(commands)
     return parser.parse_args()
+
+
+def _answer(arguments: argparse.Namespace) -> int:
+    """Ask the module of this question, print its table, write its JSON."""
+    from files import check_writable
+
+    for path in (arguments.json, getattr(arguments, "plot", None)):
+        if path is not None:
+            check_writable(path)
+    report = importlib.import_module(f"benchmarks.{arguments.question}").run(arguments)
+    print(report.text())
+    if arguments.json:
+        report.write(arguments.json)
+    return cli.EXIT_OK
 
 
 def _latency(arguments: argparse.Namespace) -> int:

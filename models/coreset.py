@@ -259,7 +259,7 @@ def _overhead(n: int, size: int) -> int:
 
 
 def _next_size(n: int, size: int, picks: int, of_half: int) -> int:
-    """Half, same or double: whichever has least overhead per pick. Doubling is taken to bring as much as it last did."""
+    """Half, same or double, by least overhead per pick. Doubling is taken to bring as much more as the last one did."""
     expected = {size: picks, size // 2: of_half, 2 * size: picks**2 / of_half}
     allowed = [each for each in expected if SMALLEST_BLOCK <= each <= LARGEST_BLOCK]
     return min(allowed, key=lambda each: _overhead(n, each) / expected[each])

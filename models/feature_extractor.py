@@ -150,8 +150,8 @@ def cnn_extractor(
 ) -> tuple[FeatureExtractor, str]:
     """The extractor of a pretrained network and the checksum of the weights it uses.
 
-    ``target_dim`` projects with a Gaussian matrix drawn from ``seed``, see models/random_projection.py. Raises UserError
-    for unknown layers and for weights that do not fit.
+    ``target_dim`` projects with a Gaussian matrix drawn from ``seed``, see models/random_projection.py. Raises
+    UserError for unknown layers and for weights that do not fit.
     """
     network = build_network(backbone, layers or backbone.layers, weights)
     digest = checksum(network.state_dict())

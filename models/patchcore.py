@@ -18,6 +18,8 @@ from models.progress import Progress, no_progress
 from models.random_projection import gaussian_projection, store_projected
 from models.scores import HealthyScores, Scores
 
+_IMAGES_AT_ONCE = 8
+
 
 class PatchCore:
     """Remember the patches of healthy images; score new ones by their distance to what is remembered.
@@ -76,7 +78,7 @@ class PatchCore:
     def see(self, images: np.ndarray) -> None:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
         self._size = images.shape[1:3]
-        features = self.extractor(images)
+        features = self._extract(images)
         if not self._store.n_images and not hasattr(self, "bank_"):
             features = self.extractor.centre_on(features)
         self._store.append(features)
@@ -95,7 +97,12 @@ class PatchCore:
 
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
-        return self._score_features(self.extractor(images), images.shape[1:3], self.bank_)
+        return self._score_features(self._extract(images), images.shape[1:3], self.bank_)
+
+    def _extract(self, images: np.ndarray) -> torch.Tensor:
+        """Patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
+        at_once = _IMAGES_AT_ONCE if self.extractor.device.type == "cpu" else len(images)
+        return torch.cat([self.extractor(images[at : at + at_once]) for at in range(0, len(images), at_once)])
 
     def _learn(self, store: FeatureStore, image_groups: torch.Tensor) -> PatchCore:
         extending, n_images = hasattr(self, "bank_"), store.n_images
