@@ -24,6 +24,7 @@ Features = torch.Tensor | np.ndarray
 BLOCK = 2048  # rows of the first block
 SMALLEST_BLOCK, LARGEST_BLOCK = 256, 4096
 PASS = 64  # reading a row in an update costs as much as its distances to so many centres
+CHUNK = 2048  # rows brought up to date at once on a CPU; a GPU wants more
 STEPS = 100  # of the progress bar
 # Float32 leaves squared distances an error near 1e-6 of the largest squared norm. Once the farthest row is nearer than
 # this share of that norm, distances are computed again in float64 and kept so.
@@ -115,7 +116,7 @@ class _CentredRows:
         self.features = features
         self.device = device
         self.length, self.dim = int(features.shape[0]), int(features.shape[1])
-        self.chunk = min(self.length, 2048 if device.type == "cpu" else 32768)
+        self.chunk = min(self.length, CHUNK if device.type == "cpu" else 16 * CHUNK)
         self._staging: torch.Tensor | None = None
         if isinstance(features, np.ndarray):
             self._staging = torch.empty((self.chunk, self.dim), dtype=getattr(torch, str(features.dtype)))
