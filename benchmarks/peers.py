@@ -72,7 +72,7 @@ class Race:
             row["cover_radius"] = radius
             row["radius_beside_ours_%"] = None if radius is None or not first[1] else 100 * (radius / first[1] - 1)
 
-    def fit(self, count: int) -> Path:
+    def fit(self, count: int, peers: bool) -> Path:
         """From photos to a bank, and ours to a calibrated model too. Returns our model, whose bank all are given."""
         model = self.folder / "model.pkl"
         photos = training_photos(self.arguments.category_dir)
@@ -81,8 +81,8 @@ class Race:
         first = None
         for name, contender, more in (
             ("ours", OURS, {"model": str(model)}),
-            ("anomalib", self.anomalib, {"picks": self.arguments.picks}),
-            ("amazon, approximate", self.amazon, {"picks": self.arguments.picks}),
+            ("anomalib", self.anomalib if peers else None, {"picks": self.arguments.picks}),
+            ("amazon, approximate", self.amazon if peers else None, {"picks": self.arguments.picks}),
         ):
             answer = self.ask(name, contender, "fit", **values, **more)
             if answer is None:
@@ -163,17 +163,17 @@ class Race:
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Ask what ``only`` names, in the order coreset, fit, inspect; inspecting needs a fit."""
+    """Ask what ``only`` names, in the order coreset, fit, inspect; inspecting needs a model, so ours is fitted first."""
     with scratch() as folder:
         race = Race(arguments, Path(folder))
         if "coreset" in arguments.only:
             for n in arguments.n:
                 race.coreset(n)
-        model = None
         if "fit" in arguments.only or "inspect" in arguments.only:
-            model = race.fit(arguments.photos or len(training_photos(arguments.category_dir)))
-        if "inspect" in arguments.only and model is not None:
-            race.inspect(model)
+            count = arguments.photos or len(training_photos(arguments.category_dir))
+            model = race.fit(count, peers="fit" in arguments.only)
+            if "inspect" in arguments.only:
+                race.inspect(model)
         if any(row["estimated"] for row in race.report.rows):
             race.report.notes.append(
                 f"estimated: {arguments.picks} picks were made, each of which costs the same, and the rest added"
