@@ -163,7 +163,7 @@ class Race:
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Ask what ``only`` names, in the order coreset, fit, inspect; inspecting needs a model, so ours is fitted first."""
+    """Ask what ``only`` names, in the order coreset, fit, inspect; to inspect alone, ours is fitted first."""
     with scratch() as folder:
         race = Race(arguments, Path(folder))
         if "coreset" in arguments.only:
