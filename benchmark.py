@@ -1,8 +1,9 @@
-"""Measure speed on this machine."""
+"""Measure speed and memory on this machine."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cli
+from benchmarks.flags import add_questions
 from errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ RENDERED_SIZE = (512, 512)
 
 def main() -> int:
     arguments = _arguments()
-    return int(arguments.run(arguments))
+    return int(arguments.run(arguments) if "run" in arguments else _answer(arguments))
 
 
 def _arguments() -> argparse.Namespace:
@@ -50,12 +52,29 @@ def _arguments() -> argparse.Namespace:
         "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
     )
     latency.set_defaults(run=_latency)
+    add_questions(commands)
     return parser.parse_args()
+
+
+def _answer(arguments: argparse.Namespace) -> int:
+    """Ask the module of this question, print its table, write its JSON."""
+    from files import check_writable
+
+    for path in (arguments.json, getattr(arguments, "plot", None)):
+        if path is not None:
+            check_writable(path)
+    report = importlib.import_module(f"benchmarks.{arguments.question}").run(arguments)
+    print(report.text())
+    if arguments.json:
+        report.write(arguments.json)
+    return cli.EXIT_OK
 
 
 def _latency(arguments: argparse.Namespace) -> int:
     if arguments.repeat < 1 or not arguments.target_ms > 0:
         raise UserError("--repeat must be at least 1, and --target-ms above 0")
+    from benchmarks.machine import measure_machine
+    from benchmarks.work import inspection_flop
     from datasets.images import list_images
     from evaluation.latency import measure_latency
     from files import GrowingFile, check_writable, write_atomically
@@ -74,6 +93,9 @@ def _latency(arguments: argparse.Namespace) -> int:
         )
         table.close()
     report = {**_conditions(arguments, inspector, len(paths)), **latency.summary(arguments.target_ms)}
+    machine = measure_machine(str(inspector.device))
+    limit = machine.beside(report["p50_ms"] / 1000, inspection_flop(inspector))
+    report |= {"machine": machine.as_dict(), "limit_ms": 1000 * limit["limit_s"], "times_limit": limit["times_limit"]}
     print(_text(report))
     if arguments.json:
         write_atomically(arguments.json, json.dumps(report, indent=2) + "\n")
@@ -133,6 +155,10 @@ def _text(report: dict[str, Any]) -> str:
     ]
     lines += [f"{name:20}{one['p50_ms']:9.1f}{one['share']:8.1%}" for name, one in report["stages"].items()]
     lines.append(f"total: p50 {report['p50_ms']:.1f} ms, p95 {report['p95_ms']:.1f} ms, p99 {report['p99_ms']:.1f} ms")
+    lines.append(
+        f"physical limit {report['limit_ms']:.1f} ms: networks and all distances to the bank at the measured "
+        f"{report['machine']['flops'] / 1e9:.0f} GFLOP/s; p50 is {report['times_limit']:.1f} times that"
+    )
     verdict, relation = ("PASS", "within") if report["passed"] else ("FAIL", "over")
     lines.append(f"{verdict}: p95 is {relation} {report['target_ms']:g} ms")
     return "\n".join(lines)

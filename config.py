@@ -74,6 +74,13 @@ class ModelSettings(Section):
     coreset_ratio: float = Field(
         0.2, gt=0.0, le=1.0, description="share of patches kept in the memory bank; above 0 to 1"
     )
+    coreset_projection: int | None = Field(
+        None,
+        ge=8,
+        le=4096,
+        description="patches are selected by a random projection to this many numbers, and kept whole: faster on large "
+        "sets, covers a little worse; null = by all their numbers; 8 to 4096",
+    )
     num_neighbors: int = Field(
         9,
         ge=1,

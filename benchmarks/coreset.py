@@ -1,25 +1,95 @@
-"""Coreset selection: one matrix-vector product per pick against one matrix product per block of picks.
-
-python benchmarks/coreset.py [--features FILE.npy] [--n 60000 --dim 384 --keep 0.1]
-"""
+"""Greedy k-centre selection: how long, how near to the machine's limit, how it grows with the number of patches."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.features import category_features, clustered_features
+from benchmarks.growth import exponent, sizes
+from benchmarks.machine import measure_machine
+from benchmarks.report import Report
+from benchmarks.work import distances_flop
+from errors import UserError
+from models.coreset import Coreset, greedy_coreset
+from models.memory_bank import MemoryBank
+from models.random_projection import gaussian_projection
 
-from models.coreset import BLOCK, Coreset, greedy_coreset
+
+def run(arguments: argparse.Namespace) -> Report:
+    """Time every method at an eighth, a quarter, half and all of the rows."""
+    features = torch.from_numpy(features_of(arguments)).to(arguments.device)
+    report = Report(f"coreset, {arguments.keep:.0%} of patches kept", measure_machine(arguments.device))
+    greedy_coreset(features[:1000], 10, device=arguments.device)  # loads the libraries
+    taken: dict[str, list[tuple[int, float]]] = {}
+    for n in sizes(len(features)):
+        part = features[torch.linspace(0, len(features) - 1, n).long()]
+        for name, method, dim in _methods(arguments, part):
+            seconds, coreset = _timed(method, arguments.repeat)
+            k = len(coreset.indices)
+            taken.setdefault(name, []).append((n, seconds))
+            report.rows.append(
+                {
+                    "patches": n,
+                    "kept": k,
+                    "method": name,
+                    "seconds": seconds,
+                    **report.machine.beside(seconds, distances_flop(n, k, dim)),
+                    "cover_radius": cover_radius(part, coreset.indices),
+                    "passes": coreset.n_updates,
+                }
+            )
+    for name, points in taken.items():
+        if len(points) > 1:
+            power = exponent(*zip(*points, strict=True))
+            report.notes.append(f"{name}: seconds grow as patches^{power:.2f} ({points[0][0]:,} to {points[-1][0]:,})")
+    return report
 
 
-def naive_coreset(features: torch.Tensor, k: int) -> Coreset:
-    """The textbook loop in float32: every pick costs one pass over all features."""
+def features_of(arguments: argparse.Namespace) -> np.ndarray:
+    """Patch features (n, d) of a file, of a category's photos, or drawn."""
+    if arguments.features is not None:
+        try:
+            features = np.load(arguments.features, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise UserError(f"--features {arguments.features}: cannot be read as an array: {error}") from None
+        return np.array(features[: arguments.n])
+    if arguments.category_dir is not None:
+        return category_features(arguments.category_dir, arguments.weights, arguments.n)
+    return clustered_features(arguments.n, arguments.dim, arguments.seed)
+
+
+def _methods(arguments: argparse.Namespace, features: torch.Tensor) -> list[tuple[str, Callable[[], Coreset], int]]:
+    """Name, what to time, and how many numbers a distance is of."""
+    k, dim = max(1, round(arguments.keep * len(features))), features.shape[1]
+    device = arguments.device
+    methods = [("exact, by blocks", lambda: greedy_coreset(features, k, device=device), dim)]
+    if arguments.projection and arguments.projection < dim:
+        narrow = arguments.projection
+        methods.append((f"projected to {narrow}", lambda: projected_coreset(features, k, narrow), narrow))
+    if len(features) <= arguments.textbook:
+        methods.append(("textbook loop", lambda: textbook_coreset(features, k), dim))
+    return methods
+
+
+def projected_coreset(features: torch.Tensor, k: int, dim: int) -> Coreset:
+    """Selected by a random projection, as with model.coreset_projection; its cover radius is that of projections."""
+    projection = gaussian_projection(features.shape[1], dim, 0).to(features.device)
+    return greedy_coreset(features.float() @ projection, k, device=features.device)
+
+
+def cover_radius(features: torch.Tensor, indices: np.ndarray) -> float:
+    """Largest distance of a row to the nearest of the rows picked."""
+    return float(MemoryBank(features[torch.from_numpy(indices)].float()).search(features.float())[0].max())
+
+
+def textbook_coreset(features: torch.Tensor, k: int) -> Coreset:
+    """The loop of the textbooks in float32: every pick costs one pass over all features."""
+    features = features.float()
     norms = features.square().sum(1)
     nearest = torch.full_like(norms, torch.inf)
     picks = [0]
@@ -31,47 +101,11 @@ def naive_coreset(features: torch.Tensor, k: int) -> Coreset:
         picks.append(int(nearest.argmax()))
 
 
-def clustered_features(n: int, dim: int, seed: int) -> np.ndarray:
-    """Vectors round 50 centres, spread in fewer directions than they have numbers, as patch features are."""
-    rng = np.random.default_rng(seed)
-    directions = rng.normal(size=(dim // 4 + 1, dim)).astype(np.float32)
-    centres = rng.normal(size=(50, len(directions))).astype(np.float32)
-    inner = centres[rng.integers(50, size=n)] + 0.5 * rng.normal(size=(n, len(directions))).astype(np.float32)
-    return inner @ directions
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--features", type=Path, help="float32 or float16 array (n, d); default: made from --seed")
-    parser.add_argument("--n", type=int, default=60000)
-    parser.add_argument("--dim", type=int, default=384)
-    parser.add_argument("--keep", type=float, default=0.1, help="share of rows kept")
-    parser.add_argument("--block", type=int, default=BLOCK)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    made = options.features is None
-    features = clustered_features(options.n, options.dim, options.seed) if made else np.load(options.features)
-    k = max(1, round(options.keep * len(features)))
-    on_device = torch.from_numpy(features).float().to(options.device)
-    greedy_coreset(on_device, min(k, 50), block=options.block, device=options.device)  # loads the libraries
-
-    start = time.perf_counter()
-    fast = greedy_coreset(on_device, k, block=options.block, device=options.device)
-    block_seconds = time.perf_counter() - start
-    start = time.perf_counter()
-    naive = naive_coreset(on_device, k)
-    naive_seconds = time.perf_counter() - start
-
-    print(f"{len(features)} x {features.shape[1]}, {k} kept, {torch.get_num_threads()} threads, {options.device}")
-    print(f"{'':8}{'seconds':>10}{'cover radius':>16}{'full updates':>15}")
-    print(f"{'naive':8}{naive_seconds:10.2f}{naive.cover_radius:16.6f}{naive.n_updates:15d}")
-    print(f"{'block':8}{block_seconds:10.2f}{fast.cover_radius:16.6f}{fast.n_updates:15d}")
-    print(f"ratio {naive_seconds / block_seconds:.1f}")
-    same_set = set(naive.indices.tolist()) == set(fast.indices.tolist())
-    moved = int((naive.indices != fast.indices).sum())
-    print(f"same picks: {'yes' if same_set else 'no'}; in another place of the order: {moved}")
-
-
-if __name__ == "__main__":
-    main()
+def _timed(work: Callable[[], Coreset], repeat: int) -> tuple[float, Coreset]:
+    """Median of the seconds, and what came out."""
+    taken = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        result = work()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken)), result

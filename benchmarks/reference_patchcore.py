@@ -23,7 +23,7 @@ Where we differ on purpose, and how the comparison allows for it:
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import sys
 import types
 from dataclasses import dataclass
@@ -36,6 +36,9 @@ from scipy.stats import spearmanr
 from torchvision.models import get_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "contenders"))
+
+from amazon_patchcore import load_reference
 
 import cli
 from config import load_config
@@ -80,6 +83,10 @@ class Given(FeatureExtractor):
 def main() -> int:
     """Compare and print."""
     arguments = _arguments()
+    if not (arguments.reference / "src" / "patchcore" / "common.py").is_file():
+        raise UserError(
+            f"--reference {arguments.reference}: no src/patchcore; clone amazon-science/patchcore-inspection"
+        )
     reference = load_reference(arguments.reference)
     anomalib = load_anomalib(arguments.anomalib) if arguments.anomalib else None
     cases = [random_case()]
@@ -206,17 +213,6 @@ def read_photos(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = paths[:: max(1, len(paths) // count)][:count]
         both.append(np.stack([prepare(read_image(path)).image for path in chosen]))
     return both[0], both[1]
-
-
-def load_reference(folder: Path) -> Any:
-    """Their package ``patchcore``. timm, which they import for other networks than ours, may be missing."""
-    if not (folder / "src" / "patchcore" / "common.py").is_file():
-        raise UserError(f"--reference {folder}: no src/patchcore there; clone amazon-science/patchcore-inspection")
-    if importlib.util.find_spec("timm") is None:
-        sys.modules["timm"] = types.ModuleType("timm")
-    sys.path.insert(0, str(folder / "src"))
-    importlib.import_module("patchcore.patchcore")
-    return importlib.import_module("patchcore")
 
 
 def load_anomalib(folder: Path) -> Any:

@@ -38,6 +38,8 @@ class StructureEvidence(Evidence):
             setup.config.run.memory_limit_mb * 2**20,
             setup.config.calibration.max_photos,
             setup.progress,
+            model.coreset_projection,
+            setup.config.run.seed,
         )
 
     @abstractmethod

@@ -11,15 +11,21 @@ these are the picks of the textbook loop. One further matrix product then brings
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from models.progress import Progress, no_progress
+
 Features = torch.Tensor | np.ndarray
 
-BLOCK = 2048
+BLOCK = 2048  # rows of the first block
+SMALLEST_BLOCK, LARGEST_BLOCK = 256, 4096
+PASS = 64  # reading a row in an update costs as much as its distances to so many centres
+CHUNK = 2048  # rows brought up to date at once on a CPU; a GPU wants more
+STEPS = 100  # of the progress bar
 # Float32 leaves squared distances an error near 1e-6 of the largest squared norm. Once the farthest row is nearer than
 # this share of that norm, distances are computed again in float64 and kept so.
 SINGLE_PRECISION_LIMIT = 1e-3
@@ -47,9 +53,9 @@ def greedy_coreset(
     *,
     centres: Features | None = None,
     first: int = 0,
-    block: int = BLOCK,
+    block: int | None = None,
     device: torch.device | str = "cpu",
-    progress: Callable[[Iterable[int], int, str], Iterable[int]] | None = None,
+    progress: Progress = no_progress,
 ) -> Coreset:
     """Pick ``k`` rows of ``features``, each the farthest from all centres so far.
 
@@ -65,9 +71,10 @@ def greedy_coreset(
         centres: (m, d), centres chosen before, such as a memory bank that grows. Picks continue from them: ``first`` is
             not used, ``k`` counts new picks, and the cover radius is to centres and picks together.
         first: the first row picked.
-        block: rows whose mutual distances are held at once (4 * block**2 bytes); for speed alone.
+        block: rows whose mutual distances are held at once (4 * block**2 bytes); for speed alone. None chooses it from
+            round to round by how many picks it brought, which no clock can change.
         device: where the matrix products run.
-        progress: wraps the picks as they are made (iterable, how many, label), as a progress bar does.
+        progress: wraps 100 steps of equal work. Late picks cost less than early ones, so picks would tell of too long.
 
     Raises:
         ValueError: k, first, block, a shape or a type is out of range; a value is not finite, or too large to square.
@@ -75,13 +82,12 @@ def greedy_coreset(
     _check(features, k, centres, first, block)
     rows = _CentredRows(features, torch.device(device))
     nearest = _NearestCentre(rows, centres, first)
-    picks = _picks(nearest, k, block)
-    for _ in picks if progress is None else progress(picks, k, "coreset"):
+    for _ in progress(_steps(_rounds(nearest, k, block)), STEPS, "coreset"):
         pass
     return Coreset(np.array(nearest.picks, dtype=np.int64), nearest.cover_radius(), nearest.n_updates)
 
 
-def _check(features: Features, k: int, centres: Features | None, first: int, block: int) -> None:
+def _check(features: Features, k: int, centres: Features | None, first: int, block: int | None) -> None:
     for name, array in (("features", features), ("centres", centres)):
         if array is None:
             continue
@@ -96,7 +102,7 @@ def _check(features: Features, k: int, centres: Features | None, first: int, blo
         raise ValueError(f"k must lie in 1 to {n}, got {k}")
     if not 0 <= first < n:
         raise ValueError(f"first must lie in 0 to {n - 1}, got {first}")
-    if block < 1:
+    if block is not None and block < 1:
         raise ValueError(f"block must be at least 1, got {block}")
 
 
@@ -110,7 +116,7 @@ class _CentredRows:
         self.features = features
         self.device = device
         self.length, self.dim = int(features.shape[0]), int(features.shape[1])
-        self.chunk = min(self.length, 2048 if device.type == "cpu" else 32768)
+        self.chunk = min(self.length, CHUNK if device.type == "cpu" else 16 * CHUNK)
         self._staging: torch.Tensor | None = None
         if isinstance(features, np.ndarray):
             self._staging = torch.empty((self.chunk, self.dim), dtype=getattr(torch, str(features.dtype)))
@@ -231,21 +237,48 @@ class _NearestCentre:
         self.n_updates += 1
 
 
-def _picks(nearest: _NearestCentre, k: int, block: int) -> Iterator[int]:
-    """Every pick, as soon as ``nearest`` knows it."""
-    yield from nearest.picks
-    while True:
+def _rounds(nearest: _NearestCentre, k: int, block: int | None) -> Iterator[float]:
+    """Pick until there are ``k``, block by block; the share of all work that is done after each round.
+
+    Work is counted in distances. That of the rounds to come is taken to be as dear per pick as in the last one.
+    """
+    n = nearest.rows.length
+    size, done = block or BLOCK, n
+    while left := k - len(nearest.picks):
         nearest.ensure_precision()
-        left = k - len(nearest.picks)
-        if left == 0:
-            return
-        picks = _pick_block(nearest, left, block)
+        picks, of_half = _pick_block(nearest, left, size)
         nearest.add(picks)
-        yield from picks
+        done += _overhead(n, size) + n * len(picks)
+        yield done / (done + (left - len(picks)) * (n + _overhead(n, size) / len(picks)))
+        if block is None:
+            size = _next_size(n, size, len(picks), of_half)
 
 
-def _pick_block(nearest: _NearestCentre, left: int, block: int) -> list[int]:
-    """At least one and at most ``left`` picks from among the farthest ``block`` rows."""
+def _overhead(n: int, size: int) -> int:
+    """What a round over ``n`` rows costs beside the distances to its picks, in distances."""
+    return size**2 + PASS * n
+
+
+def _next_size(n: int, size: int, picks: int, of_half: int) -> int:
+    """Half, same or double, by least overhead per pick. Doubling is taken to bring as much more as the last one did."""
+    expected = {size: picks, size // 2: of_half, 2 * size: picks**2 / of_half}
+    allowed = [each for each in expected if SMALLEST_BLOCK <= each <= LARGEST_BLOCK]
+    return min(allowed, key=lambda each: _overhead(n, each) / expected[each])
+
+
+def _steps(shares: Iterable[float]) -> Iterator[int]:
+    """1 to STEPS, each as soon as that share of the work is done."""
+    told = 0
+    for share in shares:
+        while told < int(STEPS * share):
+            told += 1
+            yield told
+    yield from range(told + 1, STEPS + 1)
+
+
+def _pick_block(nearest: _NearestCentre, left: int, block: int) -> tuple[list[int], int]:
+    """At least one and at most ``left`` picks from among the farthest ``block`` rows; how many half of those rows would
+    have brought."""
     squared = nearest.squared.cpu().numpy()
     candidates, bound, bound_index = _farthest(squared, block)
     if bound < nearest.resolution:
@@ -257,18 +290,21 @@ def _pick_block(nearest: _NearestCentre, left: int, block: int) -> list[int]:
     products = torch.addmm(norms, rows, rows.T, alpha=-2).cpu().numpy()
     own_norms = norms.cpu().numpy()
     distance = squared[candidates]
+    middle = float(np.median(distance))
     picks: list[int] = []
+    of_half = 0
     while len(picks) < min(left, len(candidates)):
         best = int(distance.argmax())
         beyond = distance[best] < bound or (distance[best] == bound and candidates[best] > bound_index)
         if picks and beyond:  # the first is the farthest of all rows
             break
         picks.append(int(candidates[best]))
+        of_half += int(distance[best] >= middle)
         to_best = products[best] + own_norms[best]
         to_best[to_best <= rounding] = 0
         np.minimum(distance, to_best, out=distance)
         distance[best] = PICKED
-    return picks
+    return picks, of_half
 
 
 def _farthest(squared: np.ndarray, block: int) -> tuple[np.ndarray, float, int]:

@@ -16,6 +16,7 @@ from models.backbones import Backbone
 from models.cielab import rgb_to_lab
 from models.feature_store import chunks
 from models.gabor_filters import GaborFilters
+from models.random_projection import gaussian_projection
 from models.weights import checksum, read_state_dict
 
 _MIN_DEVIATION = 0.05
@@ -149,8 +150,8 @@ def cnn_extractor(
 ) -> tuple[FeatureExtractor, str]:
     """The extractor of a pretrained network and the checksum of the weights it uses.
 
-    ``target_dim`` projects with a Gaussian matrix drawn from ``seed``, which keeps distances in expectation (Johnson
-    and Lindenstrauss 1984). Raises UserError for unknown layers and for weights that do not fit.
+    ``target_dim`` projects with a Gaussian matrix drawn from ``seed``, see models/random_projection.py. Raises
+    UserError for unknown layers and for weights that do not fit.
     """
     network = build_network(backbone, layers or backbone.layers, weights)
     digest = checksum(network.state_dict())
@@ -158,8 +159,7 @@ def cnn_extractor(
     if target_dim is not None:
         channels = extractor(np.zeros((1, 224, 224, 3), np.uint8)).shape[-1]
         if target_dim < channels:
-            matrix = np.random.default_rng(seed).standard_normal((channels, target_dim)) / np.sqrt(target_dim)
-            extractor.projection = torch.from_numpy(matrix.astype(np.float32))
+            extractor.projection = gaussian_projection(channels, target_dim, seed)
     extractor.colour_weight = colour_weight
     return extractor, digest
 

@@ -12,10 +12,13 @@ import torch
 from errors import UserError
 from models.coreset import greedy_coreset
 from models.feature_extractor import FeatureExtractor
-from models.feature_store import FeatureStore
+from models.feature_store import FeatureStore, chunks
 from models.memory_bank import MemoryBank
 from models.progress import Progress, no_progress
+from models.random_projection import gaussian_projection, store_projected
 from models.scores import HealthyScores, Scores
+
+_IMAGES_AT_ONCE = 8
 
 
 class PatchCore:
@@ -27,7 +30,8 @@ class PatchCore:
     models/search_index.py: no index changes an image score, but for a patch of the map it may overlook the nearest row.
     ``memory_limit`` (bytes) is for the features while learning, see models/feature_store.py; at most
     ``max_calibrating`` groups of training images, evenly spread, are scored as unseen. ``progress`` wraps what takes
-    long.
+    long. ``coreset_projection`` selects by a random projection, drawn from ``seed``, to so many numbers, as published;
+    None by all numbers; patches are kept whole either way.
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
     ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
@@ -49,6 +53,8 @@ class PatchCore:
         memory_limit: int = 2**31,
         max_calibrating: int = 1000,
         progress: Progress = no_progress,
+        coreset_projection: int | None = None,
+        seed: int = 0,
     ):
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
@@ -58,6 +64,8 @@ class PatchCore:
         self.memory_limit = memory_limit
         self.max_calibrating = max_calibrating
         self.progress = progress
+        self.coreset_projection = coreset_projection
+        self.seed = seed
         self._store = FeatureStore(memory_limit)
         self._size = (0, 0)
 
@@ -70,7 +78,7 @@ class PatchCore:
     def see(self, images: np.ndarray) -> None:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
         self._size = images.shape[1:3]
-        features = self.extractor(images)
+        features = self._extract(images)
         if not self._store.n_images and not hasattr(self, "bank_"):
             features = self.extractor.centre_on(features)
         self._store.append(features)
@@ -89,7 +97,12 @@ class PatchCore:
 
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
-        return self._score_features(self.extractor(images), images.shape[1:3], self.bank_)
+        return self._score_features(self._extract(images), images.shape[1:3], self.bank_)
+
+    def _extract(self, images: np.ndarray) -> torch.Tensor:
+        """Patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
+        at_once = _IMAGES_AT_ONCE if self.extractor.device.type == "cpu" else len(images)
+        return torch.cat([self.extractor(images[at : at + at_once]) for at in range(0, len(images), at_once)])
 
     def _learn(self, store: FeatureStore, image_groups: torch.Tensor) -> PatchCore:
         extending, n_images = hasattr(self, "bank_"), store.n_images
@@ -103,20 +116,35 @@ class PatchCore:
         keep = max(1, round(self.coreset_ratio * len(patches)))
         centres = self.bank_.features if extending else None
         picks, radius = self._select(patches, keep, centres)
-        self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
         rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
         self.bank_groups_ = row_groups
         self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
+        radius = self._cover_radius(patches) if radius is None else radius
+        self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
         self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
         return self
 
-    def _select(self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None) -> tuple[torch.Tensor, float]:
+    def _select(
+        self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None
+    ) -> tuple[torch.Tensor, float | None]:
+        """Rows to keep, and how well they cover the others: None where they were selected by their projections."""
         if keep >= len(patches):
             return torch.arange(len(patches)), 0.0
-        coreset = greedy_coreset(patches, keep, centres=centres, device=self.extractor.device, progress=self.progress)
-        return torch.from_numpy(coreset.indices), coreset.cover_radius
+        device, dim = self.extractor.device, self.coreset_projection
+        if dim is None or dim >= patches.shape[1]:
+            coreset = greedy_coreset(patches, keep, centres=centres, device=device, progress=self.progress)
+            return torch.from_numpy(coreset.indices), coreset.cover_radius
+        projection = gaussian_projection(patches.shape[1], dim, self.seed)
+        with closing(store_projected(patches, projection, self.memory_limit)) as projected:
+            before = None if centres is None else centres @ projection
+            coreset = greedy_coreset(projected.rows(), keep, centres=before, device=device, progress=self.progress)
+        return torch.from_numpy(coreset.indices), None
+
+    def _cover_radius(self, patches: torch.Tensor) -> float:
+        """No patch is farther from the bank than this; an index may make it larger than it has to be."""
+        return max(float(self.bank_.search(chunk)[0].max()) for chunk in chunks(patches))
 
     def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import benchmark
+from benchmarks.machine import Machine
 from config import load_config
 from datasets.synthetic import render_part
 from errors import UserError
@@ -67,6 +68,7 @@ def script(monkeypatch: pytest.MonkeyPatch, inspector: Inspector, tmp_path: Path
     """Run ``benchmark.py latency`` on the saved inspector."""
     model = tmp_path / "model.pkl"
     inspector.save(model)
+    monkeypatch.setattr("benchmarks.machine.measure_machine", lambda device: Machine("a machine", 2, 1e9, 1e9))
 
     def run(*flags: Any) -> int:
         monkeypatch.setattr(sys, "argv", ["benchmark.py", "latency", "--model", str(model), *map(str, flags)])
@@ -146,6 +148,7 @@ def test_summary_by_hand() -> None:
 @pytest.mark.parametrize(("target", "code", "word"), [(1e9, 0, "PASS"), (1e-6, 1, "FAIL")])
 def test_script_says_pass_or_fail(
     script: Callable[..., int],
+    inspector: Inspector,
     photos: list[Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -162,6 +165,10 @@ def test_script_says_pass_or_fail(
     assert all(name in printed for name in ("p50", "p95", "p99"))
     figures = json.loads(report.read_text())
     assert (figures["n"], figures["n_photos"], figures["passed"]) == (4, 2, code == 0)
+    bank = core_of(inspector).bank_.features
+    search = 2 * 8 * 8 * bank.numel() / 1e9
+    assert figures["limit_ms"] > 1000 * search
+    assert figures["times_limit"] == pytest.approx(figures["p50_ms"] / figures["limit_ms"])
     assert figures["p50_ms"] <= figures["p95_ms"] <= figures["p99_ms"]
     assert sum(stage["share"] for stage in figures["stages"].values()) == pytest.approx(1)
 

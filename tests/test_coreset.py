@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from models import coreset
 from models.coreset import greedy_coreset
 
 
@@ -172,21 +174,66 @@ def test_all_rows() -> None:
     assert result.cover_radius == 0
 
 
-def test_same_result_every_time_and_progress_is_told() -> None:
+def test_same_result_every_time() -> None:
     features = clustered(3000, 16)
-    told: list[int] = []
+    for block in (128, None):
+        once, again = (greedy_coreset(features, 200, block=block) for _ in range(2))
+        assert once.indices.tobytes() == again.indices.tobytes()
+        assert once.cover_radius == again.cover_radius
 
-    def watched(picks: Iterable[int], total: int, label: str) -> Iterator[int]:
-        assert (total, label) == (200, "coreset")
-        for pick in picks:
-            told.append(pick)
-            yield pick
 
-    once = greedy_coreset(features, 200, block=128, progress=watched)
-    again = greedy_coreset(features, 200, block=128)
-    assert once.indices.tobytes() == again.indices.tobytes()
-    assert once.cover_radius == again.cover_radius
-    assert told == once.indices.tolist()
+@pytest.mark.parametrize("k", [1, 2, 1500])
+def test_progress_tells_the_share_of_the_work_that_is_done(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, products, told = clustered(6000, 16), [0], []
+    whole = torch.addmm
+
+    def counted(bias: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, **more: Any) -> torch.Tensor:
+        products[0] += len(rows) * columns.shape[1]
+        return whole(bias, rows, columns, **more)
+
+    def watched(steps: Iterable[int], total: int, label: str) -> Iterator[int]:
+        assert (total, label) == (100, "coreset")
+        for step in steps:
+            told.append((step, products[0]))
+            yield step
+
+    monkeypatch.setattr(torch, "addmm", counted)
+    greedy_coreset(features, k, block=256, progress=watched)
+    assert [step for step, _ in told] == list(range(1, 101))
+    if k == 1500:
+        first_half = next(done for step, done in told if step == 50)
+        assert first_half == pytest.approx(products[0] / 2, rel=0.3)
+
+
+def test_the_block_size_that_is_chosen_changes_no_pick(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = set()
+    pick_block = coreset._pick_block
+
+    def watched(nearest: Any, left: int, size: int) -> tuple[list[int], int]:
+        sizes.add(size)
+        return pick_block(nearest, left, size)
+
+    monkeypatch.setattr(coreset, "_pick_block", watched)
+    features = clustered(9000, 8)
+    chosen = greedy_coreset(features, 700)
+    assert len(sizes) > 1
+    monkeypatch.undo()
+    assert chosen.indices.tolist() == greedy_coreset(features, 700, block=2048).indices.tolist()
+    assert chosen.indices.tolist() == textbook(features, 700)[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "picks", "of_half", "expected"),
+    [
+        (2048, 100, 99, 1024),  # the nearer half of the block brought one pick
+        (1024, 200, 100, 2048),  # twice the rows, twice the picks
+        (1024, 130, 100, 1024),
+        (256, 2, 2, 256),
+        (4096, 4000, 1000, 4096),  # no larger
+    ],
+)
+def test_the_next_block_has_least_overhead_per_pick(size: int, picks: int, of_half: int, expected: int) -> None:
+    assert coreset._next_size(60000, size, picks, of_half) == expected
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from errors import UserError
 from models.feature_extractor import FeatureExtractor
@@ -192,6 +195,59 @@ def test_the_bank_is_a_share_of_the_training_patches() -> None:
     to_bank = np.linalg.norm(features.reshape(-1, 1, 20) - bank, axis=2).min(1)
     assert patchcore.cover_radius_ == pytest.approx(to_bank.max(), rel=HALF)
     assert patchcore.cover_radius_ < np.linalg.norm(np.diff(features.reshape(-1, 20), axis=0), axis=1).max()
+
+
+def test_selection_by_a_projection_keeps_whole_patches_and_covers_nearly_as_well() -> None:
+    training = photos(5)
+    exact, approximate = model(0.3), model(0.3)
+    approximate.coreset_projection = 16
+    for patchcore in (exact, approximate):
+        patchcore.fit([training[:2], training[2:]], range(5))
+    features = features_of(approximate, training).reshape(-1, 1, 20)
+    bank = approximate.bank_.features.double().numpy()
+    assert len(bank) == len(exact.bank_)
+    assert not torch.equal(approximate.bank_.features, exact.bank_.features)
+    to_patches = np.abs(bank[:, None] - features[:, 0]).max(2).min(1)
+    assert to_patches.max() < HALF
+    to_bank = np.linalg.norm(features - bank, axis=2).min(1)
+    assert approximate.cover_radius_ == pytest.approx(to_bank.max(), rel=HALF)
+    assert approximate.cover_radius_ < 1.5 * exact.cover_radius_
+
+
+class NoLargeFloats(TorchDispatchMode):
+    """Raises where an operation makes float32 or float64 numbers, ``limit`` of them or more."""
+
+    def __init__(self, limit: int):
+        super().__init__()
+        self.limit = limit
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(made, torch.Tensor) and made.dtype in (torch.float32, torch.float64):
+                assert made.numel() < self.limit, f"{func} made {tuple(made.shape)}"
+        return result
+
+
+@pytest.mark.parametrize("projection", [None, 8])
+@pytest.mark.parametrize("memory_limit", [0, 2**31])
+def test_features_of_all_images_are_never_held_in_single_precision(
+    memory_limit: int, projection: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.feature_store._ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("models.coreset.CHUNK", 64)
+    for name in ("BLOCK", "SMALLEST_BLOCK", "LARGEST_BLOCK"):
+        monkeypatch.setattr(f"models.coreset.{name}", 64)
+    training = photos(120)
+    patchcore = PatchCore(
+        FeatureExtractor(Tiny(), colour_weight=2.0), 0.05, memory_limit=memory_limit, coreset_projection=projection
+    )
+    everything = 120 * 24 * 26
+    with NoLargeFloats(everything // 2):
+        patchcore.fit((training[at : at + 2] for at in range(0, 120, 2)), range(120))
+    assert len(patchcore.bank_) == 144
+    with pytest.raises(AssertionError), NoLargeFloats(everything // 2):
+        torch.zeros(everything)
 
 
 def test_a_ratio_of_one_keeps_every_patch() -> None:

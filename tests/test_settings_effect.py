@@ -57,6 +57,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "model.target_dim": (CNN, 16),
     "model.patch_size": ({}, 5),
     "model.coreset_ratio": ({}, 0.02),
+    "model.coreset_projection": ({}, 8),
     "model.num_neighbors": ({}, 1),
     "model.smoothing_sigma": ({}, 0.0),
     "model.filter_log_floor": ({}, 0.1),

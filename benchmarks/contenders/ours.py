@@ -1,0 +1,91 @@
+"""This project, asked as its peers are: a process of its own for each question."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from protocol import answer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from config import Config, load_config
+from inspection.inspector import Inspector
+from models.coreset import greedy_coreset
+
+ROOT = Path(__file__).resolve().parents[2]
+# What peers do: 224 px out of 256, layers 2 and 3, all 384 numbers, nine neighbours.
+LIKE_PEERS = ("model.backbone=resnet18", "model.target_dim=null", "evidence=[cnn]")
+
+
+class StageClock:
+    """Stands for a progress bar, and adds up the seconds of what it was shown, by label."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+        start = time.perf_counter()
+        yield from items
+        self.seconds[label] = self.seconds.get(label, 0.0) + time.perf_counter() - start
+
+
+def coreset(features: str, keep: int, indices: str, projection: int | None = None) -> dict[str, Any]:
+    """Pick ``keep`` rows of the array in the file ``features``; their numbers go to the file ``indices``."""
+    rows = torch.from_numpy(np.load(features))
+    start = time.perf_counter()
+    if projection is not None:
+        from models.random_projection import gaussian_projection
+
+        rows = rows.float() @ gaussian_projection(rows.shape[1], projection, 0)
+    picks = greedy_coreset(rows, keep)
+    seconds = time.perf_counter() - start
+    np.save(indices, picks.indices)
+    return {"seconds": seconds}
+
+
+def fit(
+    images: list[str], weights: str, keep: float, model: str | None = None, assignments: list[str] | None = None
+) -> dict[str, Any]:
+    """Learn from image files, and save the inspector as ``model``."""
+    clock = StageClock()
+    config = config_of(keep, assignments or [])
+    start = time.perf_counter()
+    inspector = Inspector.train([Path(image) for image in images], config, Path(weights), clock)
+    seconds = time.perf_counter() - start
+    bank = inspector.evidence["cnn"].state()["bank"]
+    if model is not None:
+        inspector.save(Path(model))
+        np.save(Path(model).with_suffix(".npy"), bank.numpy())
+    return {"seconds": seconds, "stages": clock.seconds, "bank": list(bank.shape)}
+
+
+def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: int = 3) -> dict[str, Any]:
+    """From image files to decisions with maps, ``batch`` at a time; seconds of each batch after the first few."""
+    inspector = Inspector.load(model, "cpu", Path(weights), config_of(0.1, [f"run.batch_size={batch}"]).run)
+    seconds, scores = [], []
+    for at in range(0, len(images) - batch + 1, batch):
+        start = time.perf_counter()
+        results = inspector.inspect([Path(image) for image in images[at : at + batch]])
+        seconds.append(time.perf_counter() - start)
+        scores += [result.score for result in results if not hasattr(result, "error")]
+    return {"seconds": seconds[warm_up:], "scores": scores}
+
+
+def config_of(keep: float, assignments: list[str]) -> Config:
+    """The settings that peers have too."""
+    return load_config(
+        ROOT / "configs" / "mvtec.yaml", [*LIKE_PEERS, f"model.coreset_ratio={keep}", "run.device=cpu", *assignments]
+    )
+
+
+if __name__ == "__main__":
+    # torchvision is loaded late by the library, but here before the clock starts, as in the scripts of the peers.
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+    answer({"coreset": coreset, "fit": fit, "inspect": inspect}, versions)

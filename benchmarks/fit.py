@@ -1,0 +1,79 @@
+"""Fitting from image files: how long, how much memory, and how both grow with the number of images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
+from benchmarks.features import resnet18_weights, spread, training_photos
+from benchmarks.growth import exponent, growth_figure, sizes
+from benchmarks.machine import Machine, measure_machine
+from benchmarks.report import Report
+from benchmarks.work import distances_flop, network_flop
+from evaluation.visualize import save_figure
+from models.backbones import BACKBONES
+from models.feature_extractor import FeatureExtractor, build_network
+
+SIZE = (224, 224)
+PATCHES = (SIZE[0] // 8) * (SIZE[1] // 8)  # of one image, on the grid of layer 2
+CHANNELS = 384
+STAGES = ("reading", "coreset", "calibrating")
+
+
+def run(arguments: argparse.Namespace) -> Report:
+    """Fit an eighth, a quarter, half and all of the photos, each in a process of its own."""
+    photos, weights = training_photos(arguments.category_dir), resnet18_weights(arguments.weights)
+    photos = spread(photos, min(len(photos), arguments.photos or len(photos)))
+    report = Report(
+        f"fit, ResNet-18 at {SIZE[1]} px, {arguments.keep:.0%} of patches, {arguments.category_dir.name}",
+        measure_machine(),
+    )
+    with scratch() as folder:
+        file = as_torch_file(weights, Path(folder))
+        for count in sizes(len(photos)):
+            answer = OURS.ask(
+                "fit", images=[str(p) for p in spread(photos, count)], weights=str(file), keep=arguments.keep
+            )
+            report.rows.append(_row(count, answer, report.machine))
+    counts = [row["images"] for row in report.rows]
+    for name in ("seconds", *STAGES, "peak_mb"):
+        power = exponent(counts, [row[name] for row in report.rows])
+        report.notes.append(f"{name} grows as images^{power:.2f}")
+    if arguments.plot:
+        seconds = {name: [row[name] for row in report.rows] for name in ("seconds", *STAGES)}
+        memory = {
+            "peak of the process": [row["peak_mb"] for row in report.rows],
+            "of it, libraries": [row["imported_mb"] for row in report.rows],
+            "features in float32, which are never held": [row["float32_mb"] for row in report.rows],
+        }
+        save_figure(growth_figure(counts, seconds, memory), arguments.plot)
+    return report
+
+
+def fit_flop(count: int, kept: int, network: float) -> float:
+    """All images through the network, all patches to all picks, and once more each image to the bank, to calibrate."""
+    patches = count * PATCHES
+    return count * network + 2 * distances_flop(patches, kept, CHANNELS)
+
+
+def resnet18_flop() -> float:
+    """One image through ResNet-18, to layer 3."""
+    backbone = BACKBONES["resnet18"]
+    return network_flop(FeatureExtractor(build_network(backbone, backbone.layers, None)), SIZE)
+
+
+def _row(count: int, answer: dict[str, Any], machine: Machine) -> dict[str, Any]:
+    stages, kept = answer["stages"], answer["bank"][0]
+    return {
+        "images": count,
+        "patches": count * PATCHES,
+        "kept": kept,
+        "seconds": answer["seconds"],
+        **{name: stages.get(name, 0.0) for name in STAGES},
+        **machine.beside(answer["seconds"], fit_flop(count, kept, resnet18_flop())),
+        "peak_mb": answer["peak_bytes"] / MEGABYTE,
+        "imported_mb": answer["imported_bytes"] / MEGABYTE,
+        "float32_mb": 4 * count * PATCHES * CHANNELS / MEGABYTE,
+    }

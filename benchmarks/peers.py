@@ -1,0 +1,189 @@
+"""Beside anomalib's PatchCore and amazon-science/patchcore-inspection, in one run.
+
+All get the same features, photos and weights. Peers are run as they are, each in a process of its own, by the Python or
+from the clone that the reader names; what is not named is left out, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.asking import MEGABYTE, OURS, Contender, as_torch_file, scratch
+from benchmarks.coreset import cover_radius
+from benchmarks.features import category_features, resnet18_weights, spread, training_photos
+from benchmarks.fit import CHANNELS, PATCHES, fit_flop, resnet18_flop
+from benchmarks.machine import measure_machine
+from benchmarks.report import Report
+from benchmarks.work import distances_flop
+from errors import UserError
+
+BATCHES = (1, 8)
+AMAZON_PROJECTION = 128  # their default
+# Their exact sampler holds the distances of all pairs three times over while it computes them.
+EXACT_COPIES = 3
+
+
+class Race:
+    """Asks every contender, and keeps a row for each answer; a contender that fails costs its rows, not the run."""
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path):
+        self.arguments = arguments
+        self.folder = folder
+        self.weights = str(as_torch_file(resnet18_weights(arguments.weights), folder))
+        self.report = Report("beside the peers; ratios above 1 are in our favour", measure_machine())
+        self.anomalib = self._anomalib()
+        self.amazon = self._amazon()
+        self.network = resnet18_flop()
+
+    def coreset(self, n: int) -> None:
+        """Select from the same features; the cover radius is measured on all their numbers for everybody."""
+        file, indices = str(self.folder / "features.npy"), str(self.folder / "picks.npy")
+        features = category_features(self.arguments.category_dir, Path(self.weights), n).astype(np.float32)
+        np.save(file, features)
+        n, keep = len(features), round(self.arguments.keep * len(features))
+        asked: list[tuple[str, Contender | None, dict[str, Any]]] = [
+            ("ours, exact", OURS, {}),
+            (f"ours, projected to {AMAZON_PROJECTION}", OURS, {"projection": AMAZON_PROJECTION}),
+            ("anomalib", self.anomalib, {"picks": self.arguments.picks}),
+        ]
+        exact = EXACT_COPIES * 4 * n**2 <= self.arguments.memory_gb * 2**30
+        kind = "exact" if exact else "approximate"
+        for dim in (AMAZON_PROJECTION, CHANNELS):
+            values = {"kind": kind, "dim": dim, "picks": None if exact else self.arguments.picks}
+            asked.append((f"amazon, {kind}, {dim} numbers", self.amazon, values))
+        if not exact and self.amazon:
+            self.report.notes.append(
+                f"amazon's exact sampler at {n:,} patches needs {EXACT_COPIES * 4 * n**2 / 2**30:.0f} GB "
+                f"(--memory-gb {self.arguments.memory_gb:g}): its approximate one was run"
+            )
+        first = None
+        for name, contender, values in asked:
+            answer = self.ask(name, contender, "coreset", features=file, keep=keep, indices=indices, **values)
+            if answer is None:
+                continue
+            radius = None if answer.get("estimated") else cover_radius(torch.from_numpy(features), np.load(indices))
+            first = first or (answer, radius)
+            row = self.row(f"coreset {n:,} x {CHANNELS}", name, answer, first[0], distances_flop(n, keep, CHANNELS))
+            row["cover_radius"] = radius
+            row["radius_beside_ours_%"] = None if radius is None or not first[1] else 100 * (radius / first[1] - 1)
+
+    def fit(self, count: int, peers: bool) -> Path:
+        """From photos to a bank, and ours to a calibrated model too. Returns our model, whose bank all are given."""
+        model = self.folder / "model.pkl"
+        photos = training_photos(self.arguments.category_dir)
+        images = [str(path) for path in spread(photos, min(len(photos), count))]
+        values = {"images": images, "weights": self.weights, "keep": self.arguments.keep}
+        first = None
+        for name, contender, more in (
+            ("ours", OURS, {"model": str(model)}),
+            ("anomalib", self.anomalib if peers else None, {"picks": self.arguments.picks}),
+            ("amazon, approximate", self.amazon if peers else None, {"picks": self.arguments.picks}),
+        ):
+            answer = self.ask(name, contender, "fit", **values, **more)
+            if answer is None:
+                continue
+            first = first or answer
+            kept = round(self.arguments.keep * len(images) * PATCHES)
+            self.row(f"fit {len(images)} images", name, answer, first, fit_flop(len(images), kept, self.network))
+        return model
+
+    def inspect(self, model: Path) -> None:
+        """From files to scores and maps, with banks of one size."""
+        photos = training_photos(self.arguments.category_dir)
+        bank = np.load(model.with_suffix(".npy"), mmap_mode="r").shape
+        for batch in BATCHES:
+            images = [str(path) for path in spread(photos, min(len(photos), 48 if batch == 1 else 12 * batch))]
+            answers: dict[str, list[dict[str, Any]]] = {}
+            for _ in range(self.arguments.repeat):
+                for name, contender, more in (
+                    ("ours", OURS, {"model": str(model)}),
+                    ("anomalib", self.anomalib, {"bank": str(model.with_suffix(".npy"))}),
+                    ("amazon", self.amazon, {"bank": list(bank)}),
+                ):
+                    values = {"images": images, "weights": self.weights, "batch": batch, **more}
+                    answer = self.ask(name, contender, "inspect", **values)
+                    if answer is not None:
+                        answers.setdefault(name, []).append(answer)
+            for name, several in answers.items():
+                flop = batch * (self.network + distances_flop(PATCHES, *bank))
+                row = self.row(f"inspect, batch {batch}", name, _joined(several), _joined(answers["ours"]), flop)
+                row["p95_s"] = float(np.percentile(np.concatenate([one["seconds"] for one in several]), 95))
+
+    def ask(self, name: str, contender: Contender | None, task: str, **values: Any) -> dict[str, Any] | None:
+        """The answer, or None with a note."""
+        if contender is None:
+            return None
+        try:
+            return contender.ask(task, **values)
+        except UserError as error:
+            self.report.notes.append(f"{name}, {task}: left out, {error}")
+            return None
+
+    def row(
+        self, question: str, name: str, answer: dict[str, Any], ours: dict[str, Any], flop: float
+    ) -> dict[str, Any]:
+        """What one contender took, beside ours and the limit."""
+        row = {
+            "question": question,
+            "contender": name,
+            "seconds": answer["seconds"],
+            "ratio": answer["seconds"] / ours["seconds"],
+            **self.report.machine.beside(answer["seconds"], flop),
+            "peak_mb": answer["peak_bytes"] / MEGABYTE,
+            "memory_ratio": answer["peak_bytes"] / ours["peak_bytes"],
+            "estimated": "yes" if answer.get("estimated") else "",
+        }
+        self.report.rows.append(row)
+        return row
+
+    def _anomalib(self) -> Contender | None:
+        python = self.arguments.anomalib_python
+        if python is None:
+            self.report.notes.append("anomalib: left out, no --anomalib-python")
+            return None
+        if not python.is_file():
+            raise UserError(
+                f"--anomalib-python {python}: no such file; name the python of an environment with anomalib"
+            )
+        return Contender("anomalib", "anomalib_patchcore.py", str(python))
+
+    def _amazon(self) -> Contender | None:
+        folder = self.arguments.amazon_dir
+        if folder is None:
+            self.report.notes.append("amazon-science/patchcore-inspection: left out, no --amazon-dir")
+            return None
+        if not (folder / "src" / "patchcore" / "common.py").is_file():
+            raise UserError(f"--amazon-dir {folder}: no src/patchcore; clone amazon-science/patchcore-inspection")
+        return Contender("amazon", "amazon_patchcore.py", always={"folder": str(folder)})
+
+
+def run(arguments: argparse.Namespace) -> Report:
+    """Ask what ``only`` names, in the order coreset, fit, inspect; to inspect alone, ours is fitted first."""
+    with scratch() as folder:
+        race = Race(arguments, Path(folder))
+        if "coreset" in arguments.only:
+            for n in arguments.n:
+                race.coreset(n)
+        if "fit" in arguments.only or "inspect" in arguments.only:
+            count = arguments.photos or len(training_photos(arguments.category_dir))
+            model = race.fit(count, peers="fit" in arguments.only)
+            if "inspect" in arguments.only:
+                race.inspect(model)
+        if any(row["estimated"] for row in race.report.rows):
+            race.report.notes.append(
+                f"estimated: {arguments.picks} picks were made, each of which costs the same, and the rest added"
+            )
+        return race.report
+
+
+def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several answers to one question: the median of all seconds, the largest memory."""
+    return {
+        "seconds": float(np.median(np.concatenate([answer["seconds"] for answer in answers]))),
+        "peak_bytes": max(answer["peak_bytes"] for answer in answers),
+    }

@@ -1,0 +1,54 @@
+"""What a benchmark found: rows of a Markdown table, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import Machine
+from files import write_atomically
+
+Row = Mapping[str, Any]
+
+
+@dataclass
+class Report:
+    """``rows`` share their columns, in the order they first appear; ``notes`` are lines below the table."""
+
+    title: str
+    machine: Machine
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The table for a person, in Markdown."""
+        return "\n".join([f"{self.title}", self.machine.describe(), "", *table(self.rows), *self.notes])
+
+    def write(self, path: Path) -> None:
+        """As JSON, with every digit."""
+        content = {
+            "title": self.title,
+            "machine": self.machine.as_dict(),
+            "rows": self.rows,
+            "notes": self.notes,
+        }
+        write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Lines of a Markdown table; None and what a row lacks are "-"."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return lines + ["| " + " | ".join(shown(row.get(column)) for column in columns) + " |" for row in rows]
+
+
+def shown(value: Any) -> str:
+    """Three digits of a number that is not whole."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,37 @@
+"""How much arithmetic a task cannot do without, in FLOP; a multiplication and an addition are two."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from inspection.evidence import StructureEvidence
+from inspection.inspector import Inspector
+from models.feature_extractor import FeatureExtractor
+
+
+def network_flop(extractor: FeatureExtractor, size: tuple[int, int]) -> float:
+    """One image of ``size`` (H, W) through the network of ``extractor``."""
+    image = torch.zeros((1, 3, *size), device=extractor.device, dtype=extractor.dtype)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        extractor.network(image)
+    return float(counter.get_total_flops())
+
+
+def inspection_flop(inspector: Inspector) -> float:
+    """One image through the networks of its evidence, and its patches to every row of their banks."""
+    side = inspector.config.preprocess.size
+    size = (side, side) if isinstance(side, int) else side
+    total = 0.0
+    for evidence in inspector.evidence.values():
+        if isinstance(evidence, StructureEvidence):
+            bank = evidence.patchcore.bank_.features
+            patches = evidence.extractor(np.zeros((1, *size, 3), np.uint8))[0, ..., 0].numel()
+            total += network_flop(evidence.extractor, size) + distances_flop(patches, *bank.shape)
+    return total
+
+
+def distances_flop(rows: int, others: int, dim: int) -> float:
+    """Every distance between ``rows`` and ``others``: a greedy selection needs those of all rows to all picks."""
+    return 2.0 * rows * others * dim
