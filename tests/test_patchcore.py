@@ -221,7 +221,7 @@ def textbook_bank_without(
     centres = list(rows[rows_of != group])
     for _ in range(min((rows_of == group).sum(), len(candidates))):
         far = [min((np.linalg.norm(one - c) for c in centres), default=0.0) for one in candidates]
-        centres.append(candidates[int(np.argmax(far))])
+        centres.append(candidates[far.index(max(far))])
     return np.array(centres)
 
 
