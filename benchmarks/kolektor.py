@@ -92,7 +92,7 @@ def main() -> int:
 
 
 def row(good: Sequence[object], bad: Sequence[object], truth: Sequence[Boxes], reach: float) -> str:
-    """The figures of one line. ``truth``: the true boxes of each of the ``bad``; ``reach``: how far boxes join pixels."""
+    """The figures of one line. ``truth``: true boxes of each of the ``bad``; ``reach``: how far boxes join pixels."""
     sound = [one for one in good if isinstance(one, Inspection)]
     cracked = [one for one in bad if isinstance(one, Inspection)]
     labels = [False] * len(sound) + [True] * len(cracked)
