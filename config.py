@@ -101,7 +101,8 @@ class ModelSettings(Section):
         False, description="each CNN layer's features have length 1 in every patch: the grain's contrast does not count"
     )
     whiten: bool = Field(
-        False, description="features vary alike in all directions: for surfaces that vary more than their defects do"
+        False,
+        description="weigh up directions in which healthy patches hardly vary: where surfaces vary more than defects",
     )
 
 

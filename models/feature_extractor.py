@@ -21,7 +21,7 @@ from models.weights import checksum, read_state_dict
 _MIN_DEVIATION = 0.05
 _LAB_UNIT = 50.0
 _COLOURS = 6
-_SHRINKAGE = 0.01  # of the mean variance, added to every direction's: those that hardly vary would magnify noise
+_SHRINKAGE = 0.3  # of the mean variance, added in every direction: else those that hardly vary magnify noise
 
 
 class FeatureExtractor:
@@ -36,10 +36,11 @@ class FeatureExtractor:
     deviation of the other features, as learned by ``fit``. The paper has no such term: 0.
 
     ``unit_length`` scales the features of each layer to length 1 in every patch, so that a rough and a smooth surface
-    of one material are alike. ``whiten`` turns and scales the joined features so that training patches vary alike in
-    all directions (``fit`` learns how): distances become those of Mahalanobis, in which rare directions count as much
-    as common ones (Rippel et al., "Modeling the Distribution of Normal Data in Pre-Trained Deep Features for Anomaly
-    Detection", ICPR 2020). Both help where the surface itself varies more than the defect; the paper has neither.
+    of one material are alike. ``whiten`` turns and scales the joined features so that training patches vary more evenly
+    in all directions (``fit`` learns how): distances become those of Mahalanobis with a shrunk covariance, in which
+    counts more what hardly varies on healthy parts (Rippel et al., "Modeling the Distribution of Normal Data in
+    Pre-Trained Deep Features for Anomaly Detection", ICPR 2020). Both help where
+    the surface itself varies more than the defect; the paper has neither.
 
     ``network`` maps RGB (n, 3, H, W) in [0, 1] to a list of maps (n, c, h, w). Grid and channels are read off what it
     returns, so any input size works that the network accepts.

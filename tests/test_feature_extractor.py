@@ -308,7 +308,7 @@ def test_distances_between_whitened_features_are_those_of_mahalanobis(standardis
     rows = (generator.normal(size=(400, 5)) @ generator.normal(size=(5, 5)) + 3).astype(np.float32)
     expected_rows = (rows - rows.mean(0)) / rows.std(0, ddof=1) if standardise else rows
     covariance = np.cov(expected_rows.T.astype(float))
-    inverse = np.linalg.inv(covariance + 0.01 * np.trace(covariance) / 5 * np.eye(5))
+    inverse = np.linalg.inv(covariance + 0.3 * np.trace(covariance) / 5 * np.eye(5))
     expected = cdist(expected_rows[:20], expected_rows[20:40], "mahalanobis", VI=inverse)
     extractor = FeatureExtractor(Cells(8), standardise=standardise, whiten=True)
     fitted = extractor.fit(torch.from_numpy(rows.copy())).numpy()
