@@ -104,6 +104,13 @@ class ModelSettings(Section):
         le=100.0,
         description="weight of 50 CIELab units of colour in a patch, in total deviations of its features; 0 to 100",
     )
+    unit_length: bool = Field(
+        False, description="each CNN layer's features have length 1 in every patch: the grain's contrast does not count"
+    )
+    whiten: bool = Field(
+        False,
+        description="weigh up directions in which healthy patches hardly vary: where surfaces vary more than defects",
+    )
 
 
 class AutoencoderSettings(Section):

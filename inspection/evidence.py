@@ -79,6 +79,7 @@ class CnnEvidence(StructureEvidence):
         extractor, self.weights = pretrained_extractor(
             self.setup, model.layers, model.patch_size, model.target_dim, model.colour_weight
         )
+        extractor.unit_length, extractor.whiten = model.unit_length, model.whiten
         return extractor
 
     @property
@@ -98,7 +99,9 @@ class FilterEvidence(StructureEvidence):
 
     def build_extractor(self) -> FeatureExtractor:
         model = self.setup.config.model
-        return filter_extractor(model.filter_log_floor, model.patch_size, model.colour_weight, self.setup.device)
+        return filter_extractor(
+            model.filter_log_floor, model.patch_size, model.colour_weight, self.setup.device, model.whiten
+        )
 
 
 class ColourEvidence(Evidence):

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import torch
 
-from errors import UserError
 from models.coreset import greedy_coreset
 from models.feature_extractor import FeatureExtractor
 from models.feature_store import FeatureStore, chunks
@@ -35,7 +34,7 @@ class PatchCore:
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
     ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
-    scores of the training images: neighbours of the same group are not seen; NaN where not measured).
+    scores of the training images, each by a bank made without its group; NaN where not measured).
     """
 
     bank_: MemoryBank
@@ -86,10 +85,10 @@ class PatchCore:
     def learn(self, groups: Sequence[int]) -> PatchCore:
         """Make the bank from all images seen.
 
-        ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
-        leave-one-out scores. Learning again extends the bank: the greedy selection goes on from the existing centres,
+        ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in
+        ``training_scores_``. Learning again extends the bank: the greedy selection goes on from the existing centres,
         and ``training_scores_`` are those of the new images. Raises ValueError without two different groups, UserError
-        if all rows kept come from one group, or features cannot be written to a file.
+        if features cannot be written to a file.
         """
         store, self._store = self._store, FeatureStore(self.memory_limit)
         with closing(store):
@@ -123,7 +122,7 @@ class PatchCore:
         self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
         radius = self._cover_radius(patches) if radius is None else radius
         self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
-        self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
+        self.training_scores_ = self._leave_one_out(patches, store.grid, image_groups)
         return self
 
     def _select(
@@ -146,20 +145,37 @@ class PatchCore:
         """No patch is farther from the bank than this; an index may make it larger than it has to be."""
         return max(float(self.bank_.search(chunk)[0].max()) for chunk in chunks(patches))
 
-    def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
-        """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
+    def _leave_one_out(self, patches: torch.Tensor, grid: tuple[int, int], groups: torch.Tensor) -> HealthyScores:
+        """Score groups of training images, their ``patches`` (n * h * w, c), each with a bank made without it."""
+        features = patches.reshape(len(groups), *grid, -1)
         images, peaks = np.full((2, len(features)), np.nan, np.float32)
         names = groups.unique()
         measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
+        nearest = torch.cat([self.bank_.search(chunk)[1][:, 0].cpu() for chunk in chunks(patches)])
+        covered_by, own = self.bank_groups_[nearest], groups.repeat_interleave(grid[0] * grid[1])
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
-            rows = self.bank_groups_ != group
-            if not rows.any():
-                raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
-            others = MemoryBank(self.bank_.features[rows], self.extractor.device)
+            others = self._bank_without(group, patches, (covered_by == group) & (own != group))
             members = (groups == group).nonzero()[:, 0]
             scores = self._score_features(features[members].float().to(self.extractor.device), self._size, others)
             images[members.numpy()], peaks[members.numpy()] = scores.images, scores.maps.max((1, 2))
         return HealthyScores(images, peaks)
+
+    def _bank_without(self, group: int, patches: torch.Tensor, uncovered: torch.Tensor) -> MemoryBank:
+        """The bank as if ``group`` had not been seen.
+
+        ``uncovered``, bool (len(patches),): patches of other images whose nearest row is one of the group's, which
+        saved the coreset from keeping them. As many of them as the group has rows are picked in its place. With a hole
+        there, its images would seem odder than unseen healthy ones do, and thresholds would be too high.
+        """
+        rows = self.bank_.features[self.bank_groups_ != group]
+        candidates = patches[uncovered]
+        missing = min(len(self.bank_) - len(rows), len(candidates))
+        if missing:
+            picks = greedy_coreset(
+                candidates, missing, centres=rows if len(rows) else None, device=self.extractor.device
+            ).indices
+            rows = torch.cat([rows, candidates[picks].float()])
+        return MemoryBank(rows, self.extractor.device)
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
         n, h, w, channels = features.shape

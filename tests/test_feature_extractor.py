@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_networks import State, noise_photos, random_state, without_head
+from scipy.spatial.distance import cdist
 from torch import nn
 from torchvision.models import get_model
 
@@ -248,7 +250,7 @@ def test_colour_weight_zero_appends_and_learns_nothing(weights: Path) -> None:
     features = extractor(noise_photos(2, 64, 64))
     rows = features.reshape(-1, 384).clone()
     assert torch.equal(extractor.fit(rows), features.reshape(-1, 384))
-    assert extractor.state() == {"projection": None, "mean": None, "std": None}
+    assert extractor.state() == {"projection": None, "mean": None, "std": None, "whitening": None}
 
 
 def test_appended_colours_are_mean_and_deviation_of_lab() -> None:
@@ -286,6 +288,55 @@ def test_learned_scales_apply_to_later_images(colour_weight: float, standardise:
     features = extractor(images)
     rows = extractor.fit(features.reshape(-1, features.shape[-1]).clone())
     torch.testing.assert_close(extractor(images).reshape(rows.shape), rows, rtol=1e-4, atol=1e-4)
+
+
+# Length and whitening
+
+
+def test_each_layer_of_each_patch_has_length_one(state: State, weights: Path) -> None:
+    images = noise_photos(2, 64, 96)
+    extractor, _ = cnn_extractor(RESNET18, weights, ("layer1", "layer2"))
+    extractor.unit_length = True
+    layers = np.split(reference(hooked("resnet18", state, ("layer1", "layer2"), images)), [64], axis=3)
+    expected = np.concatenate([layer / np.linalg.norm(layer, axis=3, keepdims=True) for layer in layers], 3)
+    np.testing.assert_allclose(extractor(images).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_distances_between_whitened_features_are_those_of_mahalanobis(standardise: bool) -> None:
+    generator = np.random.default_rng(0)
+    rows = (generator.normal(size=(400, 5)) @ generator.normal(size=(5, 5)) + 3).astype(np.float32)
+    expected_rows = (rows - rows.mean(0)) / rows.std(0, ddof=1) if standardise else rows
+    covariance = np.cov(expected_rows.T.astype(float))
+    inverse = np.linalg.inv(covariance + 0.3 * np.trace(covariance) / 5 * np.eye(5))
+    expected = cdist(expected_rows[:20], expected_rows[20:40], "mahalanobis", VI=inverse)
+    extractor = FeatureExtractor(Cells(8), standardise=standardise, whiten=True)
+    fitted = extractor.fit(torch.from_numpy(rows.copy())).numpy()
+    np.testing.assert_allclose(cdist(fitted[:20], fitted[20:40]), expected, rtol=1e-4)
+    np.testing.assert_allclose(fitted.mean(0), 0, atol=1e-4)
+
+
+def test_colour_is_not_whitened_and_weighs_as_much() -> None:
+    generator = torch.Generator().manual_seed(0)
+    structure = torch.randn(500, 5, generator=generator) @ torch.randn(5, 5, generator=generator)
+    colours = torch.randn(500, 6, generator=generator)
+    extractor = FeatureExtractor(Cells(8), colour_weight=2.0, whiten=True)
+    rows = extractor.fit(torch.cat([structure, colours], 1))
+    expected = (colours - colours.mean(0)) * 2.0 * 5**0.5
+    torch.testing.assert_close(rows[:, 5:], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("colour_weight", [0.0, 4.0])
+def test_whitening_applies_to_later_images_and_is_kept(standardise: bool, colour_weight: float) -> None:
+    make = partial(FeatureExtractor, Cells(4, 8), standardise=standardise, colour_weight=colour_weight, whiten=True)
+    extractor, images = make(), noise_photos(2, 32, 32)
+    features = extractor.centre_on(extractor(images))
+    rows = extractor.fit(features.reshape(-1, features.shape[-1]).clone())
+    torch.testing.assert_close(extractor(images).reshape(rows.shape), rows, rtol=1e-3, atol=1e-3)
+    again = make()
+    again.restore(extractor.state())
+    assert torch.equal(again(images), extractor(images))
 
 
 # Half precision

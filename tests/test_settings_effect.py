@@ -62,6 +62,8 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "model.smoothing_sigma": ({}, 0.0),
     "model.filter_log_floor": ({}, 0.1),
     "model.colour_weight": ({}, 0.0),
+    "model.unit_length": (CNN, True),
+    "model.whiten": ({}, True),
     "autoencoder.side": (REDRAWN, 48),
     "autoencoder.width": (REDRAWN, 3),
     "autoencoder.latent": (REDRAWN, 8),
