@@ -24,11 +24,13 @@ def main(name: str, seconds: int, folder: Path) -> None:
     corpus.mkdir()
     for number, seed in enumerate(reader.seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    words = folder / "words"
-    escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode("utf-8", "surrogatepass")) for word in reader.words)
-    words.write_text("".join(f'"{word}"\n' for word in escaped if len(word) < 256))
-    limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-max_len=65536", f"-dict={words}"]
+    limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-max_len=65536"]
     limits += ["-verbosity=0", f"-artifact_prefix={folder}/"]
+    if reader.words:
+        words = folder / "words"
+        escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode("utf-8", "surrogatepass")) for word in reader.words)
+        words.write_text("".join(f'"{word}"\n' for word in escaped if len(word) < 256))
+        limits.append(f"-dict={words}")
     atheris.Setup([sys.argv[0], str(corpus), *limits], lambda data: readers.check(reader, data))
     atheris.Fuzz()
 
