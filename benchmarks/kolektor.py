@@ -4,8 +4,9 @@
 ``--seed``, are learned; the table is about all others, at a threshold that comes from the 80 alone. "Good flagged"
 counts good photos with a box, "cracks found" the cracks that a box overlaps by IoU 0.1 or whose centre lies in one.
 
-Settings are chosen with ``--choose``, which never sees a real crack: two thirds of the 80 are learned, the others are
-inspected as they are and with a synthetic crack each (thin, dark, jagged, fading, hardly darker than the grain).
+``--choose`` compares settings without a look at a real crack: two thirds of the 80 are learned, the others are
+inspected as they are and with a synthetic crack each (thin, dark, jagged, fading, hardly darker than the grain). Those
+of "cnn" were found so on a coarser grid, see docs/ct_slices.md; how far a box joins pixels is a guess, not a result.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ CANDIDATES = {
 }
 REPORTED = ("cnn", "cnn, as published", "filters")
 CHOSEN = "cnn"
-# Pixels above the threshold that lie so near are one crack, as a faint one shows in pieces; pixels of the frame.
+# Pixels above the threshold that lie so near are one crack, as a faint one shows in pieces; pixels of the frame. Which
+# reach is best has not been measured.
 JOINED_WITHIN = (1.5, 12.0, 24.0)
 CHOSEN_REACH = 12.0
 
