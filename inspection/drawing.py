@@ -136,13 +136,20 @@ def save_picture(picture: Picture, path: Path) -> None:
 
     Raises UserError if it cannot be written.
     """
-    buffer = io.BytesIO()
     if path.suffix.lower() in (".jpg", ".jpeg"):
+        buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, format="JPEG", quality=92)
+        write_atomically(path, buffer.getvalue())
     else:
-        # Level 2 takes a fifth of the default's time for photos, and a seventh more room.
-        Image.fromarray(picture).save(buffer, format="PNG", compress_level=2)
-    write_atomically(path, buffer.getvalue())
+        write_atomically(path, png(picture))
+
+
+def png(picture: Picture) -> bytes:
+    """The content of a .png file of the picture."""
+    buffer = io.BytesIO()
+    # Level 2 takes a fifth of the default's time for photos, and a seventh more room.
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=2)
+    return buffer.getvalue()
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:

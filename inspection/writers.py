@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +19,7 @@ from inspection.result import Failure, Inspection
 from preprocessing.pipeline import Prepared
 
 _DIGITS = 6
+T = TypeVar("T")
 
 
 def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str, Any]:
@@ -109,6 +112,27 @@ class CsvTable:
     def close(self) -> None:
         """Put the file in its place."""
         self._file.close()
+
+
+def open_tables(
+    stack: ExitStack, output: Path, as_json: bool, as_csv: bool, kinds: tuple[str, ...]
+) -> list[JsonList | CsvTable]:
+    """results.json and results.csv in ``output``, as asked; put in their place when ``stack`` ends."""
+    tables: list[JsonList | CsvTable] = []
+    if as_json:
+        tables.append(JsonList(GrowingFile(output / "results.json")))
+        stack.callback(tables[-1].close)
+    if as_csv:
+        tables.append(CsvTable(GrowingFile(output / "results.csv"), kinds))
+        stack.callback(tables[-1].close)
+    return tables
+
+
+def picture_names(relative: Mapping[T, Path]) -> dict[T, Path]:
+    """Name of each photo's pictures below the output folder: its stem, or its full name where two share a stem."""
+    names = list(relative.values())
+    taken = Counter(names + [name.with_suffix("") for name in names])
+    return {key: name if taken[name.with_suffix("")] > 1 else name.with_suffix("") for key, name in relative.items()}
 
 
 def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:
