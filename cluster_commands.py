@@ -53,8 +53,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     model = arguments.model or cli.DEFAULT_MODEL
     inspector = Inspector.load(model, "cpu", arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
-    content = model.read_bytes()
-    run = json.dumps([hashlib.sha256(content).hexdigest(), tag, arguments.visualize])
+    run = json.dumps([hashlib.sha256(model.read_bytes()).hexdigest(), tag, arguments.visualize])
     parts = shards.plan(images, arguments.shard_size, arguments.output / "shards", run)
     check_writable(arguments.output / "shards" / "any.parquet")
     missing = [part for part in parts if not part.done]
@@ -64,7 +63,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
             cli.say(f"{len(images) - left} of {len(images)} images are written already")
         with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
             cli.say(f"inspecting {left} images on {workers.describe()}")
-            job = _job(inspector, content, arguments, config, tag)
+            job = _job(inspector, model, arguments, config, tag)
             start = time.perf_counter()
             names = picture_names(relative_names(images, arguments.dir))
             done = _written(score(missing, job, workers), names, arguments.output, tuple(inspector.evidence))
@@ -75,17 +74,16 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     return _assemble(parts, arguments, tuple(inspector.evidence))
 
 
-def _job(inspector: Inspector, model: bytes, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
-    from distributed import ray_engine
+def _job(inspector: Inspector, model: Path, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
+    from distributed.ray_engine import Shipped
     from distributed.scoring import Job
     from models.backbones import BACKBONES
     from models.weights import find_weights
 
     settings = inspector.config.model_copy(update={"run": config.run})
     file = None if inspector.backbone == "filters" else find_weights(BACKBONES[inspector.backbone], arguments.weights)
-    weights = None if file is None else ray_engine.ship(file)
-    name = "" if file is None else file.name
-    return Job(ray_engine.ship(model), weights, name, settings, tag, arguments.visualize)
+    weights = None if file is None else Shipped.of(file)
+    return Job(Shipped.of(model), weights, settings, tag, arguments.visualize)
 
 
 def _written(
@@ -122,3 +120,45 @@ def _assemble(parts: Sequence[Shard], arguments: argparse.Namespace, kinds: tupl
                     counts["anomalous" if entry["is_anomalous"] else "normal"] += 1
     print(f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['failed']} could not be read")
     return cli.EXIT_SOME_FAILED if counts["failed"] else cli.EXIT_OK
+
+
+def trained(photos: list[Path], config: Config, arguments: argparse.Namespace) -> Inspector:
+    """One model, its photos shared out among the workers; says how well its banks cover them."""
+    require_ray()
+    from distributed import ray_engine
+    from distributed.training import train
+
+    with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
+        cli.say(f"learning {len(photos)} photos on {workers.describe()}")
+        inspector, covers = train(photos, config, workers, arguments.weights, cli.progress, cli.warn)
+    for cover in covers:
+        cli.say(cover.describe())
+    return inspector
+
+
+def train_categories(outputs: dict[str, Path], config: Config, arguments: argparse.Namespace) -> int:
+    """A model for each category, one on each worker at a time; each is written as it is done."""
+    require_ray()
+    from datasets.mvtec import load_category
+    from distributed import ray_engine
+    from distributed.categories import train_side_by_side
+    from inspection.choice import choose
+
+    photos = {name: load_category(arguments.mvtec_dir, name).train for name in outputs}
+    for path in outputs.values():
+        check_writable(path)
+    choice = choose(config, arguments.weights)
+    if choice.warning:
+        cli.warn(choice.warning)
+    failed = 0
+    with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
+        cli.say(f"training {len(outputs)} categories on {workers.describe()}")
+        done = train_side_by_side(photos, config, choice, workers)
+        for one in cli.progress(done, len(outputs), "training"):
+            if one.error:
+                cli.warn(one.error)
+                failed += 1
+                continue
+            write_atomically(outputs[one.name], one.model)
+            cli.say(f"{one.name}: {one.text}\nsaved {outputs[one.name]}")
+    return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK

@@ -69,7 +69,9 @@ def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--image", dest="file", type=Path, metavar="F", help="one photo")
-    source.add_argument("--dir", metavar="D", help="a folder of photos; with --cluster, a URL such as s3://bucket/photos")
+    source.add_argument(
+        "--dir", metavar="D", help="a folder of photos; with --cluster, a URL such as s3://bucket/photos"
+    )
     source.add_argument(
         "--manifest", type=Path, metavar="FILE", help="with --cluster: a text file of paths or URLs, one a line"
     )

@@ -57,18 +57,16 @@ def joined(address: str, cores: int) -> Iterator[Workers]:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     where = os.environ.get("RAY_ADDRESS", "local") if address == AUTO else address
+    code = {"working_dir": str(ROOT), "excludes": [".git", ".venv", "docs", "tests"]}
     try:
-        ray.init(
-            where,
-            runtime_env={
-                "working_dir": str(ROOT),
-                "excludes": [".git", ".venv", "docs", "tests"],
-                "env_vars": {"OMP_WAIT_POLICY": "PASSIVE"},
-            },
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            **({"include_dashboard": False} if where == "local" else {}),
-        )
+        with _silent():
+            ray.init(
+                where,
+                runtime_env={**code, "env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **({"include_dashboard": False} if where == "local" else {}),
+            )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -78,25 +76,36 @@ def joined(address: str, cores: int) -> Iterator[Workers]:
     try:
         yield _offered(cores)
     except ray.exceptions.RayError as error:
-        raise _told(error) from error
+        told = _told(error)
+        if told is error:
+            raise
+        raise told from error
     finally:
         ray.shutdown()
 
 
-def ship(content: Path | bytes) -> Any:
-    """Put a file, or bytes, where every worker can have them; the reference that ``local_copy`` takes."""
-    return ray.put(content.read_bytes() if isinstance(content, Path) else content)
+@dataclass(frozen=True)
+class Shipped:
+    """A file that every worker can have: its name, and a reference to its content in Ray's object store."""
+
+    name: str
+    content: Any
+
+    @classmethod
+    def of(cls, path: Path) -> Shipped:
+        """The file as it is now."""
+        return cls(path.name, ray.put(path.read_bytes()))
 
 
 @contextmanager
-def local_copy(content: bytes | None, name: str) -> Iterator[Path | None]:
-    """A shipped file as a file called ``name``, while the block runs; None stays None."""
-    if content is None:
+def local_copy(shipped: Shipped | None) -> Iterator[Path | None]:
+    """The file on this worker's disk while the block runs; None stays None."""
+    if shipped is None:
         yield None
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(content)
+        path = Path(folder) / shipped.name
+        path.write_bytes(ray.get(shipped.content))
         yield path
 
 
@@ -105,6 +114,19 @@ def use_cores(cores: int) -> None:
     torch.set_num_threads(cores)
     faiss.omp_set_num_threads(cores)
     cv2.setNumThreads(cores)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what Ray's C++ part says of its own log level off stderr; what fails comes as an exception."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _offered(cores: int) -> Workers:

@@ -20,7 +20,7 @@ from config import Config
 from datasets.folder import is_baseline
 from distributed import ray_engine
 from distributed.images import load_named, read_named
-from distributed.ray_engine import Workers
+from distributed.ray_engine import Shipped, Workers
 from distributed.shards import Shard
 from inspection.drawing import png
 from inspection.inspector import Inspector
@@ -32,11 +32,10 @@ from preprocessing.pipeline import Preprocessor
 
 @dataclass(frozen=True)
 class Job:
-    """What every actor needs: references to the shipped model and weights (None = no network), settings, flags."""
+    """What every actor needs: the model, its network's weights (None = no network), settings and flags."""
 
-    model: Any
-    weights: Any
-    weights_name: str
+    model: Shipped
+    weights: Shipped | None
     config: Config
     tag: str
     pictures: bool
@@ -87,7 +86,9 @@ class _Reader:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         preprocessor = Preprocessor(self.config.preprocess)
         run = self.config.run
-        loaded = ahead(lambda name: load_named(name, preprocessor), pickle.loads(row["images"]), run.workers, 2 * run.batch_size)
+        loaded = ahead(
+            lambda name: load_named(name, preprocessor), pickle.loads(row["images"]), run.workers, 2 * run.batch_size
+        )
         return {**row, "loaded": pickle.dumps(list(loaded))}
 
 
@@ -97,10 +98,9 @@ class _Scorer:
     def __init__(self, job: Job, cores: int):
         ray_engine.use_cores(cores)
         self.job = job
-        model, weights = ray.get(job.model), ray.get(job.weights) if job.weights is not None else None
-        with ray_engine.local_copy(model, "model.pkl") as path, ray_engine.local_copy(weights, job.weights_name) as file:
-            assert path is not None
-            self.inspector = Inspector.load(path, job.config.run.device, file, job.config.run)
+        with local_copy(job.model) as model, local_copy(job.weights) as weights:
+            assert model is not None
+            self.inspector = Inspector.load(model, job.config.run.device, weights, job.config.run)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         results = [
@@ -111,8 +111,8 @@ class _Scorer:
         scored = []
         for name, result in zip(pickle.loads(row["images"]), results, strict=True):
             entry = {**record(result, is_baseline(Path(name), self.job.tag)), "path": name}
-            wanted = self.job.pictures and isinstance(result, Inspection)
-            scored.append(Scored(entry, _pictures(name, result) if wanted else {}))
+            pictures = _pictures(name, result) if self.job.pictures and isinstance(result, Inspection) else {}
+            scored.append(Scored(entry, pictures))
         return {"shard": row["shard"], "scored": pickle.dumps(scored)}
 
 

@@ -16,6 +16,7 @@ from models.backbones import Backbone
 from models.cielab import rgb_to_lab
 from models.feature_store import chunks
 from models.gabor_filters import GaborFilters
+from models.moments import Moments
 from models.weights import checksum, read_state_dict
 
 _MIN_DEVIATION = 0.05
@@ -93,9 +94,18 @@ class FeatureExtractor:
         With neither ``standardise`` nor ``colour_weight`` there is nothing to learn: features stay as they are.
         Half precision and mapped files are read in chunks.
         """
-        if not self.standardise and self.colour_weight == 0:
+        if not self.learns_scale:
             return features
-        mean, std = _moments(features)
+        return rescale(features, *self.fit_to(Moments.of(features)))
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether ``fit`` learns anything."""
+        return self.standardise or self.colour_weight > 0
+
+    def fit_to(self, moments: Moments) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn the scale of each channel from the moments of training features; what to ``rescale`` them by."""
+        mean, std = moments.mean.float(), moments.std.float()
         structural = len(std) - (_COLOURS if self.colour_weight > 0 else 0)
         if self.standardise:
             # A channel that hardly varies (colour, on grey photos) would magnify rounding noise without the floor.
@@ -106,10 +116,8 @@ class FeatureExtractor:
             mean[:structural], std[:structural] = 0.0, 1.0
         if self.colour_weight > 0:
             std[structural:] = 1 / (self.colour_weight * total)
-        for chunk in chunks(features):
-            chunk.copy_((chunk.float() - mean) / std)
         self.mean_, self.std_ = mean if self.mean_ is None else mean + self.mean_, std
-        return features
+        return mean, std
 
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int], zeros_beyond: bool) -> torch.Tensor:
         # Beyond the border a network sees nothing, which behind a ReLU is zero, as in the reference implementation. To
@@ -164,12 +172,11 @@ def cnn_extractor(
     return extractor, digest
 
 
-def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of each channel of (n, c), float32."""
-    total = sum(chunk.sum(0, dtype=torch.float64) for chunk in chunks(features))
-    mean = torch.as_tensor(total / len(features))
-    squares = sum((chunk.double() - mean).square().sum(0) for chunk in chunks(features))
-    return mean.float(), torch.as_tensor(squares / (len(features) - 1)).sqrt().float()
+def rescale(features: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Features (n, c) of any precision, changed in place, in chunks."""
+    for chunk in chunks(features):
+        chunk.copy_((chunk.float() - mean) / std)
+    return features
 
 
 def _colour_statistics(images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:

@@ -71,9 +71,15 @@ class PatchCore:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
         self._size = images.shape[1:3]
         features = self.extractor(images)
-        if not self._store.n_images and not hasattr(self, "bank_"):
+        if self.extractor.mean_ is None and not hasattr(self, "bank_"):
             features = self.extractor.centre_on(features)
         self._store.append(features)
+
+    def hand_out(self) -> torch.Tensor:
+        """The features of all images seen, float16 (n, h, w, c), which are forgotten: to learn from them elsewhere."""
+        store, self._store = self._store, FeatureStore(self.memory_limit)
+        with closing(store):
+            return store.rows().reshape(store.n_images, *store.grid, -1)
 
     def learn(self, groups: Sequence[int]) -> PatchCore:
         """Make the bank from all images seen.
@@ -86,6 +92,14 @@ class PatchCore:
         store, self._store = self._store, FeatureStore(self.memory_limit)
         with closing(store):
             return self._learn(store, torch.as_tensor(groups))
+
+    def calibrate(self, features: torch.Tensor, groups: Sequence[int], size: tuple[int, int]) -> HealthyScores:
+        """Leave-one-out scores, by the bank there is, of training images whose features (n, h, w, c) were handed out.
+
+        ``size`` (H, W) is that of the images; ``groups`` as in ``learn``.
+        """
+        self._size = size
+        return self._leave_one_out(features, torch.as_tensor(groups))
 
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
@@ -107,10 +121,19 @@ class PatchCore:
         rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
-        self.bank_groups_ = row_groups
-        self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
+        self.remember(rows, row_groups, _between(patches))
         self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
         return self
+
+    def remember(self, rows: torch.Tensor, groups: torch.Tensor, queries: torch.Tensor | None = None) -> None:
+        """Take float32 ``rows`` (m, d) as the bank, from training ``groups`` int64 (m,).
+
+        ``queries`` (n, d), patches that are not in it, measure how it is best searched; without them it has no index.
+        """
+        self.bank_groups_ = groups
+        self.bank_ = MemoryBank(rows, self.extractor.device)
+        if queries is not None:
+            self.bank_.index_by(self.index, queries)
 
     def _select(self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None) -> tuple[torch.Tensor, float]:
         if keep >= len(patches):
