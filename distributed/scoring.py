@@ -20,7 +20,7 @@ from config import Config
 from datasets.folder import is_baseline
 from distributed import ray_engine
 from distributed.images import load_named, read_named
-from distributed.ray_engine import Shipped, Workers
+from distributed.ray_engine import Shipped, Workers, local_copy
 from distributed.shards import Shard
 from inspection.drawing import png
 from inspection.inspector import Inspector

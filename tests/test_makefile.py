@@ -41,6 +41,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "console",
         "test",
         "detection",
+        "cluster",
         "lint",
         "clean",
     ]
