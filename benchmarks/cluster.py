@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -30,10 +32,12 @@ from datasets.mvtec import load_category
 from evaluation.categories import measure_category
 from evaluation.metrics import auroc, bootstrap_ci
 from inspection.drawing import png
+from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
 from inspection.result import Inspection
 from inspection.writers import detection_picture, overlay_picture, shrunk
 from models.memory_bank import MemoryBank
+from models.patchcore import PatchCore
 from preprocessing.pipeline import Preprocessor
 
 T = TypeVar("T")
@@ -67,7 +71,7 @@ def accuracy(options: argparse.Namespace, config: Config) -> None:
         low, high = bootstrap_ci(measurement.labels, measurement.scores, auroc)
         area = auroc(measurement.labels, measurement.scores)
         print(f"{label}: image AUROC {area:.4f} ({low:.4f} to {high:.4f}), n = {len(measurement.labels)}")
-    print(f"scores, rank correlation {_rank_correlation(*scores.values()):.4f}")
+    print(f"scores, rank correlation {spearmanr(*scores.values()).statistic:.4f}")
 
 
 def stages(options: argparse.Namespace, config: Config) -> None:
@@ -78,7 +82,7 @@ def stages(options: argparse.Namespace, config: Config) -> None:
     preprocessor = Preprocessor(inspector.config.preprocess)
     prepared, prepare = _timed(lambda: [preprocessor(photo) for photo in photos])
     images = np.stack([one.image for one in prepared])
-    (patchcore,) = (one.patchcore for one in inspector.evidence.values())
+    patchcore = _patchcore(inspector)
     features, extract = _timed(lambda: patchcore.extractor(images))
     _, search = _timed(lambda: patchcore.bank_.search_images(features.flatten(1, 2)))
     _, whole = _timed(lambda: inspector.inspect(photos))
@@ -121,7 +125,7 @@ def speed(options: argparse.Namespace, config: Config) -> None:
 def search(options: argparse.Namespace, config: Config) -> None:
     torch.set_num_threads(1)
     inspector = Inspector.load(options.models / "single.pkl", "cpu", options.weights)
-    (patchcore,) = (one.patchcore for one in inspector.evidence.values())
+    patchcore = _patchcore(inspector)
     category = load_category(options.category_dir.parent, options.category_dir.name)
     preprocessor = Preprocessor(inspector.config.preprocess)
 
@@ -134,17 +138,27 @@ def search(options: argparse.Namespace, config: Config) -> None:
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     for size in (8192, 32768, 131072, len(rows)):
         bank = MemoryBank(rows[order[:size]])
-        exact, flat = _timed(lambda bank=bank: bank.search(queries, exact=True)[0])
+        exact, flat = _timed(partial(_nearest, bank, queries, exact=True))
         print(f"{size:7} rows, flat: {1e6 * flat / len(queries):9.1f} us a patch")
         for kind in ("ivf", "pq") if size < 200_000 else ("ivf", "pq", "hnsw"):
-            _, build = _timed(lambda bank=bank, kind=kind: bank.index_by(kind, queries[::7]))
-            found, seconds = _timed(lambda bank=bank: bank.search(queries)[0])
+            _, build = _timed(partial(bank.index_by, kind, queries[::7]))
+            found, seconds = _timed(partial(_nearest, bank, queries))
             recall = float((found <= exact * (1 + 1e-4) + 1e-6).float().mean())
             effort = bank.index.effort if bank.index is not None else 0
             print(
                 f"{size:7} rows, {kind:4}: {1e6 * seconds / len(queries):9.1f} us a patch, recall {recall:.4f}, "
                 f"effort {effort}, built in {build:.1f} s"
             )
+
+
+def _patchcore(inspector: Inspector) -> PatchCore:
+    one = inspector.evidence["cnn"]
+    assert isinstance(one, StructureEvidence)
+    return one.patchcore
+
+
+def _nearest(bank: MemoryBank, queries: torch.Tensor, exact: bool = False) -> torch.Tensor:
+    return bank.search(queries, exact=exact)[0]
 
 
 def _draw(photo: np.ndarray, result: Inspection) -> list[bytes]:
@@ -156,11 +170,6 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
     start = time.perf_counter()
     result = work()
     return result, time.perf_counter() - start
-
-
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    ranks = [np.argsort(np.argsort(scores)) for scores in (first, second)]
-    return float(np.corrcoef(ranks)[0, 1])
 
 
 STEPS = {step.__name__: step for step in (accuracy, stages, speed, search)}

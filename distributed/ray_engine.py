@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import torch
 from errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-AUTO = "auto"
+AUTO, _HERE = "auto", "local"
 RETRIES = 3  # a photo or a category that kills its worker so often is named instead of tried for ever
 # Ray Data's operators ask for no more than this, so that actors which fill a node never starve what feeds them.
 NO_CPU = 0
@@ -56,7 +57,9 @@ def joined(address: str, cores: int) -> Iterator[Workers]:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    where = os.environ.get("RAY_ADDRESS", "local") if address == AUTO else address
+    where = os.environ.get("RAY_ADDRESS", _HERE) if address == AUTO else address
+    if where != _HERE or address != AUTO:
+        _check_answers(where)
     code = {"working_dir": str(ROOT), "excludes": [".git", ".venv", "docs", "tests"]}
     try:
         with _silent():
@@ -65,14 +68,10 @@ def joined(address: str, cores: int) -> Iterator[Workers]:
                 runtime_env={**code, "env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
-                **({"include_dashboard": False} if where == "local" else {}),
+                **({"include_dashboard": False} if where == _HERE else {}),
             )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"--cluster {address}: no Ray cluster could be joined there ({reason}); start one with "
-            "'ray start --head', or use auto"
-        ) from None
+        raise _no_cluster(where, " ".join(str(error).split())[:200]) from error
     try:
         yield _offered(cores)
     except ray.exceptions.RayError as error:
@@ -127,6 +126,24 @@ def _silent() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not (colon and port.isdecimal() and "/" not in host):
+        raise UserError(f"--cluster {address}: give HOST:PORT of a running Ray cluster, or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, str(error)) from None
+
+
+def _no_cluster(address: str, reason: str) -> UserError:
+    return UserError(
+        f"--cluster {address}: no Ray cluster could be joined there ({reason}); start one with 'ray start --head', "
+        "give this process its token, or use auto"
+    )
 
 
 def _offered(cores: int) -> Workers:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from data_factory import ROOT
 
-# Ray of its own for every node; the token lets nobody else in, and marks the processes as ours.
+# The program that comes with this Python's Ray.
 RAY = Path(sys.executable).with_name("ray")
 HEAD, OTHER = "127.0.0.1", "127.0.0.2"
 
@@ -31,6 +32,7 @@ class TwoNodes:
         self._folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
         port = self.address.split(":")[1]
         head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder.name}"]
+        self._sessions: list[int] = []
         self._nodes = [self._start(HEAD, *head)]
         wait_for(lambda: _answers(self.address), 60, "the head node")
         self._nodes.append(self._start(OTHER, f"--address={self.address}"))
@@ -41,47 +43,53 @@ class TwoNodes:
         ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
         return {**os.environ, **ours, "OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": ""}
 
-    def launch(self, name: str, *arguments: object) -> subprocess.Popen[str]:
+    def launch(self, name: str, *arguments: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
         """Start one of the scripts at the root on this cluster."""
         command = [sys.executable, str(ROOT / name), *map(str, arguments), "--cluster", self.address, "--cores", "1"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=ROOT, env=self.environment, text=True, **pipes)
+        out, err = subprocess.PIPE, subprocess.PIPE
+        return subprocess.Popen(command, cwd=cwd, env=self.environment, text=True, stdout=out, stderr=err)
 
-    def run(self, name: str, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         """Run one of the scripts to its end."""
-        return finished(self.launch(name, *arguments), timeout)
+        return finished(self.launch(name, *arguments, cwd=cwd))
 
-    def processes(self, title: str) -> list[int]:
-        """The ids of this cluster's worker processes that do what ``title`` says."""
-        found = []
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                doing, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-            except OSError:
-                continue
-            if doing.startswith(b"ray::") and title.encode() in doing and self.token.encode() in environment:
-                found.append(int(folder.name))
-        return found
+    def workers(self, title: str) -> list[int]:
+        """The ids of the worker processes that do what ``title`` says."""
+        return [
+            number
+            for number, doing in _processes(self._sessions).items()
+            if doing.startswith("ray::") and title in doing
+        ]
+
+    def kill_node(self) -> None:
+        """End all processes of the second node at once, as a power cut does."""
+        node = self._nodes.pop()
+        _kill(_processes([node.pid]))
+        node.wait()
 
     def stop(self) -> None:
-        for node in reversed(self._nodes):
+        while self._nodes:  # the head last: a node that leaves tells it so
+            node = self._nodes.pop()
             node.send_signal(signal.SIGTERM)
-        for node in self._nodes:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 node.wait(30)
-            except subprocess.TimeoutExpired:
-                node.kill()
-                node.wait()
+            node.kill()
+            node.wait()
+        _kill(_processes(self._sessions))
         self._folder.cleanup()
 
     def _start(self, ip: str, *arguments: str) -> subprocess.Popen[bytes]:
         sizes = ["--num-cpus=2", "--num-gpus=0", "--object-store-memory=200000000"]
         command = [str(RAY), "start", "--block", f"--node-ip-address={ip}", *sizes, *arguments]
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(command, env=self.environment, cwd=ROOT, **silent)
+        nowhere = subprocess.DEVNULL
+        node = subprocess.Popen(
+            command, env=self.environment, cwd=ROOT, start_new_session=True, stdout=nowhere, stderr=nowhere
+        )
+        self._sessions.append(node.pid)  # a session of its own holds all that a node starts
+        return node
 
 
-def finished(process: subprocess.Popen[str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def finished(process: subprocess.Popen[str], timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Wait for the end; a process that takes longer is killed."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -97,6 +105,22 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None
     while not condition():
         assert time.monotonic() < end, f"{what} did not come in {seconds:g} s"
         time.sleep(0.02)
+
+
+def _processes(sessions: Iterable[int]) -> dict[int, str]:
+    """Process ids of these sessions, with their command lines."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getsid(int(folder.name)) in sessions:
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
+    return found
+
+
+def _kill(processes: Iterable[int]) -> None:
+    for number in processes:
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
 
 
 def _answers(address: str) -> bool:

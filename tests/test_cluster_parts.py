@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from data_factory import part, save
 
 from datasets.images import read_image
-from distributed import shards
+from distributed import ray_engine, shards
 from distributed.images import images_in, listed_in, load_named, read_named, relative_names
 from distributed.training import Cover
 from errors import UserError
@@ -124,6 +125,24 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     shard.path.write_bytes(b"PAR1 no")
     with pytest.raises(UserError, match="damaged; remove it"):
         list(shards.read(shard))
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:10001", "127.0.0.1", "head:node", "local"])
+def test_an_address_is_host_and_port(address: str) -> None:
+    with pytest.raises(UserError, match="give HOST:PORT"), ray_engine.joined(address, 1):
+        pass
+
+
+def test_no_cluster_at_the_address_is_one_line() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        with pytest.raises(UserError, match="no Ray cluster could be joined there") as caught:
+            ray_engine.joined(address, 1).__enter__()
+    assert "\n" not in str(caught.value)
 
 
 # Cover radii
