@@ -22,7 +22,7 @@ HEAD, OTHER = "127.0.0.1", "127.0.0.2"
 
 
 class TwoNodes:
-    """Two ``ray start --block`` processes of two CPU cores each; ``stop`` ends them by their own process ids."""
+    """Two ``ray start --block`` processes of two CPU cores each; ``stop`` ends them."""
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
@@ -34,8 +34,12 @@ class TwoNodes:
         head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder.name}"]
         self._sessions: list[int] = []
         self._nodes = [self._start(HEAD, *head)]
-        wait_for(lambda: _answers(self.address), 60, "the head node")
-        self._nodes.append(self._start(OTHER, f"--address={self.address}"))
+        try:
+            wait_for(lambda: _answers(self.address), 60, "the head node")
+            self._nodes.append(self._start(OTHER, f"--address={self.address}"))
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,14 +72,12 @@ class TwoNodes:
         node.wait()
 
     def stop(self) -> None:
-        while self._nodes:  # the head last: a node that leaves tells it so
-            node = self._nodes.pop()
-            node.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                node.wait(30)
-            node.kill()
-            node.wait()
-        _kill(_processes(self._sessions))
+        """End all that the two nodes started, by process id: a graceful end of a crippled cluster takes minutes."""
+        while left := _processes(self._sessions):
+            _kill(left)
+            for node in self._nodes:
+                node.wait()
+            time.sleep(0.1)
         self._folder.cleanup()
 
     def _start(self, ip: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -108,12 +110,13 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None
 
 
 def _processes(sessions: Iterable[int]) -> dict[int, str]:
-    """Process ids of these sessions, with their command lines."""
+    """Process ids of these sessions, with their command lines; those that have ended have none."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if os.getsid(int(folder.name)) in sessions:
-                found[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace")
+            doing = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if doing and os.getsid(int(folder.name)) in sessions:
+                found[int(folder.name)] = doing
     return found
 
 

@@ -211,7 +211,7 @@ def test_a_lost_node_loses_no_image(
     nodes: TwoNodes, model_file: Path, photos: Path, expected: dict[str, float | None], tmp_path: Path
 ) -> None:
     """The last test here, as it leaves one node. The folder is given as a URL, and pictures are asked for."""
-    few = {path.name: path for path in sorted(photos.iterdir())[:41]}
+    few = {path.name: path for path in sorted(photos.iterdir())[:25]}
     for name, path in few.items():
         (tmp_path / "in" / "below").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / "in" / "below" / name)
