@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from errors import UserError
-from models.feature_extractor import FeatureExtractor
+from models.feature_extractor import FeatureExtractor, rescale
 from models.memory_bank import MemoryBank
+from models.moments import Moments
 from models.patchcore import PatchCore
+from models.scores import HealthyScores
 
 HALF = 2e-3  # features are kept in half precision while learning: twice 2**-11, where they are rescaled and kept again
 
@@ -282,3 +284,33 @@ def test_what_cannot_be_learned() -> None:
         model().fit([photos(3)], [0, 1])
     with pytest.raises(UserError, match="all rows of the bank come from one photo; raise coreset_ratio"):
         model(1e-6).fit([photos(2)], [0, 1])
+
+
+# Learning elsewhere
+
+
+@pytest.mark.parametrize("colour_weight", [0.0, 2.0])
+def test_features_that_were_handed_out_in_parts_are_learned_as_one(colour_weight: float) -> None:
+    """What distributed/training.py does with shards: centred alike, scaled alike, scored by the one bank."""
+    images, groups = photos(6), [0, 1, 2, 2, 3, 4]
+    whole = model(colour_weight=colour_weight).fit([images], groups)
+    first = model(colour_weight=colour_weight)
+    first.extractor.centre_on(first.extractor(images[:1]))
+    parts = []
+    for shard in (images[:2], images[2:]):
+        worker = model(colour_weight=colour_weight)
+        worker.extractor.restore(first.extractor.state())
+        worker.see(shard)
+        parts.append(worker.hand_out())
+    if first.extractor.learns_scale:
+        moments = Moments.join([Moments.of(part.flatten(0, 2)) for part in parts])
+        scale = first.extractor.fit_to(moments)
+        parts = [rescale(part.flatten(0, 2), *scale).reshape(part.shape) for part in parts]
+    assert first.extractor.mean_ is not None
+    assert whole.extractor.mean_ is not None
+    torch.testing.assert_close(first.extractor.mean_, whole.extractor.mean_, rtol=1e-5, atol=1e-6)
+    first.remember(whole.bank_.features, whole.bank_groups_)
+    scores = [first.calibrate(part, own, (32, 48)) for part, own in zip(parts, ([0, 1], [2, 2, 3, 4]), strict=True)]
+    joined = HealthyScores.join(scores)
+    np.testing.assert_allclose(joined.images, whole.training_scores_.images, rtol=HALF)
+    np.testing.assert_allclose(joined.peaks, whole.training_scores_.peaks, rtol=HALF)
