@@ -34,9 +34,8 @@ def main() -> int:
     from inspection.result import Inspection
     from inspection.writers import open_tables, picture_names, record, verdict
 
-    arguments.dir = arguments.dir and Path(arguments.dir)
-    root = arguments.file.parent if arguments.file else arguments.dir
-    paths = [arguments.file] if arguments.file else list_images(arguments.dir, arguments.recursive)
+    root = arguments.file.parent if arguments.file else Path(arguments.dir)
+    paths = [arguments.file] if arguments.file else list_images(root, arguments.recursive)
     inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:

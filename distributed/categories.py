@@ -10,7 +10,7 @@ from pathlib import Path
 import ray
 
 from config import Config
-from distributed.ray_engine import RETRIES, Shipped, Workers, local_copy, use_cores
+from distributed.ray_engine import DIED, RETRIES, Shipped, Workers, local_copy, use_cores
 from errors import UserError
 from inspection.choice import Choice
 from inspection.inspector import Inspector
@@ -47,7 +47,7 @@ def train_side_by_side(
         category = waiting.pop(done)
         try:
             yield ray.get(done)
-        except ray.exceptions.WorkerCrashedError:
+        except DIED:
             yield Trained(category, b"", "", f"{category}: its worker died again and again, as when out of memory")
 
 

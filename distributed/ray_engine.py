@@ -26,6 +26,8 @@ RETRIES = 3  # a photo or a category that kills its worker so often is named ins
 NO_CPU = 0
 # No report to Ray's makers; no messages of its C++ part, whose errors come as exceptions too.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+# What a worker that dies again and again is raised as.
+DIED = (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _told(error: Exception) -> Exception:
             if isinstance(one, UserError) and not isinstance(one, ray.exceptions.RayError):
                 return one
         cause = cause.__cause__ or (inner if isinstance(inner, BaseException) else None)
-    if isinstance(error, (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError)):
+    if isinstance(error, DIED):
         return UserError(
             f"a worker died {RETRIES + 1} times at the same work, as when it is out of memory (ray logs say why); "
             "what was written is kept, and the same command goes on from there"

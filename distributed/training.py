@@ -6,8 +6,8 @@ shard lie in Ray's object store, which makes them again where they are lost.
 Cover radius. Greedy picks of k rows cover their shard within twice what any k centres could (Gonzalez 1985), and so do
 the k picked from the union with it: a row is at most 2 + 2 = 4 times the least possible radius from the bank, and one
 machine's radius is no less than that. The composition is that of Malkomes, Kusner, Chen, Weinberger and Moseley, "Fast
-Distributed k-Center Clustering with Outliers on Massive Data", NIPS 2015 (section 3); it takes k picks from each shard,
-as is done here. See also Indyk et al. 2014, "Composable core-sets for diversity and coverage maximization".
+Distributed k-Center Clustering with Outliers on Massive Data", NIPS 2015; it takes k picks from each shard, as is done
+here. See also Indyk et al. 2014, "Composable core-sets for diversity and coverage maximization".
 
 Calibration is that of one machine: every photo is scored against the whole bank without the rows of its own group; only
 the photos are shared out.
