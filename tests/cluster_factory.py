@@ -19,6 +19,7 @@ from data_factory import ROOT
 # The program that comes with this Python's Ray.
 RAY = Path(sys.executable).with_name("ray")
 HEAD, OTHER = "127.0.0.1", "127.0.0.2"
+PATIENCE_S = 300
 
 
 class TwoNodes:
@@ -33,9 +34,10 @@ class TwoNodes:
         port = self.address.split(":")[1]
         head = ["--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={self._folder.name}"]
         self._sessions: list[int] = []
+        self._drivers: list[subprocess.Popen[str]] = []
         self._nodes = [self._start(HEAD, *head)]
         try:
-            wait_for(lambda: _answers(self.address), 60, "the head node")
+            wait_for(lambda: _answers(self.address), "the head node")
             self._nodes.append(self._start(OTHER, f"--address={self.address}"))
         except BaseException:
             self.stop()
@@ -51,7 +53,9 @@ class TwoNodes:
         """Start one of the scripts at the root on this cluster."""
         command = [sys.executable, str(ROOT / name), *map(str, arguments), "--cluster", self.address, "--cores", "1"]
         out, err = subprocess.PIPE, subprocess.PIPE
-        return subprocess.Popen(command, cwd=cwd, env=self.environment, text=True, stdout=out, stderr=err)
+        driver = subprocess.Popen(command, cwd=cwd, env=self.environment, text=True, stdout=out, stderr=err)
+        self._drivers.append(driver)
+        return driver
 
     def run(self, name: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         """Run one of the scripts to its end."""
@@ -70,6 +74,12 @@ class TwoNodes:
         node = self._nodes.pop()
         _kill(_processes([node.pid]))
         node.wait()
+
+    def end_drivers(self) -> None:
+        """Kill scripts that a failed test left running."""
+        while self._drivers:
+            with self._drivers.pop() as driver:
+                driver.kill()
 
     def stop(self) -> None:
         """End all that the two nodes started, by process id: a graceful end of a crippled cluster takes minutes."""
@@ -91,7 +101,7 @@ class TwoNodes:
         return node
 
 
-def finished(process: subprocess.Popen[str], timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def finished(process: subprocess.Popen[str], timeout: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """Wait for the end; a process that takes longer is killed."""
     try:
         out, err = process.communicate(timeout=timeout)
@@ -101,11 +111,11 @@ def finished(process: subprocess.Popen[str], timeout: float = 300) -> subprocess
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Until it holds; AssertionError after so many seconds."""
-    end = time.monotonic() + seconds
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Until it holds; AssertionError after what is long even for a busy machine."""
+    end = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < end, f"{what} did not come in {seconds:g} s"
+        assert time.monotonic() < end, f"{what} did not come in {PATIENCE_S} s"
         time.sleep(0.02)
 
 

@@ -43,6 +43,12 @@ def nodes() -> Iterator[TwoNodes]:
     both.stop()
 
 
+@pytest.fixture(autouse=True)
+def _no_driver_is_left(nodes: TwoNodes) -> Iterator[None]:
+    yield
+    nodes.end_drivers()
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty photos under 160 names, and one that is none."""
@@ -110,7 +116,7 @@ def test_a_killed_worker_loses_no_image(
         *("inference.py", "--manifest", manifest, "--model", model_file, "--output", tmp_path / "out"),
         *("--json", "--csv", "--device", "cpu", "--shard-size", 4),
     )
-    wait_for(lambda: shards_of(tmp_path / "out"), 90, "the first shard")
+    wait_for(lambda: shards_of(tmp_path / "out"), "the first shard")
     workers = nodes.workers("_Scorer")
     assert workers
     os.kill(workers[0], signal.SIGKILL)
@@ -135,7 +141,7 @@ def test_a_killed_driver_is_started_again(
 ) -> None:
     words = ("--dir", photos, "--model", model_file, "--output", tmp_path, "--json", "--device", "cpu")
     running = nodes.launch("inference.py", *words, "--shard-size", 4)
-    wait_for(lambda: len(shards_of(tmp_path)) > 3, 90, "the first shards")
+    wait_for(lambda: len(shards_of(tmp_path)) > 3, "the first shards")
     running.kill()
     finished(running)
     written = shards_of(tmp_path)
@@ -219,7 +225,7 @@ def test_a_lost_node_loses_no_image(
         *("inference.py", "--dir", f"file://{tmp_path}/in", "--recursive", "--model", model_file, "--json"),
         *("--output", tmp_path / "out", "--device", "cpu", "--shard-size", 2, "--visualize"),
     )
-    wait_for(lambda: shards_of(tmp_path / "out"), 90, "the first shard")
+    wait_for(lambda: shards_of(tmp_path / "out"), "the first shard")
     nodes.kill_node()
     assert len(shards_of(tmp_path / "out")) < len(few) // 2
     done = finished(running)
