@@ -44,12 +44,13 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     """Inspect a folder, a bucket or a manifest; results in Parquet shards, then JSON and CSV as on one machine."""
     require_ray()
     from distributed import ray_engine, shards
-    from distributed.images import images_in, listed_in, relative_names
+    from distributed.images import check_storage, images_in, listed_in, relative_names
     from distributed.scoring import score
     from inspection.inspector import Inspector
     from inspection.writers import picture_names
 
     images = listed_in(arguments.manifest) if arguments.manifest else images_in(arguments.dir, arguments.recursive)
+    check_storage(images)
     model = arguments.model or cli.DEFAULT_MODEL
     inspector = Inspector.load(model, "cpu", arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag

@@ -62,6 +62,15 @@ def listed_in(manifest: Path) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def check_storage(names: Sequence[str]) -> None:
+    """Raises UserError where the package for a kind of storage is missing; else every image there would fail."""
+    for name in {name.split("://")[0]: name for name in names if is_url(name)}.values():
+        try:
+            fsspec.core.url_to_fs(name)
+        except (ImportError, ValueError) as error:
+            raise _unreadable(name, error) from error
+
+
 def read_named(name: str) -> np.ndarray:
     """The photo as uint8 RGB (H, W, 3). A URL that fails is tried three times. Raises UserError."""
     if not is_url(name):
@@ -100,8 +109,10 @@ def _fetched(name: str) -> bytes:
             return bytes(system.cat_file(path))
         except FileNotFoundError:
             raise UserError(f"{name}: no such file; check the name") from None
+        except ImportError:  # nothing is wrong with the image, which must not count as done
+            raise
         except Exception as error:  # every kind of storage raises a family of its own
-            if isinstance(error, (ImportError, PermissionError, ValueError)) or not left:
+            if isinstance(error, (PermissionError, ValueError)) or not left:
                 raise _unreadable(name, error) from error
             time.sleep(_WAIT_S)
     raise AssertionError

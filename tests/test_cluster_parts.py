@@ -16,7 +16,7 @@ from data_factory import part, save
 
 from datasets.images import read_image
 from distributed import ray_engine, shards
-from distributed.images import images_in, listed_in, load_named, read_named, relative_names
+from distributed.images import check_storage, images_in, listed_in, load_named, read_named, relative_names
 from distributed.training import Cover
 from errors import UserError
 from inspection.inspector import Inspector
@@ -51,6 +51,8 @@ def test_an_image_that_cannot_be_had_is_a_failure_with_its_url(inspector: Inspec
 def test_an_unknown_kind_of_storage_is_one_line() -> None:
     with pytest.raises(UserError, match=r"^nowhere://bucket: cannot be read \(.*nowhere"):
         images_in("nowhere://bucket", True)
+    with pytest.raises(UserError, match=r"^nowhere://bucket/a.png: cannot be read \(.*nowhere"):
+        check_storage(["/a.png", "memory://a.png", "nowhere://bucket/a.png"])
 
 
 def test_a_manifest_names_each_image_once(tmp_path: Path) -> None:
