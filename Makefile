@@ -4,7 +4,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console test faults detection lint clean
+.PHONY: help demo console test faults detection cluster lint clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ faults: $(VENV)/.installed-dev  ## the long form of tests/faults: 50 kills, long
 
 detection: $(VENV)/.installed-detection  ## install RF-DETR and run its tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_rf_detr.py tests/test_detection_metrics.py
+
+cluster: $(VENV)/.installed-cluster  ## install Ray and run its tests
+	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_cluster.py tests/test_cluster_parts.py
 
 lint: $(VENV)/.installed-dev  ## check style, format and types
 	$(VENV)/bin/ruff check .
@@ -54,4 +57,9 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/pyth
 $(VENV)/.installed-detection: requirements-detection.txt $(VENV)/.installed-dev
 	@echo "installing RF-DETR into $(VENV); minutes the first time"
 	$(PIP) -r requirements-detection.txt
+	@touch $@
+
+$(VENV)/.installed-cluster: requirements-cluster.txt $(VENV)/.installed-dev
+	@echo "installing Ray into $(VENV); minutes the first time"
+	$(PIP) -r requirements-cluster.txt
 	@touch $@

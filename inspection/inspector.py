@@ -87,15 +87,32 @@ class Inspector:
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         if config.run.precision == "int8":
             _quantise(sources, evidence, config)
-        fingerprints = _show(sources, evidence, config, progress)
+        fingerprints = show(sources, evidence, config, progress)
+        return cls.taught(config, setup, evidence, fingerprints, lambda groups: _learn(evidence, groups), siblings)
+
+    @classmethod
+    def taught(
+        cls,
+        config: Config,
+        setup: Setup,
+        evidence: dict[str, Evidence],
+        fingerprints: Sequence[Fingerprint],
+        learn: Callable[[np.ndarray], dict[str, HealthyScores]],
+        siblings: Sequence[int] | None = None,
+    ) -> Inspector:
+        """The last steps of ``train``, for evidence that was shown the photos of ``fingerprints``.
+
+        ``learn`` makes the evidence ready and gives the leave-one-out scores of the photos, by kind; it is told which
+        photos (n,) have to be left out together. Raises UserError for fewer than two different photos.
+        """
         signatures = np.stack([f.signature for f in fingerprints])
-        groups = copy_groups(signatures) if siblings is None else np.arange(len(sources))
+        groups = copy_groups(signatures) if siblings is None else np.arange(len(fingerprints))
         apart = groups if siblings is None else np.asarray(siblings)
         if len(np.unique(apart)) < 2:
             raise UserError(
-                f"at least two different healthy photos are needed to calibrate; {len(sources)} given, all alike"
+                f"at least two different healthy photos are needed to calibrate; {len(fingerprints)} given, all alike"
             )
-        scores = _learn(evidence, apart)
+        scores = learn(apart)
         families = {kind: one.family for kind, one in evidence.items()}
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
         marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}
@@ -108,7 +125,7 @@ class Inspector:
 
         Raises UserError if a photo cannot be read or none is new.
         """
-        fresh = _show(sources, self.evidence, self.config, progress, self.training.signatures)
+        fresh = show(sources, self.evidence, self.config, progress, self.training.signatures)
         if not fresh:
             raise UserError(
                 f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
@@ -290,7 +307,7 @@ def _quantise(sources: Sequence[Source], evidence: dict[str, Evidence], config: 
             quantise(one.pretrained, images_of(sample))
 
 
-def _show(
+def show(
     sources: Sequence[Source],
     evidence: dict[str, Evidence],
     config: Config,

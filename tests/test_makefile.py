@@ -42,6 +42,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "test",
         "faults",
         "detection",
+        "cluster",
         "lint",
         "clean",
     ]
