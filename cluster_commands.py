@@ -52,6 +52,8 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     images = listed_in(arguments.manifest) if arguments.manifest else images_in(arguments.dir, arguments.recursive)
     check_storage(images)
     model = arguments.model or cli.DEFAULT_MODEL
+    if model.is_dir():
+        raise UserError(f"{model} is an exported folder, and workers are sent one file; name the .pkl it was made from")
     inspector = Inspector.load(model, "cpu", arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     run = json.dumps([hashlib.sha256(model.read_bytes()).hexdigest(), tag, arguments.visualize])

@@ -25,7 +25,7 @@ from console.pictures import OVERLAY_SIDE, heatmap_png, overlay_jpeg
 from console.settings import ConsoleSettings
 from console.store import PictureStore
 from console.tables import FAIL, PASS, InspectionRow
-from datasets.images import ImageTooLarge
+from datasets.images import ImageTooLarge, decode_reduced
 from errors import UserError
 from inspection.drawing import Picture
 from inspection.inspector import Inspector

@@ -97,6 +97,8 @@ def train(
         raise UserError(
             f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
         )
+    if config.run.precision == "int8":
+        raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
     sources = [path.absolute() for path in sources]
     setup = Setup(config, resolve_device(config.run.device), choice.backbone, choice.weights)
     evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
