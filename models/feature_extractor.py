@@ -77,7 +77,10 @@ class FeatureExtractor:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> torch.Tensor:
         """uint8 RGB (n, H, W, 3) -> float32 (n, h, w, c) on the extractor's device."""
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2) / 255
+        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        if self.device.type == "cuda":  # from pinned memory a copy runs while the host goes on
+            pixels = pixels.pin_memory()
+        batch = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2) / 255
         layers = self.network(batch.to(self.dtype))
         finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
         pooled = [self._pool(layer.float(), finest, not self.standardise) for layer in layers]
