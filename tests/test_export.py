@@ -236,7 +236,6 @@ def test_the_cost_is_measured_on_photos_that_were_not_learned(photos: Path, monk
     assert learned[0] == learned[1]
     assert (len(learned[0]), cost.n) == (8, 4)
     assert cost.auroc["one"] == cost.auroc["other"]
-    assert cost.auroc["one"] > 0.5
     with pytest.raises(UserError, match="8 different photos are too few"):
         precision_cost.auroc_by_setting(good[:8], {"one": config})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,8 +110,8 @@ def test_too_few_batteries_are_an_error() -> None:
 
 
 class Hostile:
-    def __reduce__(self) -> tuple[type[Exception], tuple[str]]:
-        return RuntimeError, ("code was run",)
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return eval, ("print('code was run')",)
 
 
 def test_a_checkpoint_that_is_none_is_not_loaded(tmp_path: Path) -> None:
