@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from config import Config, RunSettings
-from datasets.near_copies import copy_groups, is_copy_of
+from datasets.near_copies import SIGNATURE_LENGTH, copy_groups, is_copy_of
 from errors import UserError
 from inspection.choice import choose
 from inspection.decision import Decision
@@ -87,8 +87,7 @@ class Inspector:
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         if config.run.precision == "int8":
             _quantise(sources, evidence, config)
-        fingerprints = _show(sources, evidence, config, progress)
-        signatures = np.stack([f.signature for f in fingerprints])
+        checksums, signatures = _show(sources, evidence, config, progress)
         groups = copy_groups(signatures) if siblings is None else np.arange(len(sources))
         apart = groups if siblings is None else np.asarray(siblings)
         if len(np.unique(apart)) < 2:
@@ -100,7 +99,7 @@ class Inspector:
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
         marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}
         decision = Decision.fit(scores, groups, config.calibration, families, min_units, marked_from)
-        training = TrainingRecord(tuple(f.checksum for f in fingerprints), signatures, groups)
+        training = TrainingRecord(tuple(checksums), signatures, groups)
         return cls(config, setup, evidence, decision, training)
 
     def update(self, sources: Sequence[Source], progress: Progress = no_progress) -> int:
@@ -108,21 +107,20 @@ class Inspector:
 
         Raises UserError if a photo cannot be read or none is new.
         """
-        fresh = _show(sources, self.evidence, self.config, progress, self.training.signatures)
-        if not fresh:
+        checksums, signatures = _show(sources, self.evidence, self.config, progress, self.training.signatures)
+        if not checksums:
             raise UserError(
                 f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
             )
-        signatures = np.stack([f.signature for f in fresh])
         groups = copy_groups(signatures) + self.training.groups.max() + 1
         scores = _learn(self.evidence, groups)
         self._decide_by(self.decision.extend(scores, groups))
         self.training = TrainingRecord(
-            self.training.checksums + tuple(f.checksum for f in fresh),
+            self.training.checksums + tuple(checksums),
             np.concatenate([self.training.signatures, signatures]),
             np.concatenate([self.training.groups, groups]),
         )
-        return len(fresh)
+        return len(checksums)
 
     def _decide_by(self, decision: Decision) -> None:
         """Take this decision and its own threshold; one that was stored from elsewhere no longer fits."""
@@ -296,9 +294,10 @@ def _show(
     config: Config,
     progress: Progress,
     known: np.ndarray | None = None,
-) -> list[Fingerprint]:
-    """Show photos to all evidence, but for copies of those whose signatures are ``known``; what was shown.
+) -> tuple[list[str], np.ndarray]:
+    """Show photos to all evidence, but for copies of those whose signatures are ``known``.
 
+    Returns the checksums and the signatures, float32 (n, 4096), of what was shown; these exist once, being what grows.
     The first photo that cannot be read is an error, as it cannot be judged healthy.
     """
     if not sources:
@@ -310,7 +309,8 @@ def _show(
         return prepared, fingerprint(source, photo)
 
     run = config.run
-    shown: list[Fingerprint] = []
+    checksums: list[str] = []
+    signatures = np.empty((len(sources), SIGNATURE_LENGTH), np.float32)
     pairs = progress(ahead(both, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
     for batch in batches(pairs, run.batch_size):
         if known is not None:
@@ -319,8 +319,10 @@ def _show(
         if batch:
             for one in evidence.values():
                 one.see([prepared for prepared, _ in batch])
-            shown += [one for _, one in batch]
-    return shown
+            found = slice(len(checksums), len(checksums) + len(batch))
+            signatures[found] = [one.signature for _, one in batch]
+            checksums += [one.checksum for _, one in batch]
+    return checksums, signatures[: len(checksums)]
 
 
 def _learn(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str, HealthyScores]:
