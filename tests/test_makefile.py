@@ -41,8 +41,10 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "console",
         "test",
         "faults",
+        "oldest",
         "detection",
         "lint",
+        "audit",
         "clean",
     ]
 
