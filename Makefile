@@ -41,7 +41,7 @@ lint: $(VENV)/.installed-dev  ## check style, format and types
 
 audit: $(VENV)/.installed-dev  ## ask PyPI for known vulnerabilities of the installed packages
 	$(PIP) pip-audit
-	$(VENV)/bin/python -m pip_audit --local --progress-spinner off
+	$(VENV)/bin/python -m pip_audit --strict --progress-spinner off
 
 clean:  ## remove what the demo and the checks wrote; .venv stays
 	rm -rf data/demo saved_models/demo.pkl outputs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
