@@ -9,8 +9,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 # The heart of the suite, for the oldest packages.
 CORE := $(addprefix tests/test_,$(addsuffix .py,storage weight_files images preprocessing gabor_filters coreset \
-    memory_bank search_index feature_store patchcore calibration inspector edges onnx_network writers near_copies \
-    metrics visualize console_service console_contract requirements))
+    memory_bank search_index feature_store patchcore calibration inspector edges onnx_network writers metrics visualize \
+    console_service requirements))
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
