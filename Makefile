@@ -5,7 +5,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console test faults oldest detection lint audit clean
+.PHONY: help demo console test faults oldest detection cluster lint audit clean
 
 # The heart of the suite, for the oldest packages.
 CORE := $(addprefix tests/test_,$(addsuffix .py,storage weight_files images preprocessing gabor_filters coreset \
@@ -33,6 +33,9 @@ oldest: $(OLDEST)/.installed  ## run the heart of the tests with the oldest pack
 
 detection: $(VENV)/.installed-detection  ## install RF-DETR and run its tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_rf_detr.py tests/test_detection_metrics.py
+
+cluster: $(VENV)/.installed-cluster  ## install Ray and run its tests
+	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_cluster.py tests/test_cluster_parts.py
 
 lint: $(VENV)/.installed-dev  ## check style, format and types
 	$(VENV)/bin/ruff check .
@@ -67,6 +70,11 @@ $(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/pyth
 $(VENV)/.installed-detection: requirements-detection.txt $(VENV)/.installed-dev
 	@echo "installing RF-DETR into $(VENV); minutes the first time"
 	$(PIP) -r requirements-detection.txt
+	@touch $@
+
+$(VENV)/.installed-cluster: requirements-cluster.txt $(VENV)/.installed-dev
+	@echo "installing Ray into $(VENV); minutes the first time"
+	$(PIP) -r requirements-cluster.txt
 	@touch $@
 
 # What has no pin of its own, and torch where its pin is the same, is seen through a path to the other environment.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
+import cluster_commands
 import threshold_search
 from config import Config
 from errors import UserError
@@ -63,12 +64,17 @@ def train(arguments: argparse.Namespace, config: Config) -> int:
     names = categories(arguments)
     if arguments.output is not None and len(names) > 1:
         raise UserError("--output names one file; with --all the models go to saved_models/mvtec")
-    for name in names:
+    outputs = {name: arguments.output or model_path(name, arguments.method) for name in names}
+    if arguments.cluster is not None and arguments.all:
+        return cluster_commands.train_categories(outputs, config, arguments)
+    for name, output in outputs.items():
         photos = list(load_category(arguments.mvtec_dir, name).train)
-        output = arguments.output or model_path(name, arguments.method)
         check_writable(output)
-        checkpoint = output.with_suffix(".checkpoint")
-        inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn, checkpoint)
+        if arguments.cluster is not None:
+            inspector = cluster_commands.trained(photos, config, arguments)
+        else:
+            checkpoint = output.with_suffix(".checkpoint")
+            inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn, checkpoint)
         inspector.save(output)
         cli.say(f"{name}: {inspector.describe()}\nsaved {output}")
     return cli.EXIT_OK

@@ -77,6 +77,18 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (0.01)")
 
 
+def add_cluster_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--cluster and what it needs; the group, for flags of one script."""
+    group = parser.add_argument_group("many machines (pip install -r requirements-cluster.txt)")
+    group.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="work on the Ray cluster at HOST:PORT; auto = the one RAY_ADDRESS names, else the cores of this machine",
+    )
+    group.add_argument("--cores", type=positive, default=2, metavar="N", help="CPU cores of a worker (default: 2)")
+    return group
+
+
 def report_split(split: Split) -> None:
     """Say how the label columns were read, and what stands out in the folder."""
     print(f"{split.name}: {split.columns.describe()}")
@@ -102,6 +114,14 @@ def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:
 def names(text: str) -> tuple[str, ...]:
     """Argparse type: a comma-separated list, each name once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def positive(text: str) -> int:
+    """Argparse type: a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def say(line: str) -> None:

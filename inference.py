@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import category_commands
 import cli
+import cluster_commands
 from errors import UserError
-from files import GrowingFile, check_writable
+from files import check_writable
 
 if TYPE_CHECKING:
     from inspection.inspector import Inspector
@@ -26,20 +26,22 @@ def main() -> int:
     cli.keep_model_settings(arguments)
     if arguments.mvtec_dir is not None:
         return category_commands.inspect(arguments, config)
+    if arguments.cluster is not None:
+        return cluster_commands.inspect(arguments, config)
     from datasets.folder import is_baseline
     from datasets.images import list_images
     from inspection.inspector import Inspector
     from inspection.reading import ahead
     from inspection.result import Inspection
-    from inspection.writers import record, verdict
+    from inspection.writers import open_tables, picture_names, record, verdict
 
-    root = arguments.file.parent if arguments.file else arguments.dir
-    paths = [arguments.file] if arguments.file else list_images(arguments.dir, arguments.recursive)
+    root = arguments.file.parent if arguments.file else Path(arguments.dir)
+    paths = [arguments.file] if arguments.file else list_images(root, arguments.recursive)
     inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
         inspector = _adapted(inspector, [path for path in paths if is_baseline(path, tag)])
-    names = _picture_names(paths, root)
+    names = picture_names({path: path.relative_to(root) for path in paths})
     if arguments.visualize or arguments.json or arguments.csv:
         check_writable(arguments.output / "results.json")
 
@@ -51,7 +53,7 @@ def main() -> int:
 
     counts = {"normal": 0, "anomalous": 0, "failed": 0}
     with ExitStack() as stack:
-        tables = _open_tables(stack, arguments, tuple(inspector.evidence))
+        tables = open_tables(stack, arguments.output, arguments.json, arguments.csv, tuple(inspector.evidence))
         results = cli.progress(inspector.stream(paths), len(paths), "inspecting")
         # Pictures are drawn and written by a thread of their own while the next photos are inspected.
         for path, result in ahead(with_pictures, zip(paths, results, strict=True), 1, config.run.batch_size):
@@ -73,7 +75,12 @@ def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--image", dest="file", type=Path, metavar="F", help="one photo")
-    source.add_argument("--dir", type=Path, metavar="D", help="a folder of photos")
+    source.add_argument(
+        "--dir", metavar="D", help="a folder of photos; with --cluster, a URL such as s3://bucket/photos"
+    )
+    source.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="with --cluster: a text file of paths or URLs, one a line"
+    )
     parser.add_argument("--recursive", action="store_true", help="search the folder's subfolders too")
     parser.add_argument("--model", type=Path, metavar="M", help=f"default: {cli.DEFAULT_MODEL}")
     parser.add_argument(
@@ -92,10 +99,15 @@ def _arguments() -> argparse.Namespace:
         help="move the threshold to this folder's light and camera, by the scores of its baseline shots",
     )
     category_commands.add_flags(parser, methods=tuple(category_commands.METHODS), every=False)
+    cluster = cli.add_cluster_flags(parser)
+    cluster.add_argument(
+        "--shard-size", type=cli.positive, default=64, metavar="N", help="images of a Parquet file (default: 64)"
+    )
     parser.add_argument("--no-save", action="store_true", help="with --mvtec-dir: print verdicts, write no pictures")
     arguments = parser.parse_args()
-    if arguments.mvtec_dir is None and arguments.file is None and arguments.dir is None:
-        parser.error("name what to inspect: --image, --dir or --mvtec-dir")
+    if all(given is None for given in (arguments.mvtec_dir, arguments.file, arguments.dir, arguments.manifest)):
+        parser.error("name what to inspect: --image, --dir, --manifest or --mvtec-dir")
+    cluster_commands.check_inspect(parser, arguments)
     arguments.output = arguments.output or Path("outputs/results" if arguments.mvtec_dir else "outputs/inference")
     return arguments
 
@@ -111,30 +123,6 @@ def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:
     adapted = inspector.adapted_to(scores)
     print(f"threshold {inspector.threshold:.3f} moved to {adapted.threshold:.3f} by {len(scores)} baseline shots")
     return adapted
-
-
-def _open_tables(stack: ExitStack, arguments: argparse.Namespace, kinds: tuple[str, ...]) -> list:
-    from inspection.writers import CsvTable, JsonList
-
-    def opened(name: str) -> GrowingFile:
-        file = GrowingFile(arguments.output / name)
-        stack.callback(file.close)
-        return file
-
-    tables: list[JsonList | CsvTable] = []
-    if arguments.json:
-        tables.append(JsonList(opened("results.json")))
-    if arguments.csv:
-        tables.append(CsvTable(opened("results.csv"), kinds))
-    return tables
-
-
-def _picture_names(paths: list[Path], root: Path) -> dict[Path, Path]:
-    """Name of each photo's pictures below the output folder: its stem, or its full name where two share a stem."""
-    relative = {path: path.relative_to(root) for path in paths}
-    names = list(relative.values())
-    taken = Counter(names + [name.with_suffix("") for name in names])
-    return {path: name if taken[name.with_suffix("")] > 1 else name.with_suffix("") for path, name in relative.items()}
 
 
 def _write_pictures(result: Inspection, output: Path, name: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import category_commands
 import cli
+import cluster_commands
 from config import Config
 from errors import UserError
 from files import check_writable
@@ -48,7 +49,10 @@ def main() -> int:
             return _write_sheet(photos, config, arguments.output or Path("outputs/preprocessing.png"))
         output = arguments.output or cli.DEFAULT_MODEL
         check_writable(output)
-        inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn)
+        if arguments.cluster is not None:
+            inspector = cluster_commands.trained(photos, config, arguments)
+        else:
+            inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn)
     inspector.save(output)
     print(inspector.describe())
     print(f"saved {output}")
@@ -84,11 +88,14 @@ def _arguments() -> argparse.Namespace:
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
     category_commands.add_flags(parser, methods=tuple(category_commands.METHODS))
+    cli.add_cluster_flags(parser)
     parser.add_argument("--preprocess-only", action="store_true", help="write before / mask / after, train nothing")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"default: {cli.DEFAULT_MODEL}")
     arguments = parser.parse_args()
     if arguments.update is not None and arguments.preprocess_only:
         parser.error("--preprocess-only trains nothing; leave out --update")
+    if arguments.cluster is not None and (arguments.update is not None or arguments.preprocess_only):
+        parser.error("--cluster trains new models; leave it out with --update and --preprocess-only")
     if arguments.target_dim is not None:
         arguments.set.append(f"model.target_dim={'null' if arguments.target_dim == 'none' else arguments.target_dim}")
         arguments.target_dim = None

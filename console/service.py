@@ -25,11 +25,11 @@ from console.pictures import OVERLAY_SIDE, heatmap_png, overlay_jpeg
 from console.settings import ConsoleSettings
 from console.store import PictureStore
 from console.tables import FAIL, PASS, InspectionRow
-from datasets.images import ImageTooLarge, decode_image
+from datasets.images import ImageTooLarge, decode_reduced
 from errors import UserError
 from inspection.drawing import Picture
 from inspection.inspector import Inspector
-from inspection.reading import Loaded, load
+from inspection.reading import Loaded
 from inspection.result import Inspection
 from inspection.writers import record, shrunk
 from models.device import resolve_device
@@ -164,7 +164,8 @@ class Service:
 
 def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Received:
     try:
-        photo = decode_image(BytesIO(upload.content), "the image", MAX_PIXELS)
+        side = inspector.preprocessor.useful_side
+        photo, size = decode_reduced(BytesIO(upload.content), "the image", side, MAX_PIXELS)
     except ImageTooLarge:
         raise
     except UserError as error:
@@ -174,7 +175,7 @@ def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Rece
         upload,
         sha256(upload.content).hexdigest(),
         shrunk(photo, OVERLAY_SIDE) if with_pictures else None,
-        load(photo, inspector.preprocessor),
+        Loaded(None, inspector.preprocessor(photo).of_photo(size)),
     )
 
 

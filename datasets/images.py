@@ -49,11 +49,15 @@ def read_reduced(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]
     Other images come whole.
     """
     with opened(Path(path)) as image:
-        width, height = image.size
-        reduction = max(1, max(width, height) // longest)
-        image.draft(None, (-(-width // reduction), -(-height // reduction)))
-        lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
-        return _decoded(image), (width, height) if lies else (height, width)
+        return _reduced(image, longest)
+
+
+def decode_reduced(
+    file: BinaryIO, name: str, longest: int, max_pixels: int = MAX_PIXELS
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """``read_reduced`` for a file that is open, or for bytes in memory; see ``decode_image``."""
+    with _image_in(file, name, max_pixels) as image:
+        return _reduced(image, longest)
 
 
 def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -93,6 +97,14 @@ def _image_in(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Imag
     except _DECODE_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{name}: damaged or unsupported image ({reason}); export or copy it again") from error
+
+
+def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+    width, height = image.size
+    reduction = max(1, max(width, height) // longest)
+    image.draft(None, (-(-width // reduction), -(-height // reduction)))
+    lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+    return _decoded(image), (width, height) if lies else (height, width)
 
 
 def _decoded(image: Image.Image) -> np.ndarray:

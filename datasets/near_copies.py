@@ -19,7 +19,6 @@ from scipy.sparse.csgraph import connected_components
 
 NEAR_COPY_SIMILARITY = 0.95
 _SIDE = 64
-SIGNATURE_LENGTH = _SIDE**2
 # Structure coarser than this many thumbnail pixels is shared by all photos of one rig.
 _DETAIL_SIGMA = 4.0
 # Below this standard deviation, in grey levels, a thumbnail is rounding noise round one grey value.
@@ -43,7 +42,7 @@ def signature(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     centred = detail - detail.mean()
     norm = np.linalg.norm(centred)
     if norm < _CONSTANT_DEVIATION * _SIDE:
-        return np.zeros(SIGNATURE_LENGTH, dtype=np.float32)
+        return np.zeros(_SIDE * _SIDE, dtype=np.float32)
     return np.asarray(centred / norm, dtype=np.float32)
 
 

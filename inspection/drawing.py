@@ -141,12 +141,16 @@ def save_picture(picture: Picture, path: Path) -> None:
 
     Raises UserError if it cannot be written.
     """
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        write_atomically(path, encoded.tobytes(), durable=False)
     else:
-        encoded = cv2.imencode(".png", bgr, _FAST_PNG)[1]
-    write_atomically(path, encoded.tobytes(), durable=False)
+        write_atomically(path, png(picture), durable=False)
+
+
+def png(picture: Picture) -> bytes:
+    """The content of a .png file of the picture."""
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _FAST_PNG)[1].tobytes()
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from config import Config, RunSettings
-from datasets.near_copies import SIGNATURE_LENGTH, copy_groups, is_copy_of
+from datasets.near_copies import copy_groups, is_copy_of
 from errors import UserError
 from inspection.choice import choose
 from inspection.decision import Decision
@@ -87,19 +87,37 @@ class Inspector:
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         if config.run.precision == "int8":
             _quantise(sources, evidence, config)
-        checksums, signatures = _show(sources, evidence, config, progress)
-        groups = copy_groups(signatures) if siblings is None else np.arange(len(sources))
+        fingerprints = show(sources, evidence, config, progress)
+        return cls.taught(config, setup, evidence, fingerprints, lambda groups: _learn(evidence, groups), siblings)
+
+    @classmethod
+    def taught(
+        cls,
+        config: Config,
+        setup: Setup,
+        evidence: dict[str, Evidence],
+        fingerprints: Sequence[Fingerprint],
+        learn: Callable[[np.ndarray], dict[str, HealthyScores]],
+        siblings: Sequence[int] | None = None,
+    ) -> Inspector:
+        """The last steps of ``train``, for evidence that was shown the photos of ``fingerprints``.
+
+        ``learn`` makes the evidence ready and gives the leave-one-out scores of the photos, by kind; it is told which
+        photos (n,) have to be left out together. Raises UserError for fewer than two different photos.
+        """
+        signatures = np.stack([f.signature for f in fingerprints])
+        groups = copy_groups(signatures) if siblings is None else np.arange(len(fingerprints))
         apart = groups if siblings is None else np.asarray(siblings)
         if len(np.unique(apart)) < 2:
             raise UserError(
-                f"at least two different healthy photos are needed to calibrate; {len(sources)} given, all alike"
+                f"at least two different healthy photos are needed to calibrate; {len(fingerprints)} given, all alike"
             )
-        scores = _learn(evidence, apart)
+        scores = learn(apart)
         families = {kind: one.family for kind, one in evidence.items()}
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
         marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}
         decision = Decision.fit(scores, groups, config.calibration, families, min_units, marked_from)
-        training = TrainingRecord(tuple(checksums), signatures, groups)
+        training = TrainingRecord(tuple(f.checksum for f in fingerprints), signatures, groups)
         return cls(config, setup, evidence, decision, training)
 
     def update(self, sources: Sequence[Source], progress: Progress = no_progress) -> int:
@@ -107,20 +125,21 @@ class Inspector:
 
         Raises UserError if a photo cannot be read or none is new.
         """
-        checksums, signatures = _show(sources, self.evidence, self.config, progress, self.training.signatures)
-        if not checksums:
+        fresh = show(sources, self.evidence, self.config, progress, self.training.signatures)
+        if not fresh:
             raise UserError(
                 f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
             )
+        signatures = np.stack([f.signature for f in fresh])
         groups = copy_groups(signatures) + self.training.groups.max() + 1
         scores = _learn(self.evidence, groups)
         self._decide_by(self.decision.extend(scores, groups))
         self.training = TrainingRecord(
-            self.training.checksums + tuple(checksums),
+            self.training.checksums + tuple(f.checksum for f in fresh),
             np.concatenate([self.training.signatures, signatures]),
             np.concatenate([self.training.groups, groups]),
         )
-        return len(checksums)
+        return len(fresh)
 
     def _decide_by(self, decision: Decision) -> None:
         """Take this decision and its own threshold; one that was stored from elsewhere no longer fits."""
@@ -288,16 +307,15 @@ def _quantise(sources: Sequence[Source], evidence: dict[str, Evidence], config: 
             quantise(one.pretrained, images_of(sample))
 
 
-def _show(
+def show(
     sources: Sequence[Source],
     evidence: dict[str, Evidence],
     config: Config,
     progress: Progress,
     known: np.ndarray | None = None,
-) -> tuple[list[str], np.ndarray]:
-    """Show photos to all evidence, but for copies of those whose signatures are ``known``.
+) -> list[Fingerprint]:
+    """Show photos to all evidence, but for copies of those whose signatures are ``known``; what was shown.
 
-    Returns the checksums and the signatures, float32 (n, 4096), of what was shown; these exist once, being what grows.
     The first photo that cannot be read is an error, as it cannot be judged healthy.
     """
     if not sources:
@@ -309,8 +327,7 @@ def _show(
         return prepared, fingerprint(source, photo)
 
     run = config.run
-    checksums: list[str] = []
-    signatures = np.empty((len(sources), SIGNATURE_LENGTH), np.float32)
+    shown: list[Fingerprint] = []
     pairs = progress(ahead(both, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
     for batch in batches(pairs, run.batch_size):
         if known is not None:
@@ -319,10 +336,8 @@ def _show(
         if batch:
             for one in evidence.values():
                 one.see([prepared for prepared, _ in batch])
-            found = slice(len(checksums), len(checksums) + len(batch))
-            signatures[found] = [one.signature for _, one in batch]
-            checksums += [one.checksum for _, one in batch]
-    return checksums, signatures[: len(checksums)]
+            shown += [one for _, one in batch]
+    return shown
 
 
 def _learn(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str, HealthyScores]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from preprocessing.pipeline import Prepared
 
 _DIGITS = 6
 PREVIEW_SIDE = 1600
+T = TypeVar("T")
 
 
 def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str, Any]:
@@ -113,6 +116,31 @@ class CsvTable:
     def close(self) -> None:
         """Put the file in its place."""
         self._file.close()
+
+
+def open_tables(
+    stack: ExitStack, output: Path, as_json: bool, as_csv: bool, kinds: tuple[str, ...]
+) -> list[JsonList | CsvTable]:
+    """results.json and results.csv in ``output``, as asked; put in their place when ``stack`` ends."""
+
+    def opened(name: str) -> GrowingFile:
+        file = GrowingFile(output / name)
+        stack.callback(file.close)
+        return file
+
+    tables: list[JsonList | CsvTable] = []
+    if as_json:
+        tables.append(JsonList(opened("results.json")))
+    if as_csv:
+        tables.append(CsvTable(opened("results.csv"), kinds))
+    return tables
+
+
+def picture_names(relative: Mapping[T, Path]) -> dict[T, Path]:
+    """Name of each photo's pictures below the output folder: its stem, or its full name where two share a stem."""
+    names = list(relative.values())
+    taken = Counter(names + [name.with_suffix("") for name in names])
+    return {key: name if taken[name.with_suffix("")] > 1 else name.with_suffix("") for key, name in relative.items()}
 
 
 def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:

@@ -87,6 +87,13 @@ def greedy_coreset(
     return Coreset(np.array(nearest.picks, dtype=np.int64), nearest.cover_radius(), nearest.n_updates)
 
 
+@torch.inference_mode()
+def cover_radius(features: Features, centres: Features, device: torch.device | str = "cpu") -> float:
+    """Largest L2 distance of a row of ``features`` (n, d) to the nearest of ``centres`` (m, d), as in ``Coreset``."""
+    _check(features, 1, centres, 0, None)
+    return _NearestCentre(_CentredRows(features, torch.device(device)), centres, 0).cover_radius()
+
+
 def _check(features: Features, k: int, centres: Features | None, first: int, block: int | None) -> None:
     for name, array in (("features", features), ("centres", centres)):
         if array is None:

@@ -16,6 +16,7 @@ from models.backbones import Backbone
 from models.cielab import rgb_to_lab
 from models.feature_store import chunks
 from models.gabor_filters import GaborFilters
+from models.moments import Moments
 from models.random_projection import gaussian_projection
 from models.weights import checksum, read_state_dict
 
@@ -76,7 +77,10 @@ class FeatureExtractor:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> torch.Tensor:
         """uint8 RGB (n, H, W, 3) -> float32 (n, h, w, c) on the extractor's device."""
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2) / 255
+        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        if self.device.type == "cuda":  # from pinned memory a copy runs while the host goes on
+            pixels = pixels.pin_memory()
+        batch = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2) / 255
         layers = self.network(batch.to(self.dtype))
         finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
         pooled = [self._pool(layer.float(), finest, not self.standardise) for layer in layers]
@@ -110,9 +114,18 @@ class FeatureExtractor:
         With none of ``standardise``, ``whiten`` and ``colour_weight`` there is nothing to learn: features stay as they
         are. Half precision and mapped files are read in chunks.
         """
-        if not (self.standardise or self.whiten or self.colour_weight > 0):
+        if not self.learns_scale:
             return features
-        mean, std = _moments(features)
+        return rescale(features, *self.fit_to(Moments.of(features, together=self.whiten)))
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether ``fit`` learns anything."""
+        return self.standardise or self.whiten or self.colour_weight > 0
+
+    def fit_to(self, moments: Moments) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Learn scales, and how to whiten, from the moments of training features; what to ``rescale`` them by."""
+        mean, std = moments.mean.float(), moments.std.float()
         structural = len(std) - (_COLOURS if self.colour_weight > 0 else 0)
         if self.standardise:
             # A channel that hardly varies (colour, on grey photos) would magnify rounding noise without the floor.
@@ -126,13 +139,9 @@ class FeatureExtractor:
             total = structural**0.5
         if self.colour_weight > 0:
             std[structural:] = 1 / (self.colour_weight * total)
-        turn = _whitening(features, mean, std, structural) if self.whiten else None
-        for chunk in chunks(features):
-            scaled = (chunk.float() - mean) / std
-            chunk.copy_(scaled if turn is None else scaled @ turn)
         self.mean_, self.std_ = mean if self.mean_ is None else mean + self.mean_, std
-        self.whitening_ = turn
-        return features
+        self.whitening_ = _whitening(moments, std, structural) if self.whiten else None
+        return mean, std, self.whitening_
 
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int], zeros_beyond: bool) -> torch.Tensor:
         # Beyond the border a network sees nothing, which behind a ReLU is zero, as in the reference implementation. To
@@ -193,25 +202,25 @@ def cnn_extractor(
     return extractor, digest
 
 
-def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of each channel of (n, c), float32."""
-    total = sum(chunk.sum(0, dtype=torch.float64) for chunk in chunks(features))
-    mean = torch.as_tensor(total / len(features))
-    squares = sum((chunk.double() - mean).square().sum(0) for chunk in chunks(features))
-    return mean.float(), torch.as_tensor(squares / (len(features) - 1)).sqrt().float()
+def rescale(
+    features: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, turn: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Features (n, c) of any precision, changed in place, in chunks; ``turn`` (c, c) is what whitens them."""
+    for chunk in chunks(features):
+        scaled = (chunk.float() - mean) / std
+        chunk.copy_(scaled if turn is None else scaled @ turn)
+    return features
 
 
-def _whitening(features: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, structural: int) -> torch.Tensor:
-    """Matrix (c, c) after which the first ``structural`` channels of ``(features - mean) / std`` vary alike.
+def _whitening(moments: Moments, std: torch.Tensor, structural: int) -> torch.Tensor:
+    """Matrix (c, c) after which the first ``structural`` channels, divided by ``std``, vary alike.
 
     Columns are the principal axes over their deviation; channels beyond ``structural`` stay as they are.
     """
-    scatter = torch.zeros(structural, structural, dtype=torch.float64)
-    for chunk in chunks(features):
-        scaled = ((chunk.float() - mean) / std)[:, :structural]
-        scatter += (scaled.T @ scaled).double()
-    variances, axes = torch.linalg.eigh(scatter / (len(features) - 1))
-    turn = torch.eye(len(mean), dtype=torch.float64)
+    scale = std[:structural].double()
+    covariance = moments.covariance[:structural, :structural] / (scale[:, None] * scale)
+    variances, axes = torch.linalg.eigh(covariance)
+    turn = torch.eye(len(std), dtype=torch.float64)
     turn[:structural, :structural] = axes / (variances + _SHRINKAGE * variances.mean()).sqrt()
     return turn.float()
 

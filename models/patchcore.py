@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 
+from errors import UserError
 from models.coreset import greedy_coreset
 from models.feature_extractor import FeatureExtractor
 from models.feature_store import FeatureStore, chunks
@@ -34,7 +35,7 @@ class PatchCore:
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
     ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
-    scores of the training images, each by a bank made without its group; NaN where not measured).
+    scores of the training images: neighbours of the same group are not seen; NaN where not measured).
     """
 
     bank_: MemoryBank
@@ -78,21 +79,35 @@ class PatchCore:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
         self._size = images.shape[1:3]
         features = self._extract(images)
-        if not self._store.n_images and not hasattr(self, "bank_"):
+        if self.extractor.mean_ is None and not hasattr(self, "bank_"):
             features = self.extractor.centre_on(features)
         self._store.append(features)
+
+    def hand_out(self) -> torch.Tensor:
+        """The features of all images seen, float16 (n, h, w, c), which are forgotten: to learn from them elsewhere."""
+        store, self._store = self._store, FeatureStore(self.memory_limit)
+        with closing(store):
+            return store.rows().reshape(store.n_images, *store.grid, -1)
 
     def learn(self, groups: Sequence[int]) -> PatchCore:
         """Make the bank from all images seen.
 
-        ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in
-        ``training_scores_``. Learning again extends the bank: the greedy selection goes on from the existing centres,
+        ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
+        leave-one-out scores. Learning again extends the bank: the greedy selection goes on from the existing centres,
         and ``training_scores_`` are those of the new images. Raises ValueError without two different groups, UserError
-        if features cannot be written to a file.
+        if all rows kept come from one group, or features cannot be written to a file.
         """
         store, self._store = self._store, FeatureStore(self.memory_limit)
         with closing(store):
             return self._learn(store, torch.as_tensor(groups))
+
+    def calibrate(self, features: torch.Tensor, groups: Sequence[int], size: tuple[int, int]) -> HealthyScores:
+        """Leave-one-out scores, by the bank there is, of training images whose features (n, h, w, c) were handed out.
+
+        ``size`` (H, W) is that of the images; ``groups`` as in ``learn``.
+        """
+        self._size = size
+        return self._leave_one_out(features, torch.as_tensor(groups))
 
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
@@ -118,12 +133,21 @@ class PatchCore:
         rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
-        self.bank_groups_ = row_groups
-        self.bank_ = MemoryBank(rows, self.extractor.device).index_by(self.index, _between(patches))
+        self.remember(rows, row_groups, _between(patches))
         radius = self._cover_radius(patches) if radius is None else radius
         self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
-        self.training_scores_ = self._leave_one_out(patches, store.grid, image_groups)
+        self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
         return self
+
+    def remember(self, rows: torch.Tensor, groups: torch.Tensor, queries: torch.Tensor | None = None) -> None:
+        """Take float32 ``rows`` (m, d) as the bank, from training ``groups`` int64 (m,).
+
+        ``queries`` (n, d), patches that are not in it, measure how it is best searched; without them it has no index.
+        """
+        self.bank_groups_ = groups
+        self.bank_ = MemoryBank(rows, self.extractor.device)
+        if queries is not None:
+            self.bank_.index_by(self.index, queries)
 
     def _select(
         self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None
@@ -145,37 +169,20 @@ class PatchCore:
         """No patch is farther from the bank than this; an index may make it larger than it has to be."""
         return max(float(self.bank_.search(chunk)[0].max()) for chunk in chunks(patches))
 
-    def _leave_one_out(self, patches: torch.Tensor, grid: tuple[int, int], groups: torch.Tensor) -> HealthyScores:
-        """Score groups of training images, their ``patches`` (n * h * w, c), each with a bank made without it."""
-        features = patches.reshape(len(groups), *grid, -1)
+    def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
+        """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
         images, peaks = np.full((2, len(features)), np.nan, np.float32)
         names = groups.unique()
         measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
-        nearest = torch.cat([self.bank_.search(chunk)[1][:, 0].cpu() for chunk in chunks(patches)])
-        covered_by, own = self.bank_groups_[nearest], groups.repeat_interleave(grid[0] * grid[1])
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
-            others = self._bank_without(group, patches, (covered_by == group) & (own != group))
+            rows = self.bank_groups_ != group
+            if not rows.any():
+                raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
+            others = MemoryBank(self.bank_.features[rows], self.extractor.device)
             members = (groups == group).nonzero()[:, 0]
             scores = self._score_features(features[members].float().to(self.extractor.device), self._size, others)
             images[members.numpy()], peaks[members.numpy()] = scores.images, scores.maps.max((1, 2))
         return HealthyScores(images, peaks)
-
-    def _bank_without(self, group: int, patches: torch.Tensor, uncovered: torch.Tensor) -> MemoryBank:
-        """The bank as if ``group`` had not been seen.
-
-        ``uncovered``, bool (len(patches),): patches of other images whose nearest row is one of the group's, which
-        saved the coreset from keeping them. As many of them as the group has rows are picked in its place. With a hole
-        there, its images would seem odder than unseen healthy ones do, and thresholds would be too high.
-        """
-        rows = self.bank_.features[self.bank_groups_ != group]
-        candidates = patches[uncovered]
-        missing = min(len(self.bank_) - len(rows), len(candidates))
-        if missing:
-            picks = greedy_coreset(
-                candidates, missing, centres=rows if len(rows) else None, device=self.extractor.device
-            ).indices
-            rows = torch.cat([rows, candidates[picks].float()])
-        return MemoryBank(rows, self.extractor.device)
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
         n, h, w, channels = features.shape

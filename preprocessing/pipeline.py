@@ -30,6 +30,7 @@ from preprocessing.segmentation import Part, find_part
 # The part is sought on a copy of at most this many pixels a side; light is corrected on one of at most the other.
 _SEARCH_SIDE = 800
 _LIGHT_SIDE = 2400
+_SEEN_BY_PEOPLE = 1024
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,13 @@ class Preprocessor:
     def useful_side(self) -> int:
         """A photo whose longer side has fewer pixels is seen less well; more than twice as many change next to nothing.
 
-        Four photo pixels a pixel of the frame; where the part is sought it may fill a fraction of the photo only.
+        Four photo pixels a pixel of the frame; where the part is sought it may fill a fraction of the photo only. What
+        is seen by people, too, has enough for them.
         """
         side = max(self.size)
-        return max(2 * _SEARCH_SIDE, 6 * side) if self.settings.enabled else round(4 * side / self.settings.center_crop)
+        if self.settings.enabled:
+            return max(2 * _SEARCH_SIDE, 6 * side)
+        return max(_SEEN_BY_PEOPLE, round(4 * side / self.settings.center_crop))
 
     def _plain(self, photo: np.ndarray) -> Prepared:
         photo_size = photo.shape[:2]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from models import coreset
-from models.coreset import greedy_coreset
+from models.coreset import cover_radius, greedy_coreset
 
 
 def to_nearest(rows: np.ndarray, centre: np.ndarray) -> np.ndarray:
@@ -263,3 +263,26 @@ def test_arguments_out_of_range_are_refused(change: dict, message: str) -> None:
     arguments = {"features": clustered(50, 4), "k": 5} | change
     with pytest.raises(ValueError, match=message):
         greedy_coreset(arguments.pop("features"), arguments.pop("k"), **arguments)
+
+
+# Centres from elsewhere
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_cover_radius_of_any_centres_by_brute_force(dtype: type[np.floating]) -> None:
+    features, centres = clustered(700, 8).astype(dtype), clustered(30, 8, seed=3).astype(dtype)
+    expected = max(to_nearest(centres, row).min() for row in features)
+    assert cover_radius(features, centres) == pytest.approx(expected, rel=1e-6)
+    assert cover_radius(features[:5], features) == 0
+
+
+def test_greedy_in_shards_stays_within_four_times_the_best() -> None:
+    """The composition of distributed/training.py, on points whose best radius is known: tight balls far apart."""
+    rng = np.random.default_rng(5)
+    middles = rng.normal(size=(20, 6)) * 50
+    features = (middles[rng.integers(20, size=600)] + rng.uniform(-0.1, 0.1, (600, 6))).astype(np.float32)
+    best = max(np.sqrt(6) * 0.1, 1e-9)  # each middle covers its ball so
+    shards = np.array_split(features, 4)
+    union = np.concatenate([shard[greedy_coreset(shard, 20).indices] for shard in shards])
+    bank = union[greedy_coreset(union, 20).indices]
+    assert cover_radius(features, bank) <= 4 * best

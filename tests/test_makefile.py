@@ -43,6 +43,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "faults",
         "oldest",
         "detection",
+        "cluster",
         "lint",
         "audit",
         "clean",

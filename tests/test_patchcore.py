@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.feature_extractor import FeatureExtractor
+from errors import UserError
+from models.feature_extractor import FeatureExtractor, rescale
 from models.memory_bank import MemoryBank
+from models.moments import Moments
 from models.patchcore import PatchCore
+from models.scores import HealthyScores
 
 HALF = 2e-3  # features are kept in half precision while learning: twice 2**-11, where they are rescaled and kept again
 
@@ -267,32 +270,16 @@ def test_batches_make_no_difference() -> None:
     np.testing.assert_allclose(one.training_scores_.images, many.training_scores_.images, rtol=HALF)
 
 
-def textbook_bank_without(
-    group: int, patches: np.ndarray, own: np.ndarray, rows: np.ndarray, rows_of: np.ndarray
-) -> np.ndarray:
-    """The bank without a group, by plain loops: patches of other images that had nothing nearer than a row of the
-    group take the place of its rows, farthest first."""
-    nearest = np.linalg.norm(patches[:, None] - rows[None], axis=2).argmin(1)
-    candidates = patches[(rows_of[nearest] == group) & (own != group)]
-    centres = list(rows[rows_of != group])
-    for _ in range(min((rows_of == group).sum(), len(candidates))):
-        far = [min((np.linalg.norm(one - c) for c in centres), default=0.0) for one in candidates]
-        centres.append(candidates[far.index(max(far))])
-    return np.array(centres)
-
-
 @pytest.mark.parametrize("b", [1, 4])
 @pytest.mark.parametrize("ratio", [0.25, 1.0])
-def test_leave_one_out_is_scoring_by_a_bank_made_without_the_group(b: int, ratio: float) -> None:
+def test_leave_one_out_is_scoring_without_the_rows_of_the_group(b: int, ratio: float) -> None:
     training, groups = photos(6), np.array([0, 0, 1, 2, 2, 5])
     training[1] = training[0]
     patchcore = model(ratio, b, colour_weight=2.0).fit([training], groups.tolist())
     bank, row_groups = patchcore.bank_.features.double().numpy(), patchcore.bank_groups_.numpy()
     features = features_of(patchcore, training)
-    patches, own = features.reshape(-1, features.shape[-1]), groups.repeat(features.shape[1])
     for image, group in enumerate(groups):
-        others = textbook_bank_without(int(group), patches, own, bank, row_groups)
-        assert ratio == 1 or len(others) > (row_groups != group).sum()
+        others = bank[row_groups != group]
         expected, distances = by_the_paper(features[image : image + 1], others, b)
         assert patchcore.training_scores_.images[image] == pytest.approx(expected[0], rel=HALF)
         assert distances.max() > 0.05  # a copy in the same group does not vouch for it
@@ -301,18 +288,6 @@ def test_leave_one_out_is_scoring_by_a_bank_made_without_the_group(b: int, ratio
         without.bank_ = MemoryBank(torch.from_numpy(others.astype(np.float32)))
         alone = without.score(training[image : image + 1])
         assert patchcore.training_scores_.peaks[image] == pytest.approx(alone.maps.max(), rel=1e-2)
-
-
-def test_leave_one_out_scores_are_like_those_of_unseen_images() -> None:
-    """A photo whose patches were kept for all others must not seem odd for it: their own were dropped as too like."""
-    training, new = photos(24), photos(24, seed=7)
-    patchcore = model(0.1, 1).fit([training], range(24))
-    unseen = np.median(patchcore.score(new).images)
-    assert np.median(patchcore.training_scores_.images) == pytest.approx(unseen, rel=0.03)
-    bank, row_groups = patchcore.bank_.features, patchcore.bank_groups_.numpy()
-    features = features_of(patchcore, training)
-    with_holes = [by_the_paper(features[i : i + 1], bank[row_groups != i].double().numpy(), 1)[0][0] for i in range(24)]
-    assert np.median(with_holes) > 1.08 * unseen
 
 
 def test_fitting_again_extends_the_bank() -> None:
@@ -338,9 +313,8 @@ def test_fitting_again_extends_the_bank() -> None:
     ]
     assert patchcore.cover_radius_ >= max(to_bank) * (1 - HALF)
     assert patchcore.cover_radius_ >= radius
-    patches, own = features_of(patchcore, second).reshape(-1, 26), np.repeat([10, 11, 12], 24)
     for image, group in enumerate([10, 11, 12]):
-        others = textbook_bank_without(group, patches, own, rows, patchcore.bank_groups_.numpy())
+        others = rows[patchcore.bank_groups_.numpy() != group]
         expected, _ = by_the_paper(features_of(patchcore, second[image : image + 1]), others, 4)
         assert patchcore.training_scores_.images[image] == pytest.approx(expected[0], rel=HALF)
 
@@ -364,13 +338,35 @@ def test_what_cannot_be_learned() -> None:
         model().fit([photos(3)], [7, 7, 7])
     with pytest.raises(ValueError, match="3 images but 2 groups"):
         model().fit([photos(3)], [0, 1])
+    with pytest.raises(UserError, match="all rows of the bank come from one photo; raise coreset_ratio"):
+        model(1e-6).fit([photos(2)], [0, 1])
 
 
-def test_a_bank_from_one_photo_is_calibrated_by_another_of_the_same_size() -> None:
-    """The one row kept gives way to the first patch of the other photo."""
-    training = photos(2)
-    patchcore = model(1e-6, 1).fit([training], [0, 1])
-    features = features_of(patchcore, training)
-    assert patchcore.bank_groups_.tolist() == [0]
-    expected = np.linalg.norm(features[0] - features[1, 0], axis=1).max()
-    assert patchcore.training_scores_.images[0] == pytest.approx(expected, rel=HALF)
+# Learning elsewhere
+
+
+@pytest.mark.parametrize("colour_weight", [0.0, 2.0])
+def test_features_that_were_handed_out_in_parts_are_learned_as_one(colour_weight: float) -> None:
+    """What distributed/training.py does with shards: centred alike, scaled alike, scored by the one bank."""
+    images, groups = photos(6), [0, 1, 2, 2, 3, 4]
+    whole = model(colour_weight=colour_weight).fit([images], groups)
+    first = model(colour_weight=colour_weight)
+    first.extractor.centre_on(first.extractor(images[:1]))
+    parts = []
+    for shard in (images[:2], images[2:]):
+        worker = model(colour_weight=colour_weight)
+        worker.extractor.restore(first.extractor.state())
+        worker.see(shard)
+        parts.append(worker.hand_out())
+    if first.extractor.learns_scale:
+        moments = Moments.join([Moments.of(part.flatten(0, 2)) for part in parts])
+        scale = first.extractor.fit_to(moments)
+        parts = [rescale(part.flatten(0, 2), *scale).reshape(part.shape) for part in parts]
+    assert first.extractor.mean_ is not None
+    assert whole.extractor.mean_ is not None
+    torch.testing.assert_close(first.extractor.mean_, whole.extractor.mean_, rtol=1e-5, atol=1e-6)
+    first.remember(whole.bank_.features, whole.bank_groups_)
+    scores = [first.calibrate(part, own, (32, 48)) for part, own in zip(parts, ([0, 1], [2, 2, 3, 4]), strict=True)]
+    joined = HealthyScores.join(scores)
+    np.testing.assert_allclose(joined.images, whole.training_scores_.images, rtol=HALF)
+    np.testing.assert_allclose(joined.peaks, whole.training_scores_.peaks, rtol=HALF)

@@ -25,15 +25,20 @@ LIKE_PEERS = ("model.backbone=resnet18", "model.target_dim=null", "evidence=[cnn
 
 
 class StageClock:
-    """Stands for a progress bar, and adds up the seconds of what it was shown, by label."""
+    """Stands for a progress bar, and keeps when each label began and ended."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.spans: dict[str, tuple[float, float]] = {}
 
     def __call__(self, items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
         start = time.perf_counter()
         yield from items
-        self.seconds[label] = self.seconds.get(label, 0.0) + time.perf_counter() - start
+        self.spans[label] = (start, time.perf_counter())
+
+    def stages(self, start: float) -> dict[str, float]:
+        """Seconds of each stage; reading ends where selection begins, as the last batch is computed in between."""
+        seconds = {label: end - began for label, (began, end) in self.spans.items()}
+        return {**seconds, "reading": self.spans["coreset"][0] - start}
 
 
 def coreset(features: str, keep: int, indices: str, projection: int | None = None) -> dict[str, Any]:
@@ -63,7 +68,7 @@ def fit(
     if model is not None:
         inspector.save(Path(model))
         np.save(Path(model).with_suffix(".npy"), bank.numpy())
-    return {"seconds": seconds, "stages": clock.seconds, "bank": list(bank.shape)}
+    return {"seconds": seconds, "stages": clock.stages(start), "bank": list(bank.shape)}
 
 
 def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: int = 3) -> dict[str, Any]:

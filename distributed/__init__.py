@@ -1,0 +1,1 @@
+"""Many machines: the same inspection and training, spread over a Ray cluster."""

@@ -1,0 +1,64 @@
+"""Train the models of many categories side by side, each on one worker of a Ray cluster."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from config import Config
+from distributed.ray_engine import DIED, RETRIES, Shipped, Workers, local_copy, use_cores
+from errors import UserError
+from inspection.choice import Choice
+from inspection.inspector import Inspector
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One category's model: the content of its file and what it is, in words; or why there is none."""
+
+    name: str
+    model: bytes
+    text: str
+    error: str = ""
+
+
+def train_side_by_side(
+    photos: Mapping[str, Sequence[Path]], config: Config, choice: Choice, workers: Workers
+) -> Iterator[Trained]:
+    """``Inspector.train`` for each category, in the order in which they are done; one that fails stops no other.
+
+    ``choice`` is what this machine made of ``config``: workers use its weights.
+    """
+    if choice.weights is None:
+        # A worker that has weights of its own must not make another model than this machine would.
+        config = config.model_copy(update={"model": config.model.model_copy(update={"backbone": "filters"})})
+    weights = None if choice.weights is None else Shipped.of(choice.weights)
+    task = _train.options(num_cpus=1 if workers.gpus else workers.cores, num_gpus=workers.gpus, max_retries=RETRIES)
+    waiting = {
+        task.remote(category, [path.absolute() for path in paths], config, weights, workers.cores): category
+        for category, paths in photos.items()
+    }
+    while waiting:
+        (done,), _ = ray.wait(list(waiting), num_returns=1)
+        category = waiting.pop(done)
+        try:
+            yield ray.get(done)
+        except DIED:
+            yield Trained(category, b"", "", f"{category}: its worker died again and again, as when out of memory")
+
+
+@ray.remote
+def _train(category: str, photos: Sequence[Path], config: Config, weights: Shipped | None, cores: int) -> Trained:
+    use_cores(cores)
+    with local_copy(weights) as file, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pkl"
+        try:
+            inspector = Inspector.train(photos, config, file)
+            inspector.save(path)
+        except UserError as error:
+            return Trained(category, b"", "", f"{category}: {error}")
+        return Trained(category, path.read_bytes(), inspector.describe())

@@ -1,0 +1,128 @@
+"""Inspect very many images: Ray Data reads and prepares them, a pool of actors scores them, one process writes.
+
+Each actor holds the Inspector. Only the process that asked writes, so no folder has to be shared for results; and a
+piece of work that Ray repeats, because a worker died, is written once: under the one name of its shard.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from config import Config
+from datasets.folder import is_baseline
+from distributed import ray_engine
+from distributed.images import load_named, read_named
+from distributed.ray_engine import Shipped, Workers, local_copy
+from distributed.shards import Shard
+from inspection.drawing import png
+from inspection.inspector import Inspector
+from inspection.reading import ahead, batches
+from inspection.result import Inspection
+from inspection.writers import detection_picture, overlay_picture, record, shrunk
+from preprocessing.pipeline import Preprocessor
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every actor needs: the model, its network's weights (None = no network), settings and flags."""
+
+    model: Shipped
+    weights: Shipped | None
+    config: Config
+    tag: str
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One image's entry of the results, and its pictures as PNG by prefix (``det``, ``overlay``) where asked."""
+
+    record: dict[str, Any]
+    pictures: dict[str, bytes]
+
+
+def score(shards: Sequence[Shard], job: Job, workers: Workers) -> Iterator[tuple[Shard, list[Scored]]]:
+    """Each shard with its results in the order of its images; shards come as they are done.
+
+    Raises UserError if workers die again and again over the same images.
+    """
+    _quiet()
+    rows = [{"shard": at, "images": pickle.dumps(shard.images)} for at, shard in enumerate(shards)]
+    readers = workers.cpus if workers.gpus else workers.count
+    read = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        _Reader(job.config), num_cpus=ray_engine.NO_CPU, compute=ray.data.TaskPoolStrategy(size=max(1, readers))
+    )
+    with warnings.catch_warnings():
+        # Ray 2.64 will name this option elsewhere; without it, photos that kill their worker are tried for ever.
+        warnings.simplefilter("ignore")
+        scored = read.map(
+            _Scorer,
+            fn_constructor_args=(job, workers.cores),
+            num_cpus=1 if workers.gpus else workers.cores,
+            num_gpus=workers.gpus,
+            # Where a node is lost, the pool goes on with what is left.
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers.count, initial_size=workers.count),
+            max_task_retries=ray_engine.RETRIES,
+        )
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    for row in scored.iter_rows():
+        yield shards[row["shard"]], pickle.loads(row["scored"])
+
+
+class _Reader:
+    """Reads and prepares the images of one shard; rows travel between processes of this run as pickles."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        preprocessor = Preprocessor(self.config.preprocess)
+        run = self.config.run
+        loaded = ahead(
+            lambda name: load_named(name, preprocessor), pickle.loads(row["images"]), run.workers, 2 * run.batch_size
+        )
+        return {**row, "loaded": pickle.dumps(list(loaded))}
+
+
+class _Scorer:
+    """Holds the Inspector, and scores shards."""
+
+    def __init__(self, job: Job, cores: int):
+        ray_engine.use_cores(cores)
+        self.job = job
+        with local_copy(job.model) as model, local_copy(job.weights) as weights:
+            assert model is not None
+            self.inspector = Inspector.load(model, job.config.run.device, weights, job.config.run)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        results = [
+            result
+            for batch in batches(pickle.loads(row["loaded"]), self.job.config.run.batch_size)
+            for result in self.inspector.inspect_loaded(batch)
+        ]
+        scored = []
+        for name, result in zip(pickle.loads(row["images"]), results, strict=True):
+            entry = {**record(result, is_baseline(Path(name), self.job.tag)), "path": name}
+            pictures = _pictures(name, result) if self.job.pictures and isinstance(result, Inspection) else {}
+            scored.append(Scored(entry, pictures))
+        return {"shard": row["shard"], "scored": pickle.dumps(scored)}
+
+
+def _pictures(name: str, result: Inspection) -> dict[str, bytes]:
+    photo = shrunk(read_named(name))
+    return {"det": png(detection_picture(photo, result)), "overlay": png(overlay_picture(photo, result))}
+
+
+def _quiet() -> None:
+    """The run shows its own progress."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False

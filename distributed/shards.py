@@ -1,0 +1,100 @@
+"""Results as Parquet shards: a fixed list of images is cut into fixed pieces, and each piece is one file or none.
+
+A shard's name holds its number and a digest of what is in it: the images, the model and the flags. So a run that starts
+again knows what is done, and results of another run are never taken for its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from errors import UserError
+from files import write_atomically
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A piece of the list of images, and the file that its results go to."""
+
+    number: int
+    images: tuple[str, ...]
+    path: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether its results are written."""
+        return self.path.is_file()
+
+
+def plan(images: Sequence[str], size: int, folder: Path, run: str) -> list[Shard]:
+    """Cut ``images`` into shards of ``size``; ``run`` says what else the results depend on (model, flags).
+
+    Raises UserError if ``folder`` holds shards of other images or another run.
+    """
+    shards = []
+    for number, start in enumerate(range(0, len(images), size)):
+        piece = tuple(images[start : start + size])
+        digest = hashlib.sha256("\n".join((run, *piece)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        shards.append(Shard(number, piece, folder / f"{number:06d}-{digest}.parquet"))
+    strange = {path.name for path in folder.glob("*.parquet")} - {shard.path.name for shard in shards}
+    if strange:
+        raise UserError(
+            f"{folder}: holds results of other images, another model or other flags ({min(strange)}); "
+            "name another --output, or remove that folder"
+        )
+    return shards
+
+
+def write(shard: Shard, records: Sequence[dict[str, Any]], kinds: Sequence[str]) -> None:
+    """Write the ``records`` (see inspection/writers.py) of a shard's images; the file appears whole or not at all."""
+    buffer = io.BytesIO()
+    rows = [{key: _unicode(value) if isinstance(value, str) else value for key, value in r.items()} for r in records]
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema(kinds)), buffer, compression="zstd")
+    write_atomically(shard.path, buffer.getvalue())
+
+
+def read(shard: Shard) -> Iterator[dict[str, Any]]:
+    """The records that were written. Raises UserError if the file is damaged or is not about the shard's images."""
+    try:
+        rows = pq.read_table(shard.path, partitioning=None).to_pylist()
+    except (pa.ArrowException, OSError):
+        rows = []
+    if [row.get("path") for row in rows] != [_unicode(image) for image in shard.images]:
+        raise UserError(f"{shard.path}: damaged; remove it, and the same command writes it again")
+    for row in rows:
+        # What a record does not have is null in its row.
+        yield {key: value for key, value in row.items() if value is not None}
+
+
+def _unicode(text: str) -> str:
+    """File names that are no valid Unicode with escapes, as in results.csv."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _schema(kinds: Sequence[str]) -> pa.Schema:
+    score = pa.struct({"score": pa.float64(), "p_value": pa.float64()})
+    number = {name: pa.int64() for name in ("x", "y", "width", "height")}
+    region = pa.struct({**number, "score": pa.float64(), "area": pa.float64()})
+    return pa.schema(
+        {
+            "path": pa.string(),
+            "is_anomalous": pa.bool_(),
+            "is_baseline": pa.bool_(),
+            "score": pa.float64(),
+            "threshold": pa.float64(),
+            "p_value": pa.float64(),
+            "confidence": pa.float64(),
+            "part_found": pa.bool_(),
+            "error": pa.string(),
+            "evidence": pa.struct(dict.fromkeys(kinds, score)),
+            "regions": pa.list_(region),
+        }
+    )

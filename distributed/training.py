@@ -1,0 +1,202 @@
+"""Train on many machines: features extracted side by side, a greedy coreset per shard, then greedy over their union.
+
+The photos are cut into one shard a worker. Every step is a task that Ray repeats where a worker dies; the features of a
+shard lie in Ray's object store, which makes them again where they are lost.
+
+Cover radius. Greedy picks of k rows cover their shard within twice what any k centres could (Gonzalez 1985), and so do
+the k picked from the union with it: a row is at most 2 + 2 = 4 times the least possible radius from the bank, and one
+machine's radius is no less than that. The composition is that of Malkomes, Kusner, Chen, Weinberger and Moseley, "Fast
+Distributed k-Center Clustering with Outliers on Massive Data", NIPS 2015; it takes k picks from each shard, as is done
+here. See also Indyk et al. 2014, "Composable core-sets for diversity and coverage maximization".
+
+Calibration is that of one machine: every photo is scored against the whole bank without the rows of its own group; only
+the photos are shared out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+from config import Config
+from distributed import ray_engine
+from distributed import training_tasks as tasks
+from distributed.ray_engine import Shipped, Workers
+from errors import UserError
+from inspection.choice import choose
+from inspection.evidence import EVIDENCE, StructureEvidence
+from inspection.evidence_base import Evidence, Setup, images_of
+from inspection.inspector import Inspector
+from inspection.reading import Fingerprint, prepare
+from models.device import resolve_device
+from models.moments import Moments
+from models.progress import Progress, no_progress
+from models.scores import HealthyScores
+from preprocessing.pipeline import Preprocessor
+
+SHARDED = ("cnn", "filters", "colour")
+FACTOR = 4
+# Comparisons of a row with a pick (some minutes on two cores) up to which one machine's coreset is made as well.
+COMPARED_UP_TO = 2 * 10**10
+_QUERIES = 1024  # patches that an index is tuned with
+
+
+@dataclass(frozen=True)
+class Cover:
+    """How well a bank covers the training patches, beside the bank that one machine would have made.
+
+    ``radius``: largest L2 distance of a patch to the bank. ``single``: one machine's, None where it was not made.
+    ``least``: what no choice of ``kept`` patches can go below: half the radius of the greedy picks in their union.
+    """
+
+    kind: str
+    shards: int
+    kept: int
+    patches: int
+    radius: float
+    single: float | None
+    least: float
+
+    def describe(self) -> str:
+        """One line for a person."""
+        text = (
+            f"{self.kind}: {self.kept} of {self.patches} patches, from {self.shards} shards; "
+            f"cover radius {self.radius:.4g}"
+        )
+        if self.single:
+            return f"{text}, {self.radius / self.single:.3f} times that of one machine ({self.single:.4g})"
+        if self.least:
+            bound = min(FACTOR, self.radius / self.least)
+            return f"{text}, at most {bound:.2f} times that of one machine (not made, being too large)"
+        return text
+
+
+def train(
+    sources: Sequence[Path],
+    config: Config,
+    workers: Workers,
+    weights: Path | None = None,
+    progress: Progress = no_progress,
+    warn: Callable[[str], None] = lambda line: None,
+) -> tuple[Inspector, list[Cover]]:
+    """``Inspector.train`` on a cluster (see ``ray_engine.joined``), and how well each bank covers its patches.
+
+    Raises UserError as ``Inspector.train`` does, and for kinds of evidence that are not learned in shards.
+    """
+    choice = choose(config, weights)
+    if choice.warning:
+        warn(choice.warning)
+    whole = [kind for kind in choice.kinds if kind not in SHARDED]
+    if whole:
+        raise UserError(
+            f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
+        )
+    if config.run.precision == "int8":
+        raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
+    sources = [path.absolute() for path in sources]
+    setup = Setup(config, resolve_device(config.run.device), choice.backbone, choice.weights)
+    evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
+    teacher = _Teacher(sources, setup, evidence, workers, progress)
+    inspector = Inspector.taught(config, setup, evidence, teacher.show(), teacher.learn)
+    return inspector, teacher.covers
+
+
+class _Teacher:
+    """Runs the steps on the cluster; what is learned ends in ``evidence``."""
+
+    def __init__(
+        self, sources: Sequence[Path], setup: Setup, evidence: dict[str, Evidence], workers: Workers, progress: Progress
+    ):
+        self.config = setup.config
+        self.evidence = evidence
+        self.structure = {kind: one for kind, one in evidence.items() if isinstance(one, StructureEvidence)}
+        self.progress = progress
+        self.covers: list[Cover] = []
+        self._cores = {"num_cpus": 1 if workers.gpus else workers.cores, "num_gpus": workers.gpus}
+        self._sources = list(sources)
+        self._shards = [part for part in np.array_split(np.arange(len(sources)), workers.count) if len(part)]
+        weights = None if setup.weights is None else Shipped.of(setup.weights)
+        self._lesson = ray.put(tasks.Lesson(setup.config, setup.backbone, tuple(evidence), weights, workers.cores))
+        self._features: dict[str, list[Any]] = {}
+        self._positions: dict[str, int] = {}
+        self._scores: dict[str, HealthyScores] = {}
+
+    def show(self) -> list[Fingerprint]:
+        """Show every shard to evidence of its own; its features stay in the cluster."""
+        if not self._sources:
+            raise UserError("no healthy photos to learn from")
+        first = images_of([prepare(self._sources[0], Preprocessor(self.config.preprocess))[1]])
+        for one in self.structure.values():  # the shards subtract what one machine subtracts
+            one.extractor.centre_on(one.extractor(first))
+        states = ray.put({kind: one.extractor.state() for kind, one in self.structure.items()})
+        kinds = list(self.structure)
+        seen = []
+        for shard in self._shards:
+            sources = [self._sources[i] for i in shard]
+            started = self._start(tasks.see, self._lesson, states, sources, returns=1 + len(kinds))
+            seen.append(started if kinds else [started])
+        shown = self._finish([one[0] for one in seen], "reading")
+        self._features = {kind: [one[1 + at] for one in seen] for at, kind in enumerate(kinds)}
+        self._positions = shown[0].positions
+        others = [kind for kind in self.evidence if kind not in self.structure]
+        self._scores = {kind: HealthyScores.join([one.scores[kind] for one in shown]) for kind in others}
+        return [fingerprint for one in shown for fingerprint in one.fingerprints]
+
+    def learn(self, groups: np.ndarray) -> dict[str, HealthyScores]:
+        """Make the banks; every photo's score as unseen by them. ``groups`` (n,) are left out together."""
+        return {
+            kind: self._learn(kind, self.structure[kind], groups) if kind in self.structure else self._scores[kind]
+            for kind in self.evidence
+        }
+
+    def _learn(self, kind: str, one: StructureEvidence, groups: np.ndarray) -> HealthyScores:
+        features = self._features.pop(kind)
+        if one.extractor.learns_scale:
+            moments = self._finish(
+                [self._start(tasks.moments, part, one.extractor.whiten) for part in features], f"{kind}: scale"
+            )
+            scale = one.extractor.fit_to(Moments.join(moments))
+            features = [self._start(tasks.rescaled, part, *scale) for part in features]
+        patches = self._positions[kind] * len(groups)
+        keep = max(1, round(self.config.model.coreset_ratio * patches))
+        queries_each = -(-_QUERIES // len(features))
+        picked = [self._start(tasks.shard_coreset, part, keep, queries_each, returns=3) for part in features]
+        chosen, rows, within = ray.get(self._start(tasks.union_coreset, keep, *[union for _, union, _ in picked]))
+        indices = self._finish([part for part, _, _ in picked], f"{kind}: coreset")
+        owners = [groups[s][i // self._positions[kind]] for s, i in zip(self._shards, indices, strict=True)]
+        bank_groups = np.concatenate(owners)[chosen]
+        bank = ray.put(rows)
+        covers = [self._start(tasks.cover, part, bank) for part in features]
+        compared = [self._start(tasks.single_cover, keep, *features)] if patches * keep <= COMPARED_UP_TO else []
+        scores = self._calibrate(kind, features, groups, bank, bank_groups)
+        radius = max(self._finish(covers, f"{kind}: cover radius"))
+        single = self._finish(compared, f"{kind}: one machine's coreset")
+        queries = torch.from_numpy(np.concatenate(ray.get([sample for _, _, sample in picked])))
+        one.patchcore.remember(torch.from_numpy(rows.copy()).float(), torch.from_numpy(bank_groups), queries)
+        one.patchcore.cover_radius_ = radius
+        self.covers.append(Cover(kind, len(features), keep, patches, radius, single[0] if single else None, within / 2))
+        return scores
+
+    def _calibrate(
+        self, kind: str, features: list[Any], groups: np.ndarray, bank: Any, bank_groups: np.ndarray
+    ) -> HealthyScores:
+        names = np.unique(groups)
+        at_most = min(len(names), self.config.calibration.max_photos)
+        measured = np.isin(groups, names[np.linspace(0, len(names) - 1, at_most).astype(int)])
+        started = [
+            self._start(tasks.calibrate, self._lesson, kind, part, measured[shard], groups[shard], bank, bank_groups)
+            for part, shard in zip(features, self._shards, strict=True)
+        ]
+        return HealthyScores.join(self._finish(started, f"{kind}: calibrating"))
+
+    def _start(self, task: Any, *arguments: Any, returns: int = 1) -> Any:
+        return task.options(num_returns=returns, max_retries=ray_engine.RETRIES, **self._cores).remote(*arguments)
+
+    def _finish(self, started: list[Any], label: str) -> list[Any]:
+        return [ray.get(one) for one in self.progress(started, len(started), label)]

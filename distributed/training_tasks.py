@@ -1,0 +1,153 @@
+"""The steps of training in shards, as tasks of a Ray cluster; see distributed/training.py.
+
+``features`` are those of one shard: float16 (n, h, w, c), read-only, from Ray's object store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+
+from config import Config
+from distributed.ray_engine import Shipped, local_copy, use_cores
+from inspection.evidence import EVIDENCE, StructureEvidence
+from inspection.evidence_base import Evidence, Setup
+from inspection.inspector import show as show_photos
+from inspection.reading import Fingerprint
+from models.coreset import cover_radius, greedy_coreset
+from models.device import resolve_device
+from models.feature_extractor import rescale
+from models.moments import Moments
+from models.progress import no_progress
+from models.scores import HealthyScores
+from preprocessing.pipeline import Preprocessor
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a worker builds evidence from; no ``weights`` without a network."""
+
+    config: Config
+    backbone: str
+    kinds: tuple[str, ...]
+    weights: Shipped | None
+    cores: int
+
+    def evidence(self, kinds: Sequence[str]) -> dict[str, Evidence]:
+        """Evidence as it is constructed: empty."""
+        use_cores(self.cores)
+        with local_copy(self.weights) as file:
+            setup = Setup(self.config, resolve_device(self.config.run.device), self.backbone, file)
+            return {kind: EVIDENCE[kind](setup) for kind in kinds}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a shard's photos beside their features.
+
+    ``scores``: the healthy scores of kinds that learn nothing; ``positions``: patches of an image, of the other kinds.
+    """
+
+    fingerprints: list[Fingerprint]
+    scores: dict[str, HealthyScores]
+    positions: dict[str, int]
+
+
+@ray.remote
+def see(lesson: Lesson, extractors: dict[str, dict[str, Any]], sources: Sequence[Path]) -> Any:
+    """Show photos to evidence whose extractors have these states: what was ``Seen``, then the features of each kind."""
+    evidence = lesson.evidence(lesson.kinds)
+    structure = {kind: one for kind, one in evidence.items() if isinstance(one, StructureEvidence)}
+    for kind, one in structure.items():
+        one.extractor.restore(extractors[kind])
+    fingerprints = show_photos(sources, evidence, lesson.config, no_progress)
+    scores = {kind: one.learn(range(len(sources))) for kind, one in evidence.items() if kind not in structure}
+    features = [one.patchcore.hand_out().numpy() for one in structure.values()]
+    positions = {kind: part.shape[1] * part.shape[2] for kind, part in zip(structure, features, strict=True)}
+    seen = Seen(fingerprints, scores, positions)
+    return (seen, *features) if features else seen
+
+
+@ray.remote
+def moments(features: np.ndarray, together: bool) -> Moments:
+    """Of all patches of the shard."""
+    return Moments.of(_patches(features), together)
+
+
+@ray.remote
+def rescaled(features: np.ndarray, *scale: Any) -> np.ndarray:
+    """A copy of the features, rescaled."""
+    return np.asarray(rescale(_patches(features), *scale).numpy().reshape(features.shape))
+
+
+@ray.remote
+def shard_coreset(features: np.ndarray, keep: int, queries: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picked rows of the shard: their indices, and themselves; and float32 ``queries`` halfway between neighbours."""
+    rows = features.reshape(-1, features.shape[-1])
+    indices, _ = _greedy(rows, keep)
+    first = np.linspace(0, len(rows) - 2, min(queries, len(rows) - 1)).astype(int)
+    return indices, rows[indices], rows[first[:, None] + [0, 1]].mean(1, dtype=np.float32)
+
+
+@ray.remote
+def union_coreset(keep: int, *picked: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Greedy over the picks of all shards: indices into them, the rows, and their cover radius within the picks."""
+    rows = np.concatenate(picked)
+    indices, radius = _greedy(rows, keep)
+    return indices, rows[indices], radius
+
+
+@ray.remote
+def single_cover(keep: int, *features: np.ndarray) -> float:
+    """The cover radius of the coreset that one machine makes of all shards."""
+    return _greedy(np.concatenate([part.reshape(-1, part.shape[-1]) for part in features]), keep)[1]
+
+
+@ray.remote
+def cover(features: np.ndarray, bank: np.ndarray) -> float:
+    """Largest L2 distance of a patch of the shard to ``bank`` (m, c)."""
+    return cover_radius(features.reshape(-1, features.shape[-1]), bank, _device())
+
+
+@ray.remote
+def calibrate(
+    lesson: Lesson,
+    kind: str,
+    features: np.ndarray,
+    measured: np.ndarray,
+    groups: np.ndarray,
+    bank: np.ndarray,
+    bank_groups: np.ndarray,
+) -> HealthyScores:
+    """Leave-one-out scores of the shard's images (n,); NaN for those that are not ``measured``."""
+    images, peaks = np.full((2, len(features)), np.nan, np.float32)
+    if measured.any():
+        one = lesson.evidence([kind])[kind]
+        assert isinstance(one, StructureEvidence)
+        one.patchcore.remember(torch.from_numpy(bank.copy()).float(), torch.from_numpy(bank_groups.copy()))
+        size = Preprocessor(lesson.config.preprocess).size
+        scores = one.patchcore.calibrate(torch.from_numpy(features[measured]), groups[measured].tolist(), size)
+        images[measured], peaks[measured] = scores.images, scores.peaks
+    return HealthyScores(images, peaks)
+
+
+def _greedy(rows: np.ndarray, keep: int) -> tuple[np.ndarray, float]:
+    if keep >= len(rows):
+        return np.arange(len(rows)), 0.0
+    coreset = greedy_coreset(rows, keep, device=_device())
+    return coreset.indices, coreset.cover_radius
+
+
+def _patches(features: np.ndarray) -> torch.Tensor:
+    """A copy, as objects of the store must not be changed: (n * h * w, c)."""
+    return torch.from_numpy(features.reshape(-1, features.shape[-1]).copy())
+
+
+def _device() -> torch.device:
+    return resolve_device("auto")
