@@ -1,10 +1,16 @@
 PYTHON ?= python3
 VENV := .venv
+OLDEST := .venv-oldest
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo console test faults detection cluster lint clean
+.PHONY: help demo console test faults oldest detection cluster lint audit clean
+
+# The heart of the suite, for the oldest packages.
+CORE := $(addprefix tests/test_,$(addsuffix .py,storage weight_files images preprocessing gabor_filters coreset \
+    memory_bank search_index feature_store patchcore calibration inspector edges onnx_network writers metrics visualize \
+    console_service requirements))
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +28,9 @@ test: $(VENV)/.installed-dev  ## run the tests
 faults: $(VENV)/.installed-dev  ## the long form of tests/faults: 50 kills, longer fuzzing; minutes
 	OMP_WAIT_POLICY=PASSIVE FASTENER_FAULTS=long $(VENV)/bin/python -m pytest --durations=15 tests/faults
 
+oldest: $(OLDEST)/.installed  ## run the heart of the tests with the oldest packages that are supported
+	OMP_WAIT_POLICY=PASSIVE $(OLDEST)/bin/python -m pytest --durations=5 $(CORE)
+
 detection: $(VENV)/.installed-detection  ## install RF-DETR and run its tests
 	OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest --durations=5 tests/test_rf_detr.py tests/test_detection_metrics.py
 
@@ -32,6 +41,10 @@ lint: $(VENV)/.installed-dev  ## check style, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+audit: $(VENV)/.installed-dev  ## ask PyPI for known vulnerabilities of the installed packages
+	$(PIP) pip-audit
+	$(VENV)/bin/python -m pip_audit --strict --progress-spinner off
 
 clean:  ## remove what the demo and the checks wrote; .venv stays
 	rm -rf data/demo saved_models/demo.pkl outputs/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -62,4 +75,12 @@ $(VENV)/.installed-detection: requirements-detection.txt $(VENV)/.installed-dev
 $(VENV)/.installed-cluster: requirements-cluster.txt $(VENV)/.installed-dev
 	@echo "installing Ray into $(VENV); minutes the first time"
 	$(PIP) -r requirements-cluster.txt
+	@touch $@
+
+# What has no pin of its own, and torch where its pin is the same, is seen through a path to the other environment.
+$(OLDEST)/.installed: requirements-oldest.txt $(VENV)/.installed-dev
+	@echo "installing the oldest packages into $(OLDEST); minutes the first time"
+	$(VENV)/bin/python -m venv $(OLDEST)
+	echo "$(CURDIR)/$$(echo $(VENV)/lib/python3*/site-packages)" > $$(echo $(OLDEST)/lib/python3*/site-packages)/newest.pth
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-oldest.txt
 	@touch $@

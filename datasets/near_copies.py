@@ -51,11 +51,11 @@ def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 
     The zero signature of a constant image has similarity 1 with its like and 0 with all others.
     """
-    thumbnails = b.reshape(-1, _SIDE, _SIDE)
-    flips = (thumbnails, thumbnails[:, :, ::-1], thumbnails[:, ::-1], thumbnails[:, ::-1, ::-1])
-    best = a @ flips[0].reshape(len(b), -1).T
-    for flipped in flips[1:]:
-        np.maximum(best, a @ flipped.reshape(len(b), -1).T, out=best)
+    # A flip of one has the same correlations as that of the other; b may be all photos there are, and is not copied.
+    thumbnails = a.reshape(-1, _SIDE, _SIDE)
+    best = a @ b.T
+    for flipped in (thumbnails[:, :, ::-1], thumbnails[:, ::-1], thumbnails[:, ::-1, ::-1]):
+        np.maximum(best, flipped.reshape(a.shape) @ b.T, out=best)
     best[np.ix_(~a.any(axis=1), ~b.any(axis=1))] = 1.0
     return np.clip(best, -1.0, 1.0, out=best)
 
@@ -69,11 +69,12 @@ def copy_groups(signatures: NDArray[np.float32]) -> NDArray[np.int64]:
     count = len(signatures)
     labels = np.arange(count)
     for start in range(0, count, _BLOCK):
-        near = similarity(signatures[start : start + _BLOCK], signatures) >= NEAR_COPY_SIMILARITY
+        # Of two photos the earlier one looks for the later.
+        near = similarity(signatures[start : start + _BLOCK], signatures[start:]) >= NEAR_COPY_SIMILARITY
         rows, columns = np.nonzero(near)
         # Each image is tied to its group so far, so that the edges of earlier blocks need not be kept.
         sources = np.concatenate([rows + start, np.arange(count)])
-        targets = np.concatenate([columns, labels])
+        targets = np.concatenate([columns + start, labels])
         graph = coo_array((np.ones(len(sources), dtype=bool), (sources, targets)), shape=(count, count))
         labels = _first_members(connected_components(graph, directed=False)[1])
     return np.unique(labels, return_inverse=True)[1]

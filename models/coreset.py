@@ -215,7 +215,10 @@ class _NearestCentre:
         return float(direct.amin(1).max())
 
     def _restart(self) -> None:
-        self.norms = torch.cat([chunk.square().sum(1) for _, chunk in self.rows.chunks()])
+        # In one piece: small tensors that stay, between large ones that go, keep the heap from being used again.
+        self.norms = torch.empty(self.rows.length, dtype=self.rows.dtype, device=self.rows.device)
+        for where, chunk in self.rows.chunks():
+            self.norms[where] = chunk.square().sum(1)
         centres = self._centres()
         if not (torch.isfinite(self.norms).all() and torch.isfinite(centres.square().sum(1)).all()):
             raise ValueError("features or centres hold values that are not finite, or too large to square")

@@ -41,9 +41,11 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "console",
         "test",
         "faults",
+        "oldest",
         "detection",
         "cluster",
         "lint",
+        "audit",
         "clean",
     ]
 

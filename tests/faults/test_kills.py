@@ -142,20 +142,61 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_finishes(name: str, tm
         check(job, {}, before | after)
 
 
-@pytest.mark.parametrize("name", ["train", "inference"])
+def two_evaluations(home: Path) -> tuple[Job, Job]:
+    """Two evaluations into one folder, of other photos."""
+    _, first = evaluate(home)
+    for name in ("plate", "sheet"):
+        write_category(home / "others" / name, 6, 4, 5)
+    words = ("--mvtec-dir", home / "others", *first.arguments[2:])
+    return first, Job(first.script, words, first.output, first.timed)
+
+
+TOGETHER = {"train": train, "inference": inference, "evaluate": two_evaluations}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
 def test_two_runs_at_once_do_not_mix_within_a_file(name: str, tmp_path: Path) -> None:
-    jobs = JOBS[name](tmp_path)
-    alone = [job.finish(tmp_path) for job in jobs]
+    jobs = TOGETHER[name](tmp_path)
+    alone = []
+    for job in jobs:
+        shutil.rmtree(job.output, ignore_errors=True)
+        alone.append(job.finish(tmp_path))
     for _ in range(3):
         shutil.rmtree(jobs[0].output)
-        running = [job.start(tmp_path) for job in jobs]
-        for process in running:
-            process.join()
-            assert process.exitcode == 0, (tmp_path / "log.txt").read_text()
+        together(jobs, tmp_path)
         there = files_in(jobs[0].output)
         assert there.keys() == alone[0].keys() | alone[1].keys()
         for path, content in there.items():
-            assert content in (alone[0].get(path), alone[1].get(path)), path
+            check_whole(jobs[0].output / path)
+            if not re.fullmatch(jobs[0].timed, path):
+                assert content in (alone[0].get(path), alone[1].get(path)), path
+
+
+def test_two_updates_at_once_do_not_mix(tmp_path: Path) -> None:
+    earlier, one = update(tmp_path)
+    write_photos(tmp_path / "others", parts(6, first=30))
+    words = [tmp_path / "others" if word == tmp_path / "more" else word for word in one.arguments]
+    other = Job(one.script, tuple(words), one.output)
+    before = earlier.finish(tmp_path)
+    (model,) = before
+    expected = set()
+    for order in ((one,), (other,), (one, other), (other, one)):
+        (one.output / model).write_bytes(before[model])
+        expected.add([job.finish(tmp_path) for job in order][-1][model])
+    assert len(expected) == 4
+    for _ in range(3):
+        (one.output / model).write_bytes(before[model])
+        together((one, other), tmp_path)
+        assert files_in(one.output).keys() == before.keys()
+        assert (one.output / model).read_bytes() in expected
+
+
+def together(jobs: tuple[Job, Job], home: Path) -> None:
+    """Run both at once, each to a good end."""
+    running = [job.start(home) for job in jobs]
+    for process in running:
+        process.join()
+        assert process.exitcode == 0, (home / "log.txt").read_text()
 
 
 def kill(job: Job, home: Path, draw: random.Random, duration: float, by_time: bool, most: int) -> None:
