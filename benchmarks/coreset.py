@@ -15,8 +15,8 @@ from benchmarks.machine import measure_machine
 from benchmarks.report import Report
 from benchmarks.work import distances_flop
 from errors import UserError
+from models import coreset
 from models.coreset import Coreset, greedy_coreset
-from models.memory_bank import MemoryBank
 from models.random_projection import gaussian_projection
 
 
@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace) -> Report:
     for n in sizes(len(features)):
         part = features[torch.linspace(0, len(features) - 1, n).long()]
         for name, method, dim in _methods(arguments, part):
-            seconds, coreset = _timed(method, arguments.repeat)
-            k = len(coreset.indices)
+            seconds, made = _timed(method, arguments.repeat)
+            k = len(made.indices)
             taken.setdefault(name, []).append((n, seconds))
             report.rows.append(
                 {
@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> Report:
                     "method": name,
                     "seconds": seconds,
                     **report.machine.beside(seconds, distances_flop(n, k, dim)),
-                    "cover_radius": cover_radius(part, coreset.indices),
-                    "passes": coreset.n_updates,
+                    "cover_radius": cover_radius(part, made.indices),
+                    "passes": made.n_updates,
                 }
             )
     for name, points in taken.items():
@@ -84,7 +84,7 @@ def projected_coreset(features: torch.Tensor, k: int, dim: int) -> Coreset:
 
 def cover_radius(features: torch.Tensor, indices: np.ndarray) -> float:
     """Largest distance of a row to the nearest of the rows picked."""
-    return float(MemoryBank(features[torch.from_numpy(indices)].float()).search(features.float())[0].max())
+    return coreset.cover_radius(features, features[torch.from_numpy(indices)], features.device)
 
 
 def textbook_coreset(features: torch.Tensor, k: int) -> Coreset:
