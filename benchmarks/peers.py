@@ -39,6 +39,8 @@ class Race:
         self.anomalib = self._anomalib()
         self.amazon = self._amazon()
         self.network = resnet18_flop()
+        photos = training_photos(arguments.category_dir)
+        self.images = [str(path) for path in spread(photos, min(len(photos), arguments.photos or len(photos)))]
 
     def coreset(self, n: int) -> None:
         """Select from the same features; the cover radius is measured on all their numbers for everybody."""
@@ -72,12 +74,10 @@ class Race:
             row["cover_radius"] = radius
             row["radius_beside_ours_%"] = None if radius is None or not first[1] else 100 * (radius / first[1] - 1)
 
-    def fit(self, count: int, peers: bool) -> Path:
+    def fit(self, peers: bool) -> Path:
         """From photos to a bank, and ours to a calibrated model too. Returns our model, whose bank all are given."""
         model = self.folder / "model.pkl"
-        photos = training_photos(self.arguments.category_dir)
-        images = [str(path) for path in spread(photos, min(len(photos), count))]
-        values = {"images": images, "weights": self.weights, "keep": self.arguments.keep}
+        values = {"images": self.images, "weights": self.weights, "keep": self.arguments.keep}
         first = None
         for name, contender, more in (
             ("ours", OURS, {"model": str(model)}),
@@ -88,20 +88,23 @@ class Race:
             if answer is None:
                 continue
             first = first or answer
-            kept = round(self.arguments.keep * len(images) * PATCHES)
-            self.row(f"fit {len(images)} images", name, answer, first, fit_flop(len(images), kept, self.network))
+            count = len(self.images)
+            flop = fit_flop(count, round(self.arguments.keep * count * PATCHES), self.network)
+            self.row(f"fit {count} images", name, answer, first, flop)
         return model
 
     def inspect(self, model: Path) -> None:
         """From files to scores and maps, with banks of one size."""
         photos = training_photos(self.arguments.category_dir)
         bank = np.load(model.with_suffix(".npy"), mmap_mode="r").shape
+        best = self.quickest(model)
         for batch in BATCHES:
             images = [str(path) for path in spread(photos, min(len(photos), 48 if batch == 1 else 12 * batch))]
             answers: dict[str, list[dict[str, Any]]] = {}
             for _ in range(self.arguments.repeat):
                 for name, contender, more in (
                     ("ours", OURS, {"model": str(model)}),
+                    ("ours, int8", OURS if best else None, {"model": str(best)}),
                     ("anomalib", self.anomalib, {"bank": str(model.with_suffix(".npy"))}),
                     ("amazon", self.amazon, {"bank": list(bank)}),
                 ):
@@ -113,6 +116,12 @@ class Race:
                 flop = batch * (self.network + distances_flop(PATCHES, *bank))
                 row = self.row(f"inspect, batch {batch}", name, _joined(several), _joined(answers["ours"]), flop)
                 row["p95_s"] = float(np.percentile(np.concatenate([one["seconds"] for one in several]), 95))
+
+    def quickest(self, model: Path) -> Path | None:
+        """Our model of the same photos in int8, its bank as large; None, with a note, without ONNX Runtime."""
+        best, int8 = model.with_name("int8.pkl"), ["run.precision=int8", "run.runtime=onnx"]
+        values = {"images": self.images, "weights": self.weights, "keep": self.arguments.keep, "assignments": int8}
+        return best if self.ask("ours, int8", OURS, "fit", model=str(best), **values) else None
 
     def ask(self, name: str, contender: Contender | None, task: str, **values: Any) -> dict[str, Any] | None:
         """The answer, or None with a note."""
@@ -170,8 +179,7 @@ def run(arguments: argparse.Namespace) -> Report:
             for n in arguments.n:
                 race.coreset(n)
         if "fit" in arguments.only or "inspect" in arguments.only:
-            count = arguments.photos or len(training_photos(arguments.category_dir))
-            model = race.fit(count, peers="fit" in arguments.only)
+            model = race.fit(peers="fit" in arguments.only)
             if "inspect" in arguments.only:
                 race.inspect(model)
         if any(row["estimated"] for row in race.report.rows):

@@ -20,9 +20,12 @@ SHEET = (235, 235, 235)  # not white, so that photos on white show where they en
 BOX_COLOUR = (255, 64, 64)
 _DIMMED = 0.6  # how dark a place is that was not inspected
 _CAPTION, _TITLE = "black", "#6E6E6E"
-# Runs only: photos come out a tenth smaller than at zlib's level 2, in three quarters of its time.
-_FAST_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-_NOT_SEEN = 256  # the entry behind the 256 levels of a heatmap
+# Runs only, and one filter instead of a trial of five for each row: half the time for a few percent of size.
+_FAST_PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+]
 
 
 def heatmap_overlay(
@@ -41,15 +44,17 @@ def heatmap_overlay(
     _check_picture(image)
     if score_map.shape != image.shape[:2]:
         raise ValueError(f"map {score_map.shape} and image {image.shape[:2]} must be of the same size (H, W)")
-    entry = _entries(score_map, vmin, vmax, alpha)
+    level, not_seen = _levels(score_map, vmin, vmax, alpha)
     table = _layer_table(alpha)
     opacity = table[:, 3:]
     # The half rounds to the nearest whole number where the sum is cut.
     added = (table[:, :3] * opacity + 0.5).astype(np.float32)
     drawn = image.copy()
-    covered = opacity[:, 0][entry] > 0
-    entry = entry[covered]
-    drawn[covered] = image[covered] * (1 - opacity).astype(np.float32)[entry] + added[entry]
+    pixels, covered = drawn.reshape(-1, 3), np.flatnonzero(level)  # level 0 is clear
+    level = level.ravel()[covered]
+    pixels[covered] = pixels[covered] * (1 - opacity).astype(np.float32)[level] + added[level]
+    if not_seen.any():
+        cv2.copyTo(cv2.convertScaleAbs(image, alpha=1 - _DIMMED), not_seen.view(np.uint8), drawn)
     return drawn
 
 
@@ -59,8 +64,10 @@ def heatmap_layer(
     """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
     table = np.rint(_layer_table(alpha) * (1, 1, 1, 255)).astype(np.uint8)
     # A pixel is looked up as one number of 32 bits, which is several times as fast as four of 8.
-    layer = table.view(np.uint32)[:, 0][_entries(score_map, vmin, vmax, alpha)]
-    return layer.view(np.uint8).reshape(*score_map.shape, 4)
+    level, not_seen = _levels(score_map, vmin, vmax, alpha)
+    layer = table.view(np.uint32)[:, 0][level].view(np.uint8).reshape(*score_map.shape, 4)
+    layer[not_seen] = (0, 0, 0, round(255 * _DIMMED))
+    return layer
 
 
 def contact_sheet(
@@ -164,12 +171,14 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
     return "\u2026"
 
 
-def _entries(score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float) -> npt.NDArray[np.intp]:
-    """Which row of ``_layer_table`` each pixel takes, (H, W)."""
+def _levels(
+    score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Which row of ``_layer_table`` each pixel takes, (H, W), and where nothing was seen, which is at level 0."""
     if not vmin < vmax or not 0 <= alpha <= 1:
         raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
-    level = np.clip((score_map - vmin) * (255 / (vmax - vmin)), 0.0, 255.0)
-    return np.where(np.isnan(score_map), _NOT_SEEN, np.rint(level)).astype(np.intp)
+    above = np.fmax(score_map - np.asarray(vmin, score_map.dtype), 0)
+    return np.asarray(cv2.convertScaleAbs(above, alpha=255 / (vmax - vmin)), np.uint8), np.isnan(score_map)
 
 
 @cache
@@ -179,10 +188,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _layer_table(alpha: float) -> npt.NDArray[np.float64]:
-    """Colour, 0 to 255, and opacity, 0 to 1, of each level, and last of a place that was not seen: (257, 4)."""
-    level = np.linspace(0, 1, _NOT_SEEN)
+    """Colour, 0 to 255, and opacity, 0 to 1, of each level: (256, 4)."""
+    level = np.linspace(0, 1, 256)
     colour = 255 * matplotlib.colormaps["inferno"](level)[:, :3]
-    return np.vstack([np.column_stack([colour, alpha * np.minimum(2 * level, 1.0)]), [0, 0, 0, _DIMMED]])
+    return np.column_stack([colour, alpha * np.minimum(2 * level, 1.0)])
 
 
 def _check_picture(picture: Picture) -> None:

@@ -11,6 +11,7 @@ import torch
 from models.search_index import SearchIndex, choose_index, restored
 
 _QUERIES_AT_ONCE = 1024
+_FEW = 16  # queries; FAISS goes over the rows for each of so few, a product once for all
 _MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
 
 
@@ -97,6 +98,11 @@ class MemoryBank:
     def _candidates(self, centred: torch.Tensor, k: int, exact: bool) -> torch.Tensor:
         if self.device.type != "cpu":
             return (self._squared - 2 * centred @ self._centred.T).topk(k, largest=False).indices
-        if self.index is None or exact:
+        exact = exact or self.index is None
+        if exact and len(centred) <= _FEW:
+            compared = self._squared[:, None] - 2 * (self._centred @ centred.T)
+            return compared.T.contiguous().topk(k, largest=False).indices
+        if exact:
             return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
+        assert self.index is not None
         return torch.from_numpy(self.index.candidates(centred.numpy(), k))

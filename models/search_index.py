@@ -12,6 +12,7 @@ learned beyond them is ``codebook``, a plain tensor, so that a model file holds 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -59,8 +60,9 @@ class CellIndex(SearchIndex):
 
     def _build(self, rows: np.ndarray) -> Any:
         if self.codebook is None:
-            # sqrt(m) cells balance the search for cells with the search in them; k-means wants 39 rows a cell.
-            cells = max(1, min(2 ** round(np.log2(len(rows)) / 2), len(rows) // 39))
+            # sqrt(m) cells or some more balance the search for cells, one matrix product, with that in them, which is
+            # slower; k-means wants 39 rows a cell.
+            cells = max(1, min(2 ** math.ceil(math.log2(len(rows)) / 2), len(rows) // 39))
             means = faiss.Kmeans(rows.shape[1], cells, niter=10, seed=_SEED, min_points_per_centroid=1)
             means.train(rows)
             self.codebook = torch.from_numpy(np.array(means.centroids))
@@ -156,13 +158,13 @@ def choose_index(kind: str, rows: np.ndarray, queries: np.ndarray) -> SearchInde
 
 
 def tune(index: SearchIndex, rows: np.ndarray, queries: np.ndarray) -> bool:
-    """Double the effort of ``index`` until its recall of the first neighbour is good; whether it became so."""
+    """Raise the effort of ``index`` by half until its recall of the first neighbour is good; whether it became so."""
     nearest = np.sqrt(np.maximum(faiss.knn(queries, rows, 1)[0][:, 0], 0))
     index.effort = min(4, index.max_effort)
     while not (reached := bool(_recall(index, rows, queries, nearest) >= TARGET_RECALL)):
         if index.effort >= index.max_effort:
             break
-        index.effort = min(2 * index.effort, index.max_effort)
+        index.effort = min(index.effort * 3 // 2, index.max_effort)
     return reached
 
 
