@@ -111,6 +111,17 @@ class ModelSettings(Section):
         False,
         description="weigh up directions in which healthy patches hardly vary: where surfaces vary more than defects",
     )
+    by_place: bool = Field(
+        False,
+        description="judge a patch beside healthy ones at the same place: for parts that always lie alike",
+    )
+    line_length: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="for cracks: judge the best line of this length through a place, in pixels of the model input; "
+        "0 = each place by itself; 0 to 1000",
+    )
 
 
 class AutoencoderSettings(Section):

@@ -79,6 +79,25 @@ class PatchCoreSettings(Section):
         le=100_000,
         description="most good slices to learn from, spread evenly over all; neighbours say the same; 2 to 100000",
     )
+    layers: tuple[str, ...] | None = Field(
+        None, description="layers of the backbone whose features are joined; null = the backbone's own default"
+    )
+    unit_length: bool = Field(
+        False, description="each layer's features have length 1 in every patch: the grain's contrast does not count"
+    )
+    whiten: bool = Field(
+        False, description="weigh up directions in which good patches hardly vary: for grainy surfaces"
+    )
+    by_place: bool = Field(
+        False, description="judge a patch beside good ones at the same place: for regions that always look alike"
+    )
+    line_length: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="judge the best line of this length through a place, for thin cracks; pixels of resize_size, 0 to "
+        "1000; 0 = each place by itself",
+    )
 
 
 class RfDetrSettings(Section):

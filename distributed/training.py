@@ -97,6 +97,8 @@ def train(
         raise UserError(
             f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
         )
+    if config.model.by_place:
+        raise UserError("model.by_place compares each photo with those of all shards; leave out --cluster")
     if config.run.precision == "int8":
         raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
     sources = [path.absolute() for path in sources]

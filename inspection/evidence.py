@@ -13,6 +13,7 @@ from inspection.baselines import AutoencoderEvidence, GlobalEvidence
 from inspection.colour import rust_likelihood
 from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.pretrained import graph_of, pretrained_extractor
+from models.anomaly_map import UsualDistances
 from models.feature_extractor import FeatureExtractor, filter_extractor
 from models.memory_bank import MemoryBank
 from models.patchcore import PatchCore
@@ -40,6 +41,8 @@ class StructureEvidence(Evidence):
             setup.progress,
             model.coreset_projection,
             setup.config.run.seed,
+            model.line_length,
+            model.by_place,
         )
 
     @abstractmethod
@@ -62,6 +65,7 @@ class StructureEvidence(Evidence):
             "bank_groups": self.patchcore.bank_groups_,
             "index": self.patchcore.bank_.index_state(),
             "cover_radius": self.patchcore.cover_radius_,
+            "usual": None if self.patchcore.usual_ is None else self.patchcore.usual_.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -69,6 +73,8 @@ class StructureEvidence(Evidence):
         self.patchcore.bank_ = MemoryBank(state["bank"], self.setup.device).restore_index(state["index"])
         self.patchcore.bank_groups_ = state["bank_groups"]
         self.patchcore.cover_radius_ = state["cover_radius"]
+        usual = state.get("usual")  # files written before there was one lack it
+        self.patchcore.usual_ = None if usual is None else UsualDistances.from_state(usual)
 
 
 class CnnEvidence(StructureEvidence):

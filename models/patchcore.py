@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 
-import cv2
 import numpy as np
 import torch
 
 from errors import UserError
+from models.anomaly_map import UsualDistances, along_lines, to_pixels
 from models.coreset import greedy_coreset
 from models.feature_extractor import FeatureExtractor
 from models.feature_store import FeatureStore, chunks
@@ -31,16 +31,20 @@ class PatchCore:
     ``memory_limit`` (bytes) is for the features while learning, see models/feature_store.py; at most
     ``max_calibrating`` groups of training images, evenly spread, are scored as unseen. ``progress`` wraps what takes
     long. ``coreset_projection`` selects by a random projection, drawn from ``seed``, to so many numbers, as published;
-    None by all numbers; patches are kept whole either way.
+    None by all numbers; patches are kept whole either way. ``by_place`` measures distances against those of healthy
+    images at the same place, ``line_length`` (input pixels; 0 = off) sees whole lines, see models/anomaly_map.py; with
+    either the image score is the highest place.
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
-    ``cover_radius_`` (no training patch is farther from the bank than this) and ``training_scores_`` (leave-one-out
-    scores of the training images: neighbours of the same group are not seen; NaN where not measured).
+    ``cover_radius_`` (no training patch is farther from the bank than this), ``usual_`` (with ``by_place``, what
+    distances healthy images have where) and ``training_scores_`` (leave-one-out scores of the training images:
+    neighbours of the same group are not seen; NaN where not measured).
     """
 
     bank_: MemoryBank
     bank_groups_: torch.Tensor
     cover_radius_: float
+    usual_: UsualDistances | None
     training_scores_: HealthyScores
 
     def __init__(
@@ -55,6 +59,8 @@ class PatchCore:
         progress: Progress = no_progress,
         coreset_projection: int | None = None,
         seed: int = 0,
+        line_length: int = 0,
+        by_place: bool = False,
     ):
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
@@ -66,6 +72,9 @@ class PatchCore:
         self.progress = progress
         self.coreset_projection = coreset_projection
         self.seed = seed
+        self.line_length = line_length
+        self.by_place = by_place
+        self.usual_ = None
         self._store = FeatureStore(memory_limit)
         self._size = (0, 0)
 
@@ -171,24 +180,52 @@ class PatchCore:
 
     def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
-        images, peaks = np.full((2, len(features)), np.nan, np.float32)
         names = groups.unique()
         measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
-        for group in self.progress(measured.tolist(), len(measured), "calibrating"):
+        members = [(groups == group).nonzero()[:, 0] for group in measured]
+        learns_places = self.by_place and self.usual_ is None
+        grids: list[np.ndarray] = []
+        scores: list[HealthyScores] = []
+        for group, images in self.progress(zip(measured, members, strict=True), len(measured), "calibrating"):
             rows = self.bank_groups_ != group
             if not rows.any():
                 raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
             others = MemoryBank(self.bank_.features[rows], self.extractor.device)
-            members = (groups == group).nonzero()[:, 0]
-            scores = self._score_features(features[members].float().to(self.extractor.device), self._size, others)
-            images[members.numpy()], peaks[members.numpy()] = scores.images, scores.maps.max((1, 2))
-        return HealthyScores(images, peaks)
+            unseen = features[images].float().to(self.extractor.device)
+            if learns_places:
+                grids.append(self._distances(unseen, others))
+            else:
+                scores.append(HealthyScores.of(self._score_features(unseen, self._size, others)))
+        if learns_places:
+            usual = self.usual_ = UsualDistances.of(np.concatenate(grids), self._size[0])
+            scores = [HealthyScores.of(self._judged(part, self._size, usual.without(part))) for part in grids]
+        healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
+        for images, part in zip(members, scores, strict=True):
+            healthy.images[images.numpy()], healthy.peaks[images.numpy()] = part.images, part.peaks
+        return healthy
+
+    def _distances(self, features: torch.Tensor, bank: MemoryBank) -> np.ndarray:
+        """Distance of each patch (n, h, w, c) to the bank, float32 (n, h, w)."""
+        n, h, w, channels = features.shape
+        return bank.search_images(features.reshape(n, h * w, channels))[0].reshape(n, h, w).cpu().numpy()
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
+        if self.by_place or self.line_length:
+            return self._judged(self._distances(features, bank), size, self.usual_)
         n, h, w, channels = features.shape
-        distances, rows = bank.search_images(features.reshape(n, h * w, channels))
-        images = self._image_scores(features.reshape(n, h * w, channels), distances, rows, bank)
-        return Scores(images.cpu().numpy(), self._maps(distances.reshape(n, h, w).cpu().numpy(), size))
+        patches = features.reshape(n, h * w, channels)
+        distances, rows = bank.search_images(patches)
+        images = self._image_scores(patches, distances, rows, bank)
+        grids = distances.reshape(n, h, w).cpu().numpy()
+        return Scores(images.cpu().numpy(), to_pixels(grids, size, self.smoothing_sigma))
+
+    def _judged(self, grids: np.ndarray, size: tuple[int, int], usual: UsualDistances | None) -> Scores:
+        """Scores by distances (n, h, w) beside ``usual`` ones, along lines."""
+        if usual is not None:
+            grids = usual.standardise(grids)
+        if self.line_length:
+            grids = along_lines(grids, self.line_length * grids.shape[1] / size[0])
+        return Scores(grids.max((1, 2)), to_pixels(grids, size, self.smoothing_sigma))
 
     def _image_scores(
         self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor, bank: MemoryBank
@@ -207,15 +244,6 @@ class PatchCore:
         # m* is its own nearest neighbour; duplicates in the bank must not displace it from the denominator.
         exponents = torch.cat([largest[:, None], to_support[:, 1:]], 1)
         return (1 - exponents.softmax(1)[:, 0]) * largest
-
-    def _maps(self, distances: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Patch distances (n, h, w) -> smoothed maps float32 (n, H, W)."""
-        maps = [cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_LINEAR) for grid in distances]
-        if self.smoothing_sigma > 0:
-            maps = [
-                cv2.GaussianBlur(map_, (0, 0), self.smoothing_sigma, borderType=cv2.BORDER_REFLECT) for map_ in maps
-            ]
-        return np.stack(maps).astype(np.float32)
 
 
 def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:
