@@ -14,10 +14,11 @@ import fsspec
 import pyarrow.parquet as pq
 from data_factory import part, save
 
+from config import load_config
 from datasets.images import read_image
 from distributed import ray_engine, shards
 from distributed.images import check_storage, images_in, listed_in, load_named, read_named, relative_names
-from distributed.training import Cover
+from distributed.training import Cover, train
 from errors import UserError
 from inspection.inspector import Inspector
 from inspection.result import Failure
@@ -145,6 +146,24 @@ def test_no_cluster_at_the_address_is_one_line() -> None:
         with pytest.raises(UserError, match="no Ray cluster could be joined there") as caught:
             ray_engine.joined(address, 1).__enter__()
     assert "\n" not in str(caught.value)
+
+
+# What is not learned in shards
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"evidence": ["filters"], "model.by_place": True},
+            "model.by_place compares each photo with those of all shards",
+        ),
+        ({"evidence": ["autoencoder"]}, "evidence autoencoder is not learned in shards"),
+    ],
+)
+def test_what_looks_at_all_shards_is_refused(changes: dict[str, object], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        train([Path("a.png")], load_config(None, flags=changes), ray_engine.Workers(2, 1, 0, 2))
 
 
 # Cover radii
