@@ -15,7 +15,7 @@ from anode.evaluation import boxes_in_regions
 from anode.regions import crop
 from anode.settings import AnodeSettings
 from datasets.ct_labels import Labels
-from datasets.ct_slices import Volume, read_slice, volume_window
+from datasets.ct_slices import Volume, read_slice, window_of
 from errors import UserError
 from files import write_atomically
 from inspection.drawing import save_picture
@@ -69,6 +69,8 @@ def export_coco(
         category = {"id": _CATEGORY, "name": settings.class_label, "supercategory": "none"}
         content = {"images": images, "annotations": annotations, "categories": [category]}
         write_atomically(folder / name / "_annotations.coco.json", json.dumps(content))
+        if not annotations and name != "test":
+            raise UserError(f"{name}: no labelled box of {', '.join(batteries)} lies in a region; check roi_config")
         splits.append(Split(name, batteries, len(images), len(annotations)))
     return splits
 
@@ -108,7 +110,7 @@ def _pictures(
     volume: Volume, labels: Labels, settings: AnodeSettings, warn: Callable[[str], None]
 ) -> Iterator[tuple[np.ndarray, str, list[list[float]]]]:
     """Every region of every slice: picture, a name, boxes as x, y, width, height in it."""
-    window = volume_window(volume.slices, settings.window_percentiles)
+    window = window_of(volume, settings.window_percentiles)
     for one in volume.slices:
         try:
             picture = window(read_slice(one))

@@ -13,7 +13,10 @@ from scipy.sparse.csgraph import connected_components
 
 @dataclass(frozen=True)
 class Box:
-    """A detection in pixels of the image it was found in; x_max and y_max lie just outside."""
+    """A detection in pixels of the image it was found in; x_max and y_max lie just outside.
+
+    ``area``: how many pixels inside are anomalous; None if the detector says nothing of it.
+    """
 
     x_min: float
     y_min: float
@@ -21,6 +24,7 @@ class Box:
     y_max: float
     score: float
     label: str
+    area: float | None = None
 
     def overlaps(self, other: Box) -> bool:
         """Whether the two share some area."""

@@ -11,7 +11,7 @@ from anode.hits import Box
 from anode.regions import crop
 from anode.settings import AnodeSettings, RegionOfInterest
 from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
-from datasets.ct_slices import Listing, Window, evenly, read_slice, volume_window
+from datasets.ct_slices import Listing, Window, evenly, read_slice, window_of
 from errors import UserError
 from inspection.inspector import Inspector
 from inspection.regions import find_regions
@@ -35,8 +35,20 @@ class PatchCoreDetector:
 
     @classmethod
     def load(cls, region: str, settings: AnodeSettings, device: str, weights: Path | None = None) -> PatchCoreDetector:
-        """The detector that ``train`` saved. Raises UserError if there is none, or it cannot be used here."""
-        return cls(Inspector.load(model_file(region, settings), device, weights, settings.run), settings)
+        """The detector that ``train`` saved.
+
+        Raises UserError if there is none, it cannot be used here, or it was trained at another size or on another
+        backbone than ``settings`` say.
+        """
+        file = model_file(region, settings)
+        inspector = Inspector.load(file, device, weights, settings.run)
+        for key, asked, trained in (
+            ("resize_size", tuple(settings.resize_size), inspector.preprocessor.size[::-1]),
+            ("backbone", settings.backbone, inspector.backbone),
+        ):
+            if asked != trained:
+                raise UserError(f"{file} was trained with {key} {trained}, not {asked}; train it again, or set it back")
+        return cls(inspector, settings)
 
     def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
         """The boxes of each image, uint8 RGB (H, W, 3), in its own pixels, the highest score first."""
@@ -48,7 +60,8 @@ class PatchCoreDetector:
         found = find_regions(
             result.map, self.threshold, result.transform, result.photo_size, dbscan.eps, dbscan.min_samples, extent
         )
-        return [Box(r.x, r.y, r.x + r.width, r.y + r.height, r.score, self.settings.class_label) for r in found]
+        label = self.settings.class_label
+        return [Box(r.x, r.y, r.x + r.width, r.y + r.height, r.score, label, r.area) for r in found]
 
 
 def train(
@@ -72,7 +85,7 @@ def train(
     batteries = list(dict.fromkeys(volume.battery for volume in listing.volumes))
     for volume, one in progress(chosen, len(chosen), f"reading {region.name}"):
         if volume.name not in windows:
-            windows[volume.name] = volume_window(volume.slices, settings.window_percentiles)
+            windows[volume.name] = window_of(volume, settings.window_percentiles)
         try:
             crops.append(crop(windows[volume.name](read_slice(one)), region, one))
         except UserError as error:

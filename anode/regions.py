@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,10 +20,14 @@ def crop(picture: np.ndarray, region: RegionOfInterest, one: CtSlice) -> np.ndar
 
 
 def in_slice(box: Box, region: RegionOfInterest, number: int) -> Hit:
-    """A box found in the picture of a region, in whole pixels of slice ``number``, cut at the region's border."""
-    x = np.clip(np.rint([box.x_min + region.x_min, box.x_max + region.x_min]), region.x_min, region.x_max)
-    y = np.clip(np.rint([box.y_min + region.y_min, box.y_max + region.y_min]), region.y_min, region.y_max)
-    return Hit(number, region.name, Box(int(x[0]), int(y[0]), int(x[1]), int(y[1]), box.score, box.label))
+    """A box found in the picture of a region, in pixels of slice ``number``, cut at the region's border.
+
+    Its edges are moved outwards to whole pixels, so that no box is without area.
+    """
+    x = np.clip([np.floor(box.x_min) + region.x_min, np.ceil(box.x_max) + region.x_min], region.x_min, region.x_max)
+    y = np.clip([np.floor(box.y_min) + region.y_min, np.ceil(box.y_max) + region.y_min], region.y_min, region.y_max)
+    whole = replace(box, x_min=int(x[0]), y_min=int(y[0]), x_max=int(x[1]), y_max=int(y[1]))
+    return Hit(number, region.name, whole)
 
 
 def check_regions(regions: Sequence[RegionOfInterest], volumes: Sequence[Volume]) -> None:

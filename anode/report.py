@@ -160,6 +160,7 @@ def _hit_record(detector: str, hit: Hit, counts: bool) -> dict[str, Any]:
     b = hit.box
     corners = {"xmin": int(b.x_min), "ymin": int(b.y_min), "xmax": int(b.x_max), "ymax": int(b.y_max)}
     facts = {"region": hit.region, "detector": detector, "label": b.label, "score": round(b.score, _DIGITS)}
+    facts["area"] = None if b.area is None else round(b.area, 1)
     return {**corners, **facts, "counts": counts}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from anode.hits import Hit, Predictor, Run, find_runs, hits_by_slice
 from anode.regions import crop, in_slice
 from anode.settings import AnodeSettings, RegionOfInterest
-from datasets.ct_slices import CtSlice, Volume, Window, read_slice, volume_window
+from datasets.ct_slices import CtSlice, Volume, Window, read_slice, window_of
 from errors import UserError
 from inspection.reading import ahead, batches
 from models.progress import Progress, no_progress
@@ -44,7 +44,7 @@ def inspect_volume(
     volume: Volume, settings: AnodeSettings, detectors: Detectors, progress: Progress = no_progress
 ) -> VolumeResult:
     """Run every detector on every region of every slice. A slice that cannot be read costs that slice."""
-    window = volume_window(volume.slices, settings.window_percentiles)
+    window = window_of(volume, settings.window_percentiles)
     errors: dict[int, str] = {}
     hits: dict[str, list[Hit]] = {name: [] for name in detectors}
     run = settings.run

@@ -22,10 +22,12 @@ def file_name(one: CtSlice) -> str:
 def read_labels(path: Path, volumes: Sequence[Volume]) -> Labels:
     """The boxes of the slices in ``volumes``; lines about other slices are passed over, as a filter leaves slices out.
 
-    Raises UserError for a missing file or column, a box without area, and a file in which no line names a battery of
-    ``volumes``.
+    Raises UserError for a missing file or column, a box without area, a slice that a volume does not hold, and a file
+    in which no line names a battery of ``volumes``.
     """
     numbers = {(v.battery, v.axis, file_name(one)): one.number for v in volumes for one in v.slices}
+    left_out = {(v.battery, v.axis, file_name(one)) for v in volumes for one in v.left_out}
+    named = {(v.battery, v.axis) for v in volumes}
     batteries = {volume.battery for volume in volumes}
     labels: Labels = {}
     lines = known = 0
@@ -38,10 +40,13 @@ def read_labels(path: Path, volumes: Sequence[Volume]) -> Labels:
             for line in reader:
                 lines += 1
                 known += line["battery_id"] in batteries
-                number = numbers.get((line["battery_id"], line["axis"], line["file_name"]))
+                key = line["battery_id"], line["axis"], line["file_name"]
+                number = numbers.get(key)
+                if number is None and key[:2] in named and key not in left_out:
+                    raise UserError(f"{path}, line {reader.line_num}: {'/'.join(key[:2])} has no slice {key[2]!r}")
                 if number is not None:
                     box = _box(line, f"{path}, line {reader.line_num}")
-                    labels.setdefault((line["battery_id"], line["axis"], number), []).append(box)
+                    labels.setdefault((*key[:2], number), []).append(box)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); it holds the boxes of the labelled slices"

@@ -37,12 +37,17 @@ class CtSlice:
 
 @dataclass(frozen=True)
 class Volume:
-    """The slices of one battery along one axis, by number. ``step`` lies between the numbers of neighbours."""
+    """The slices of one battery along one axis, by number. ``step`` lies between the numbers of neighbours.
+
+    ``left_out``: slices whose numbers were not asked for; they belong to the volume's window of grey values all the
+    same. A file that cannot be read is a slice, too, so that it is missed where it should be.
+    """
 
     battery: str
     axis: str
     slices: tuple[CtSlice, ...]
     step: int = 1
+    left_out: tuple[CtSlice, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,7 +57,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds: volumes, by battery and axis in natural order, and a line for each file that is none."""
+    """What a folder holds: volumes, by battery and axis in natural order, and a line for each file that is no slice."""
 
     volumes: tuple[Volume, ...]
     problems: tuple[str, ...]
@@ -100,8 +105,16 @@ def list_volumes(folder: Path, axes: Sequence[str] | None = None, numbers: tuple
 def list_good_slices(
     folder: Path, axes: Sequence[str] | None = None, numbers: tuple[int, int] | None = None
 ) -> Listing:
-    """Slices to learn from: as ``list_volumes``, or the TIFF files that lie in ``folder`` itself, as one volume."""
+    """Slices to learn from: as ``list_volumes``, or the TIFF files that lie in ``folder`` itself, as one volume.
+
+    Raises UserError, too, where there are both.
+    """
     if folder.is_dir() and any(_is_tiff(path) for path in folder.iterdir()):
+        for battery in _folders(folder):
+            if any(_is_tiff(path) for axis in _folders(battery) for path in axis.iterdir()):
+                raise UserError(
+                    f"{folder}: holds TIFF files and batteries (such as {battery.name}); move one of them away"
+                )
         slices, problems = _slices_of(folder, numbered=False)
         return Listing((Volume(folder.name, "", tuple(slices)),), tuple(problems))
     return list_volumes(folder, axes, numbers)
@@ -131,6 +144,12 @@ def slice_size(one: CtSlice) -> tuple[int, int]:
     with opened(one.path) as image:
         image.seek(one.page)
         return image.height, image.width
+
+
+def window_of(volume: Volume, percentiles: tuple[float, float] = (0.5, 99.5)) -> Window:
+    """``volume_window`` of all slices of a volume, also of those that were not asked for."""
+    every = sorted(volume.slices + volume.left_out, key=lambda one: one.number)
+    return volume_window(every, percentiles)
 
 
 def volume_window(slices: Sequence[CtSlice], percentiles: tuple[float, float] = (0.5, 99.5)) -> Window:
@@ -180,12 +199,15 @@ def _read_folder(folder: Path, battery: str, axis: str) -> tuple[Volume, list[st
         else:
             kept[one.number] = one
     numbers = sorted(kept)
-    step = int(np.diff(numbers).min()) if len(numbers) > 1 else 1
+    step = int(np.bincount(np.diff(numbers)).argmax()) if len(numbers) > 1 else 1
     return Volume(battery, axis, tuple(kept[number] for number in numbers), step), problems
 
 
 def _slices_of(folder: Path, numbered: bool) -> tuple[list[CtSlice], list[str]]:
-    """The slices of the TIFF files in a folder, in natural order. Not ``numbered``: they are counted from 0."""
+    """The slices of the TIFF files in a folder, in natural order. Not ``numbered``: they are counted from 0.
+
+    A file that cannot be read counts as a slice, which tells why as soon as it is read.
+    """
     slices: list[CtSlice] = []
     problems: list[str] = []
     for path in sorted((p for p in folder.iterdir() if _is_tiff(p)), key=lambda p: natural_key(p.name)):
@@ -193,9 +215,8 @@ def _slices_of(folder: Path, numbered: bool) -> tuple[list[CtSlice], list[str]]:
         try:
             with opened(path) as image:
                 pages = getattr(image, "n_frames", 1)
-        except UserError as error:
-            problems.append(str(error))
-            continue
+        except UserError:
+            pages = 1
         if numbered and digits is None and pages == 1:
             problems.append(f"{path}: no slice number at the end of the name; name it like slice_0001.tif")
             continue
@@ -209,8 +230,10 @@ def _slices_of(folder: Path, numbered: bool) -> tuple[list[CtSlice], list[str]]:
 def _within(volume: Volume, numbers: tuple[int, int] | None) -> Volume:
     if numbers is None:
         return volume
-    kept = tuple(one for one in volume.slices if numbers[0] <= one.number <= numbers[1])
-    return Volume(volume.battery, volume.axis, kept, volume.step)
+    inside = [numbers[0] <= one.number <= numbers[1] for one in volume.slices]
+    kept = tuple(one for one, asked in zip(volume.slices, inside, strict=True) if asked)
+    left_out = tuple(one for one, asked in zip(volume.slices, inside, strict=True) if not asked)
+    return Volume(volume.battery, volume.axis, kept, volume.step, left_out)
 
 
 def _why_none(folder: Path, seen_axes: set[str], axes: Sequence[str] | None, numbers: tuple[int, int] | None) -> str:

@@ -205,9 +205,9 @@ class PatchCore:
         return healthy
 
     def _distances(self, features: torch.Tensor, bank: MemoryBank) -> np.ndarray:
-        """Distance of each patch (n, h, w, c) to the bank, float32 (n, h, w)."""
+        """Distance of each patch (n, h, w, c) to the bank, float32 (n, h, w); exact, as any of them may decide."""
         n, h, w, channels = features.shape
-        return bank.search_images(features.reshape(n, h * w, channels))[0].reshape(n, h, w).cpu().numpy()
+        return bank.search(features.reshape(-1, channels), exact=True)[0].reshape(n, h, w).cpu().numpy()
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
         if self.by_place or self.line_length:

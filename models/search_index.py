@@ -159,7 +159,8 @@ def choose_index(kind: str, rows: np.ndarray, queries: np.ndarray) -> SearchInde
 
 def tune(index: SearchIndex, rows: np.ndarray, queries: np.ndarray) -> bool:
     """Raise the effort of ``index`` by half until its recall of the first neighbour is good; whether it became so."""
-    nearest = np.sqrt(np.maximum(faiss.knn(queries, rows, 1)[0][:, 0], 0))
+    # As plain differences: those of products are rounded by more than neighbours differ.
+    nearest = np.linalg.norm(rows[faiss.knn(queries, rows, 1)[1][:, 0]] - queries, axis=1)
     index.effort = min(4, index.max_effort)
     while not (reached := bool(_recall(index, rows, queries, nearest) >= TARGET_RECALL)):
         if index.effort >= index.max_effort:
@@ -173,7 +174,6 @@ def _recall(index: SearchIndex, rows: np.ndarray, queries: np.ndarray, nearest: 
     found = index.candidates(queries, 1)
     distances = np.linalg.norm(rows[found] - queries[:, None], axis=2)
     distances[found < 0] = np.inf
-    # Products and differences round differently.
     return float((distances.min(1) <= nearest * (1 + 1e-4) + 1e-6).mean())
 
 

@@ -85,11 +85,13 @@ def test_what_is_no_slice_is_named(tmp_path: Path) -> None:
     (folder / "s_0002.tif").write_bytes(b"no image")
     (folder / "notes.txt").write_text("not a slice")
     listing = list_volumes(tmp_path)
-    assert [one.name for one in listing.volumes[0].slices] == ["other_0001"]
+    (volume,) = listing.volumes
+    assert [one.name for one in volume.slices] == ["other_0001", "s_0002"]
+    with pytest.raises(UserError, match=r"s_0002\.tif: not an image"):
+        read_slice(volume.slices[1])
     text = "\n".join(listing.problems)
     assert "slice number 1 is that of other_0001 too" in text
     assert "no slice number at the end of the name" in text
-    assert "s_0002.tif: not an image" in text
     assert "notes" not in text
 
 
