@@ -14,8 +14,10 @@ import yaml
 from data_factory import run_inside
 from PIL import Image
 
+from anode.hits import Box, Hit
 from anode.patchcore import PatchCoreDetector, train
-from anode.settings import AnodeSettings
+from anode.regions import in_slice
+from anode.settings import AnodeSettings, RegionOfInterest
 from anode.volumes import inspect_volume
 from datasets.ct_slices import list_good_slices, list_volumes
 from datasets.synthetic_ct import SIZE, write_ct_dataset
@@ -227,6 +229,20 @@ def test_slices_of_another_size_cost_themselves(home: Path, tmp_path: Path) -> N
     result = inspect_volume(volume, settings, detectors)
     assert list(result.errors) == [3]
     assert "reaches outside slice" in result.errors[3]
+
+
+def test_a_model_of_another_size_is_not_used(home: Path) -> None:
+    settings = settings_of(home)
+    other = settings.model_copy(update={"resize_size": (64, 32)})
+    with pytest.raises(UserError, match=r"was trained with resize_size .* not \(64, 32\); train it again"):
+        PatchCoreDetector.load("left", other, "cpu")
+
+
+def test_boxes_move_outwards_to_whole_pixels() -> None:
+    """A box within one column keeps an area; beyond the region it is cut."""
+    region = RegionOfInterest(x_min=10, x_max=50, y_min=20, y_max=40, name="left")
+    hit = in_slice(Box(0.2, 3.0, 0.4, 30.0, 2.0, "crack", 7.0), region, 5)
+    assert hit == Hit(5, "left", Box(10, 23, 11, 40, 2.0, "crack", 7.0))
 
 
 def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:

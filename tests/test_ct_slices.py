@@ -17,6 +17,7 @@ from datasets.ct_slices import (
     natural_key,
     read_slice,
     volume_window,
+    window_of,
 )
 from errors import UserError
 
@@ -65,6 +66,27 @@ def test_the_step_between_neighbours_is_that_of_the_folder_not_of_the_filter(tmp
         save(grey(number), tmp_path / "b" / "x" / f"s_{number}.tif")
     (volume,) = list_volumes(tmp_path, numbers=(5, 25)).volumes
     assert volume.step == 5
+    save(grey(16), tmp_path / "b" / "x" / "s_11.tif")  # one that is off the grid does not make others strangers
+    assert list_volumes(tmp_path).volumes[0].step == 5
+
+
+def test_slices_that_cannot_be_opened_keep_their_place(tmp_path: Path) -> None:
+    """Else their neighbours would be taken for neighbours of one another, and nobody would miss them."""
+    for number in range(5):
+        save(grey(number), tmp_path / "b" / "x" / f"s_{number}.tif")
+    for number in (1, 3):
+        (tmp_path / "b" / "x" / f"s_{number}.tif").write_bytes(b"")
+    (volume,) = list_volumes(tmp_path).volumes
+    assert [one.number for one in volume.slices] == [0, 1, 2, 3, 4]
+    assert volume.step == 1
+
+
+def test_a_filter_does_not_move_the_window(tmp_path: Path) -> None:
+    for number in range(4):
+        save(grey(number, high=1000 * (number + 1)), tmp_path / "b" / "x" / f"s_{number}.tif")
+    whole, some = (list_volumes(tmp_path, numbers=numbers).volumes[0] for numbers in (None, (0, 1)))
+    assert len(some.slices) == 2
+    assert window_of(some) == window_of(whole)
 
 
 def test_pages_count_on_from_the_number_of_the_file(tmp_path: Path) -> None:
@@ -114,6 +136,9 @@ def test_good_slices_may_lie_in_one_folder_under_any_names(tmp_path: Path) -> No
     assert [one.number for one in volume.slices] == [0, 1, 2]
     save(grey(0), tmp_path / "tree" / "b" / "x" / "s_1.tif")
     assert [v.battery for v in list_good_slices(tmp_path / "tree").volumes] == ["b"]
+    save(grey(0), tmp_path / "tree" / "overview.tif")
+    with pytest.raises(UserError, match=r"holds TIFF files and batteries \(such as b\)"):
+        list_good_slices(tmp_path / "tree")
 
 
 @pytest.mark.parametrize(("high", "dtype"), [(256, np.uint8), (65_536, np.uint16), (65_536, ">u2"), (4096, np.int32)])

@@ -53,6 +53,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # The export
 
 
+def test_labels_beside_every_region_are_an_error(home: Path, tmp_path: Path) -> None:
+    volumes = list_volumes(home / "labelled").volumes
+    corner = {(volume.battery, volume.axis, 0): [(0.0, 0.0, 3.0, 3.0)] for volume in volumes}
+    with pytest.raises(UserError, match=r"train: no labelled box of .* lies in a region; check roi_config"):
+        export_coco(volumes, corner, settings_in(home), tmp_path / "coco")
+
+
 def test_boxes_of_the_export_are_those_of_the_slices(home: Path) -> None:
     """Every box is found again in the picture: the crack is darker than what surrounds the box."""
     labels = read_labels(home / "labelled" / "labels.csv", list_volumes(home / "labelled").volumes)

@@ -104,6 +104,7 @@ def test_what_cannot_be_rendered_is_named() -> None:
         (f"{HEADER}\ngood_01,axial,slice_0000.tif,5,5,5,9\n", "line 2: the box has no area"),
         (f"{HEADER}\ngood_01,axial,slice_0000.tif,a,5,5,9\n", "line 2: .* must be numbers"),
         (f"{HEADER}\nelse,axial,slice_0000.tif,1,1,5,9\n", "no line names a battery"),
+        (f"{HEADER}\ngood_01,axial,slice_0000,1,1,5,9\n", "line 2: good_01/axial has no slice 'slice_0000'"),
         (None, "cannot be read"),
     ],
 )
