@@ -44,6 +44,7 @@ COMMON = {
     "model.num_neighbors": 1,
     "run.batch_size": 4,
 }
+PUBLISHED = {"evidence": ["cnn"], "model.target_dim": 256, "model.coreset_ratio": 0.01}
 FINE = {"evidence": ["cnn"], "model.layers": ["layer1", "layer2"], "model.coreset_ratio": 0.003}
 WHITENED = {**FINE, "model.unit_length": True, "model.whiten": True}
 BOTH = {**WHITENED, "evidence": ["cnn", "filters"]}
@@ -56,7 +57,8 @@ CANDIDATES = {
     "cnn + filters": BOTH,
     "cnn, lines, by place": {**WHITENED, **LINES, **PLACES},
     "cnn": WHITENED,
-    "cnn, as published": {"evidence": ["cnn"], "model.target_dim": 256, "model.coreset_ratio": 0.01},
+    "cnn, as published": PUBLISHED,
+    "cnn, as published, lines, by place": {**PUBLISHED, **LINES, **PLACES},
     "filters, lines, by place": {**WHITENED, "evidence": ["filters"], **LINES, **PLACES},
 }
 CHOSEN = "cnn + filters, lines, by place"

@@ -14,12 +14,14 @@ import yaml
 from data_factory import run_inside
 from PIL import Image
 
-from anode.hits import Box, Hit
+from anode.evaluation import evaluate
+from anode.hits import Box, Hit, find_runs
 from anode.patchcore import PatchCoreDetector, train
 from anode.regions import in_slice
 from anode.settings import AnodeSettings, RegionOfInterest
-from anode.volumes import inspect_volume
-from datasets.ct_slices import list_good_slices, list_volumes
+from anode.volumes import VolumeResult, inspect_volume
+from datasets.ct_labels import read_labels
+from datasets.ct_slices import CtSlice, Volume, Window, list_good_slices, list_volumes
 from datasets.synthetic_ct import SIZE, write_ct_dataset
 from errors import UserError
 from settings import load_settings
@@ -247,9 +249,6 @@ def test_boxes_move_outwards_to_whole_pixels() -> None:
 
 def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:
     """Every cracked battery is found, no good one has four slices in a row, and boxes fit."""
-    from anode.evaluation import evaluate
-    from datasets.ct_labels import read_labels
-
     write_ct_dataset(tmp_path / "good", good=3, cracked=0, slices=10, seed=21)
     write_ct_dataset(tmp_path / "in", good=3, cracked=3, slices=40, seed=22)
     settings = load_settings(AnodeSettings, PRESET, ["backbone=filters", "run.device=cpu", "resize_size=[224, 224]"])
@@ -262,6 +261,18 @@ def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:
     figures = evaluate(found, read_labels(tmp_path / "in" / "labels.csv", volumes), settings)["patchcore"]
     assert (figures["cracked_batteries_found"], figures["good_batteries_flagged"]) == (3, 0)
     assert figures["mean_iou"] >= 0.5
+
+
+def test_the_lesser_part_of_a_crack_is_neither_missed_nor_false() -> None:
+    """40 of 100 pixels of the crack lie in the region: a box there is no false one, and the battery no good one."""
+    region = RegionOfInterest(x_min=0, x_max=50, y_min=0, y_max=50, name="left")
+    settings = AnodeSettings(roi_config=[region], consecutive_slices=1)
+    slices = tuple(CtSlice(Path(f"s_{number}.tif"), 0, number, f"s_{number}") for number in (0, 1))
+    hit = Hit(0, "left", Box(46, 0, 50, 10, 2.0, "crack"))
+    result = VolumeResult(Volume("b", "x", slices), Window(0, 1), {}, {"any": [hit]}, {"any": find_runs([hit], 1)})
+    figures = evaluate([result], {("b", "x", 0): [(46.0, 0.0, 56.0, 10.0)]}, settings)["any"]
+    assert (figures["defects"], figures["false_boxes_per_good_image"]) == (0, 0)
+    assert (figures["cracked_batteries"], figures["good_batteries"], figures["good_batteries_flagged"]) == (0, 0, 0)
 
 
 def test_names_of_any_script_come_through(home: Path, tmp_path: Path) -> None:
