@@ -41,7 +41,7 @@ def table(evaluation: dict[str, dict[str, Any]]) -> str:
 def boxes_in_regions(
     boxes: Sequence[Corners], regions: Sequence[RegionOfInterest], share: float = _MIN_SHARE
 ) -> list[tuple[str, Corners]]:
-    """True boxes of a slice, each cut at the regions that hold at least ``share`` of it: region, box in slice pixels."""
+    """True boxes of a slice, each cut at the regions that hold at least ``share`` of it: region and box in pixels."""
     found = []
     for box in boxes:
         for region in regions:
