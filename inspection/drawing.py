@@ -177,7 +177,8 @@ def _levels(
     """Which row of ``_layer_table`` each pixel takes, (H, W), and where nothing was seen, which is at level 0."""
     if not vmin < vmax or not 0 <= alpha <= 1:
         raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
-    above = np.fmax(score_map - np.asarray(vmin, score_map.dtype), 0)
+    # Clipped first: convertScaleAbs overflows to 0 beyond 32 bits. fmax takes NaN to 0.
+    above = np.fmin(np.fmax(score_map - np.asarray(vmin, score_map.dtype), 0), vmax - vmin).astype(score_map.dtype)
     return np.asarray(cv2.convertScaleAbs(above, alpha=255 / (vmax - vmin)), np.uint8), np.isnan(score_map)
 
 

@@ -35,6 +35,13 @@ def test_overlay_lightness_rises_over_a_dark_photo() -> None:
     assert lightness[-1] > 95
 
 
+def test_what_lies_far_above_the_scale_is_its_upper_end() -> None:
+    values = np.array([[1e-6, 1, 17, 1e9, np.inf]], np.float32)
+    layer = heatmap_layer(values, 5e-7, 2.5e-6)
+    assert (layer[0, 1:] == layer[0, 1]).all()
+    assert layer[0, 1, 3] > layer[0, 0, 3]
+
+
 def test_overlay_rejects_what_does_not_fit() -> None:
     image = solid(4, 5, (0, 0, 0))
     with pytest.raises(ValueError, match=r"\(5, 4\) and image \(4, 5\)"):
