@@ -111,18 +111,10 @@ def _config(settings: AnodeSettings) -> Config:
     """Settings of one region's inspector: like configs/mvtec.yaml, on the whole region."""
     width, height = settings.resize_size
     asked = settings.patchcore
+    model = asked.model_dump(exclude={"alpha", "max_slices"})
     return Config(
         preprocess=PreprocessSettings(enabled=False, size=(height, width)),
-        model=ModelSettings(
-            backbone=settings.backbone,
-            colour_weight=0.0,
-            coreset_ratio=asked.coreset_ratio,
-            layers=asked.layers,
-            unit_length=asked.unit_length,
-            whiten=asked.whiten,
-            by_place=asked.by_place,
-            line_length=asked.line_length,
-        ),
+        model=ModelSettings(backbone=settings.backbone, colour_weight=0.0, **model),
         calibration=CalibrationSettings(alpha=asked.alpha),
         run=settings.run,
     )

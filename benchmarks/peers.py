@@ -39,8 +39,9 @@ class Race:
         self.anomalib = self._anomalib()
         self.amazon = self._amazon()
         self.network = resnet18_flop()
-        photos = training_photos(arguments.category_dir)
-        self.images = [str(path) for path in spread(photos, min(len(photos), arguments.photos or len(photos)))]
+        self.photos = training_photos(arguments.category_dir)
+        count = min(len(self.photos), arguments.photos or len(self.photos))
+        self.images = [str(path) for path in spread(self.photos, count)]
 
     def coreset(self, n: int) -> None:
         """Select from the same features; the cover radius is measured on all their numbers for everybody."""
@@ -95,11 +96,12 @@ class Race:
 
     def inspect(self, model: Path) -> None:
         """From files to scores and maps, with banks of one size."""
-        photos = training_photos(self.arguments.category_dir)
         bank = np.load(model.with_suffix(".npy"), mmap_mode="r").shape
         best = self.quickest(model)
         for batch in BATCHES:
-            images = [str(path) for path in spread(photos, min(len(photos), 48 if batch == 1 else 12 * batch))]
+            images = [
+                str(path) for path in spread(self.photos, min(len(self.photos), 48 if batch == 1 else 12 * batch))
+            ]
             answers: dict[str, list[dict[str, Any]]] = {}
             for _ in range(self.arguments.repeat):
                 for name, contender, more in (

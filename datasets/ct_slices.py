@@ -164,10 +164,10 @@ def volume_window(slices: Sequence[CtSlice], percentiles: tuple[float, float] = 
             counts += np.bincount(read_slice(one).ravel(), minlength=_LEVELS)
         except UserError:
             continue
-    return _window_of(counts, percentiles)
+    return _percentile_window(counts, percentiles)
 
 
-def _window_of(counts: np.ndarray, percentiles: tuple[float, float]) -> Window:
+def _percentile_window(counts: np.ndarray, percentiles: tuple[float, float]) -> Window:
     total = np.cumsum(counts)
     if not total[-1]:
         return Window(0.0, 255.0)

@@ -178,7 +178,7 @@ def _levels(
     if not vmin < vmax or not 0 <= alpha <= 1:
         raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
     # Clipped first: convertScaleAbs overflows to 0 beyond 32 bits. fmax takes NaN to 0.
-    above = np.fmin(np.fmax(score_map - np.asarray(vmin, score_map.dtype), 0), vmax - vmin).astype(score_map.dtype)
+    above = np.fmin(np.fmax(score_map - vmin, 0), vmax - vmin)
     return np.asarray(cv2.convertScaleAbs(above, alpha=255 / (vmax - vmin)), np.uint8), np.isnan(score_map)
 
 

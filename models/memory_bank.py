@@ -98,11 +98,9 @@ class MemoryBank:
     def _candidates(self, centred: torch.Tensor, k: int, exact: bool) -> torch.Tensor:
         if self.device.type != "cpu":
             return (self._squared - 2 * centred @ self._centred.T).topk(k, largest=False).indices
-        exact = exact or self.index is None
-        if exact and len(centred) <= _FEW:
+        if self.index is not None and not exact:
+            return torch.from_numpy(self.index.candidates(centred.numpy(), k))
+        if len(centred) <= _FEW:
             compared = self._squared[:, None] - 2 * (self._centred @ centred.T)
             return compared.T.contiguous().topk(k, largest=False).indices
-        if exact:
-            return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
-        assert self.index is not None
-        return torch.from_numpy(self.index.candidates(centred.numpy(), k))
+        return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))

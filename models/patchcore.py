@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
@@ -180,29 +180,31 @@ class PatchCore:
 
     def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
+        healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
+        unseen = self._as_unseen(features, groups)
+        if self.by_place and self.usual_ is None:
+            grids = [(images, self._distances(patches, others)) for images, patches, others in unseen]
+            usual = self.usual_ = UsualDistances.of(np.concatenate([part for _, part in grids]), self._size[0])
+            scores = ((images, self._judged(part, self._size, usual.without(part))) for images, part in grids)
+        else:
+            scores = ((images, self._score_features(patches, self._size, bank)) for images, patches, bank in unseen)
+        for images, part in scores:
+            healthy.images[images], healthy.peaks[images] = part.images, part.maps.max((1, 2))
+        return healthy
+
+    def _as_unseen(
+        self, features: torch.Tensor, groups: torch.Tensor
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, MemoryBank]]:
+        """Of each group that is measured: which images it is, their features, and the bank without their rows."""
         names = groups.unique()
         measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
-        members = [(groups == group).nonzero()[:, 0] for group in measured]
-        learns_places = self.by_place and self.usual_ is None
-        grids: list[np.ndarray] = []
-        scores: list[HealthyScores] = []
-        for group, images in self.progress(zip(measured, members, strict=True), len(measured), "calibrating"):
+        for group in self.progress(measured.tolist(), len(measured), "calibrating"):
             rows = self.bank_groups_ != group
             if not rows.any():
                 raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
+            images = (groups == group).nonzero()[:, 0]
             others = MemoryBank(self.bank_.features[rows], self.extractor.device)
-            unseen = features[images].float().to(self.extractor.device)
-            if learns_places:
-                grids.append(self._distances(unseen, others))
-            else:
-                scores.append(HealthyScores.of(self._score_features(unseen, self._size, others)))
-        if learns_places:
-            usual = self.usual_ = UsualDistances.of(np.concatenate(grids), self._size[0])
-            scores = [HealthyScores.of(self._judged(part, self._size, usual.without(part))) for part in grids]
-        healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
-        for images, part in zip(members, scores, strict=True):
-            healthy.images[images.numpy()], healthy.peaks[images.numpy()] = part.images, part.peaks
-        return healthy
+            yield images.numpy(), features[images].float().to(self.extractor.device), others
 
     def _distances(self, features: torch.Tensor, bank: MemoryBank) -> np.ndarray:
         """Distance of each patch (n, h, w, c) to the bank, float32 (n, h, w); exact, as any of them may decide."""
