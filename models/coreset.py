@@ -210,16 +210,19 @@ class _NearestCentre:
         """Largest distance of a row to its nearest centre, by direct differences in float64."""
         farthest = torch.topk(self.squared, min(REFINED, self.rows.length)).indices.cpu().numpy()
         self.rows.set_precision(torch.float64)
-        far, centres = self.rows.gather(farthest), self._centres()
-        direct = torch.cdist(far, centres, compute_mode="donot_use_mm_for_euclid_dist")
-        return float(direct.amin(1).max())
+        far = self.rows.gather(farthest)
+        nearest = torch.full_like(far[:, 0], torch.inf)
+        for centres in self._centres():
+            direct = torch.cdist(far, centres, compute_mode="donot_use_mm_for_euclid_dist")
+            torch.minimum(nearest, direct.amin(1), out=nearest)
+        return float(nearest.max())
 
     def _restart(self) -> None:
         # In one piece: small tensors that stay, between large ones that go, keep the heap from being used again.
         self.norms = torch.empty(self.rows.length, dtype=self.rows.dtype, device=self.rows.device)
         for where, chunk in self.rows.chunks():
             self.norms[where] = chunk.square().sum(1)
-        centres = self._centres()
+        centres = torch.cat(list(self._centres()))
         if not (torch.isfinite(self.norms).all() and torch.isfinite(centres.square().sum(1)).all()):
             raise ValueError("features or centres hold values that are not finite, or too large to square")
         single = self.rows.dtype == torch.float32
@@ -229,9 +232,15 @@ class _NearestCentre:
         self.squared = torch.full_like(self.norms, torch.inf)
         self._update(centres)
 
-    def _centres(self) -> torch.Tensor:
-        picked = self.rows.gather(np.array(self.picks, dtype=np.int64))
-        return picked if self._before is None else torch.cat([self.rows.centred(self._before), picked])
+    def _centres(self) -> Iterator[torch.Tensor]:
+        """All centres in order, some at a time."""
+        picks = np.array(self.picks, dtype=np.int64)
+        if self._before is not None:
+            yield from (
+                self.rows.centred(self._before[at : at + self._columns])
+                for at in range(0, len(self._before), self._columns)
+            )
+        yield from (self.rows.gather(picks[at : at + self._columns]) for at in range(0, len(picks), self._columns))
 
     def _update(self, centres: torch.Tensor) -> None:
         pieces = [(piece, piece.square().sum(1)) for piece in centres.split(self._columns)]

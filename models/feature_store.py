@@ -28,56 +28,50 @@ class FeatureStore:
         self.memory_limit = memory_limit
         self.grid: tuple[int, int] = (0, 0)
         self.n_images = 0
-        self._parts: list[torch.Tensor] = []
+        self._held = np.empty((0, 0), np.float16)
         self._file: IO[bytes] | None = None
-        self._channels = 0
+        self._handed_out = False
 
     def append(self, features: torch.Tensor) -> None:
         """Take in features (n, h, w, c) on any device. Raises UserError if the file cannot be written."""
-        n, height, width, self._channels = features.shape
+        assert not self._handed_out, "rows are in use, and would move"
+        n, height, width, channels = features.shape
         self.grid, self.n_images = (height, width), self.n_images + n
-        self._parts.append(features.reshape(-1, self._channels).half().cpu())
-        if self._file is not None or 2 * self.n_images * height * width * self._channels > self.memory_limit:
+        new = features.reshape(-1, channels).half().cpu().numpy()
+        held = len(self._held)
+        # Grows where it is: a list of parts, to be joined in the end, would need twice the memory then.
+        self._held.resize((held + len(new), channels), refcheck=False)
+        self._held[held:] = new
+        if self._file is not None or 2 * self.n_images * height * width * channels > self.memory_limit:
             self._spill()
 
     def rows(self) -> torch.Tensor:
-        """All patches, float16 (n * h * w, c), in the order they came; changes to it change the store."""
+        """All patches, float16 (n * h * w, c), in the order they came; changes to it change the store, which can grow
+        no more."""
+        self._handed_out = True
         if self._file is not None:
-            mapped = np.memmap(self._file, np.float16, "r+", shape=(self._length, self._channels))
-            return torch.from_numpy(mapped)
-        if len(self._parts) > 1:
-            joined = torch.empty((self._length, self._channels), dtype=torch.float16)
-            filled = 0
-            while self._parts:  # each part is let go as soon as it is copied
-                part = self._parts.pop(0)
-                joined[filled : filled + len(part)] = part
-                filled += len(part)
-            self._parts = [joined]
-        return self._parts[0]
+            shape = (self.n_images * self.grid[0] * self.grid[1], self._held.shape[1])
+            return torch.from_numpy(np.memmap(self._file, np.float16, "r+", shape=shape))
+        return torch.from_numpy(self._held)
 
     def close(self) -> None:
         """Let go of the features; ``rows`` that are still in use stay readable."""
-        self._parts = []
+        self._held = np.empty((0, 0), np.float16)
         if self._file is not None:
             self._file.close()
-
-    @property
-    def _length(self) -> int:
-        return self.n_images * self.grid[0] * self.grid[1]
 
     def _spill(self) -> None:
         try:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()
-            for part in self._parts:
-                self._file.write(part.numpy().tobytes())
+            self._file.write(self._held.data)
             self._file.flush()
         except OSError as error:
             raise UserError(
                 f"cannot write features to {tempfile.gettempdir()}: {error.strerror}; "
                 "set TMPDIR to a folder with more room, or raise run.memory_limit_mb"
             ) from None
-        self._parts = []
+        self._held = self._held[:0].copy()
 
 
 def chunks(rows: torch.Tensor) -> Iterator[torch.Tensor]:

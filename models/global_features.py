@@ -77,7 +77,7 @@ class GlobalFeatures:
         scores = np.empty(len(features), np.float32)
         for group in groups.unique():
             members = (groups == group).nonzero()[:, 0]
-            others = MemoryBank(self.bank_.features[self.bank_groups_ != group], self.extractor.device)
+            others = self.bank_.without(self.bank_groups_ == group)
             scores[members.numpy()] = _nearest(others, features[members].to(self.extractor.device))
         return scores
 

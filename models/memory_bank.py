@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import faiss
@@ -12,6 +13,7 @@ from models.search_index import SearchIndex, choose_index, restored
 
 _QUERIES_AT_ONCE = 1024
 _FEW = 16  # queries; FAISS goes over the rows for each of so few, a product once for all
+_NUMBERS_AT_ONCE = 2**24  # of candidates that are compared as plain differences
 _MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
 
 
@@ -30,13 +32,21 @@ class MemoryBank:
         self.features = features.float().contiguous().cpu()
         self.device = torch.device(device)
         self.index: SearchIndex | None = None
+        self._left_out: torch.Tensor | None = None
         # Distances do not change when both sides move; near the origin the expansion keeps more digits.
         self._centre = self.features.mean(0)
         self._centred = (self.features - self._centre).to(self.device)
         self._squared = self._centred.square().sum(1)
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.features) - (0 if self._left_out is None else int(self._left_out.sum()))
+
+    def without(self, rows: torch.Tensor) -> MemoryBank:
+        """This bank as if it lacked the marked ``rows``, bool (m,): no search finds them. Those left keep their
+        numbers, and nothing is copied."""
+        other = copy.copy(self)
+        other._left_out = rows.to(self.device)
+        return other
 
     def index_by(self, kind: str, queries: torch.Tensor) -> MemoryBank:
         """Search by an index of ``kind`` (auto, flat, ivf, hnsw, pq) from now on; returns the bank.
@@ -55,6 +65,10 @@ class MemoryBank:
         """Search by the index that ``index_state`` described; returns the bank."""
         self.index = restored(state, self._centred.cpu().numpy())
         return self
+
+    def rows(self, numbers: torch.Tensor) -> torch.Tensor:
+        """The rows of these ``numbers``, int64 of any shape (...) -> float32 (..., d), on the same device."""
+        return self.features[numbers.cpu()].to(numbers.device)
 
     def search(self, queries: torch.Tensor, k: int = 1, exact: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, d) -> distances float32 (n, k) ascending and bank rows int64 (n, k), on the queries' device.
@@ -88,7 +102,7 @@ class MemoryBank:
     def _search(self, queries: torch.Tensor, k: int, exact: bool) -> tuple[torch.Tensor, torch.Tensor]:
         centred = (queries.to(self.device) - self._centre.to(self.device)).contiguous()
         candidates = self._candidates(centred, k, exact)
-        differences = (self._centred[candidates.clamp_min(0)] - centred[:, None]).square().sum(2)
+        differences = self._squared_distances(centred, candidates)
         order = differences.masked_fill_(candidates < 0, torch.inf).argsort(dim=1, stable=True)[:, :k]
         distances, rows = differences.gather(1, order).sqrt(), candidates.gather(1, order)
         if not exact and (rows < 0).any():  # an index found fewer than k
@@ -96,11 +110,25 @@ class MemoryBank:
         return distances.to(queries.device), rows.to(queries.device)
 
     def _candidates(self, centred: torch.Tensor, k: int, exact: bool) -> torch.Tensor:
+        left_out = self._left_out
         if self.device.type != "cpu":
-            return (self._squared - 2 * centred @ self._centred.T).topk(k, largest=False).indices
-        if self.index is not None and not exact:
-            return torch.from_numpy(self.index.candidates(centred.numpy(), k))
-        if len(centred) <= _FEW:
-            compared = self._squared[:, None] - 2 * (self._centred @ centred.T)
-            return compared.T.contiguous().topk(k, largest=False).indices
-        return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
+            compared = torch.addmm(self._squared, centred, self._centred.T, alpha=-2)
+        elif self.index is not None and not exact:
+            found = self.index.candidates(centred.numpy(), k, None if left_out is None else left_out.numpy())
+            return torch.from_numpy(found)
+        elif len(centred) <= _FEW:
+            compared = (self._squared[:, None] - 2 * (self._centred @ centred.T)).T.contiguous()
+        elif left_out is None:
+            return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
+        else:
+            kept = (~left_out).nonzero()[:, 0]
+            return kept[torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred[kept].numpy(), k)[1]))]
+        if left_out is not None:
+            compared.masked_fill_(left_out, torch.inf)
+        return compared.topk(k, largest=False).indices
+
+    def _squared_distances(self, centred: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Of each query (n, d) to its candidates (n, c), as plain differences; of some queries at a time."""
+        at_once = max(1, _NUMBERS_AT_ONCE // max(1, candidates.shape[1] * centred.shape[1]))
+        pairs = zip(centred.split(at_once), candidates.clamp_min(0).split(at_once), strict=True)
+        return torch.cat([(self._centred[rows] - some[:, None]).square().sum(2) for some, rows in pairs])

@@ -18,7 +18,7 @@ from models.progress import Progress, no_progress
 from models.random_projection import gaussian_projection, store_projected
 from models.scores import HealthyScores, Scores
 
-_IMAGES_AT_ONCE = 8
+_IMAGES_AT_ONCE = 4
 
 
 class PatchCore:
@@ -87,10 +87,10 @@ class PatchCore:
     def see(self, images: np.ndarray) -> None:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
         self._size = images.shape[1:3]
-        features = self._extract(images)
-        if self.extractor.mean_ is None and not hasattr(self, "bank_"):
-            features = self.extractor.centre_on(features)
-        self._store.append(features)
+        for features in self._extract(images):
+            if self.extractor.mean_ is None and not hasattr(self, "bank_"):
+                features = self.extractor.centre_on(features)
+            self._store.append(features)
 
     def hand_out(self) -> torch.Tensor:
         """The features of all images seen, float16 (n, h, w, c), which are forgotten: to learn from them elsewhere."""
@@ -120,12 +120,12 @@ class PatchCore:
 
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
-        return self._score_features(self._extract(images), images.shape[1:3], self.bank_)
+        return self._score_features(torch.cat(list(self._extract(images))), images.shape[1:3], self.bank_)
 
-    def _extract(self, images: np.ndarray) -> torch.Tensor:
+    def _extract(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """Patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
         at_once = _IMAGES_AT_ONCE if self.extractor.device.type == "cpu" else len(images)
-        return torch.cat([self.extractor(images[at : at + at_once]) for at in range(0, len(images), at_once)])
+        return (self.extractor(images[at : at + at_once]) for at in range(0, len(images), at_once))
 
     def _learn(self, store: FeatureStore, image_groups: torch.Tensor) -> PatchCore:
         extending, n_images = hasattr(self, "bank_"), store.n_images
@@ -181,30 +181,46 @@ class PatchCore:
     def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
         healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
-        unseen = self._as_unseen(features, groups)
+        unseen = self._as_unseen(groups)
         if self.by_place and self.usual_ is None:
-            grids = [(images, self._distances(patches, others)) for images, patches, others in unseen]
-            usual = self.usual_ = UsualDistances.of(np.concatenate([part for _, part in grids]), self._size[0])
-            scores = ((images, self._judged(part, self._size, usual.without(part))) for images, part in grids)
+            scores = self._judged_as_unseen(features, list(unseen))
         else:
-            scores = ((images, self._score_features(patches, self._size, bank)) for images, patches, bank in unseen)
-        for images, part in scores:
-            healthy.images[images], healthy.peaks[images] = part.images, part.maps.max((1, 2))
+            scores = (
+                (few, self._score_features(self._whole(features[few]), self._size, others))
+                for images, others in unseen
+                for few in _few(images)
+            )
+        for few, part in scores:
+            healthy.images[few.numpy()], healthy.peaks[few.numpy()] = part.images, part.maps.max((1, 2))
         return healthy
 
-    def _as_unseen(
-        self, features: torch.Tensor, groups: torch.Tensor
-    ) -> Iterator[tuple[np.ndarray, torch.Tensor, MemoryBank]]:
-        """Of each group that is measured: which images it is, their features, and the bank without their rows."""
+    def _judged_as_unseen(
+        self, features: torch.Tensor, unseen: Sequence[tuple[torch.Tensor, MemoryBank]]
+    ) -> Iterator[tuple[torch.Tensor, Scores]]:
+        """Learn the usual distances of training images (n, h, w, c); score each group beside those of the others."""
+        grids = [
+            np.concatenate([self._distances(self._whole(features[few]), others) for few in _few(images)])
+            for images, others in unseen
+        ]
+        usual = self.usual_ = UsualDistances.of(np.concatenate(grids), self._size[0])
+        for (images, _), grid in zip(unseen, grids, strict=True):
+            others = usual.without(grid)
+            for few, part in zip(_few(images), _few(torch.from_numpy(grid)), strict=True):
+                yield few, self._judged(part.numpy(), self._size, others)
+
+    def _as_unseen(self, groups: torch.Tensor) -> Iterator[tuple[torch.Tensor, MemoryBank]]:
+        """Of each group that is measured: which images it is, int64 (n,), and the bank without their rows."""
         names = groups.unique()
         measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
-            rows = self.bank_groups_ != group
-            if not rows.any():
+            own = self.bank_groups_ == group
+            if own.all():
                 raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
-            images = (groups == group).nonzero()[:, 0]
-            others = MemoryBank(self.bank_.features[rows], self.extractor.device)
-            yield images.numpy(), features[images].float().to(self.extractor.device), others
+            yield (groups == group).nonzero()[:, 0], self.bank_.without(own)
+
+    def _whole(self, features: torch.Tensor) -> torch.Tensor:
+        """Features as they are compared, from half precision."""
+        return features.float().to(self.extractor.device)
 
     def _distances(self, features: torch.Tensor, bank: MemoryBank) -> np.ndarray:
         """Distance of each patch (n, h, w, c) to the bank, float32 (n, h, w); exact, as any of them may decide."""
@@ -240,12 +256,17 @@ class PatchCore:
         if min(self.num_neighbors, len(bank)) == 1:
             return largest
         each = torch.arange(len(features), device=features.device)
-        test, nearest = features[each, position], bank.features.to(features.device)[rows[each, position]]
+        test, nearest = features[each, position], bank.rows(rows[each, position])
         _, support = bank.search(nearest, self.num_neighbors, exact=True)
-        to_support = (test[:, None] - bank.features.to(features.device)[support]).norm(dim=2)
+        to_support = (test[:, None] - bank.rows(support)).norm(dim=2)
         # m* is its own nearest neighbour; duplicates in the bank must not displace it from the denominator.
         exponents = torch.cat([largest[:, None], to_support[:, 1:]], 1)
         return (1 - exponents.softmax(1)[:, 0]) * largest
+
+
+def _few(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """As many at a time as are computed at once."""
+    return images.split(_IMAGES_AT_ONCE)
 
 
 def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:

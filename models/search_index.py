@@ -40,8 +40,11 @@ class SearchIndex(ABC):
         """The FAISS index; learns ``codebook`` where none was given."""
 
     @abstractmethod
-    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
-        """Queries float32 (n, d) -> rows int64 (n, at least k), not sorted; -1 stands where fewer were found."""
+    def candidates(self, queries: np.ndarray, k: int, left_out: np.ndarray | None = None) -> np.ndarray:
+        """Queries float32 (n, d) -> rows int64 (n, at least k), not sorted; -1 stands where fewer were found.
+
+        Rows marked in ``left_out``, bool (m,), are not among them.
+        """
 
     @property
     @abstractmethod
@@ -78,9 +81,9 @@ class CellIndex(SearchIndex):
     def max_effort(self) -> int:
         return max(1, self._index.nlist // 4)
 
-    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
-        self._index.nprobe = self.effort
-        return np.asarray(self._index.search(queries, k)[1])
+    def candidates(self, queries: np.ndarray, k: int, left_out: np.ndarray | None = None) -> np.ndarray:
+        how = faiss.SearchParametersIVF(nprobe=self.effort, **_selection(left_out))
+        return np.asarray(self._index.search(queries, k, params=how)[1])
 
 
 class GraphIndex(SearchIndex):
@@ -103,9 +106,9 @@ class GraphIndex(SearchIndex):
     def max_effort(self) -> int:
         return 256
 
-    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
-        self._index.hnsw.efSearch = max(self.effort, k)
-        return np.asarray(self._index.search(queries, k)[1])
+    def candidates(self, queries: np.ndarray, k: int, left_out: np.ndarray | None = None) -> np.ndarray:
+        how = faiss.SearchParametersHNSW(efSearch=max(self.effort, k), **_selection(left_out))
+        return np.asarray(self._index.search(queries, k, params=how)[1])
 
 
 class QuantisedIndex(SearchIndex):
@@ -131,13 +134,24 @@ class QuantisedIndex(SearchIndex):
     def max_effort(self) -> int:
         return 256
 
-    def candidates(self, queries: np.ndarray, k: int) -> np.ndarray:
-        return np.asarray(self._index.search(self._even(queries), min(max(self.effort, k), self._index.ntotal))[1])
+    def candidates(self, queries: np.ndarray, k: int, left_out: np.ndarray | None = None) -> np.ndarray:
+        # The fast scan leaves out nothing by itself: enough are asked for that the others remain.
+        more = 0 if left_out is None else int(left_out.sum())
+        count = min(max(self.effort, k) + more, self._index.ntotal)
+        found = np.asarray(self._index.search(self._even(queries), count)[1])
+        if left_out is not None:
+            found[left_out[found]] = -1  # of an index -1, too, which stays what it is
+        return found
 
     @staticmethod
     def _even(rows: np.ndarray) -> np.ndarray:
         """A column of zeros more where their number is odd: distances stay."""
         return np.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
+
+
+def _selection(left_out: np.ndarray | None) -> dict[str, Any]:
+    """The argument by which a FAISS search passes over rows."""
+    return {} if left_out is None else {"sel": faiss.IDSelectorBitmap(np.packbits(~left_out, bitorder="little"))}
 
 
 INDICES: dict[str, type[SearchIndex]] = {index.kind: index for index in (CellIndex, GraphIndex, QuantisedIndex)}

@@ -30,6 +30,8 @@ def test_rows_are_the_features_in_order_whatever_the_limit(sizes: list[int], lim
     rows = store.rows()
     assert torch.equal(rows, torch.cat(parts).reshape(-1, 5).half())
     assert torch.equal(store.rows(), rows), "asked twice"
+    with pytest.raises(AssertionError, match="in use"):
+        store.append(parts[0])
     store.close()
 
 
@@ -50,7 +52,7 @@ def test_beyond_the_limit_nothing_is_held_and_the_file_has_no_name(
     store = FeatureStore(2 * 6 * 5 * 3)  # three images
     for count, part in enumerate(batches([1] * 6), 1):
         store.append(part)
-        assert bool(store._parts) == (count <= 3)
+        assert len(store._held) == (6 * count if count <= 3 else 0)
     assert not list(tmp_path.iterdir())
     rows = store.rows()
     store.close()

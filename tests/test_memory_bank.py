@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from models.memory_bank import MemoryBank
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
 
 def brute_force(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     differences = queries.astype(np.float64)[:, None] - rows.astype(np.float64)[None]
@@ -105,7 +107,7 @@ def test_length_and_half_precision() -> None:
     assert bank.search(rows)[0].max() == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@needs_cuda
 @pytest.mark.parametrize("k", [1, 9])
 def test_gpu_equals_brute_force(k: int) -> None:
     generator = np.random.default_rng(0)
@@ -115,3 +117,32 @@ def test_gpu_equals_brute_force(k: int) -> None:
     assert found.device == distances.device == torch.device("cuda", 0)
     np.testing.assert_allclose(distances.cpu().numpy(), brute_force(rows, queries, k), rtol=1e-5, atol=1e-5)
     assert found[:20, 0].tolist() == list(range(20))
+
+
+@pytest.mark.parametrize("n_queries", [5, 200])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_rows_left_out_are_never_found(n_queries: int, device: str) -> None:
+    """The queries are rows themselves, so that each finds itself unless it is left out."""
+    rows = np.random.default_rng(5).normal(size=(300, 16)).astype(np.float32)
+    left_out = np.arange(300) % 3 == 0
+    bank = MemoryBank(torch.from_numpy(rows), device)
+    others = bank.without(torch.from_numpy(left_out))
+    distances, found = others.search(torch.from_numpy(rows[:n_queries]).to(device), 4)
+    assert (len(others), len(bank)) == (200, 300)
+    assert not left_out[found.cpu().numpy()].any()
+    expected = brute_force(rows[~left_out], rows[:n_queries], 4)
+    np.testing.assert_allclose(distances.cpu().numpy(), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(others.rows(found).cpu().numpy(), rows[found.cpu().numpy()])
+    assert bank.search(torch.from_numpy(rows[:20]).to(device))[0].max() == 0, "the bank itself has lost rows"
+
+
+def test_no_more_neighbours_than_rows_are_left() -> None:
+    bank = MemoryBank(torch.eye(6)).without(torch.tensor([True, True, True, False, False, False]))
+    assert np.sort(bank.search(torch.eye(6), 9)[1].numpy(), 1).tolist() == [[3, 4, 5]] * 6
+
+
+def test_many_candidates_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.memory_bank._NUMBERS_AT_ONCE", 100)
+    generator = np.random.default_rng(6)
+    rows, queries = (generator.normal(size=(n, 8)).astype(np.float32) for n in (40, 33))
+    np.testing.assert_allclose(search(rows, queries, 9)[0], brute_force(rows, queries, 9), rtol=1e-5)

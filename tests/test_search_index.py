@@ -63,6 +63,22 @@ def test_the_farthest_patch_of_an_image_is_exact_even_with_a_careless_index(bank
     assert (careless.numpy() > truth * 1.001).any(), "nothing was overlooked: this test shows nothing"
 
 
+def test_rows_left_out_are_never_found_and_the_others_as_well_as_before(bank: MemoryBank) -> None:
+    """Queries beside the rows that are left out, so that an index that only forgot them in the end found none."""
+    left_out = np.arange(ROWS) % 10 == 0
+    rows = bank.features.numpy()
+    queries = rows[left_out] + np.float32(0.01)
+    distances, found = bank.without(torch.from_numpy(left_out)).search(torch.from_numpy(queries), 2)
+    assert not left_out[found.numpy()].any()
+    truth = nearest(rows[~left_out], queries)
+    first = distances[:, 0].numpy()
+    assert (first >= truth * (1 - 1e-5)).all()
+    assert (first <= truth * (1 + 1e-5)).mean() > 0.97
+    patches = torch.from_numpy(queries.reshape(10, 30, DIM))
+    peaks = bank.without(torch.from_numpy(left_out)).search_images(patches)[0].max(1).values
+    np.testing.assert_allclose(peaks, truth.reshape(10, 30).max(1), rtol=1e-5)
+
+
 def test_exact_compares_every_row(bank: MemoryBank) -> None:
     queries = np.random.default_rng(6).normal(size=(200, DIM)).astype(np.float32) * 6
     distances = bank.search(torch.from_numpy(queries), exact=True)[0][:, 0].numpy()
