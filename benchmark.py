@@ -47,7 +47,7 @@ def _arguments() -> argparse.Namespace:
     latency.add_argument("--target-ms", type=float, default=100.0, metavar="T", help="limit of p95 (default: 100)")
     latency.add_argument("--repeat", type=int, default=1, metavar="N", help="rounds over the photos (default: 1)")
     latency.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    latency.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    cli.add_run_flags(latency)
     latency.add_argument(
         "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
     )
@@ -75,6 +75,7 @@ def _latency(arguments: argparse.Namespace) -> int:
         raise UserError("--repeat must be at least 1, and --target-ms above 0")
     from benchmarks.machine import measure_machine
     from benchmarks.work import inspection_flop
+    from config import load_config
     from datasets.images import list_images
     from evaluation.latency import measure_latency
     from files import GrowingFile, check_writable, write_atomically
@@ -83,7 +84,8 @@ def _latency(arguments: argparse.Namespace) -> int:
 
     if arguments.json:
         check_writable(arguments.json)
-    inspector = Inspector.load(arguments.model, arguments.device, arguments.weights)
+    run = load_config(None, [], cli.run_flags(arguments)).run
+    inspector = Inspector.load(arguments.model, run.device, arguments.weights, run)
     with tempfile.TemporaryDirectory() as folder:
         paths = list_images(arguments.dir) if arguments.dir else _render(Path(folder))
         output = Path(folder) / "output"

@@ -37,10 +37,15 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="one setting, e.g. preprocess.clahe_clip_limit=3",
     )
-    settings.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
-    settings.add_argument("--precision", metavar="P", help="of the CNN: auto, fp32, bf16, fp16 or int8 (default: auto)")
-    settings.add_argument("--runtime", metavar="R", help="of the CNN: auto, torch or onnx (default: auto)")
+    add_run_flags(settings)
     return result
+
+
+def add_run_flags(group: argparse._ActionsContainer) -> None:
+    """How to compute: ``run_flags`` gives the settings."""
+    group.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    group.add_argument("--precision", metavar="P", help="of the CNN: auto, fp32, bf16, fp16 or int8 (default: auto)")
+    group.add_argument("--runtime", metavar="R", help="of the CNN: auto, torch or onnx (default: auto)")
 
 
 def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
@@ -54,7 +59,7 @@ def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
 
 
 def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The flags that ``parser`` adds about how to compute, by the settings they stand for."""
+    """The flags of ``add_run_flags``, by the settings they stand for."""
     return {f"run.{name}": getattr(arguments, name) for name in ("device", "precision", "runtime")}
 
 

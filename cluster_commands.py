@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -47,16 +48,15 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     from distributed.images import check_storage, images_in, listed_in, relative_names
     from distributed.scoring import score
     from inspection.inspector import Inspector
+    from inspection.model_folder import file_of
     from inspection.writers import picture_names
 
     images = listed_in(arguments.manifest) if arguments.manifest else images_in(arguments.dir, arguments.recursive)
     check_storage(images)
     model = arguments.model or cli.DEFAULT_MODEL
-    if model.is_dir():
-        raise UserError(f"{model} is an exported folder, and workers are sent one file; name the .pkl it was made from")
     inspector = Inspector.load(model, "cpu", arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
-    run = json.dumps([hashlib.sha256(model.read_bytes()).hexdigest(), tag, arguments.visualize])
+    run = json.dumps([hashlib.sha256(file_of(model).read_bytes()).hexdigest(), tag, arguments.visualize])
     parts = shards.plan(images, arguments.shard_size, arguments.output / "shards", run)
     check_writable(arguments.output / "shards" / "any.parquet")
     missing = [part for part in parts if not part.done]
@@ -66,7 +66,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
             cli.say(f"{len(images) - left} of {len(images)} images are written already")
         with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
             cli.say(f"inspecting {left} images on {workers.describe()}")
-            job = _job(inspector, model, arguments, config, tag)
+            job = _job(inspector, arguments, config, tag)
             start = time.perf_counter()
             names = picture_names(relative_names(images, arguments.dir))
             done = _written(score(missing, job, workers), names, arguments.output, tuple(inspector.evidence))
@@ -77,16 +77,19 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     return _assemble(parts, arguments, tuple(inspector.evidence))
 
 
-def _job(inspector: Inspector, model: Path, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
+def _job(inspector: Inspector, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
     from distributed.ray_engine import Shipped
     from distributed.scoring import Job
     from models.backbones import BACKBONES
     from models.weights import find_weights
 
     settings = inspector.config.model_copy(update={"run": config.run})
-    file = None if inspector.backbone == "filters" else find_weights(BACKBONES[inspector.backbone], arguments.weights)
+    file = None if inspector.holds_networks else find_weights(BACKBONES[inspector.backbone], arguments.weights)
     weights = None if file is None else Shipped.of(file)
-    return Job(Shipped.of(model), weights, settings, tag, arguments.visualize)
+    with tempfile.TemporaryDirectory() as folder:  # one file, whatever the model was read from
+        inspector.save(Path(folder) / "model.pkl")
+        model = Shipped.of(Path(folder) / "model.pkl")
+    return Job(model, weights, settings, tag, arguments.visualize)
 
 
 def _written(

@@ -31,20 +31,25 @@ def main() -> int:
     arguments = _arguments()
     from inspection.inspector import CONFORMAL, Inspector
     from inspection.model_folder import MODEL_FILE
+    from inspection.pretrained import learned_in
 
     run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
     saved = Inspector.load(arguments.model, "cpu", arguments.weights, run)
     if saved.backbone == "filters":
         raise UserError(f"{arguments.model} has no CNN: there is no network to export, and its file needs no weights")
     photos = _photos(arguments, saved) if arguments.images else []
-    if arguments.precision == "int8" and not photos:
-        raise UserError("--precision int8 is learned from the training photos: name their folder with --images")
     precision = arguments.precision
     if precision == "auto":
         precision = _chosen(arguments, saved, photos) if photos else "fp32"
     output = arguments.output or arguments.model.with_name(f"{arguments.model.stem}-{precision}")
     check_writable(output / MODEL_FILE)
-    if precision == "fp32":
+    same = precision == "fp32" and learned_in(saved.config.run) == "fp32"
+    if not same and not photos:
+        raise UserError(
+            f"{arguments.model} is in {learned_in(saved.config.run)}; --precision {precision} is learned from the "
+            "training photos: name their folder with --images"
+        )
+    if same:
         here = run.model_copy(update={"precision": "fp32", "runtime": "onnx"})
         exported = Inspector.load(arguments.model, "cpu", arguments.weights, here)
     else:

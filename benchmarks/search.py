@@ -77,10 +77,9 @@ def recall(found: np.ndarray, nearest: np.ndarray) -> float:
 
 
 def index_megabytes(bank: MemoryBank) -> float:
-    """What is searched: the rows, or the index of them."""
-    if bank.index is None:
-        return bank.features.numel() * 4 / 2**20
-    return len(faiss.serialize_index(bank.index._index)) / 2**20
+    """What a search looks into: the rows, which candidates are compared with, and the index, if any."""
+    index = 0 if bank.index is None else len(faiss.serialize_index(bank.index._index))
+    return (4 * bank.features.numel() + index) / 2**20
 
 
 def _searched(

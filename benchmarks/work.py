@@ -8,7 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
-from models.feature_extractor import FeatureExtractor
+from models.backbones import BACKBONES
+from models.feature_extractor import FeatureExtractor, build_network
+from models.onnx_network import OnnxNetwork
 
 
 def network_flop(extractor: FeatureExtractor, size: tuple[int, int]) -> float:
@@ -28,8 +30,17 @@ def inspection_flop(inspector: Inspector) -> float:
         if isinstance(evidence, StructureEvidence):
             bank = evidence.patchcore.bank_.features
             patches = evidence.extractor(np.zeros((1, *size, 3), np.uint8))[0, ..., 0].numel()
-            total += network_flop(evidence.extractor, size) + distances_flop(patches, *bank.shape)
+            total += distances_flop(patches, *bank.shape)
+            total += network_flop(_in_torch(evidence), size)
     return total
+
+
+def _in_torch(evidence: StructureEvidence) -> FeatureExtractor:
+    """Features by the same network; ONNX Runtime does not tell what it computes."""
+    if not isinstance(evidence.extractor.network, OnnxNetwork):
+        return evidence.extractor
+    backbone = BACKBONES[evidence.setup.backbone]
+    return FeatureExtractor(build_network(backbone, evidence.setup.config.model.layers or backbone.layers, None))
 
 
 def distances_flop(rows: int, others: int, dim: int) -> float:

@@ -21,7 +21,7 @@ from inspection.decision import Decision
 from inspection.evidence import EVIDENCE
 from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.model_folder import load_model, save_model
-from inspection.pretrained import for_saved, quantise
+from inspection.pretrained import for_saved, graph_of, quantise
 from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
@@ -31,6 +31,8 @@ from models.progress import Progress, no_progress
 from models.scores import HealthyScores
 from preprocessing.pipeline import Prepared, Preprocessor
 
+# Settings of ``run`` that change no score, so that each machine may have its own.
+_OF_THE_MACHINE = ("batch_size", "workers", "memory_limit_mb")
 CONFORMAL = "healthy training photos"
 _QUANTISED_ON = 32  # photos whose activations set the ranges of int8
 
@@ -165,6 +167,12 @@ class Inspector:
         same = np.array([bool(p.checksum) and p.checksum in self.training.checksums for p in photos])
         return same | is_copy_of(np.stack([p.signature for p in photos]), self.training.signatures)
 
+    @property
+    def holds_networks(self) -> bool:
+        """Whether a saved file holds every network that there is, so that it needs no weights beside it."""
+        extractors = [one.pretrained for one in self.evidence.values() if one.pretrained is not None]
+        return all(graph_of(extractor) for extractor in extractors)
+
     def describe(self) -> str:
         """What the model is, in a few lines for a person."""
         different = len(np.unique(self.training.groups))
@@ -227,8 +235,8 @@ class Inspector:
         cls, path: Path | str, device: str = "auto", weights: Path | None = None, run: RunSettings | None = None
     ) -> Inspector:
         """Read a saved inspector, a file or a folder. ``weights`` is the backbone's file where it is not found by
-        itself; ``run`` gives batch size, workers, precision and runtime for this machine, else those of training are
-        used.
+        itself; ``run`` gives batch size, workers, memory limit, precision and runtime for this machine, else those of
+        training are used, where they can be.
 
         Raises UserError if the file is missing, damaged or of another version, the weights are missing or others, or
         the model cannot be computed in the precision or by the runtime of ``run``.
@@ -244,11 +252,11 @@ class Inspector:
     def _restored(cls, state: dict[str, Any], device: str, weights: Path | None, run: RunSettings | None) -> Inspector:
         config = Config.model_validate(state["config"])
         if run is not None:
-            here = config.run.model_copy(update={"batch_size": run.batch_size, "workers": run.workers})
+            here = config.run.model_copy(update={name: getattr(run, name) for name in _OF_THE_MACHINE})
             config = config.model_copy(update={"run": here})
         setup = Setup(config, resolve_device(device), state["backbone"], weights)
         if setup.backbone != "filters":
-            config = config.model_copy(update={"run": for_saved(run or config.run, config.run, setup.device)})
+            config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})
             setup = replace(setup, config=config)
         evidence = {}
         for kind, saved in state["evidence"].items():

@@ -82,15 +82,14 @@ def for_saved(asked: RunSettings, saved: RunSettings, device: torch.device) -> R
     runtime = asked.runtime if asked.runtime != "auto" else saved.runtime
     if asked.precision == "auto" and precision == "fp16" and (device.type == "cpu" or runtime == "onnx"):
         precision = "fp32"
-    if _kin(precision) != _kin(saved.precision):
-        known = "fp32" if saved.precision == "auto" else saved.precision
+    if learned_in(saved.model_copy(update={"precision": precision})) != learned_in(saved):
         raise UserError(
-            f"--precision {precision}: the bank and the threshold of this model are in {known}; make a model in "
-            f"{precision} with {'export.py' if precision == 'int8' else 'train.py'} --precision {precision}"
+            f"--precision {precision}: the bank and the threshold of this model are in {learned_in(saved)}; make a "
+            f"model in {precision} with {'export.py' if precision == 'int8' else 'train.py'} --precision {precision}"
         )
     return saved.model_copy(update={"precision": precision, "runtime": runtime})
 
 
-def _kin(precision: str) -> str:
-    """Precisions of one name may read each other's banks."""
-    return precision if precision in ("bf16", "int8") else "float"
+def learned_in(run: RunSettings) -> str:
+    """In which precision the bank and the threshold of a model are that was learned by ``run``; fp16 counts as fp32."""
+    return run.precision if run.precision in ("bf16", "int8") else "fp32"

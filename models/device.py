@@ -57,7 +57,9 @@ def resolve_arithmetic(precision: str, runtime: str, device: torch.device) -> Ar
     if runtime == "torch" and precision == "int8":
         raise UserError("--precision int8 is computed by ONNX Runtime: leave out --runtime torch")
     if runtime == "onnx" and precision not in ("fp32", "int8"):
-        raise UserError(f"--runtime onnx computes in fp32 or int8, not in {precision}")
+        raise UserError(
+            f"--precision {precision}: ONNX Runtime (--runtime onnx, or an exported model) computes in fp32 or int8"
+        )
     if precision == "fp16" and device.type == "cpu":
         raise UserError("--precision fp16 needs a CUDA device; on a CPU use fp32, bf16 or int8")
     return Arithmetic(precision, runtime)

@@ -135,7 +135,7 @@ def test_search_measures_every_kind_and_what_it_changes(
         assert row["recall_at_1"] > 0.9
         assert row["times_flat"] == pytest.approx(rows[0]["ms_per_image"] / row["ms_per_image"])
         assert row["auroc_change_points"] == 0, "no index changes an image score"
-    assert rows[2]["memory_mb"] < rows[0]["memory_mb"] < rows[1]["memory_mb"]
+    assert rows[0]["memory_mb"] < rows[2]["memory_mb"] < rows[1]["memory_mb"], "an index is held beside the rows"
 
 
 def test_recall_counts_rows_as_near_as_the_nearest() -> None:

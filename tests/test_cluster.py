@@ -22,8 +22,9 @@ pytest.importorskip("ray", reason="ray[data] is not installed (requirements-clus
 
 import pyarrow.parquet as pq
 from cluster_factory import TwoNodes, finished, wait_for
-from data_factory import FLAGS, parts, write_photos
+from data_factory import FLAGS, parts, tiny_config, write_photos
 from mvtec_factory import blot, plate, write_category
+from random_networks import random_state
 
 from cli import MVTEC_PRESET
 from config import load_config
@@ -31,6 +32,7 @@ from datasets.images import read_image
 from datasets.mvtec import load_category
 from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
+from inspection.model_folder import MODEL_FILE
 from inspection.result import Inspection
 
 N_IMAGES = 160
@@ -152,6 +154,27 @@ def test_a_killed_driver_is_started_again(
     assert f"of {N_IMAGES + 1} images are written already" in done.stdout
     assert {name: shards_of(tmp_path)[name] for name in written} == written
     check(tmp_path, expected)
+
+
+def test_an_exported_folder_needs_no_weights_on_the_workers(
+    nodes: TwoNodes, good_photos: list[Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    torch.save(random_state("resnet18"), tmp_path / "resnet18.pth")
+    model = {"backbone": "resnet18", "layers": ("layer1",), "coreset_ratio": 0.05, "target_dim": 32}
+    config = tiny_config(model=model, evidence=("cnn",), run={"runtime": "onnx"})
+    trained = Inspector.train(good_photos, config, tmp_path / "resnet18.pth")
+    trained.save(tmp_path / "exported" / MODEL_FILE)
+    (tmp_path / "resnet18.pth").unlink()
+    monkeypatch.delenv("FASTENER_WEIGHTS_DIR", raising=False)
+    some = sorted(photos.glob("*.png"))[:5]
+    (tmp_path / "list.txt").write_text("\n".join(map(str, some)), encoding="utf-8")
+    words = ("--manifest", tmp_path / "list.txt", "--model", tmp_path / "exported", "--output", tmp_path / "out")
+    done = nodes.run("inference.py", *words, "--json", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    entries = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    expected = [result.score for result in trained.inspect(some) if isinstance(result, Inspection)]
+    assert [entry["score"] for entry in entries] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_coreset_of_shards_covers_the_patches_as_promised(
