@@ -97,9 +97,8 @@ def _modulus(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
     """
     radius = kernels.shape[-1] // 2
     mode = "reflect" if min(images.shape[-2:]) > radius else "replicate"
-    response = F.conv2d(F.pad(images, [radius] * 4, mode=mode), kernels)
-    real, imaginary = response.mul_(response).chunk(2, 1)
-    return real.add_(imaginary).add_(1e-12).sqrt_()
+    real, imaginary = F.conv2d(F.pad(images, [radius] * 4, mode=mode), kernels).chunk(2, 1)
+    return torch.hypot(real, imaginary)
 
 
 def _halve(images: torch.Tensor) -> torch.Tensor:
