@@ -21,7 +21,7 @@ from inspection.decision import Decision
 from inspection.evidence import EVIDENCE
 from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.model_folder import load_model, save_model
-from inspection.pretrained import for_saved, graph_of, quantise
+from inspection.pretrained import decided, for_saved, graph_of, quantise
 from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
 from inspection.regions import find_regions
 from inspection.result import EvidenceResult, Failure, Inspection
@@ -213,9 +213,10 @@ class Inspector:
 
         A model that runs on ONNX holds its network, too. ``path``: a file, or a folder, see inspection/model_folder.py.
         """
+        run = self.config.run if self.backbone == "filters" else decided(self.config.run, self.device)
         save_model(
             {
-                "config": self.config.model_dump(mode="json"),
+                "config": self.config.model_copy(update={"run": run}).model_dump(mode="json"),
                 "backbone": self.backbone,
                 "evidence": {kind: one.state() for kind, one in self.evidence.items()},
                 "decision": self.decision.state(),

@@ -72,6 +72,11 @@ def graph_of(extractor: FeatureExtractor) -> dict[str, torch.Tensor]:
     return {"graph": extractor.network.graph.cpu()} if isinstance(extractor.network, OnnxNetwork) else {}
 
 
+def decided(run: RunSettings, device: torch.device) -> RunSettings:
+    """``run`` with the precision that it means on ``device``, which a saved model keeps on other machines."""
+    return run.model_copy(update={"precision": resolve_arithmetic(run.precision, run.runtime, device).precision})
+
+
 def for_saved(asked: RunSettings, saved: RunSettings, device: torch.device) -> RunSettings:
     """How a saved model is computed here: ``asked`` where it names something, else as it was learned.
 

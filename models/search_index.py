@@ -20,7 +20,7 @@ import faiss
 import numpy as np
 import torch
 
-FLAT_BELOW = 8192  # rows; comparing all of fewer takes less than what an index costs
+FLAT_BELOW = 2**21  # numbers, 8,192 rows of 256; comparing all of fewer takes less than what an index costs
 TARGET_RECALL = 0.995  # of the first neighbour
 _SEED = 1234
 
@@ -164,7 +164,7 @@ def choose_index(kind: str, rows: np.ndarray, queries: np.ndarray) -> SearchInde
     to ``flat``; and to ``auto`` where the bank is small or no cheap effort is good enough. ``auto`` means ivf: of the
     three it is built fastest, and far queries, which anomalies are, cost it the least recall.
     """
-    if kind == "flat" or (kind == "auto" and len(rows) < FLAT_BELOW):
+    if kind == "flat" or (kind == "auto" and rows.size < FLAT_BELOW):
         return None
     index = INDICES["ivf" if kind == "auto" else kind](rows)
     reached = tune(index, rows, queries)

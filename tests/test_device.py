@@ -7,7 +7,7 @@ import torch
 
 from config import RunSettings
 from errors import UserError
-from inspection.pretrained import for_saved
+from inspection.pretrained import decided, for_saved
 from models.device import resolve_arithmetic, resolve_device
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -95,6 +95,14 @@ def test_a_saved_model_is_computed_as_it_was_learned(
 ) -> None:
     run = for_saved(RunSettings.model_validate(asked), RunSettings.model_validate(saved), device)
     assert (run.precision, run.runtime) == expected
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "expected"), [(CPU, CUDA, "fp32"), (CUDA, CUDA, "fp16"), (CUDA, CPU, "fp32")]
+)
+def test_auto_is_decided_where_a_model_is_learned(here: torch.device, there: torch.device, expected: str) -> None:
+    """A threshold learned in fp32 is not used in fp16, unless that is asked for; a CPU has no fp16."""
+    assert for_saved(RunSettings(), decided(RunSettings(), here), there).precision == expected
 
 
 @pytest.mark.parametrize(("asked", "saved"), [("bf16", "fp32"), ("int8", "auto"), ("fp32", "int8"), ("int8", "bf16")])

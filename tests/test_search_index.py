@@ -106,15 +106,18 @@ def test_few_rows_of_odd_width(kind: str) -> None:
 
 
 def test_auto_is_flat_for_a_small_bank_and_ivf_for_a_large_one() -> None:
-    assert choose_index("auto", blobs(1, FLAT_BELOW - 1), blobs(2, 100)) is None
-    index = choose_index("auto", blobs(1, FLAT_BELOW), blobs(2, 100))
-    assert index is not None
-    assert index.kind == "ivf"
+    """Large is what has many numbers: few rows of many numbers, too."""
+    for dim in (64, 512):
+        rows, queries = blobs(1, FLAT_BELOW // dim, dim), blobs(2, 100, dim)
+        assert choose_index("auto", rows[1:], queries) is None
+        index = choose_index("auto", rows, queries)
+        assert index is not None
+        assert index.kind == "ivf"
 
 
 def test_auto_is_flat_where_no_cheap_search_is_good_enough() -> None:
     """Noise in many dimensions has no cells: the nearest neighbour may lie in any of them."""
-    noise = np.random.default_rng(0).normal(size=(FLAT_BELOW + 500, 128)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(size=(FLAT_BELOW // 128 + 500, 128)).astype(np.float32)
     assert choose_index("auto", noise[500:], noise[:500]) is None
     assert choose_index("ivf", noise[500:], noise[:500]) is not None
 
