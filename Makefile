@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## train on rendered parts, find the defective ones, s
 	$(VENV)/bin/python demo.py
 
 console: $(VENV)/.installed  ## inspect in a browser; without a model of your own, with the demo's
-	@ls saved_models/*.pkl saved_models/*/*.pkl >/dev/null 2>&1 || $(VENV)/bin/python demo.py
+	@find saved_models -name '*.pkl' | grep -q . || $(VENV)/bin/python demo.py
 	$(VENV)/bin/python start_app.py
 
 test: $(VENV)/.installed-dev  ## run the tests

@@ -167,7 +167,7 @@ def _load(name: str, method: str, arguments: argparse.Namespace, config: Config)
     from inspection.inspector import Inspector
 
     path = _model(arguments, name, method)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(
             f"{name}: no model at {path}; train it with "
             f"python train.py --mvtec-dir {arguments.mvtec_dir} --category {name} --method {method}"

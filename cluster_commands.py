@@ -56,7 +56,8 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     model = arguments.model or cli.DEFAULT_MODEL
     inspector = Inspector.load(model, "cpu", arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
-    run = json.dumps([hashlib.sha256(file_of(model).read_bytes()).hexdigest(), tag, arguments.visualize])
+    computed = inspector.config.run.precision, inspector.config.run.runtime
+    run = json.dumps([hashlib.sha256(file_of(model).read_bytes()).hexdigest(), tag, arguments.visualize, *computed])
     parts = shards.plan(images, arguments.shard_size, arguments.output / "shards", run)
     check_writable(arguments.output / "shards" / "any.parquet")
     missing = [part for part in parts if not part.done]
@@ -66,7 +67,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
             cli.say(f"{len(images) - left} of {len(images)} images are written already")
         with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
             cli.say(f"inspecting {left} images on {workers.describe()}")
-            job = _job(inspector, arguments, config, tag)
+            job = _job(inspector, model, arguments, config, tag)
             start = time.perf_counter()
             names = picture_names(relative_names(images, arguments.dir))
             done = _written(score(missing, job, workers), names, arguments.output, tuple(inspector.evidence))
@@ -77,7 +78,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     return _assemble(parts, arguments, tuple(inspector.evidence))
 
 
-def _job(inspector: Inspector, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
+def _job(inspector: Inspector, model: Path, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
     from distributed.ray_engine import Shipped
     from distributed.scoring import Job
     from models.backbones import BACKBONES
@@ -86,10 +87,11 @@ def _job(inspector: Inspector, arguments: argparse.Namespace, config: Config, ta
     settings = inspector.config.model_copy(update={"run": config.run})
     file = None if inspector.holds_networks else find_weights(BACKBONES[inspector.backbone], arguments.weights)
     weights = None if file is None else Shipped.of(file)
-    with tempfile.TemporaryDirectory() as folder:  # one file, whatever the model was read from
-        inspector.save(Path(folder) / "model.pkl")
-        model = Shipped.of(Path(folder) / "model.pkl")
-    return Job(model, weights, settings, tag, arguments.visualize)
+    with tempfile.TemporaryDirectory() as folder:
+        if model.is_dir() or inspector.holds_networks:  # as one file, with its networks
+            model = Path(folder) / "model.pkl"
+            inspector.save(model)
+        return Job(Shipped.of(model), weights, settings, tag, arguments.visualize)
 
 
 def _written(

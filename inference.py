@@ -29,7 +29,7 @@ def main() -> int:
     if arguments.cluster is not None:
         return cluster_commands.inspect(arguments, config)
     from datasets.folder import is_baseline
-    from datasets.images import list_images
+    from datasets.images import list_images, unsearched
     from inspection.inspector import Inspector
     from inspection.reading import ahead
     from inspection.result import Inspection
@@ -37,6 +37,8 @@ def main() -> int:
 
     root = arguments.file.parent if arguments.file else Path(arguments.dir)
     paths = [arguments.file] if arguments.file else list_images(root, arguments.recursive)
+    if not arguments.file and not arguments.recursive and (count := unsearched(root)):
+        cli.warn(f"{count} folder(s) in {root} are not searched; --recursive searches them too")
     inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:

@@ -47,9 +47,9 @@ def export_coco(
     """Write ``<folder>/{train,valid,test}``: a PNG for each region of each slice, and ``_annotations.coco.json``.
 
     A folder of an earlier export is replaced. Slices that cannot be read are told to ``warn`` and left out. Raises
-    UserError as ``split_batteries``, and if a file cannot be written.
+    UserError as ``split_batteries``, for which only boxes in a region count, and if a file cannot be written.
     """
-    cracked = {battery for battery, _, _ in labels}
+    cracked = {battery for (battery, _, _), boxes in labels.items() if boxes_in_regions(boxes, settings.roi_config)}
     parts = split_batteries([volume.battery for volume in volumes], cracked, settings.run.seed)
     splits = []
     for name, batteries in parts.items():
@@ -70,7 +70,7 @@ def export_coco(
         content = {"images": images, "annotations": annotations, "categories": [category]}
         write_atomically(folder / name / "_annotations.coco.json", json.dumps(content))
         if not annotations and name != "test":
-            raise UserError(f"{name}: no labelled box of {', '.join(batteries)} lies in a region; check roi_config")
+            raise UserError(f"{name}: no slice with a labelled box of {', '.join(batteries)} can be read")
         splits.append(Split(name, batteries, len(images), len(annotations)))
     return splits
 
@@ -85,8 +85,8 @@ def split_batteries(batteries: Sequence[str], cracked: set[str], seed: int) -> d
     bad = [name for name in names if name in cracked]
     if len(names) < 3 or len(bad) < 2:
         raise UserError(
-            f"{len(names)} labelled batteries, {len(bad)} of them with boxes: RF-DETR needs three, two with boxes, as "
-            "train, valid and test never share one"
+            f"{len(names)} labelled batteries, {len(bad)} of them with boxes in a region of roi_config: RF-DETR needs "
+            "three, two with boxes, as train, valid and test never share one"
         )
     rng = np.random.default_rng(seed)
     parts: dict[str, list[str]] = {name: [] for name in SPLITS}

@@ -37,14 +37,17 @@ class PatchCoreDetector:
     def load(cls, region: str, settings: AnodeSettings, device: str, weights: Path | None = None) -> PatchCoreDetector:
         """The detector that ``train`` saved.
 
-        Raises UserError if there is none, it cannot be used here, or it was trained at another size or on another
-        backbone than ``settings`` say.
+        Raises UserError if there is none, it cannot be used here, or it was trained at another size, on another
+        backbone, region or grey window than ``settings`` say.
         """
         file = model_file(region, settings)
         inspector = Inspector.load(file, device, weights, settings.run)
+        (place,) = (one for one in settings.roi_config if one.name == region)
+        made = _how_made(place, settings)
         for key, asked, trained in (
             ("resize_size", tuple(settings.resize_size), inspector.preprocessor.size[::-1]),
             ("backbone", settings.backbone, inspector.backbone),
+            *((key, asked, inspector.notes.get(key, asked)) for key, asked in made.items()),
         ):
             if asked != trained:
                 raise UserError(f"{file} was trained with {key} {trained}, not {asked}; train it again, or set it back")
@@ -99,12 +102,23 @@ def train(
         warn(f"region {region.name}: good slices of {seen} battery(ies); the threshold may be too low for others")
     if seen < 2:
         siblings = [index * _STRETCHES // len(crops) for index in range(len(crops))]
-    return Inspector.train(crops, _config(settings), weights, progress, warn, siblings=siblings)
+    inspector = Inspector.train(crops, _config(settings), weights, progress, warn, siblings=siblings)
+    inspector.notes = _how_made(region, settings)
+    return inspector
 
 
 def model_file(region: str, settings: AnodeSettings) -> Path:
     """Where the model of a region is kept."""
     return settings.output_dir_model_patchcore / f"{region}.pkl"
+
+
+def _how_made(region: RegionOfInterest, settings: AnodeSettings) -> dict[str, str]:
+    """How the pictures of a region come out of slices: a model is of use for others that are made alike."""
+    low, high = settings.window_percentiles
+    return {
+        "roi_config": f"x {region.x_min} to {region.x_max}, y {region.y_min} to {region.y_max}",
+        "window_percentiles": f"{low:g} to {high:g}",
+    }
 
 
 def _config(settings: AnodeSettings) -> Config:

@@ -17,14 +17,16 @@ from benchmarks.work import distances_flop
 from errors import UserError
 from models import coreset
 from models.coreset import Coreset, greedy_coreset
+from models.device import resolve_device
 from models.random_projection import gaussian_projection
 
 
 def run(arguments: argparse.Namespace) -> Report:
     """Time every method at an eighth, a quarter, half and all of the rows."""
-    features = torch.from_numpy(features_of(arguments)).to(arguments.device)
-    report = Report(f"coreset, {arguments.keep:.0%} of patches kept", measure_machine(arguments.device))
-    greedy_coreset(features[:1000], 10, device=arguments.device)  # loads the libraries
+    device = resolve_device(arguments.device)
+    features = torch.from_numpy(features_of(arguments)).to(device)
+    report = Report(f"coreset, {arguments.keep:.0%} of patches kept", measure_machine(str(device)))
+    greedy_coreset(features[:1000], 10, device=device)  # loads the libraries
     taken: dict[str, list[tuple[int, float]]] = {}
     for n in sizes(len(features)):
         part = features[torch.linspace(0, len(features) - 1, n).long()]

@@ -30,10 +30,10 @@ class Machine:
         """The physical limit: no machine of these peaks does ``flop`` and moves ``moved`` bytes in less."""
         return max(flop / self.flops, moved / self.bandwidth)
 
-    def beside(self, seconds: float, flop: float, moved: float = 0.0) -> dict[str, float]:
-        """The limit in seconds, and how many times as long was taken."""
+    def beside(self, seconds: float, flop: float, moved: float = 0.0) -> dict[str, float | None]:
+        """The limit in seconds, and how many times as long was taken: None where there is nothing to be computed."""
         limit = self.least_seconds(flop, moved)
-        return {"limit_s": limit, "times_limit": seconds / limit}
+        return {"limit_s": limit, "times_limit": seconds / limit if limit else None}
 
     def describe(self) -> str:
         """One line for a person."""

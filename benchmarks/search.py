@@ -18,6 +18,7 @@ from benchmarks.work import distances_flop
 from config import load_config
 from datasets.images import read_image
 from datasets.mvtec import load_category
+from errors import UserError
 from inspection.evidence import StructureEvidence
 from inspection.inspector import Inspector
 from models.memory_bank import MemoryBank
@@ -68,6 +69,10 @@ def bank_and_images(arguments: argparse.Namespace) -> tuple[torch.Tensor, list[t
     else:
         features = clustered_features(arguments.n + queries, arguments.dim, 0)
     rows = torch.from_numpy(features).float()
+    if len(rows) <= 2 * queries:
+        raise UserError(
+            f"{len(rows):,} patches are too few for a bank beside {arguments.images} images; lower --images"
+        )
     return rows[: len(rows) - queries].contiguous(), list(rows[-queries:].split(PATCHES))
 
 

@@ -144,14 +144,14 @@ def _with_threshold(model: ServedModel, threshold: float) -> ServedModel:
 
 
 def _memory_of(model: ServedModel) -> int:
-    """Bytes, about: the file's features and their search index, and the network."""
+    """Bytes, about: the file's features as they are, centred and in an index, and the network."""
     networks = [
         parameter.numel() * parameter.element_size()
         for evidence in model.inspector.evidence.values()
         if isinstance(evidence, StructureEvidence)
         for parameter in evidence.extractor.network.parameters()
     ]
-    return 2 * (model.stamp[1] if model.stamp else 0) + sum(networks)
+    return 3 * (model.stamp[1] if model.stamp else 0) + sum(networks)
 
 
 def _stamp(path: Path) -> Stamp | None:

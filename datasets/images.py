@@ -133,10 +133,17 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
                 raise UserError(f"{path}: not allowed to read this folder; check its permissions")
         elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
             found.append(path)
+    if not found and not recursive and unsearched(folder):
+        raise UserError(f"{folder}: holds no image, but folders; search them too with --recursive")
     if not found:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(f"{folder}: holds no image; put files of these kinds there: {kinds}")
     return sorted(found)
+
+
+def unsearched(folder: Path) -> int:
+    """How many folders in ``folder``, hidden ones aside, ``list_images`` passes over where it is not recursive."""
+    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def deep_to_uint8(values: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ from inspection.inspector import Inspector
 from inspection.reading import Fingerprint, prepare
 from models.device import resolve_device
 from models.moments import Moments
+from models.patchcore import evenly
 from models.progress import Progress, no_progress
 from models.scores import HealthyScores
 from preprocessing.pipeline import Preprocessor
@@ -176,23 +177,24 @@ class _Teacher:
         bank = ray.put(rows)
         covers = [self._start(tasks.cover, part, bank) for part in features]
         compared = [self._start(tasks.single_cover, keep, *features)] if patches * keep <= COMPARED_UP_TO else []
-        scores = self._calibrate(kind, features, groups, bank, bank_groups)
-        radius = max(self._finish(covers, f"{kind}: cover radius"))
-        single = self._finish(compared, f"{kind}: one machine's coreset")
         queries = torch.from_numpy(np.concatenate(ray.get([sample for _, _, sample in picked])))
         one.patchcore.remember(torch.from_numpy(rows.copy()).float(), torch.from_numpy(bank_groups), queries)
+        index = one.patchcore.bank_.index_state()
+        scores = self._calibrate(kind, features, groups, (bank, bank_groups, index))
+        radius = max(self._finish(covers, f"{kind}: cover radius"))
+        single = self._finish(compared, f"{kind}: one machine's coreset")
         one.patchcore.cover_radius_ = radius
         self.covers.append(Cover(kind, len(features), keep, patches, radius, single[0] if single else None, within / 2))
         return scores
 
     def _calibrate(
-        self, kind: str, features: list[Any], groups: np.ndarray, bank: Any, bank_groups: np.ndarray
+        self, kind: str, features: list[Any], groups: np.ndarray, bank: tuple[Any, np.ndarray, dict[str, Any] | None]
     ) -> HealthyScores:
+        """``bank``: its rows, the group of each, and the index."""
         names = np.unique(groups)
-        at_most = min(len(names), self.config.calibration.max_photos)
-        measured = np.isin(groups, names[np.linspace(0, len(names) - 1, at_most).astype(int)])
+        measured = np.isin(groups, names[evenly(len(names), self.config.calibration.max_photos).numpy()])
         started = [
-            self._start(tasks.calibrate, self._lesson, kind, part, measured[shard], groups[shard], bank, bank_groups)
+            self._start(tasks.calibrate, self._lesson, kind, part, measured[shard], groups[shard], *bank)
             for part, shard in zip(features, self._shards, strict=True)
         ]
         return HealthyScores.join(self._finish(started, f"{kind}: calibrating"))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 
 from config import Config
 from distributed.ray_engine import Shipped, local_copy, use_cores
-from inspection.evidence import EVIDENCE, StructureEvidence
+from inspection.evidence import EVIDENCE, StructureEvidence, hold_features
 from inspection.evidence_base import Evidence, Setup
 from inspection.inspector import show as show_photos
 from inspection.reading import Fingerprint
@@ -24,6 +24,7 @@ from models.coreset import cover_radius, greedy_coreset
 from models.device import resolve_device
 from models.feature_extractor import rescale
 from models.moments import Moments
+from models.patchcore import evenly
 from models.progress import no_progress
 from models.scores import HealthyScores
 from preprocessing.pipeline import Preprocessor
@@ -44,6 +45,7 @@ class Lesson:
         use_cores(self.cores)
         with local_copy(self.weights) as file:
             setup = Setup(self.config, resolve_device(self.config.run.device), self.backbone, file)
+            setup = replace(setup, sharing=max(1, hold_features(kinds)))
             return {kind: EVIDENCE[kind](setup) for kind in kinds}
 
 
@@ -91,7 +93,7 @@ def shard_coreset(features: np.ndarray, keep: int, queries: int) -> tuple[np.nda
     """Picked rows of the shard: their indices, and themselves; and float32 ``queries`` halfway between neighbours."""
     rows = features.reshape(-1, features.shape[-1])
     indices, _ = _greedy(rows, keep)
-    first = np.linspace(0, len(rows) - 2, min(queries, len(rows) - 1)).astype(int)
+    first = evenly(len(rows) - 1, queries).numpy()
     return indices, rows[indices], rows[first[:, None] + [0, 1]].mean(1, dtype=np.float32)
 
 
@@ -124,6 +126,7 @@ def calibrate(
     groups: np.ndarray,
     bank: np.ndarray,
     bank_groups: np.ndarray,
+    index: dict[str, Any] | None,
 ) -> HealthyScores:
     """Leave-one-out scores of the shard's images (n,); NaN for those that are not ``measured``."""
     images, peaks = np.full((2, len(features)), np.nan, np.float32)
@@ -131,6 +134,7 @@ def calibrate(
         one = lesson.evidence([kind])[kind]
         assert isinstance(one, StructureEvidence)
         one.patchcore.remember(torch.from_numpy(bank.copy()).float(), torch.from_numpy(bank_groups.copy()))
+        one.patchcore.bank_.restore_index(index)
         size = Preprocessor(lesson.config.preprocess).size
         scores = one.patchcore.calibrate(torch.from_numpy(features[measured]), groups[measured].tolist(), size)
         images[measured], peaks[measured] = scores.images, scores.peaks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
@@ -36,7 +36,7 @@ class StructureEvidence(Evidence):
             model.num_neighbors,
             model.smoothing_sigma,
             model.index,
-            setup.config.run.memory_limit_mb * 2**20,
+            setup.memory_limit,
             setup.config.calibration.max_photos,
             setup.progress,
             model.coreset_projection,
@@ -143,6 +143,11 @@ class ColourEvidence(Evidence):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Nothing was learned, so nothing comes back."""
+
+
+def hold_features(kinds: Iterable[str]) -> int:
+    """How many of these kinds hold the features of all photos while they learn."""
+    return sum(issubclass(EVIDENCE[kind], StructureEvidence) for kind in kinds)
 
 
 EVIDENCE: dict[str, type[Evidence]] = {

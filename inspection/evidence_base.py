@@ -24,7 +24,8 @@ class Setup:
 
     ``progress`` shows training that goes over the images many times; ``checkpoint`` is a file where it may keep what it
     has reached, so that an interrupted run goes on from there. It is removed at the end. ``graph`` is the ONNX graph of
-    a saved model's network, uint8 (n,), which then takes the place of the weights.
+    a saved model's network, uint8 (n,), which then takes the place of the weights. ``sharing`` kinds of evidence share
+    the memory that features may take.
     """
 
     config: Config
@@ -34,6 +35,12 @@ class Setup:
     progress: Progress = no_progress
     checkpoint: Path | None = None
     graph: torch.Tensor | None = None
+    sharing: int = 1
+
+    @property
+    def memory_limit(self) -> int:
+        """Bytes of features that one kind of evidence may hold."""
+        return self.config.run.memory_limit_mb * 2**20 // self.sharing
 
 
 class Evidence(ABC):

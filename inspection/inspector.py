@@ -18,7 +18,7 @@ from datasets.near_copies import copy_groups, is_copy_of
 from errors import UserError
 from inspection.choice import choose
 from inspection.decision import Decision
-from inspection.evidence import EVIDENCE
+from inspection.evidence import EVIDENCE, hold_features
 from inspection.evidence_base import Evidence, Setup, images_of
 from inspection.model_folder import load_model, save_model
 from inspection.pretrained import decided, for_saved, graph_of, quantise
@@ -47,7 +47,10 @@ class TrainingRecord:
 
 
 class Inspector:
-    """Preprocessing, evidence and decision in one. Make it with ``train`` or ``load``."""
+    """Preprocessing, evidence and decision in one. Make it with ``train`` or ``load``.
+
+    ``notes``, text by name, is saved with it: for callers that have to know again how they made the photos.
+    """
 
     def __init__(
         self, config: Config, setup: Setup, evidence: dict[str, Evidence], decision: Decision, training: TrainingRecord
@@ -57,6 +60,7 @@ class Inspector:
         self.device = setup.device
         self.evidence = evidence
         self.training = training
+        self.notes: dict[str, str] = {}
         self.preprocessor = Preprocessor(config.preprocess)
         self._decide_by(decision)
 
@@ -86,6 +90,7 @@ class Inspector:
             warn(choice.warning)
         device = resolve_device(config.run.device)
         setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
+        setup = replace(setup, sharing=max(1, hold_features(choice.kinds)))
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         if config.run.precision == "int8":
             _quantise(sources, evidence, config)
@@ -213,7 +218,7 @@ class Inspector:
 
         A model that runs on ONNX holds its network, too. ``path``: a file, or a folder, see inspection/model_folder.py.
         """
-        run = self.config.run if self.backbone == "filters" else decided(self.config.run, self.device)
+        run = self.config.run if self.backbone == "filters" else decided(self.config.run, self.device, self.backbone)
         save_model(
             {
                 "config": self.config.model_copy(update={"run": run}).model_dump(mode="json"),
@@ -225,6 +230,7 @@ class Inspector:
                 # Half precision keeps correlations to 1e-3, far finer than the gap between copies and others.
                 "signatures": torch.from_numpy(self.training.signatures).half(),
                 "groups": torch.from_numpy(self.training.groups),
+                "notes": self.notes,
                 "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "faiss-cpu")}
                 | {"python": platform.python_version()},
             },
@@ -259,6 +265,7 @@ class Inspector:
         if setup.backbone != "filters":
             config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})
             setup = replace(setup, config=config)
+        setup = replace(setup, sharing=max(1, hold_features(state["evidence"])))
         evidence = {}
         for kind, saved in state["evidence"].items():
             evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))
@@ -267,6 +274,7 @@ class Inspector:
             tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
         )
         restored = cls(config, setup, evidence, Decision.from_state(state["decision"]), training)
+        restored.notes = state.get("notes", {})  # files written before there were any lack them
         return restored.with_threshold(*state["threshold"])
 
     def inspect_loaded(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:

@@ -43,7 +43,7 @@ def pretrained_extractor(
     not fit, or ONNX Runtime is needed and missing.
     """
     backbone, run = BACKBONES[setup.backbone], setup.config.run
-    arithmetic = resolve_arithmetic(run.precision, run.runtime, setup.device)
+    arithmetic = resolve_arithmetic(run.precision, run.runtime, setup.device, backbone.half)
     if setup.graph is not None and arithmetic.runtime == "onnx":
         network = OnnxNetwork(setup.graph)
         extractor = FeatureExtractor(network, patch_size, colour_weight=colour_weight, device=setup.device)
@@ -72,9 +72,10 @@ def graph_of(extractor: FeatureExtractor) -> dict[str, torch.Tensor]:
     return {"graph": extractor.network.graph.cpu()} if isinstance(extractor.network, OnnxNetwork) else {}
 
 
-def decided(run: RunSettings, device: torch.device) -> RunSettings:
+def decided(run: RunSettings, device: torch.device, backbone: str) -> RunSettings:
     """``run`` with the precision that it means on ``device``, which a saved model keeps on other machines."""
-    return run.model_copy(update={"precision": resolve_arithmetic(run.precision, run.runtime, device).precision})
+    arithmetic = resolve_arithmetic(run.precision, run.runtime, device, BACKBONES[backbone].half)
+    return run.model_copy(update={"precision": arithmetic.precision})
 
 
 def for_saved(asked: RunSettings, saved: RunSettings, device: torch.device) -> RunSettings:

@@ -14,7 +14,8 @@ class Backbone:
 
     ``layers`` are torchvision module names whose outputs are joined by default; ``mean`` and ``std`` normalise RGB in
     [0, 1]; ``url`` is where torchvision publishes the weights (None: the network needs none), and its file name ends
-    in the first eight digits of the file's SHA-256.
+    in the first eight digits of the file's SHA-256. ``half``: whether float16 moves distances between its features by
+    less than a hundredth.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Backbone:
     url: str | None
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    half: bool = True
 
 
 _HUB = "https://download.pytorch.org/models"
@@ -34,7 +36,12 @@ BACKBONES: dict[str, Backbone] = {
         Backbone("resnet18", _RESNET_LAYERS, f"{_HUB}/resnet18-f37072fd.pth"),
         Backbone("resnet50", _RESNET_LAYERS, f"{_HUB}/resnet50-0676ba61.pth"),
         # The expanded tensors carry clearly more than the narrow bottlenecks between them.
-        Backbone("mobilenet_v2", ("features.7.conv.0", "features.14.conv.0"), f"{_HUB}/mobilenet_v2-b0353104.pth"),
+        Backbone(
+            "mobilenet_v2",
+            ("features.7.conv.0", "features.14.conv.0"),
+            f"{_HUB}/mobilenet_v2-b0353104.pth",
+            half=False,
+        ),
         Backbone("filters", (), None),
     )
 }

@@ -39,8 +39,10 @@ class Arithmetic:
         return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
 
 
-def resolve_arithmetic(precision: str, runtime: str, device: torch.device) -> Arithmetic:
+def resolve_arithmetic(precision: str, runtime: str, device: torch.device, half: bool = True) -> Arithmetic:
     """What the settings of a new model mean on ``device``; ``auto`` is fp16 on CUDA and fp32 on a CPU, by torch.
+
+    Where a backbone is not for ``half`` precision, ``auto`` is fp32 everywhere.
 
     ``auto`` takes neither bf16 nor int8, although both are quicker on a CPU, because how much they cost depends on the
     network and on the CPU. bf16 moves distances between patches of a ResNet-18 with random weights by up to 1 % of
@@ -53,7 +55,7 @@ def resolve_arithmetic(precision: str, runtime: str, device: torch.device) -> Ar
     if runtime == "auto":
         runtime = "onnx" if precision == "int8" else "torch"
     if precision == "auto":
-        precision = "fp16" if device.type == "cuda" and runtime == "torch" else "fp32"
+        precision = "fp16" if half and device.type == "cuda" and runtime == "torch" else "fp32"
     if runtime == "torch" and precision == "int8":
         raise UserError("--precision int8 is computed by ONNX Runtime: leave out --runtime torch")
     if runtime == "onnx" and precision not in ("fp32", "int8"):

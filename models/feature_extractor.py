@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from errors import UserError
 from models.backbones import Backbone
 from models.cielab import rgb_to_lab
+from models.device import repeatable
 from models.feature_store import chunks
 from models.gabor_filters import GaborFilters
 from models.moments import Moments
@@ -82,7 +83,8 @@ class FeatureExtractor:
         if self.device.type == "cuda":  # from pinned memory a copy runs while the host goes on
             pixels = pixels.pin_memory()
         batch = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2) / 255
-        layers = self.network(batch.to(self.dtype))
+        with repeatable():
+            layers = self.network(batch.to(self.dtype))
         finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
         pooled = [self._pool(layer.float(), finest, not self.standardise) for layer in layers]
         features = torch.cat([F.normalize(layer) for layer in pooled] if self.unit_length else pooled, 1)

@@ -11,7 +11,8 @@ import torch
 
 from models.search_index import SearchIndex, choose_index, restored
 
-_QUERIES_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 1024  # on a CPU; a GPU takes a whole batch
+_PRODUCTS_AT_ONCE = 2**26  # of queries and rows on a GPU: 256 MB
 _FEW = 16  # queries; FAISS goes over the rows for each of so few, a product once for all
 _NUMBERS_AT_ONCE = 2**24  # of candidates that are compared as plain differences
 _MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
@@ -25,14 +26,17 @@ class MemoryBank:
     loses digits for near matches; so the distances of the neighbours found are computed again as plain differences.
 
     ``index_by`` lets an index look at a part of the rows only. A distance is then still the distance to a row, so it is
-    never too small; it is too large where a nearer row was overlooked. A GPU needs no index and uses none.
+    never too small; it is too large where a nearer row was overlooked. A GPU needs no index and makes none of a saved
+    one, which it hands on.
     """
 
     def __init__(self, features: torch.Tensor, device: torch.device | str = "cpu"):
         self.features = features.float().contiguous().cpu()
         self.device = torch.device(device)
         self.index: SearchIndex | None = None
+        self._index_state: dict[str, Any] | None = None
         self._left_out: torch.Tensor | None = None
+        self._kept: tuple[torch.Tensor, np.ndarray] | None = None
         # Distances do not change when both sides move; near the origin the expansion keeps more digits.
         self._centre = self.features.mean(0)
         self._centred = (self.features - self._centre).to(self.device)
@@ -43,7 +47,7 @@ class MemoryBank:
 
     def without(self, rows: torch.Tensor) -> MemoryBank:
         """This bank as if it lacked the marked ``rows``, bool (m,): no search finds them. Those left keep their
-        numbers, and nothing is copied."""
+        numbers. Only a search of all rows for many queries on a CPU copies those left, once."""
         other = copy.copy(self)
         other._left_out = rows.to(self.device)
         return other
@@ -55,15 +59,18 @@ class MemoryBank:
         """
         rows, sample = self._centred.cpu().numpy(), (queries.float().cpu() - self._centre).numpy()
         self.index = choose_index(kind, rows, sample)
+        self._index_state = None if self.index is None else self.index.state()
         return self
 
     def index_state(self) -> dict[str, Any] | None:
         """What ``restore_index`` takes back; None = flat."""
-        return None if self.index is None else self.index.state()
+        return self._index_state
 
     def restore_index(self, state: dict[str, Any] | None) -> MemoryBank:
         """Search by the index that ``index_state`` described; returns the bank."""
-        self.index = restored(state, self._centred.cpu().numpy())
+        self._index_state = state
+        if self.device.type == "cpu":
+            self.index = restored(state, self._centred.numpy())
         return self
 
     def rows(self, numbers: torch.Tensor) -> torch.Tensor:
@@ -76,7 +83,8 @@ class MemoryBank:
         ``k`` is cut to the size of the bank. ``exact`` compares every row, whatever index there is.
         """
         k = min(k, len(self))
-        parts = [self._search(chunk, k, exact) for chunk in queries.float().split(_QUERIES_AT_ONCE)]
+        at_once = _QUERIES_AT_ONCE if self.device.type == "cpu" else max(1, len(queries))
+        parts = [self._search(chunk, k, exact) for chunk in queries.float().split(at_once)]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
     def search_images(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -105,30 +113,50 @@ class MemoryBank:
         differences = self._squared_distances(centred, candidates)
         order = differences.masked_fill_(candidates < 0, torch.inf).argsort(dim=1, stable=True)[:, :k]
         distances, rows = differences.gather(1, order).sqrt(), candidates.gather(1, order)
-        if not exact and (rows < 0).any():  # an index found fewer than k
-            return self._search(queries, k, exact=True)
+        short = (rows < 0).any(1)
+        if short.any():  # an index found fewer than k
+            distances[short], rows[short] = self._search(queries[short], k, exact=True)
         return distances.to(queries.device), rows.to(queries.device)
 
     def _candidates(self, centred: torch.Tensor, k: int, exact: bool) -> torch.Tensor:
-        left_out = self._left_out
         if self.device.type != "cpu":
-            compared = torch.addmm(self._squared, centred, self._centred.T, alpha=-2)
-        elif self.index is not None and not exact:
-            found = self.index.candidates(centred.numpy(), k, None if left_out is None else left_out.numpy())
-            return torch.from_numpy(found)
-        elif len(centred) <= _FEW:
-            # One query alone is multiplied by a single thread, which takes three times as long as two.
-            several = centred if len(centred) > 1 else centred.repeat(2, 1)
-            compared = torch.addmm(self._squared[:, None], self._centred, several.T, alpha=-2).T[: len(centred)]
-            compared = compared.contiguous()
-        elif left_out is None:
+            return self._by_products(centred, k)
+        if self.index is not None and not exact:
+            left_out = None if self._left_out is None else self._left_out.numpy()
+            return torch.from_numpy(self.index.candidates(centred.numpy(), k, left_out))
+        if len(centred) <= _FEW:
+            return self._of_few(centred, k)
+        if self._left_out is None:
             return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
-        else:
-            kept = (~left_out).nonzero()[:, 0]
-            return kept[torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred[kept].numpy(), k)[1]))]
-        if left_out is not None:
-            compared.masked_fill_(left_out, torch.inf)
+        if self._kept is None:
+            kept = (~self._left_out).nonzero()[:, 0]
+            self._kept = kept, self._centred[kept].numpy()
+        numbers, rows = self._kept
+        return numbers[torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), rows, k)[1]))]
+
+    def _of_few(self, centred: torch.Tensor, k: int) -> torch.Tensor:
+        # One query alone is multiplied by a single thread, which takes three times as long as two.
+        several = centred if len(centred) > 1 else centred.repeat(2, 1)
+        compared = torch.addmm(self._squared[:, None], self._centred, several.T, alpha=-2).T[: len(centred)]
+        compared = compared.contiguous()
+        if self._left_out is not None:
+            compared.masked_fill_(self._left_out, torch.inf)
         return compared.topk(k, largest=False).indices
+
+    def _by_products(self, centred: torch.Tensor, k: int) -> torch.Tensor:
+        """Tile by tile of the rows, of which the best are kept: memory does not grow with the bank."""
+        tile = max(1, _PRODUCTS_AT_ONCE // max(1, len(centred)))
+        best = centred.new_empty((len(centred), 0))
+        rows = torch.empty_like(best, dtype=torch.int64)
+        for at in range(0, len(self._centred), tile):
+            compared = torch.addmm(self._squared[at : at + tile], centred, self._centred[at : at + tile].T, alpha=-2)
+            if self._left_out is not None:
+                compared.masked_fill_(self._left_out[at : at + tile], torch.inf)
+            here = compared.topk(min(k, compared.shape[1]), largest=False)
+            best, rows = torch.cat([best, here.values], 1), torch.cat([rows, here.indices + at], 1)
+            order = best.topk(min(k, best.shape[1]), largest=False).indices
+            best, rows = best.gather(1, order), rows.gather(1, order)
+        return rows
 
     def _squared_distances(self, centred: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
         """Of each query (n, d) to its candidates (n, c), as plain differences; of some queries at a time."""

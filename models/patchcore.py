@@ -155,7 +155,7 @@ class PatchCore:
         """
         self.bank_groups_ = groups
         self.bank_ = MemoryBank(rows, self.extractor.device)
-        if queries is not None:
+        if queries is not None and not self._compares_all:
             self.bank_.index_by(self.index, queries)
 
     def _select(
@@ -169,7 +169,8 @@ class PatchCore:
             coreset = greedy_coreset(patches, keep, centres=centres, device=device, progress=self.progress)
             return torch.from_numpy(coreset.indices), coreset.cover_radius
         projection = gaussian_projection(patches.shape[1], dim, self.seed)
-        with closing(store_projected(patches, projection, self.memory_limit)) as projected:
+        held = patches.nbytes if patches.nbytes <= self.memory_limit else 0  # else they are in a file
+        with closing(store_projected(patches, projection, self.memory_limit - held)) as projected:
             before = None if centres is None else centres @ projection
             coreset = greedy_coreset(projected.rows(), keep, centres=before, device=device, progress=self.progress)
         return torch.from_numpy(coreset.indices), None
@@ -183,7 +184,7 @@ class PatchCore:
         healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
         unseen = self._as_unseen(groups)
         if self.by_place and self.usual_ is None:
-            scores = self._judged_as_unseen(features, list(unseen))
+            scores = self._judged_as_unseen(features, unseen)
         else:
             scores = (
                 (few, self._score_features(self._whole(features[few]), self._size, others))
@@ -195,15 +196,15 @@ class PatchCore:
         return healthy
 
     def _judged_as_unseen(
-        self, features: torch.Tensor, unseen: Sequence[tuple[torch.Tensor, MemoryBank]]
+        self, features: torch.Tensor, unseen: Iterable[tuple[torch.Tensor, MemoryBank]]
     ) -> Iterator[tuple[torch.Tensor, Scores]]:
         """Learn the usual distances of training images (n, h, w, c); score each group beside those of the others."""
         grids = [
-            np.concatenate([self._distances(self._whole(features[few]), others) for few in _few(images)])
-            for images, others in unseen
+            (images, np.concatenate([self._distances(self._whole(features[few]), bank) for few in _few(images)]))
+            for images, bank in unseen
         ]
-        usual = self.usual_ = UsualDistances.of(np.concatenate(grids), self._size[0])
-        for (images, _), grid in zip(unseen, grids, strict=True):
+        usual = self.usual_ = UsualDistances.of(np.concatenate([grid for _, grid in grids]), self._size[0])
+        for images, grid in grids:
             others = usual.without(grid)
             for few, part in zip(_few(images), _few(torch.from_numpy(grid)), strict=True):
                 yield few, self._judged(part.numpy(), self._size, others)
@@ -211,12 +212,17 @@ class PatchCore:
     def _as_unseen(self, groups: torch.Tensor) -> Iterator[tuple[torch.Tensor, MemoryBank]]:
         """Of each group that is measured: which images it is, int64 (n,), and the bank without their rows."""
         names = groups.unique()
-        measured = names[torch.linspace(0, len(names) - 1, min(len(names), self.max_calibrating)).long()]
+        measured = names[evenly(len(names), self.max_calibrating)]
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
             own = self.bank_groups_ == group
             if own.all():
                 raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
             yield (groups == group).nonzero()[:, 0], self.bank_.without(own)
+
+    @property
+    def _compares_all(self) -> bool:
+        """Whether every distance has to be exact, so that an index is of no use."""
+        return self.by_place or self.line_length > 0
 
     def _whole(self, features: torch.Tensor) -> torch.Tensor:
         """Features as they are compared, from half precision."""
@@ -228,7 +234,7 @@ class PatchCore:
         return bank.search(features.reshape(-1, channels), exact=True)[0].reshape(n, h, w).cpu().numpy()
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
-        if self.by_place or self.line_length:
+        if self._compares_all:
             return self._judged(self._distances(features, bank), size, self.usual_)
         n, h, w, channels = features.shape
         patches = features.reshape(n, h * w, channels)
@@ -269,7 +275,12 @@ def _few(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return images.split(_IMAGES_AT_ONCE)
 
 
+def evenly(count: int, at_most: int) -> torch.Tensor:
+    """Numbers below ``count``, int64, ``at_most`` of them, evenly spread; float32 would miss some of 2^24 and more."""
+    return torch.linspace(0, count - 1, min(count, at_most), dtype=torch.float64).long()
+
+
 def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:
     """Halfway between neighbours among ``patches`` (n, d): patches as they could be, none of them in the bank."""
-    first = torch.linspace(0, len(patches) - 2, min(at_most, len(patches) - 1)).long()
+    first = evenly(len(patches) - 1, at_most)
     return (patches[first].float() + patches[first + 1].float()) / 2

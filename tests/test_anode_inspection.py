@@ -240,6 +240,17 @@ def test_a_model_of_another_size_is_not_used(home: Path) -> None:
         PatchCoreDetector.load("left", other, "cpu")
 
 
+def test_a_region_that_moved_or_another_grey_window_is_noticed(home: Path) -> None:
+    settings = settings_of(home)
+    moved = tuple(one.model_copy(update={"x_max": one.x_max + 1}) for one in settings.roi_config)
+    for update, words in (
+        ({"roi_config": moved}, r"trained with roi_config x 24 to 152, y 64 to 192, not x 24 to 153, y 64 to 192;"),
+        ({"window_percentiles": (1.0, 99.0)}, r"trained with window_percentiles 0\.5 to 99\.5, not 1 to 99;"),
+    ):
+        with pytest.raises(UserError, match=words):
+            PatchCoreDetector.load("left", settings.model_copy(update=update), "cpu")
+
+
 def test_boxes_move_outwards_to_whole_pixels() -> None:
     """A box within one column keeps an area; beyond the region it is cut."""
     region = RegionOfInterest(x_min=10, x_max=50, y_min=20, y_max=40, name="left")

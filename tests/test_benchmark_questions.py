@@ -217,6 +217,27 @@ def test_a_contender_is_a_process_whose_last_words_are_kept(tmp_path: Path, monk
         Contender("adder", "adder.py", "nothing/python").ask("add", b=3)
 
 
+def test_peers_keep_the_threads_they_chose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the scripts of this project let idle threads sleep, whoever asks."""
+    monkeypatch.undo()
+    monkeypatch.setattr(asking, "_SCRIPTS", tmp_path)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    lines = "import json, os; print(json.dumps({'waits': os.environ.get('OMP_WAIT_POLICY')}))"
+    (tmp_path / "waits.py").write_text(lines)
+    assert Contender("a peer", "waits.py").ask("any") == {"waits": None}
+    assert Contender("ours", "waits.py", tuned=OURS.tuned).ask("any") == {"waits": "PASSIVE"}
+
+
+def test_what_cannot_be_measured_is_one_clear_line(
+    report: Callable[..., dict[str, Any]], category: Path, weights: Path
+) -> None:
+    with pytest.raises(UserError, match="too few for a bank beside 4 images; lower --images"):
+        report("search", "--category-dir", category, "--weights", weights, "--images", 4, "--n", 10**6)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="CUDA cannot be used here"):
+            report("coreset", "--device", "cuda")
+
+
 def test_a_selection_that_was_stopped_is_extrapolated_from_its_picks(monkeypatch: pytest.MonkeyPatch) -> None:
     class Sampler:
         def __init__(self, share: float, device: torch.device, dimension_to_project_features_to: int) -> None:

@@ -145,6 +145,18 @@ def test_summary_by_hand() -> None:
     assert summary["stages"]["search"]["p50_ms"] == pytest.approx(51 * 0.75)
 
 
+def test_where_nothing_is_computed_there_is_no_limit(
+    script: Callable[..., int], photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    colour = load_config(None, ["preprocess.size=64", "run.device=cpu"], {"evidence": ["colour"]})
+    Inspector.train([render_part(seed, size=(96, 96)).image for seed in range(6)], colour).save(tmp_path / "c.pkl")
+    flags = ("--dir", photos[0].parent, "--target-ms", 1e9, "--json", tmp_path / "r.json")
+    assert script("--model", tmp_path / "c.pkl", *flags) == 0
+    assert "physical limit" not in capsys.readouterr().out
+    figures = json.loads((tmp_path / "r.json").read_text())
+    assert (figures["limit_ms"], figures["times_limit"]) == (0, None)
+
+
 @pytest.mark.parametrize(("target", "code", "word"), [(1e9, 0, "PASS"), (1e-6, 1, "FAIL")])
 def test_script_says_pass_or_fail(
     script: Callable[..., int],

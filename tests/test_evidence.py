@@ -9,7 +9,8 @@ import torch
 from data_factory import part, tiny_config
 
 from datasets.synthetic import render_part
-from inspection.evidence import EVIDENCE, ColourEvidence, Evidence, FilterEvidence, Setup
+from inspection.evidence import EVIDENCE, ColourEvidence, Evidence, FilterEvidence, Setup, hold_features
+from inspection.inspector import Inspector
 from preprocessing.pipeline import Prepared, Preprocessor
 
 CONFIG = tiny_config()
@@ -98,6 +99,20 @@ def test_leave_one_out_hides_copies() -> None:
     as_others = together.fit([doubled], list(range(7))).images
     assert as_copies[0] == pytest.approx(as_copies[6])
     assert as_others[[0, 6]].min() < 0.8 * as_copies[0]
+
+
+def test_kinds_that_hold_features_share_the_memory() -> None:
+    kinds = ("cnn", "filters", "colour")
+    assert hold_features(kinds) == 2
+    assert hold_features(("colour",)) == 0
+    config = tiny_config(run={"memory_limit_mb": 10})
+    trained = Inspector.train([part(i) for i in range(4)], config)
+    assert sorted(trained.evidence) == ["colour", "filters"]
+    alone = trained.evidence["filters"]
+    assert isinstance(alone, FilterEvidence)
+    assert alone.patchcore.memory_limit == 10 * 2**20
+    shared = FilterEvidence(Setup(config, torch.device("cpu"), "filters", sharing=hold_features(kinds)))
+    assert shared.patchcore.memory_limit == 5 * 2**20
 
 
 def test_families() -> None:

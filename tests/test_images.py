@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from datasets.images import deep_to_uint8, list_images, read_image, read_reduced
+from datasets.images import deep_to_uint8, list_images, read_image, read_reduced, unsearched
 from errors import UserError
 
 RAMP = np.linspace(0, 1, 64)[None, :].repeat(40, axis=0)
@@ -187,6 +187,14 @@ def test_images_are_listed_sorted_without_hidden_ones(tmp_path: Path) -> None:
     names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
     assert names == ["a.jpeg", "b.PNG", "sub/c.TiF"]
     assert [path.name for path in list_images(tmp_path, recursive=False)] == ["a.jpeg", "b.PNG"]
+    assert unsearched(tmp_path) == 2
+
+
+def test_a_folder_of_folders_says_how_they_are_searched(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.png").touch()
+    with pytest.raises(UserError, match="holds no image, but folders; search them too with --recursive"):
+        list_images(tmp_path, recursive=False)
 
 
 def test_a_hidden_folder_given_by_name_is_listed(tmp_path: Path) -> None:

@@ -136,6 +136,21 @@ def test_rows_left_out_are_never_found(n_queries: int, device: str) -> None:
     assert bank.search(torch.from_numpy(rows[:20]).to(device))[0].max() == 0, "the bank itself has lost rows"
 
 
+@pytest.mark.parametrize("k", [1, 7])
+@pytest.mark.parametrize("numbers", [1, 60, 10**6])
+def test_products_are_made_tile_by_tile(numbers: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does; tiles of one row, of a few and of all."""
+    monkeypatch.setattr("models.memory_bank._PRODUCTS_AT_ONCE", numbers)
+    generator = np.random.default_rng(8)
+    rows, queries = (generator.normal(size=(n, 8)).astype(np.float32) for n in (50, 6))
+    left_out = np.arange(50) % 4 == 1
+    bank = MemoryBank(torch.from_numpy(rows)).without(torch.from_numpy(left_out))
+    found = bank._by_products(torch.from_numpy(queries) - bank._centre, k).numpy()
+    assert not left_out[found].any()
+    distances = np.linalg.norm(rows[found] - queries[:, None], axis=2)
+    np.testing.assert_allclose(distances, brute_force(rows[~left_out], queries, k), rtol=1e-5)
+
+
 def test_no_more_neighbours_than_rows_are_left() -> None:
     bank = MemoryBank(torch.eye(6)).without(torch.tensor([True, True, True, False, False, False]))
     assert np.sort(bank.search(torch.eye(6), 9)[1].numpy(), 1).tolist() == [[3, 4, 5]] * 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from argparse import Namespace
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -56,8 +57,24 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_labels_beside_every_region_are_an_error(home: Path, tmp_path: Path) -> None:
     volumes = list_volumes(home / "labelled").volumes
     corner = {(volume.battery, volume.axis, 0): [(0.0, 0.0, 3.0, 3.0)] for volume in volumes}
-    with pytest.raises(UserError, match=r"train: no labelled box of .* lies in a region; check roi_config"):
+    with pytest.raises(UserError, match="5 labelled batteries, 0 of them with boxes in a region of roi_config"):
         export_coco(volumes, corner, settings_in(home), tmp_path / "coco")
+    assert not list(tmp_path.iterdir()), "nothing was written before"
+
+
+def test_boxes_that_no_slice_shows_are_an_error(home: Path, tmp_path: Path) -> None:
+    """Every slice with a box is damaged: there is nothing to learn from."""
+    labelled = shutil.copytree(home / "labelled", tmp_path / "labelled")
+    volumes = list_volumes(labelled).volumes
+    labels = read_labels(labelled / "labels.csv", volumes)
+    for volume in volumes:
+        for one in volume.slices:
+            if (volume.battery, volume.axis, one.number) in labels:
+                one.path.write_bytes(b"II*\0 no")
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"no slice with a labelled box of .* can be read"):
+        export_coco(volumes, labels, settings_in(home), tmp_path / "coco", warn=said.append)
+    assert said
 
 
 def test_boxes_of_the_export_are_those_of_the_slices(home: Path) -> None:

@@ -79,6 +79,21 @@ def test_rows_left_out_are_never_found_and_the_others_as_well_as_before(bank: Me
     np.testing.assert_allclose(peaks, truth.reshape(10, 30).max(1), rtol=1e-5)
 
 
+def test_a_query_whose_cells_were_left_out_is_searched_again() -> None:
+    """Alone: the others keep what the index found for them."""
+    rows = np.concatenate([blobs(1, ROWS), blobs(11, 60) + 500]).astype(np.float32)
+    bank = MemoryBank(torch.from_numpy(rows)).index_by("ivf", torch.from_numpy(blobs(2, 500)))
+    assert bank.index is not None
+    bank.index.effort = 1
+    far = np.arange(len(rows)) >= ROWS
+    queries = np.concatenate([rows[ROWS:][:5], blobs(3, 200)])
+    distances, found = bank.without(torch.from_numpy(far)).search(torch.from_numpy(queries))
+    np.testing.assert_allclose(distances[:5, 0], nearest(rows[~far], queries[:5]), rtol=1e-5)
+    assert (found < ROWS).all()
+    careless = bank.search(torch.from_numpy(queries[5:]))[0]
+    assert torch.equal(distances[5:], careless)
+
+
 def test_exact_compares_every_row(bank: MemoryBank) -> None:
     queries = np.random.default_rng(6).normal(size=(200, DIM)).astype(np.float32) * 6
     distances = bank.search(torch.from_numpy(queries), exact=True)[0][:, 0].numpy()
