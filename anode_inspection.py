@@ -58,7 +58,7 @@ def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int
     listing = list_volumes(settings.labelled_dir, settings.axis_names, _numbers(settings))
     _report(listing)
     check_regions(settings.roi_config, listing.volumes)
-    labels = read_labels(settings.labelled_dir / "labels.csv", listing.volumes)
+    labels = read_labels(settings.labelled_dir / "labels.csv", listing.volumes, listing.passed_over)
     check_writable(checkpoint_file(settings))
     dataset = settings.output_dir_model_rf_detr / "coco"
     for split in export_coco(listing.volumes, labels, settings, dataset, cli.progress, cli.warn):
@@ -73,7 +73,7 @@ def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     """Inspect every slice with the detectors of the command; pictures, tables and a summary."""
     from anode.evaluation import evaluate, table
     from anode.regions import check_regions
-    from anode.report import describe, summarise, write_json, write_pictures, write_tables
+    from anode.report import describe, earlier_results, summarise, write_json, write_pictures, write_tables
     from anode.volumes import inspect_volume
     from datasets.ct_labels import read_labels
     from datasets.ct_slices import list_volumes
@@ -83,7 +83,7 @@ def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     check_regions(settings.roi_config, listing.volumes)
     check_writable(settings.output_inference_dir / "results.json")
     labels_file = settings.input_dir / "labels.csv"
-    labels = read_labels(labels_file, listing.volumes) if labels_file.is_file() else None
+    labels = read_labels(labels_file, listing.volumes, listing.passed_over) if labels_file.is_file() else None
     detectors = _detectors(settings, arguments)
     start = time.perf_counter()
     results = []
@@ -99,6 +99,12 @@ def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     if settings.export_ai_csv_files:
         write_tables(results, settings)
     write_json(results, summary, settings)
+    if old := earlier_results(results, settings):
+        more = f" and {len(old) - 3} more" if len(old) > 3 else ""
+        cli.warn(
+            f"{settings.output_inference_dir}: {', '.join(old[:3])}{more} are of an earlier run; move them away, so "
+            "that they are not taken for new ones"
+        )
     for line in describe(summary, settings.consecutive_slices):
         print(line)
     if labels is not None:
@@ -151,6 +157,11 @@ def _numbers(settings: AnodeSettings) -> tuple[int, int] | None:
 def _report(listing: Listing) -> None:
     for problem in listing.problems:
         cli.warn(problem)
+    if listing.left_out:
+        count = listing.left_out
+        cli.warn(
+            f"{count} slice(s) with numbers outside filter_index_range are left out; set it to null to take in all"
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,6 +133,8 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
         threshold_search.require_permission(arguments, on_test_data=True)
     methods = list(METHODS) if arguments.method == "all" else [arguments.method]
     names = categories(arguments)
+    if arguments.model is not None and len(names) * len(methods) > 1:
+        raise UserError("--model is one model of one category; leave it out with --all and --method all")
     check_writable(arguments.output / "summary.csv")
     rows, failed = [], 0
     for method in methods:
@@ -144,17 +147,18 @@ def evaluate(arguments: argparse.Namespace, config: Config) -> int:
             output,
             arguments.force or arguments.optimize_threshold,
             not arguments.no_plots,
+            identity=partial(_identity, method=method, arguments=arguments),
             after=store if arguments.optimize_threshold else None,
             progress=cli.progress,
         )
         for name in runs.resumed:
             cli.say(f"{name}: taken from {output / name} (--force measures again)")
-        for error in runs.errors.values():
+        for error in (*runs.errors.values(), *runs.failures):
             cli.warn(error)
         for name, metrics in runs.metrics.items():
             if metrics["pixel_metrics_left_out"]:
                 cli.say(f"{name}, {method}: no pixel metrics, because {metrics['pixel_metrics_left_out']}")
-        failed += len(runs.errors)
+        failed += len(runs.errors) + len(runs.failures)
         label = "" if len(methods) == 1 else f" ({method})"
         rows += [{**row, "category": f"{row['category']}{label}"} for row in summary_rows(runs.metrics)]
     if rows:
@@ -175,6 +179,16 @@ def _load(name: str, method: str, arguments: argparse.Namespace, config: Config)
     return Inspector.load(path, config.run.device, arguments.weights, config.run)
 
 
+def _identity(name: str, method: str, arguments: argparse.Namespace) -> str | None:
+    """What figures of a category depend on, its model and where its images are; None without a model."""
+    from inspection.model_folder import file_of
+
+    file = file_of(_model(arguments, name, method))
+    if not file.is_file():
+        return None
+    return f"{hashlib.sha256(file.read_bytes()).hexdigest()} {(arguments.mvtec_dir / name).resolve()}"
+
+
 def _store_threshold(name: str, measurement: Measurement, arguments: argparse.Namespace, method: str) -> Path:
     return threshold_search.store(arguments, measurement, _model(arguments, name, method), on_test_data=True)
 
@@ -189,6 +203,10 @@ def _write_pictures(image: LabelledImage, result: Inspection, folder: Path) -> N
     from inspection.writers import heatmap_picture, preview, result_picture
 
     photo = preview(image.path)
-    mask = read_mask(image.mask_path, result.photo_size) if image.mask_path is not None else None
+    try:
+        mask = read_mask(image.mask_path, result.photo_size) if image.mask_path is not None else None
+    except UserError as error:
+        cli.warn(str(error))
+        mask = None
     save_picture(result_picture(photo, result, mask), folder / f"{image.path.stem}_result.png")
     save_picture(heatmap_picture(photo, result), folder / f"{image.path.stem}_heatmap.png")

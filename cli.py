@@ -102,10 +102,22 @@ def report_split(split: Split) -> None:
         warn(
             f"{split.name}: {count} image(s) with no label at all count as healthy, e.g. {split.unmarked[0].path.name}"
         )
+    if split.unlabelled:
+        warn(f"{split.name}: {len(split.unlabelled)} image(s) are marked as unlabelled, and were left out")
     if split.unlisted:
         warn(
             f"{split.name}: {len(split.unlisted)} image(s) are in the folder but not in _classes.csv, and were left out"
         )
+
+
+def report_passed_over(folder: Path, recursive: bool) -> None:
+    """Warn of what lies in a folder of photos and is not looked at."""
+    from datasets.images import not_readable, unsearched
+
+    if others := not_readable(folder, recursive):
+        warn(f"{len(others)} photo(s) such as {others[0]} cannot be read and are left out; convert them to JPEG or PNG")
+    if not recursive and (count := unsearched(folder)):
+        warn(f"{count} folder(s) in {folder} are not searched; --recursive searches them too")
 
 
 def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:

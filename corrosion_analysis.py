@@ -42,9 +42,10 @@ def main() -> int:
         for failure in record["failed"]:
             cli.warn(failure["error"])
         cli.say(f"{one.component}: {_verdict(latest(record))} {forecast_sentence(record['forecast'])}".rstrip())
-    report.finish([path.name for path in skipped])
-    for path in skipped:
-        cli.warn(f"skipped {path.name}: not named <component>-T<hours>[-<shot>].jpg")
+    passed_over = {path.relative_to(arguments.dir).as_posix(): reason for path, reason in skipped.items()}
+    report.finish(passed_over)
+    for name, reason in passed_over.items():
+        cli.warn(f"skipped {name}: {reason}")
     print(f"wrote {arguments.output / 'report.html'}")
     return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
 
@@ -70,7 +71,7 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         default=Path("data/components"),
         metavar="D",
-        help="folder of photos named <component>-T<hours>[-<shot>].jpg (default: data/components)",
+        help="photos named <component>-T<hours>[-<shot>].jpg, searched recursively (default: data/components)",
     )
     parser.add_argument(
         "--output",

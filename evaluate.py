@@ -29,10 +29,10 @@ def main() -> int:
         run__seed=arguments.seed,
         evidence=arguments.evidence,
     )
-    if arguments.mvtec_dir is not None:
-        return category_commands.evaluate(arguments, config)
     if not arguments.cross_validate:
         cli.keep_model_settings(arguments, "backbone", "evidence", "alpha")
+    if arguments.mvtec_dir is not None:
+        return category_commands.evaluate(arguments, config)
     check_writable(arguments.output / "metrics.json")
     measurement = _measure(arguments, config)
     if not measurement.inspections:
@@ -84,6 +84,10 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if (arguments.data_dir is None) == (arguments.mvtec_dir is None):
         parser.error("name the labelled photos: --data-dir or --mvtec-dir")
+    if arguments.mvtec_dir is None and (arguments.method != "patchcore" or arguments.category or arguments.all):
+        parser.error("--method, --category and --all are for --mvtec-dir")
+    if arguments.mvtec_dir is not None and arguments.cross_validate is not None:
+        parser.error("--cross-validate is for --data-dir; categories have test images of their own")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:
         parser.error("--cross-validate needs at least 2 folds")
     if arguments.cross_validate is not None and arguments.optimize_threshold:

@@ -29,7 +29,7 @@ def main() -> int:
     if arguments.cluster is not None:
         return cluster_commands.inspect(arguments, config)
     from datasets.folder import is_baseline
-    from datasets.images import list_images, unsearched
+    from datasets.images import list_images
     from inspection.inspector import Inspector
     from inspection.reading import ahead
     from inspection.result import Inspection
@@ -37,8 +37,8 @@ def main() -> int:
 
     root = arguments.file.parent if arguments.file else Path(arguments.dir)
     paths = [arguments.file] if arguments.file else list_images(root, arguments.recursive)
-    if not arguments.file and not arguments.recursive and (count := unsearched(root)):
-        cli.warn(f"{count} folder(s) in {root} are not searched; --recursive searches them too")
+    if not arguments.file:
+        cli.report_passed_over(root, arguments.recursive)
     inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
@@ -109,6 +109,8 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if all(given is None for given in (arguments.mvtec_dir, arguments.file, arguments.dir, arguments.manifest)):
         parser.error("name what to inspect: --image, --dir, --manifest or --mvtec-dir")
+    if arguments.mvtec_dir is not None and (arguments.json or arguments.csv):
+        parser.error("--json and --csv are tables of --image and --dir; evaluate.py measures categories")
     cluster_commands.check_inspect(parser, arguments)
     arguments.output = arguments.output or Path("outputs/results" if arguments.mvtec_dir else "outputs/inference")
     return arguments

@@ -114,7 +114,11 @@ def _assign(tree: dict[str, Any], key: str, value: Any, section: type[Section]) 
     _check_key(key, list(known_settings(section)), source="--set")
     *sections, name = key.split(".")
     for one in sections:
-        tree = tree.setdefault(one, {})
+        if tree.get(one) is None:  # null stands for a section that is off
+            tree[one] = {}
+        tree = tree[one]
+        if not isinstance(tree, dict):
+            raise UserError(f"--set {key}: '{one}' is a list; write it whole, as in the file of settings")
     tree[name] = value
 
 

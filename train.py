@@ -94,6 +94,10 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.update is not None and arguments.preprocess_only:
         parser.error("--preprocess-only trains nothing; leave out --update")
+    if arguments.mvtec_dir is not None and (arguments.preprocess_only or arguments.update is not None):
+        parser.error("--preprocess-only and --update take photos of --images; leave out --mvtec-dir")
+    if arguments.mvtec_dir is None and (arguments.method != "patchcore" or arguments.category or arguments.all):
+        parser.error("--method, --category and --all are for --mvtec-dir")
     if arguments.cluster is not None and (arguments.update is not None or arguments.preprocess_only):
         parser.error("--cluster trains new models; leave it out with --update and --preprocess-only")
     if arguments.target_dim is not None:
@@ -119,6 +123,7 @@ def _photos(arguments: argparse.Namespace, baseline_tag: str) -> list[Path]:
         raise UserError("--combine-normals pools the splits of --data-dir; name that folder")
     if arguments.images is not None:
         photos += good_images(arguments.images)
+        cli.report_passed_over(arguments.images, recursive=True)
     if arguments.components_dir is not None:
         photos += baseline_images(arguments.components_dir, baseline_tag)
     if not photos:

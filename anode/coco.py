@@ -15,7 +15,7 @@ from anode.evaluation import boxes_in_regions
 from anode.regions import crop
 from anode.settings import AnodeSettings
 from datasets.ct_labels import Labels
-from datasets.ct_slices import Volume, read_slice, window_of
+from datasets.ct_slices import SliceReader, Volume, window_of
 from errors import UserError
 from files import write_atomically
 from inspection.drawing import save_picture
@@ -111,21 +111,22 @@ def _pictures(
 ) -> Iterator[tuple[np.ndarray, str, list[list[float]]]]:
     """Every region of every slice: picture, a name, boxes as x, y, width, height in it."""
     window = window_of(volume, settings.window_percentiles)
-    for one in volume.slices:
-        try:
-            picture = window(read_slice(one))
-            crops = [crop(picture, region, one) for region in settings.roi_config]
-        except UserError as error:
-            warn(str(error))
-            continue
-        inside = boxes_in_regions(labels.get((volume.battery, volume.axis, one.number), []), settings.roi_config)
-        for region, cut in zip(settings.roi_config, crops, strict=True):
-            boxes = [
-                [b[0] - region.x_min, b[1] - region.y_min, b[2] - b[0], b[3] - b[1]]
-                for name, b in inside
-                if name == region.name
-            ]
-            yield cut, f"{volume.battery}_{volume.axis}_{one.name}_{region.name}", boxes
+    with SliceReader() as read:
+        for one in volume.slices:
+            try:
+                picture = window(read(one))
+                crops = [crop(picture, region, one) for region in settings.roi_config]
+            except UserError as error:
+                warn(str(error))
+                continue
+            inside = boxes_in_regions(labels.get((volume.battery, volume.axis, one.number), []), settings.roi_config)
+            for region, cut in zip(settings.roi_config, crops, strict=True):
+                boxes = [
+                    [b[0] - region.x_min, b[1] - region.y_min, b[2] - b[0], b[3] - b[1]]
+                    for name, b in inside
+                    if name == region.name
+                ]
+                yield cut, f"{volume.battery}_{volume.axis}_{one.name}_{region.name}", boxes
 
 
 def _annotation(number: int, image: int, box: list[float]) -> dict[str, Any]:

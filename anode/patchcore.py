@@ -11,7 +11,7 @@ from anode.hits import Box
 from anode.regions import crop
 from anode.settings import AnodeSettings, RegionOfInterest
 from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
-from datasets.ct_slices import Listing, Window, evenly, read_slice, window_of
+from datasets.ct_slices import Listing, SliceReader, Window, evenly, window_of
 from errors import UserError
 from inspection.inspector import Inspector
 from inspection.regions import find_regions
@@ -86,15 +86,16 @@ def train(
     crops: list[np.ndarray] = []
     siblings: list[int] = []
     batteries = list(dict.fromkeys(volume.battery for volume in listing.volumes))
-    for volume, one in progress(chosen, len(chosen), f"reading {region.name}"):
-        if volume.name not in windows:
-            windows[volume.name] = window_of(volume, settings.window_percentiles)
-        try:
-            crops.append(crop(windows[volume.name](read_slice(one)), region, one))
-        except UserError as error:
-            warn(str(error))
-            continue
-        siblings.append(batteries.index(volume.battery))
+    with SliceReader() as read:
+        for volume, one in progress(chosen, len(chosen), f"reading {region.name}"):
+            if volume.name not in windows:
+                windows[volume.name] = window_of(volume, settings.window_percentiles)
+            try:
+                crops.append(crop(windows[volume.name](read(one)), region, one))
+            except UserError as error:
+                warn(str(error))
+                continue
+            siblings.append(batteries.index(volume.battery))
     if len(crops) < 2:
         raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
     seen = len(set(siblings))

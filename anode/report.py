@@ -14,7 +14,7 @@ from anode.hits import Hit, Run
 from anode.settings import AnodeSettings
 from anode.volumes import VolumeResult
 from datasets.ct_labels import file_name
-from datasets.ct_slices import CtSlice, read_slice
+from datasets.ct_slices import CtSlice, SliceReader
 from files import write_atomically
 from inspection.drawing import draw_boxes, save_picture
 
@@ -34,16 +34,17 @@ def write_pictures(result: VolumeResult, folder: Path) -> None:
         for kind in ("anomaly", "normal"):
             for old in (root / kind / volume.battery / volume.axis).glob("*.png"):
                 old.unlink()
-    for one in volume.slices:
-        if one.number in result.errors:
-            continue
-        picture = result.window(read_slice(one))
-        for name, root in roots.items():
-            boxes = [hit.box for hit in result.counted[name].get(one.number, ())]
-            corners = [(int(b.x_min), int(b.y_min), int(b.x_max), int(b.y_max)) for b in boxes]
-            drawn = draw_boxes(picture, corners, [f"{b.label} {b.score:.2f}" for b in boxes])
-            kind = "anomaly" if boxes else "normal"
-            save_picture(drawn, root / kind / volume.battery / volume.axis / f"{one.name}.png")
+    with SliceReader() as read:
+        for one in volume.slices:
+            if one.number in result.errors:
+                continue
+            picture = result.window(read(one))
+            for name, root in roots.items():
+                boxes = [hit.box for hit in result.counted[name].get(one.number, ())]
+                corners = [(int(b.x_min), int(b.y_min), int(b.x_max), int(b.y_max)) for b in boxes]
+                drawn = draw_boxes(picture, corners, [f"{b.label} {b.score:.2f}" for b in boxes])
+                kind = "anomaly" if boxes else "normal"
+                save_picture(drawn, root / kind / volume.battery / volume.axis / f"{one.name}.png")
 
 
 def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> None:
@@ -79,6 +80,26 @@ def write_json(results: Sequence[VolumeResult], summary: dict[str, Any], setting
     }
     text = json.dumps(content, indent=1, allow_nan=False)
     write_atomically(settings.output_inference_dir / "results.json", text + "\n")
+
+
+def earlier_results(results: Sequence[VolumeResult], settings: AnodeSettings) -> list[str]:
+    """Folders with pictures or tables that none of these results was written to, below ``output_inference_dir``.
+
+    They lie there from a run with another detector, other input or other settings.
+    """
+    folder = settings.output_inference_dir
+    written = {(f"inference_{name}", r.volume.battery, r.volume.axis) for r in results for name in r.hits}
+    detectors = {root for root, _, _ in written}
+    old = []
+    for leaf in sorted(folder.glob("inference_*/*/*/*")):
+        root, kind, battery, axis = leaf.relative_to(folder).parts
+        if (root, battery, axis) not in written and any(leaf.glob("*.png")):
+            old.append(f"{root}/{kind}/{battery}/{axis}" if root in detectors else root)
+    tables = {r.volume.battery for r in results} if settings.export_ai_csv_files else set()
+    for leaf in sorted(folder.glob("AI_RESULTS/*")):
+        if leaf.name not in tables and any(leaf.glob("*.csv")):
+            old.append(f"AI_RESULTS/{leaf.name}")
+    return list(dict.fromkeys(old))
 
 
 def summarise(results: Sequence[VolumeResult], seconds: float) -> dict[str, Any]:

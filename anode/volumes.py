@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +12,7 @@ import numpy as np
 from anode.hits import Hit, Predictor, Run, find_runs, hits_by_slice
 from anode.regions import crop, in_slice
 from anode.settings import AnodeSettings, RegionOfInterest
-from datasets.ct_slices import CtSlice, Volume, Window, read_slice, window_of
+from datasets.ct_slices import CtSlice, SliceReader, Volume, Window, window_of
 from errors import UserError
 from inspection.reading import ahead, batches
 from models.progress import Progress, no_progress
@@ -47,13 +48,12 @@ def inspect_volume(
     window = window_of(volume, settings.window_percentiles)
     errors: dict[int, str] = {}
     hits: dict[str, list[Hit]] = {name: [] for name in detectors}
-    run = settings.run
-    read = ahead(lambda one: _read(one, window, settings.roi_config), volume.slices, run.workers, 2 * run.batch_size)
-    for batch in batches(progress(read, len(volume.slices), volume.name), run.batch_size):
-        errors.update((one.slice.number, one.error) for one in batch if one.error)
-        readable = [one for one in batch if not one.error]
-        for name, of_region in detectors.items():
-            hits[name] += _hits(readable, settings.roi_config, of_region)
+    with SliceReader() as reader, closing(_read_ahead(volume, reader, window, settings)) as read:
+        for batch in batches(progress(read, len(volume.slices), volume.name), settings.run.batch_size):
+            errors.update((one.slice.number, one.error) for one in batch if one.error)
+            readable = [one for one in batch if not one.error]
+            for name, of_region in detectors.items():
+                hits[name] += _hits(readable, settings.roi_config, of_region)
     runs = {name: find_runs(found, settings.consecutive_slices, volume.step) for name, found in hits.items()}
     return VolumeResult(volume, window, errors, hits, runs)
 
@@ -67,9 +67,19 @@ class _Read:
     error: str = ""
 
 
-def _read(one: CtSlice, window: Window, regions: Sequence[RegionOfInterest]) -> _Read:
+def _read_ahead(
+    volume: Volume, reader: SliceReader, window: Window, settings: AnodeSettings
+) -> Generator[_Read, None, None]:
+    """The slices in order; when it is closed, no thread reads any more."""
+    run = settings.run
+    yield from ahead(
+        lambda one: _read(one, reader, window, settings.roi_config), volume.slices, run.workers, 2 * run.batch_size
+    )
+
+
+def _read(one: CtSlice, reader: SliceReader, window: Window, regions: Sequence[RegionOfInterest]) -> _Read:
     try:
-        picture = window(read_slice(one))
+        picture = window(reader(one))
         return _Read(one, tuple(crop(picture, region, one) for region in regions))
     except UserError as error:
         return _Read(one, (), str(error))

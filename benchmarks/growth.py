@@ -37,7 +37,7 @@ def growth_figure(
     left.set_yscale("log")
     left.legend(frameon=False, fontsize=8)
     _panel(right, "Memory", "MB", images, megabytes)
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, 1.3 * max(map(max, megabytes.values())))  # room for the legend
     right.legend(frameon=False, fontsize=8)
     return figure
 

@@ -77,10 +77,12 @@ class Guard:
         host = headers.get("host", "")
         # A page of another site can make a browser resolve its name to this machine, but cannot change its name.
         if self.rules.hosts is not None and host_name(host) not in self.rules.hosts:
-            return _refused(421, f"this service does not answer to the name {host_name(host)!r}")
+            return _refused(
+                421, f"this service does not answer to the name {host_name(host)!r}; start it with --token to allow any"
+            )
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in _SAFE_METHODS and origin.partition("://")[2] != host:
-            return _refused(403, "requests from pages of other sites are not taken")
+            return _refused(403, _other_site(origin, host))
         if self.rules.token is not None and scope["path"] not in OPEN_PATHS and not self._knows_token(headers):
             if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
                 return sign_in_page(401)
@@ -139,6 +141,13 @@ def cookie_of(token: str) -> str:
 def same(given: str, wanted: str) -> bool:
     """Compare in a time that does not tell how much is right."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+
+
+def _other_site(origin: str, host: str) -> str:
+    return (
+        f"requests from pages of other sites are not taken: the page is of {origin!r}, this service was called as "
+        f"{host!r}; if that is a proxy's doing, let it pass Host on (nginx: proxy_set_header Host $http_host;)"
+    )
 
 
 def _refused(status: int, reason: str, headers: dict[str, str] | None = None) -> JSONResponse:

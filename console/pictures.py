@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.images import decode_image
+from datasets.images import decode_reduced
 from inspection.drawing import Picture, heatmap_layer
 from inspection.result import Inspection
 from inspection.writers import colour_range, shrunk
 
 # The heatmap is smooth, so that more pixels would show no more.
 HEATMAP_SIDE = 512
+# While it is decoded, a PNG takes 20 bytes and more a pixel.
+LARGE_PIXELS = 25_000_000
 # For such smooth pictures one filter is smaller than a choice for each line, in a quarter of the time.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 OVERLAY_SIDE = 1024
@@ -28,6 +31,7 @@ _KINDS = {
     "TIFF": ("image/tiff", ".tif"),
     "WEBP": ("image/webp", ".webp"),
 }
+_OPENED = tuple(kind for kind in _KINDS if kind != "MPO")  # which opens as JPEG
 
 
 def heatmap_png(inspection: Inspection) -> bytes | None:
@@ -53,8 +57,23 @@ def overlay_jpeg(photo: Picture, layer: bytes) -> bytes:
 def small_jpeg(file: Path, side: int) -> bytes:
     """A stored image as JPEG with at most ``side`` pixels a side, whatever its format; upright as EXIF says."""
     with file.open("rb") as content:
-        photo = shrunk(decode_image(content, "the stored image"), side)
+        photo, _ = decode_reduced(content, "the stored image", side)
+    photo = shrunk(photo, side)
     return _coded(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def is_large(file: BinaryIO, side: int) -> bool:
+    """Whether ``decode_reduced`` to ``side`` pixels would decode so many that only one such image should be at a time.
+
+    From the header alone; False for what is no image.
+    """
+    try:
+        with Image.open(file, formats=_OPENED) as image:
+            reduction = max(1, max(image.size) // side)
+            image.draft(None, (-(-image.width // reduction), -(-image.height // reduction)))
+            return image.width * image.height > LARGE_PIXELS
+    except Exception:  # of many kinds; who decodes it says what is wrong
+        return False
 
 
 def media_type(file: Path) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from console.catalogue import UnknownCategory
 from console.guard import SECURITY_HEADERS
 from console.schemas import Problem
-from console.service import Busy, UnusableImage
+from console.service import Busy, TooManyImages, UnusableImage
 from datasets.images import ImageTooLarge
 from errors import UserError
 
@@ -24,7 +24,7 @@ _REASONS = {
     400: "the body cannot be read as what it says it is",
     404: "no such category or inspection",
     409: "the model was replaced in the meantime",
-    413: "a larger file than --max-upload-mb, or more than 100 megapixels",
+    413: "a larger file than --max-upload-mb, more than 100 megapixels, or more images than --queue-size",
     415: "not an image that can be read",
     422: "a field is missing or has no usable value",
     503: "busy, and Retry-After says when to come again; or model file, image folder or history cannot be used",
@@ -38,13 +38,33 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def status_of(error: Exception) -> int:
     """The status code for what went wrong with one image."""
-    statuses: dict[type[Exception], int] = {UnknownCategory: 404, ImageTooLarge: 413, UnusableImage: 415}
-    return statuses.get(type(error), 503)
+    statuses: dict[type[Exception], int] = {
+        UnknownCategory: 404,
+        ImageTooLarge: 413,
+        TooManyImages: 413,
+        UnusableImage: 415,
+    }
+    foreseen = isinstance(error, (Busy, UserError, SQLAlchemyError))
+    return statuses.get(type(error), 503 if foreseen else 500)
 
 
 def reason_of(error: Exception) -> str:
     """The line for a person."""
-    return "as many images are under way as this service takes on; try again" if isinstance(error, Busy) else str(error)
+    if isinstance(error, Busy):
+        return "as many images are under way as this service takes on; try again"
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, SQLAlchemyError):
+        return "the history cannot be reached; the log says more"
+    return "internal error; the log says more"
+
+
+def log(error: Exception) -> None:
+    """Write down what ``reason_of`` keeps from clients: database errors, and where unforeseen ones come from."""
+    if isinstance(error, SQLAlchemyError):
+        _LOG.error("%s", error)
+    elif not isinstance(error, (Busy, UserError)):
+        _LOG.error("internal error", exc_info=error)
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -62,15 +82,13 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Busy)
     @app.exception_handler(UserError)
+    @app.exception_handler(SQLAlchemyError)
     async def unusable(request: Request, error: Exception) -> JSONResponse:
+        log(error)
         status = status_of(error)
         return JSONResponse({"detail": reason_of(error)}, status, RETRY_AFTER if isinstance(error, Busy) else None)
 
-    @app.exception_handler(SQLAlchemyError)
-    async def unstored(request: Request, error: SQLAlchemyError) -> JSONResponse:
-        _LOG.error("%s", error)
-        return JSONResponse({"detail": "the history cannot be reached; the log says more"}, 503)
-
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": "internal error; the log says more"}, 500, SECURITY_HEADERS)
+        # The server writes it to the log.
+        return JSONResponse({"detail": reason_of(error)}, status_of(error), SECURITY_HEADERS)

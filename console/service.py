@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from console.catalogue import Catalogue, ServedModel
 from console.database import open_database
 from console.history import History
 from console.metrics import Metrics
-from console.pictures import OVERLAY_SIDE, heatmap_png, overlay_jpeg
+from console.pictures import OVERLAY_SIDE, heatmap_png, is_large, overlay_jpeg, small_jpeg
 from console.settings import ConsoleSettings
 from console.store import PictureStore
 from console.tables import FAIL, PASS, InspectionRow
@@ -40,6 +41,10 @@ T = TypeVar("T")
 
 class UnusableImage(UserError):
     """Not an image, damaged, or too small."""
+
+
+class TooManyImages(UserError):
+    """More images in one request than the service ever takes on."""
 
 
 class Busy(Exception):
@@ -88,6 +93,8 @@ class Service:
         self.under_way = 0
         self._batcher = Batcher(settings.batch_size, self.metrics.batch.observe)
         self._helpers = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), "helper")
+        # One at a time, for their memory; and apart, for helpers that wait for a turn would help nobody.
+        self._large = ThreadPoolExecutor(1, "large")
         # Loading takes seconds: it must not hold up photos of models that are there.
         self._loader = ThreadPoolExecutor(1, "loader")
 
@@ -95,13 +102,20 @@ class Service:
         """Finish what was taken on."""
         self._batcher.close()
         self._loader.shutdown()
+        self._large.shutdown()
         self._helpers.shutdown()
         self.history.close()
 
     @contextmanager
     def admitted(self, images: int = 1) -> Iterator[None]:
-        """Count images as under way. Raises Busy if that would be more than ``queue_size``. On the event loop only."""
-        if self.under_way + images > self.settings.queue_size:
+        """Count images as under way. On the event loop only.
+
+        Raises Busy if that would be more than ``queue_size``, and TooManyImages if they alone are.
+        """
+        limit = self.settings.queue_size
+        if images > limit:
+            raise TooManyImages(f"{images} images in one request; send at most {limit} at a time (see --queue-size)")
+        if self.under_way + images > limit:
             raise Busy
         self.under_way += images
         try:
@@ -122,7 +136,10 @@ class Service:
         Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if it could not be stored.
         """
         start = time.perf_counter()
-        received = await _in(self._helpers, _prepare, upload, model.inspector, with_pictures)
+        wanted = upload, model.inspector, with_pictures
+        received = await _in(self._helpers, _prepare_unless_large, *wanted)
+        if received is None:
+            received = await _in(self._large, _prepare, *wanted)
         result = await asyncio.wrap_future(self._batcher.submit(model.inspector, received.loaded))
         outcome = await _in(self._helpers, self._finish, model, received, result, start)
         self.metrics.inspections.labels(model.category, outcome.row.decision).inc()
@@ -132,6 +149,12 @@ class Service:
     async def aside(self, function: Callable[..., T], *arguments: object) -> T:
         """Run something that may wait for a disk, without waiting for photos that are being decoded."""
         return await asyncio.to_thread(function, *arguments)
+
+    def small_jpeg(self, file: Path, side: int) -> bytes:
+        """``pictures.small_jpeg``, large images one at a time. Not on the event loop."""
+        with file.open("rb") as content:
+            large = is_large(content, side)
+        return self._large.submit(small_jpeg, file, side).result() if large else small_jpeg(file, side)
 
     def _finish(self, model: ServedModel, received: _Received, result: Inspection, start: float) -> Outcome:
         heatmap, preview = heatmap_png(result), received.preview
@@ -160,6 +183,12 @@ class Service:
         )
         self.history.add(row)
         return Outcome(row, heatmap if preview is not None else None, overlay)
+
+
+def _prepare_unless_large(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Received | None:
+    if is_large(BytesIO(upload.content), inspector.preprocessor.useful_side):
+        return None
+    return _prepare(upload, inspector, with_pictures)
 
 
 def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Received:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from files import write_atomically
 
 _DAY = 24 * 60 * 60
+# What ``keep`` and ``derived`` write; the folder may hold files of other people.
+_OWN = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}(-[0-9]+)?")
 
 
 class PictureStore:
@@ -51,16 +55,23 @@ class PictureStore:
         return copy
 
     def forget(self, days: float) -> int:
-        """Remove what nobody kept for ``days``, and smaller copies of it; returns how many files went."""
+        """Remove what nobody kept for ``days``, and smaller copies of it; returns how many files went.
+
+        Files that this class did not name, and those that are being written, stay. Raises OSError if one cannot go.
+        """
         before = time.time() - days * _DAY
-        gone = 0
-        for path in sorted(self.folder.glob("??/*")):
-            original = path.with_name(path.name.partition("-")[0])
-            with self._lock:
-                if path.stat().st_mtime < before or not original.is_file():
-                    path.unlink()
-                    gone += 1
-        return gone
+        found = sorted(self.folder.glob("??/*"))
+        own = (path for path in found if _OWN.fullmatch(f"{path.parent.name}/{path.name}") and path.is_file())
+        return sum(self._removed(path, before) for path in own)
+
+    def _removed(self, path: Path, before: float) -> bool:
+        original = path.with_name(path.name.partition("-")[0])
+        # Another process may remove the same files.
+        with self._lock, suppress(FileNotFoundError):
+            if path.stat().st_mtime < before or not original.is_file():
+                path.unlink()
+                return True
+        return False
 
     def _place(self, checksum: str) -> Path:
         return self.folder / checksum[:2] / checksum

@@ -24,14 +24,16 @@ from preprocessing.pipeline import Preprocessor
 class TimePoint:
     """Means over the shots of one moment.
 
-    rust, tarnish, green: percent of the part; ``rust_ci95`` the interval of the first. ``changes`` (rust, tarnish,
-    green) and ``growth_change`` are since T0, in percentage points; None without T0. ``status`` likewise.
+    rust, tarnish, green: percent of the part; ``rust_noise`` is the 95 % half-width of the first, ``rust_ci95`` the
+    interval, which ends at 0 and 100. ``changes`` (rust, tarnish, green) and ``growth_change`` are since T0, in
+    percentage points; None without T0. ``status`` likewise.
     """
 
     hours: float
     shots: tuple[MeasuredShot, ...]
     mean_score: float
     rust: float
+    rust_noise: float
     rust_ci95: tuple[float, float]
     tarnish: float
     green: float
@@ -46,7 +48,8 @@ class TimePoint:
 class ComponentResult:
     """Everything that is reported of one component. ``rust_limit``: chroma from which a rust hue counts as rust.
 
-    The trends are of the rise since T0; of rust itself without T0. None with fewer than two time points.
+    The trends are of the rise since T0: rust, the area of all colours that severity judges, and growth. Without T0 they
+    are of the colours themselves. None with fewer than two time points.
     """
 
     component: str
@@ -54,6 +57,7 @@ class ComponentResult:
     failures: tuple[Failure, ...]
     rust_limit: float
     rust_trend: Trend | None
+    area_trend: Trend | None
     growth_trend: Trend | None
 
     @property
@@ -94,8 +98,9 @@ class Analyser:
             tuple(points),
             tuple(failures),
             sectors.rust_chroma,
-            _rust_trend(points),
-            _growth_trend(points),
+            _trend([(point.hours, _rust_change(point)) for point in points]),
+            _trend([(point.hours, point.verdict.area) for point in points]),
+            _trend([(point.hours, point.growth_change) for point in points if point.growth_change is not None]),
         )
 
 
@@ -121,6 +126,7 @@ def time_point(
         shots=tuple(shots),
         mean_score=float(np.mean([shot.look.inspection.score for shot in shots])),
         rust=rust,
+        rust_noise=half,
         rust_ci95=(max(0.0, rust - half), min(100.0, rust + half)),
         tarnish=float(np.mean([shot.colour.tarnish for shot in shots])),
         green=float(np.mean([shot.colour.green for shot in shots])),
@@ -164,16 +170,13 @@ def _replicates(shots: Sequence[MeasuredShot], kind: int) -> float:
     return Z95 * float(np.sqrt(variance / len(shots)))
 
 
-def _rust_trend(points: Sequence[TimePoint]) -> Trend | None:
-    compared = any(point.changes is not None for point in points)
-    kept = [point for point in points if (point.changes is not None) == compared]
-    values = [point.changes[0].rise if point.changes is not None else point.rust for point in kept]
-    deviations = [(point.rust_ci95[1] - point.rust_ci95[0]) / (2.0 * Z95) for point in kept]
-    return fit_trend(np.array([point.hours for point in kept]), np.array(values), np.array(deviations))
+def _rust_change(point: TimePoint) -> Change:
+    """Rise of rust since T0; rust itself without T0."""
+    return point.changes[0] if point.changes is not None else Change(point.rust, point.rust_noise)
 
 
-def _growth_trend(points: Sequence[TimePoint]) -> Trend | None:
-    kept = [(point.hours, point.growth_change) for point in points if point.growth_change is not None]
-    hours = np.array([hours for hours, _ in kept])
-    values = np.array([change.rise for _, change in kept])
-    return fit_trend(hours, values, np.array([change.noise / Z95 for _, change in kept]))
+def _trend(changes: Sequence[tuple[float, Change]]) -> Trend | None:
+    """The line through (hours, change); None for fewer than two time points."""
+    hours = np.array([at for at, _ in changes])
+    rises = np.array([change.rise for _, change in changes])
+    return fit_trend(hours, rises, np.array([change.noise for _, change in changes]) / Z95)

@@ -59,9 +59,9 @@ def first_shot(look: Look, sectors: Sectors, inspector: Inspector, settings: Cor
 
 def as_measured(first: First, view: int) -> MeasuredShot:
     """A T0 shot among the shots of its time point: no change, and the growth that disturbances alone give."""
-    none = Change(0.0, Z95 * first.colour.deviations[0])
+    rust, tarnish, green = (Change(0.0, Z95 * deviation) for deviation in first.colour.deviations)
     growth = float(np.mean(first.noise))
-    changes = (none, none, none)
+    changes = (rust, tarnish, green)
     return MeasuredShot(first.look, first.colour, growth, max(first.noise), "", None, view, changes, first.look.flags)
 
 

@@ -202,9 +202,9 @@ def _css(word: str) -> str:
 def _footer(report: Mapping[str, Any]) -> str:
     skipped = ""
     if report["skipped"]:
-        names = "".join(f"<li>{escape(name)}</li>" for name in report["skipped"])
-        skipped = (
-            f"<h2>Skipped files</h2><p>Not named &lt;component&gt;-T&lt;hours&gt;[-&lt;shot&gt;]:</p><ul>{names}</ul>"
+        names = "".join(
+            f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in report["skipped_because"].items()
         )
+        skipped = f"<h2>Skipped</h2><ul>{names}</ul>"
     model = f"Model {escape(report['model'])}, threshold {report['model_threshold']:.3f}."
     return f'<footer>{skipped}<p class="small">{model}</p></footer>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ Record = Mapping[str, Any]
 
 _MARKERS = "osD^vP*X"
 _LABEL_LENGTH = 28
+# Inches: what a bar needs, and what all of them get at most, as Matplotlib refuses more than 65,535 pixels.
+_BAR, _HIGHEST = 0.42, 100.0
 
 
 def progression(records: Sequence[Record], settings: CorrosionSettings) -> Figure:
@@ -62,8 +65,12 @@ def score_timeline(records: Sequence[Record], threshold: float) -> Figure:
 
 
 def delta_bars(records: Sequence[Record]) -> Figure:
-    """Change of rust since T0, one group a component and one bar a time point, with the change that is no noise."""
-    fig = Figure(figsize=(9, 2.4 + 0.42 * sum(max(len(_later(r)), 1) for r in records)), layout="constrained")
+    """Change of rust since T0, one group a component and one bar a time point, with the change that is no noise.
+
+    Of more bars than 100 inches have room for, every second, third, ... is named.
+    """
+    wanted = _BAR * sum(max(len(_later(record)), 1) for record in records)
+    fig = Figure(figsize=(9, 2.4 + min(wanted, _HIGHEST)), layout="constrained")
     ax = fig.add_subplot()
     y, ticks, names = 0.0, [], []
     for index, record in enumerate(records):
@@ -81,7 +88,8 @@ def delta_bars(records: Sequence[Record]) -> Figure:
             y += 1
         y += 0.6
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(ticks, names, parse_math=False)
+    step = max(1, math.ceil(wanted / _HIGHEST))
+    ax.set_yticks(ticks[::step], names[::step], parse_math=False)
     ax.invert_yaxis()
     ax.set(title="Change of the rust-coloured share since T0", xlabel="Percentage points of the part")
     meaning = "within this range: no measurable change (95 %)"

@@ -127,7 +127,7 @@ def _forecast_record(result: ComponentResult, settings: CorrosionSettings, until
         return {**record, "reached_at": reached[0], "by": "measured"}
     candidates: list[tuple[str, Forecast]] = []
     for name, trend, cutoffs in (
-        ("colour", result.rust_trend, settings.colour_cutoffs),
+        ("colour", result.area_trend, settings.colour_cutoffs),
         ("growth", result.growth_trend, settings.growth_cutoffs),
     ):
         if trend is not None and trend.rate_ci95[0] > 0.0:

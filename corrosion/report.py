@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +59,24 @@ class Report:
             save_picture(overlays(result), self.folder / "overlays" / f"{name}_overlays.png")
         return record
 
-    def finish(self, skipped: Sequence[str] = ()) -> dict[str, Any]:
-        """Write report.json, report.csv, summary.txt, report.html and the charts; returns what report.json holds."""
+    def finish(self, skipped: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Write report.json, report.csv, summary.txt, the charts and report.html; returns what report.json holds.
+
+        ``skipped``: file or folder -> why it was passed over. Raises UserError if a file cannot be written.
+        """
         report = {
             "model": self.model,
             "model_threshold": round(self.threshold, 6),
             "settings": self.config.model_dump(mode="json", include={"corrosion", "colour"}),
-            "skipped": list(skipped),
+            "skipped": list(skipped or ()),
+            "skipped_because": dict(skipped or {}),
             "components": self.records,
         }
-        charts = self._charts() if self.plots and any(record["timepoints"] for record in self.records) else {}
+        # The figures come first: a chart that fails must not cost them.
         write_atomically(self.folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
         write_atomically(self.folder / "report.csv", _table(self.records))
         write_atomically(self.folder / "summary.txt", summary(report))
+        charts = self._charts() if self.plots and any(record["timepoints"] for record in self.records) else {}
         write_atomically(self.folder / "report.html", page(report, self._rows, charts))
         return report
 

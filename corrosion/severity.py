@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -25,12 +26,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``damage_type`` names what drove the severity; "none" where nothing did."""
+    """``damage_type`` names what drove the severity; "none" where nothing did.
+
+    ``area``: what ``severity`` judges of the colours, in percentage points; its noise is that of all three.
+    """
 
     severity: str
     damage_type: str
     is_rusting: bool
     degrading: bool
+    area: Change
 
 
 def level_of(value: float, cutoffs: tuple[float, ...]) -> int:
@@ -45,7 +50,9 @@ def judge(rust: Change, tarnish: Change, green: Change, growth: Change | None, s
     """
     weights = {"rust": (rust, 1.0), "green oxidation": (green, 1.0), "tarnish": (tarnish, settings.tarnish_weight)}
     areas = {name: weight * change.rise for name, (change, weight) in weights.items() if change.is_real}
-    by_colour = level_of(sum(areas.values()), settings.colour_cutoffs)
+    noise = math.hypot(*(weight * change.noise for change, weight in weights.values()))
+    area = Change(math.fsum(areas.values()), noise)
+    by_colour = level_of(area.rise, settings.colour_cutoffs)
     by_growth = level_of(growth.rise, settings.growth_cutoffs) if growth is not None and growth.is_real else 0
     level = max(by_colour, by_growth)
     # What is named are the colours that came, the largest first; a surface that changed without colour is just that.
@@ -57,4 +64,5 @@ def judge(rust: Change, tarnish: Change, green: Change, growth: Change | None, s
         damage_type=" and ".join(names[:2]) if level else "none",
         is_rusting=rust.is_real,
         degrading=bool(areas) or (growth is not None and growth.is_real),
+        area=area,
     )

@@ -23,18 +23,21 @@ from preprocessing.registration import compose, invert, shrink
 
 # Anomaly maps are compared on a grid of about this side; the model's own maps hold no finer detail.
 _MAP_SIDE = 256
-_DISTURBED_SIDE = 1000
+_PHOTO_SIDE = 1000
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is seen in one shot; all arrays are in its canonical frame.
+    """What is seen in one shot; all arrays but ``photo`` are in its canonical frame.
 
+    photo: uint8 RGB, the photo with sides up to 1000 px, and ``to_photo`` (2, 3) the transform to it from the whole
+    one, which is not kept: memory would grow by 50 MB a shot.
     heat: float32 (h / step, w / step), the anomaly map; None where the model could not say.
     """
 
     shot: Shot
     photo: np.ndarray
+    to_photo: np.ndarray
     prepared: Prepared
     light: Light
     surface: Surface
@@ -87,10 +90,12 @@ def _look(
 ) -> Look:
     surface = Surface(relative_lab(prepared.photo, light.white), prepared.mask)
     inspection = _inspected(inspector, neutralised(photo, light))
+    small, to_small = shrink(photo, _PHOTO_SIDE)
     step = max(1, settings.frame // _MAP_SIDE)
     return Look(
         shot=shot,
-        photo=photo,
+        photo=small,
+        to_photo=to_small,
         prepared=prepared,
         light=light,
         surface=surface,
@@ -118,11 +123,10 @@ def _in_frame(inspection: Inspection, to_frame: np.ndarray, side: int, step: int
 
 def heat_of_baseline(look: Look, inspector: Inspector, dead_band: float) -> tuple[HeatBaseline, list[float]]:
     """A T0 shot as heatmaps are compared with it, and the growth in percent that small disturbances of it feign."""
-    photo, to_small = shrink(look.photo, _DISTURBED_SIDE)
     maps = [look.heat]
-    for disturbed, move in disturbed_photos(neutralised(photo, look.light)):
+    for disturbed, move in disturbed_photos(neutralised(look.photo, look.light)):
         inspection = _inspected(inspector, disturbed)
-        to_frame = compose(look.prepared.transform, invert(compose(move, to_small)))
+        to_frame = compose(look.prepared.transform, invert(compose(move, look.to_photo)))
         maps.append(_in_frame(inspection, to_frame, look.surface.mask.shape[0], look.step))
     noise = heat_noise(maps, look.heat_mask, inspector.threshold, dead_band)
     return heat_baseline(maps, [look.heat_mask] * len(maps)), noise

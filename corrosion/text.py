@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corrosion.severity import LEVELS
+from corrosion.severity import BASELINE, DEGRADING, LEVELS, STABLE
 
 _HEAD = f"{'time':>7}  {'rust of part':>13}  {'95 % interval':>15}  {'change':>8}  {'heatmap':>8}  severity  status"
+_WITHOUT_T0 = "without T0: change unknown"
+_T0_ONLY = "with T0 only: change unknown"
+_UNREAD = "of which no photo could be read"
+_UNKNOWN = (_WITHOUT_T0, _T0_ONLY, _UNREAD)
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -17,25 +21,38 @@ def summary(report: Mapping[str, Any]) -> str:
     for record in report["components"]:
         lines += [*_component_lines(record), ""]
     if report["skipped"]:
-        lines += [
-            "Skipped (not named <component>-T<hours>[-<shot>].jpg):",
-            *(f"  {name}" for name in report["skipped"]),
-        ]
-        lines.append("")
+        lines += ["Skipped:", *(f"  {name}: {reason}" for name, reason in report["skipped_because"].items()), ""]
     lines.append(f"model {report['model']}, threshold {report['model_threshold']:g}")
     return "\n".join(lines) + "\n"
 
 
 def overview(records: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on all components: how many degrade, and the worst."""
-    degrading = [record for record in records if latest(record) and latest(record)["status"] == "DEGRADING"]
-    if not degrading:
-        return f"{len(records)} components, none of them measurably degrading."
-    worst = max(degrading, key=lambda record: LEVELS.index(latest(record)["severity"]))
-    return (
-        f"{len(degrading)} of {len(records)} components {'is' if len(degrading) == 1 else 'are'} degrading; "
-        f"the worst is {worst['component']} ({latest(worst)['severity']}, {latest(worst)['damage_type']})."
-    )
+    """One sentence on all components: how many degrade, the worst, and of how many nothing is known."""
+    standings = [_standing(record) for record in records]
+    degrading = [record for record, standing in zip(records, standings, strict=True) if standing == DEGRADING]
+    parts = [f"{len(records)} component{'' if len(records) == 1 else 's'}"]
+    if degrading:
+        worst = max(degrading, key=lambda record: LEVELS.index(latest(record)["severity"]))
+        parts = [
+            f"{len(degrading)} of {parts[0]} {'is' if len(degrading) == 1 else 'are'} degrading",
+            f"the worst is {worst['component']} ({latest(worst)['severity']}, {latest(worst)['damage_type']})",
+        ]
+    elif STABLE in standings:
+        stable = standings.count(STABLE)
+        which = "none" if stable == len(records) else f"none of the {stable} compared with T0"
+        parts[0] += f", {which} measurably degrading"
+    parts += [f"{standings.count(kind)} {kind}" for kind in _UNKNOWN if kind in standings]
+    return "; ".join(parts) + "."
+
+
+def _standing(record: Mapping[str, Any]) -> str:
+    """STABLE or DEGRADING at the last time point, or why that cannot be said, one of ``_UNKNOWN``."""
+    if not record["timepoints"]:
+        return _UNREAD
+    status = latest(record)["status"]
+    if status is None:
+        return _WITHOUT_T0
+    return _T0_ONLY if status == BASELINE else str(status)
 
 
 def latest(record: Mapping[str, Any]) -> Mapping[str, Any]:

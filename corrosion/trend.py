@@ -49,7 +49,7 @@ class Trend:
 class Forecast:
     """Hours since T0 until ``level`` (points) is reached by the line, at the earliest and the latest (95 %).
 
-    None: not within ten times the time observed.
+    Not before the last time observed, at which it was not reached. None: not within ten times the time observed.
     """
 
     level: float
@@ -81,8 +81,8 @@ def fit_trend(hours: np.ndarray, values: np.ndarray, deviations: np.ndarray) -> 
 
 
 def forecast(trend: Trend, level: float) -> Forecast:
-    """When the trend reaches ``level`` points: where its line, and the ends of its band, cross it."""
-    grid = np.linspace(0.0, _HORIZON * max(trend.last, 1e-6), _STEPS)
+    """When the trend reaches ``level`` points: where its line, and the ends of its band, cross it from ``last`` on."""
+    grid = np.linspace(trend.last, _HORIZON * trend.last, _STEPS)
     line, lower, upper = trend.at(grid)
     return Forecast(level, *(_crossing(grid, values, level) for values in (line, upper, lower)))
 

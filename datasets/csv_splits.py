@@ -26,12 +26,14 @@ _VALUES = {"0": False, "1": True, "0.0": False, "1.0": True}
 
 @dataclass(frozen=True)
 class Split:
-    """One split; ``images`` sorted by path, ``unlisted`` the images in its folder that no row names."""
+    """One split; ``images`` sorted by path, ``unlisted`` the images in its folder that no row names, ``unlabelled``
+    those of which a row says that they have no label."""
 
     name: str
     images: tuple[LabelledImage, ...]
     columns: Columns
     unlisted: tuple[Path, ...]
+    unlabelled: tuple[Path, ...] = ()
 
     @property
     def unmarked(self) -> tuple[LabelledImage, ...]:
@@ -78,7 +80,8 @@ def load_split(
     columns = read_columns(label_names, str(csv_path), defect_columns, healthy_columns)
 
     line_of: dict[Path, int] = {}
-    images = []
+    images: list[LabelledImage] = []
+    unlabelled: list[Path] = []
     for line, cells in rows:
         where = f"{csv_path}, line {line}"
         if len(cells) != len(header):
@@ -93,13 +96,17 @@ def load_split(
             )
         line_of[path] = line
         values = cells[:filename_at] + cells[filename_at + 1 :]
-        images.append(_labelled(path, dict(zip(label_names, values, strict=True)), columns, where))
+        image = _labelled(path, dict(zip(label_names, values, strict=True)), columns, where)
+        if set(image.labels) & set(columns.unlabelled):
+            unlabelled.append(path)
+        else:
+            images.append(image)
     if not images:
         raise UserError(f"{csv_path}: no rows below the header; add one row an image")
 
     images.sort(key=lambda image: image.path)
     unlisted = tuple(path for path in list_images(csv_path.parent) if path not in line_of)
-    return Split(split, tuple(images), columns, unlisted)
+    return Split(split, tuple(images), columns, unlisted, tuple(unlabelled))
 
 
 def _read_rows(csv_path: Path) -> Iterator[tuple[int, list[str]]]:

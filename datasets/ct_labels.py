@@ -19,18 +19,20 @@ def file_name(one: CtSlice) -> str:
     return f"{one.name}{one.path.suffix}"
 
 
-def read_labels(path: Path, volumes: Sequence[Volume]) -> Labels:
-    """The boxes of the slices in ``volumes``; lines about other slices are passed over, as a filter leaves slices out.
+def read_labels(path: Path, volumes: Sequence[Volume], passed_over: Sequence[Volume] = ()) -> Labels:
+    """The boxes of the slices in ``volumes``; lines about slices that filters left out are passed over.
 
-    Raises UserError for a missing file or column, a box without area, a slice that a volume does not hold, and a file
-    in which no line names a battery of ``volumes``.
+    ``passed_over`` is that of the ``Listing``. Raises UserError for a missing file or column, a box without area, and
+    a line whose battery, axis or slice there is not: its crack would be missed, and its battery taken for a good one.
     """
+    every = (*volumes, *passed_over)
     numbers = {(v.battery, v.axis, file_name(one)): one.number for v in volumes for one in v.slices}
-    left_out = {(v.battery, v.axis, file_name(one)) for v in volumes for one in v.left_out}
-    named = {(v.battery, v.axis) for v in volumes}
-    batteries = {volume.battery for volume in volumes}
+    left_out = {(v.battery, v.axis, file_name(one)) for v in every for one in v.left_out}
+    other_axes = {(v.battery, v.axis) for v in passed_over if not v.left_out}
+    named = {(v.battery, v.axis) for v in every}
+    batteries = {volume.battery for volume in every}
     labels: Labels = {}
-    lines = known = 0
+    known, unknown = False, ""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -38,23 +40,30 @@ def read_labels(path: Path, volumes: Sequence[Volume]) -> Labels:
             if missing:
                 raise UserError(f"{path}: no column {', '.join(missing)}; it needs {', '.join(LABEL_COLUMNS)}")
             for line in reader:
-                lines += 1
-                known += line["battery_id"] in batteries
-                key = line["battery_id"], line["axis"], line["file_name"]
-                number = numbers.get(key)
-                if number is None and key[:2] in named and key not in left_out:
-                    raise UserError(f"{path}, line {reader.line_num}: {'/'.join(key[:2])} has no slice {key[2]!r}")
-                if number is not None:
-                    box = _box(line, f"{path}, line {reader.line_num}")
-                    labels.setdefault((*key[:2], number), []).append(box)
+                if not any(line.values()):  # a spreadsheet leaves lines of commas
+                    continue
+                battery, axis, name = (line[column] or "" for column in LABEL_COLUMNS[:3])
+                where, key = f"{path}, line {reader.line_num}", (battery, axis, name)
+                known |= battery in batteries
+                if key in numbers:
+                    labels.setdefault((battery, axis, numbers[key]), []).append(_box(line, where))
+                elif (battery, axis) not in named:
+                    unknown = unknown or (
+                        f"{where}: no folder '{battery}/{axis}' with slices; write battery_id and axis as the folders "
+                        "are named (a spreadsheet turns 001 into 1)"
+                    )
+                elif key not in left_out and (battery, axis) not in other_axes:
+                    raise UserError(f"{where}: {battery}/{axis} has no slice {name!r}")
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); it holds the boxes of the labelled slices"
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    if lines and not known:
+    if unknown and not known:
         raise UserError(f"{path}: no line names a battery of this folder; battery_id is the name of its folder")
+    if unknown:
+        raise UserError(unknown)
     return labels
 
 

@@ -8,12 +8,18 @@ and hide a drift.
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
+from PIL import ExifTags, Image
 
 from datasets.images import opened
 from errors import UserError
@@ -57,10 +63,19 @@ class Volume:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds: volumes, by battery and axis in natural order, and a line for each file that is no slice."""
+    """What a folder holds: volumes, by battery and axis in natural order, and a line for each file that is no slice.
+
+    ``passed_over``: volumes of which no slice was asked for. Those along other axes are not read, and hold none.
+    """
 
     volumes: tuple[Volume, ...]
     problems: tuple[str, ...]
+    passed_over: tuple[Volume, ...] = ()
+
+    @property
+    def left_out(self) -> int:
+        """How many slices were not asked for because of their numbers."""
+        return sum(len(volume.left_out) for volume in self.volumes + self.passed_over)
 
 
 @dataclass(frozen=True)
@@ -85,21 +100,26 @@ def list_volumes(folder: Path, axes: Sequence[str] | None = None, numbers: tuple
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; it should hold <battery_id>/<axis>/*_NNNN.tif")
     volumes: list[Volume] = []
+    passed_over: list[Volume] = []
     problems: list[str] = []
     seen_axes: set[str] = set()
     for battery in _folders(folder):
         for axis in _folders(battery):
             seen_axes.add(axis.name)
             if axes is not None and axis.name not in axes:
+                passed_over.append(Volume(battery.name, axis.name, ()))
                 continue
             volume, wrong = _read_folder(axis, battery.name, axis.name)
             problems += wrong
             volume = _within(volume, numbers)
             if volume.slices:
                 volumes.append(volume)
+            elif volume.left_out:
+                passed_over.append(volume)
+    listing = Listing(tuple(volumes), tuple(problems), tuple(passed_over))
     if not volumes:
-        raise UserError(_why_none(folder, seen_axes, axes, numbers))
-    return Listing(tuple(volumes), tuple(problems))
+        raise UserError(_why_none(folder, listing, seen_axes, axes, numbers))
+    return listing
 
 
 def list_good_slices(
@@ -126,10 +146,60 @@ def read_slice(one: CtSlice) -> np.ndarray:
     Raises UserError for a file that is missing, truncated, no image or deeper than 16 bits, and for a slice in which
     every pixel is the same.
     """
-    with opened(one.path) as image:
-        image.seek(one.page)
-        image.load()
-        grey = np.asarray(image if image.mode[:2] in ("L", "I", "I;", "F") else image.convert("L"))
+    with SliceReader() as read:
+        return read(one)
+
+
+class SliceReader:
+    """``read_slice`` for many slices, in any threads: each keeps its last file of many pages open for the next page.
+
+    Pillow finds a page by following all directories before it, from the first one in a file that was just opened. Use
+    it in a ``with`` statement, whose end closes all files; no thread may still be reading then.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, _Opened] = {}
+
+    def __enter__(self) -> SliceReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._kept:
+            self._kept.popitem()[1].files.close()
+
+    def __call__(self, one: CtSlice) -> np.ndarray:
+        """See ``read_slice``. A file in which a page is damaged is closed."""
+        thread = threading.get_ident()
+        last = self._kept.pop(thread, None)
+        if last is not None and last.path != one.path:
+            last.files.close()
+            last = None
+        with last.files if last is not None else ExitStack() as files:
+            image = last.image if last is not None else files.enter_context(opened(one.path))
+            grey = _grey(image, one.page)
+            if getattr(image, "is_animated", False):
+                self._kept[thread] = _Opened(one.path, image, files.pop_all())
+        return _checked(grey, one)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file that stays open until ``files`` is closed."""
+
+    path: Path
+    image: Image.Image
+    files: ExitStack
+
+
+def _grey(image: Image.Image, page: int) -> np.ndarray:
+    image.seek(page)
+    image.load()
+    return np.asarray(image if image.mode[:2] in ("L", "I", "I;", "F") else image.convert("L"))
+
+
+def _checked(grey: np.ndarray, one: CtSlice) -> np.ndarray:
     if grey.ndim != 2 or grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= _LEVELS:
         raise UserError(f"{one.path}: {grey.dtype} grey values are no 8- or 16-bit slice; export it as unsigned 16-bit")
     if grey.min() == grey.max():
@@ -159,11 +229,12 @@ def volume_window(slices: Sequence[CtSlice], percentiles: tuple[float, float] = 
     one value, the window is the range of 8 bits.
     """
     counts = np.zeros(_LEVELS, np.int64)
-    for one in evenly(slices, _WINDOW_SLICES):
-        try:
-            counts += np.bincount(read_slice(one).ravel(), minlength=_LEVELS)
-        except UserError:
-            continue
+    with SliceReader() as read:
+        for one in evenly(slices, _WINDOW_SLICES):
+            try:
+                counts += np.bincount(read(one).ravel(), minlength=_LEVELS)
+            except UserError:
+                continue
     return _percentile_window(counts, percentiles)
 
 
@@ -199,24 +270,28 @@ def _read_folder(folder: Path, battery: str, axis: str) -> tuple[Volume, list[st
         else:
             kept[one.number] = one
     numbers = sorted(kept)
-    step = int(np.bincount(np.diff(numbers)).argmax()) if len(numbers) > 1 else 1
-    return Volume(battery, axis, tuple(kept[number] for number in numbers), step), problems
+    return Volume(battery, axis, tuple(kept[number] for number in numbers), _step(numbers)), problems
+
+
+def _step(numbers: Sequence[int]) -> int:
+    """The most frequent distance of neighbours, of equally frequent ones the smallest; 1 for a single number."""
+    gaps = Counter(after - before for before, after in pairwise(numbers))
+    return min(gaps, key=lambda gap: (-gaps[gap], gap), default=1)
 
 
 def _slices_of(folder: Path, numbered: bool) -> tuple[list[CtSlice], list[str]]:
     """The slices of the TIFF files in a folder, in natural order. Not ``numbered``: they are counted from 0.
 
-    A file that cannot be read counts as a slice, which tells why as soon as it is read.
+    A file that cannot be opened counts as a slice, which tells why as soon as it is read.
     """
     slices: list[CtSlice] = []
     problems: list[str] = []
     for path in sorted((p for p in folder.iterdir() if _is_tiff(p)), key=lambda p: natural_key(p.name)):
         digits = re.search(r"\d+$", path.stem)
-        try:
-            with opened(path) as image:
-                pages = getattr(image, "n_frames", 1)
-        except UserError:
-            pages = 1
+        pages, problem = _pages_of(path)
+        if problem:
+            problems.append(problem)
+            continue
         if numbered and digits is None and pages == 1:
             problems.append(f"{path}: no slice number at the end of the name; name it like slice_0001.tif")
             continue
@@ -225,6 +300,30 @@ def _slices_of(folder: Path, numbered: bool) -> tuple[list[CtSlice], list[str]]:
             name = path.stem if pages == 1 else f"{path.stem}_page{page:04d}"
             slices.append(CtSlice(path, page, first + page, name))
     return slices, problems
+
+
+def _pages_of(path: Path) -> tuple[int, str]:
+    """How many pages a file has, 1 if it cannot be opened; and why it cannot be taken for so many slices, or ""."""
+    image: Image.Image | None = None
+    try:
+        with opened(path) as image:
+            pages, described = getattr(image, "n_frames", 1), _pages_described(image)
+    except UserError as error:
+        return 1, str(error) if image is not None else ""
+    if pages == 1 < described:
+        what = f"an ImageJ stack of {described} slices, of which only the first can be found"
+        return 1, f"{path}: {what}; save it as BigTIFF or as single slices"
+    return pages, ""
+
+
+def _pages_described(image: Image.Image) -> int:
+    """The number of slices that ImageJ notes in a stack; 1 in other files.
+
+    Over 4 GB, where directories cannot point, it writes the first one only, and the pixels of all slices behind it.
+    """
+    text = str(getattr(image, "tag_v2", {}).get(ExifTags.Base.ImageDescription, ""))
+    noted = re.search(r"^images=(\d{1,9})\s*$", text, re.MULTILINE)
+    return int(noted[1]) if noted is not None and text.startswith("ImageJ=") else 1
 
 
 def _within(volume: Volume, numbers: tuple[int, int] | None) -> Volume:
@@ -236,10 +335,18 @@ def _within(volume: Volume, numbers: tuple[int, int] | None) -> Volume:
     return Volume(volume.battery, volume.axis, kept, volume.step, left_out)
 
 
-def _why_none(folder: Path, seen_axes: set[str], axes: Sequence[str] | None, numbers: tuple[int, int] | None) -> str:
+def _why_none(
+    folder: Path,
+    listing: Listing,
+    seen_axes: set[str],
+    axes: Sequence[str] | None,
+    numbers: tuple[int, int] | None,
+) -> str:
     if axes is not None and not seen_axes & set(axes):
         found = ", ".join(sorted(seen_axes)) or "none"
         return f"{folder}: no axis folder is named {', '.join(axes)}; there are: {found} (axis_names)"
+    if listing.problems and not listing.left_out:
+        return f"{folder}: no slice is left; {listing.problems[0]}"
     if numbers is not None:
         return f"{folder}: no slice with a number from {numbers[0]} to {numbers[1]} (filter_index_range)"
     return f"{folder}: holds no slice; it should hold <battery_id>/<axis>/*_NNNN.tif"

@@ -14,7 +14,9 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Photos all the same, that nobody should think were looked at.
+OTHER_IMAGES = frozenset({".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".orf"})
 MIN_SIDE = 20
 MAX_PIXELS = 12_000 * 12_000
 # Sensors deliver 8, 12 or 16 bits; a 16-bit file holds any of them, right-aligned.
@@ -102,8 +104,9 @@ def _image_in(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Imag
 def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
     width, height = image.size
     reduction = max(1, max(width, height) // longest)
-    image.draft(None, (-(-width // reduction), -(-height // reduction)))
-    lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+    image.draft(None, (max(1, width // reduction), max(1, height // reduction)))
+    # Pillow has turned the size of a TIFF already.
+    lies = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
     return _decoded(image), (width, height) if lies else (height, width)
 
 
@@ -139,6 +142,12 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(f"{folder}: holds no image; put files of these kinds there: {kinds}")
     return sorted(found)
+
+
+def not_readable(folder: Path, recursive: bool = True) -> list[Path]:
+    """Photos in ``folder`` of kinds that cannot be read (HEIC, raw), which ``list_images`` passes over; sorted."""
+    found = folder.rglob("*") if recursive else folder.glob("*")
+    return sorted(path for path in found if path.suffix.lower() in OTHER_IMAGES and not path.name.startswith("."))
 
 
 def unsearched(folder: Path) -> int:

@@ -9,6 +9,8 @@ separators and at camelCase, because a defect may merely begin with the same let
 - ``non`` and ``not`` run on only before a word for a defect ("noncorroded", "Notrusty"), so that "Notch" and
   "Nonuniform-wear" stay defects.
 
+A column called ``Unlabeled`` or ``Unannotated``, as Roboflow writes it, says neither: its images are left out.
+
 A rule about names cannot know their meaning ("Not_OK" reads as healthy): callers print ``Columns.describe()`` and offer
 the override.
 """
@@ -18,22 +20,24 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from errors import UserError
 
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W\d_]+")
 _DEFECT_STEMS = "anomal|broke|corro|crack|damag|defect|deform|dent|fault|rust|scratch|worn"
+_UNLABELLED = re.compile(r"un(labell?ed|annotated)", re.IGNORECASE)
 _HEALTHY_WORD = re.compile(rf"(good|healthy|normal).*|ok(ay)?|no[nt]({_DEFECT_STEMS}).*|no[nt]")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How the label columns were read, each group in the order of the file."""
+    """How the label columns were read, each group in the order of the file; ``unlabelled`` ones tell of no label."""
 
     defect: tuple[str, ...]
     healthy: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line for the user, "defect: A, B; healthy: C"."""
@@ -60,6 +64,15 @@ def read_columns(
     Raises:
         UserError: an override names an unknown column, both name the same one, or together they leave one out.
     """
+    named = {name.strip().casefold() for name in (*(defect_columns or ()), *(healthy_columns or ()))}
+    unlabelled = tuple(name for name in names if _UNLABELLED.fullmatch(name) and name.casefold() not in named)
+    found = _sorted([name for name in names if name not in unlabelled], source, defect_columns, healthy_columns)
+    return replace(found, unlabelled=unlabelled)
+
+
+def _sorted(
+    names: Sequence[str], source: str, defect_columns: Sequence[str] | None, healthy_columns: Sequence[str] | None
+) -> Columns:
     if defect_columns is None and healthy_columns is None:
         healthy = {name for name in names if is_healthy_name(name)}
         return Columns(tuple(n for n in names if n not in healthy), tuple(n for n in names if n in healthy))

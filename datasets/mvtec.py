@@ -55,8 +55,12 @@ def load_category(root: Path, name: str) -> Category:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """The defect's pixels as bool (H, W). Raises UserError if the file is not of the photo's ``size`` (H, W)."""
-    mask = read_image(path)[..., 0] > 127
+    """The defect's pixels as bool (H, W): what is not black, in a mask of grey levels what is over 127.
+
+    Raises UserError if the file cannot be read, or is not of the photo's ``size`` (H, W).
+    """
+    levels = read_image(path)[..., 0]
+    mask = levels > (127 if levels.max() > 127 else 0)
     if mask.shape != size:
         raise UserError(
             f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]}, its photo {size[1]} x {size[0]} pixels"

@@ -4,9 +4,11 @@ Collections of web photos hold many photos twice. A copy on both sides of a trai
 a model look better than it is, so copies have to stay together. Two photos are near copies if the fine detail of their
 64 x 64 grey thumbnails correlates by 0.95 or more under the best of the four flips.
 
-Plain 16 x 16 thumbnails find the same copies among web photos, but take every part photographed in one pose on one
-inspection rig for a copy of the next. Fine detail tells those apart, and survives re-encoding
-(benchmarks/near_copies.py measures both).
+Parts of one kind in one pose on one inspection rig are as like as that without being copies. So correlation counts
+beside how far the photos of a collection lie from their mean: what two photos differ by may be a twentieth of that. Web
+photos have little in common, and for them this is a correlation of 0.95; parts on a rig differ from their mean as much
+as from each other, and copies of one of them much less (benchmarks/near_copies.py measures it). Where parts differ by
+where they lie and hardly else, neighbours would still chain to one large group: there only what is the same counts.
 """
 
 from __future__ import annotations
@@ -17,7 +19,12 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-NEAR_COPY_SIMILARITY = 0.95
+NEAR_COPY_SIMILARITY = 0.95  # where photos have nothing in common
+# A copy in any company: no more than a new encoding of good quality changes.
+SAME = 0.9995
+# So many in one group, and more than half of all, are no copies of each other.
+_CROWD = 6
+_SAMPLE = 512  # photos by which that is told
 _SIDE = 64
 # Structure coarser than this many thumbnail pixels is shared by all photos of one rig.
 _DETAIL_SIGMA = 4.0
@@ -61,16 +68,21 @@ def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.flo
 
 
 def copy_groups(signatures: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Group signatures (n, 4096) by the connected components of "near copy of".
+    """Group signatures (n, 4096) of one collection by the connected components of "near copy of".
 
     Returns:
         (n,) group numbers from 0, in order of each group's first member.
     """
+    return _groups(signatures, _apart(signatures), _is_crowd(signatures))
+
+
+def _groups(signatures: NDArray[np.float32], apart: NDArray[np.float64], crowd: bool) -> NDArray[np.int64]:
     count = len(signatures)
     labels = np.arange(count)
     for start in range(0, count, _BLOCK):
         # Of two photos the earlier one looks for the later.
-        near = similarity(signatures[start : start + _BLOCK], signatures[start:]) >= NEAR_COPY_SIMILARITY
+        alike = similarity(signatures[start : start + _BLOCK], signatures[start:])
+        near = _near(alike, apart[start : start + _BLOCK], apart[start:], crowd)
         rows, columns = np.nonzero(near)
         # Each image is tied to its group so far, so that the edges of earlier blocks need not be kept.
         sources = np.concatenate([rows + start, np.arange(count)])
@@ -81,12 +93,50 @@ def copy_groups(signatures: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def is_copy_of(signatures: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether each of (n, 4096) is a near copy of any of the reference signatures (m, 4096): (n,)."""
+    """Whether each of (n, 4096) is a near copy of any of the collection ``reference`` (m, 4096): (n,)."""
     copies = np.zeros(len(signatures), dtype=bool)
+    apart, apart_of, crowd = _apart(reference), _apart(reference, signatures), _is_crowd(reference)
     for start in range(0, len(reference), _BLOCK):
         block = reference[start : start + _BLOCK]
-        copies |= (similarity(signatures, block) >= NEAR_COPY_SIMILARITY).any(axis=1)
+        near = _near(similarity(signatures, block), apart_of, apart[start : start + _BLOCK], crowd)
+        copies |= near.any(axis=1)
     return copies
+
+
+def _near(
+    alike: NDArray[np.float32], apart: NDArray[np.float64], apart_other: NDArray[np.float64], crowd: bool
+) -> NDArray[np.bool_]:
+    """Which pairs of similarity (n, m) are near copies, the photos lying so far from the mean: (n,), (m,)."""
+    differ = 0 if crowd else (apart[:, None] + apart_other) / 2
+    return np.asarray((alike >= SAME) | (1 - alike <= (1 - NEAR_COPY_SIMILARITY) * differ))
+
+
+def _is_crowd(collection: NDArray[np.float32]) -> bool:
+    """Whether photos of this collection would chain to one large group, so that likeness tells nothing."""
+    sample = collection[:: -(-len(collection) // _SAMPLE)] if len(collection) else collection
+    if len(sample) < _CROWD:
+        return False
+    largest = np.bincount(_groups(sample, _apart(sample), crowd=False)).max()
+    same = np.bincount(_groups(sample, _apart(sample), crowd=True)).max()
+    return bool(largest >= _CROWD and largest > len(sample) / 2 and largest > same)
+
+
+def _apart(collection: NDArray[np.float32], photos: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """Squared distance of each of ``photos`` (n, 4096) to the mean of the ``collection`` (m, 4096), at most 1: (n,).
+
+    Without ``photos``, of each in the collection to the mean of the others. Two photos have no company to be seen in:
+    1.
+    """
+    own = photos is None
+    photos = collection if photos is None else photos
+    others = len(collection) - own
+    if others < 2:
+        return np.ones(len(photos))
+    total = collection.sum(axis=0, dtype=np.float64)
+    length, along = np.einsum("nd,nd->n", photos, photos, dtype=np.float64), photos @ total
+    # |p - (T - p) / others|^2, or |p - T / others|^2, written out in products, so that nothing is copied.
+    to_rest, rest = (along - length, total @ total - 2 * along + length) if own else (along, total @ total)
+    return np.asarray(np.minimum(length - 2 * to_rest / others + rest / others**2, 1.0))
 
 
 def _first_members(labels: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -88,7 +88,10 @@ def _pixel_metrics(
     for image, inspection in progress(pairs, len(pairs), "measuring pixels"):
         mask = np.zeros(inspection.photo_size, bool)
         if image.mask_path is not None:
-            mask = read_mask(image.mask_path, inspection.photo_size)
+            try:
+                mask = read_mask(image.mask_path, inspection.photo_size)
+            except UserError as error:
+                return dict.fromkeys(METRIC_NAMES), {}, str(error)
         map_ = inspection.photo_map()
         overall.update(map_, mask)
         for name, metrics in by_defect.items():

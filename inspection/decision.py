@@ -53,7 +53,10 @@ class Decision:
         Images with a NaN score calibrate nothing, nor do their copies: that kind was trained on them, and how it scores
         them says little of new parts. The other kinds are then calibrated on fewer images too, as all speak as one.
         """
-        scores, groups = _unseen(scores, groups)
+        keep = _measured(scores, groups)
+        if not keep.any():
+            raise ValueError("every healthy image was trained on: nothing is left to calibrate with")
+        scores, groups = _of(scores, keep), groups[keep]
         images = {kind: _worst_of_group(s.images, groups) for kind, s in scores.items()}
 
         def scale(kind: str, values: np.ndarray) -> Scale:
@@ -75,8 +78,12 @@ class Decision:
         """Add healthy images. Scales stay, so that old and new scores compare; thresholds move.
 
         The scores of the earlier images were measured with a smaller bank. A larger one can only bring them down, so
-        the threshold errs towards fewer false alarms.
+        the threshold errs towards fewer false alarms. Images with a NaN score are left out, as in ``fit``.
         """
+        keep = _measured(scores, groups)
+        if not keep.any():
+            return self
+        scores, groups = _of(scores, keep), groups[keep]
         images = {
             kind: np.concatenate([old, _worst_of_group(scores[kind].images, groups)])
             for kind, old in self.healthy.items()
@@ -167,15 +174,14 @@ def _stretched(scale: Scale, marked_from: float, threshold: float) -> Scale:
     return Scale(scale.median, max(scale.unit, (marked_from - scale.median) / max(threshold, 1.0)))
 
 
-def _unseen(scores: Mapping[str, HealthyScores], groups: np.ndarray) -> tuple[Mapping[str, HealthyScores], np.ndarray]:
-    """Without the groups in which any kind has a NaN score."""
+def _measured(scores: Mapping[str, HealthyScores], groups: np.ndarray) -> np.ndarray:
+    """Which images (n,) are in a group without any NaN score of any kind."""
     seen = np.any([np.isnan(s.images) for s in scores.values()], axis=0)
-    keep = ~np.isin(groups, groups[seen])
-    if not keep.any():
-        raise ValueError("every healthy image was trained on: nothing is left to calibrate with")
-    if keep.all():
-        return scores, groups
-    return {kind: HealthyScores(s.images[keep], s.peaks[keep]) for kind, s in scores.items()}, groups[keep]
+    return ~np.isin(groups, groups[seen])
+
+
+def _of(scores: Mapping[str, HealthyScores], keep: np.ndarray) -> Mapping[str, HealthyScores]:
+    return {kind: HealthyScores(s.images[keep], s.peaks[keep]) for kind, s in scores.items()}
 
 
 def _worst_of_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:

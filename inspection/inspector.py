@@ -34,6 +34,7 @@ from preprocessing.pipeline import Prepared, Preprocessor
 # Settings of ``run`` that change no score, so that each machine may have its own.
 _OF_THE_MACHINE = ("batch_size", "workers", "memory_limit_mb")
 CONFORMAL = "healthy training photos"
+_FEW_MISSED = 0.1  # share of photos without a findable part that is no reason to say so
 _QUANTISED_ON = 32  # photos whose activations set the ranges of int8
 
 
@@ -95,6 +96,12 @@ class Inspector:
         if config.run.precision == "int8":
             _quantise(sources, evidence, config)
         fingerprints = show(sources, evidence, config, progress)
+        missed = sum(not one.part_found for one in fingerprints)
+        if config.preprocess.enabled and missed > _FEW_MISSED * len(fingerprints):
+            warn(
+                f"no part was found in {missed} of {len(fingerprints)} photos, which are judged whole: look at "
+                "train.py --preprocess-only; for photos without a background set preprocess.enabled=false"
+            )
         return cls.taught(config, setup, evidence, fingerprints, lambda groups: _learn(evidence, groups), siblings)
 
     @classmethod
@@ -341,7 +348,7 @@ def show(
 
     def both(source: Source) -> tuple[Prepared, Fingerprint]:
         photo, prepared = prepare(source, preprocessor)
-        return prepared, fingerprint(source, photo)
+        return prepared, replace(fingerprint(source, photo), part_found=prepared.part_found)
 
     run = config.run
     shown: list[Fingerprint] = []

@@ -13,10 +13,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from datasets.images import read_image, read_reduced
+from datasets.images import read_reduced
 from datasets.near_copies import signature
 from errors import UserError
 from preprocessing.pipeline import Prepared, Preprocessor
+
+_THUMBNAIL_OF = 256  # pixels a side are enough for a signature
 
 Source = Path | np.ndarray
 T = TypeVar("T")
@@ -25,10 +27,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells a photo from others: SHA-256 of its file ("" for an array), and its perceptual signature (4096,)."""
+    """What tells a photo from others: SHA-256 of its file ("" for an array), and its perceptual signature (4096,).
+
+    ``part_found``: whether the part was told from the ground; True where it was not looked for.
+    """
 
     checksum: str
     signature: np.ndarray
+    part_found: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, Pre
 def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
     """Identify a photo; ``photo`` saves reading it again. Raises UserError if it cannot be read."""
     if photo is None:
-        photo = source if isinstance(source, np.ndarray) else read_image(source)
+        photo = source if isinstance(source, np.ndarray) else read_reduced(source, _THUMBNAIL_OF)[0]
     checksum = "" if isinstance(source, np.ndarray) else hashlib.sha256(source.read_bytes()).hexdigest()
     return Fingerprint(checksum, signature(photo))
 

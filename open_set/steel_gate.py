@@ -8,14 +8,17 @@ score is that of its most anomalous square. A square NEU image is one tile, so t
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
 from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings, RunSettings
-from datasets.images import read_image
+from datasets.images import opened, read_image
 from datasets.near_copies import copy_groups, signature
 from datasets.severstal import SteelStrip
 from errors import UserError
@@ -62,7 +65,7 @@ class SteelGate:
         where the calibration strips are too few. ``backbone`` "filters" needs no weights. Raises UserError for a strip
         that cannot be read.
         """
-        tiles = [tile for place in roles.train for tile in tiles_of(read_image(strips[place].path))]
+        tiles = Tiles([strips[place].path for place in roles.train])
         config = gate_config(settings, backbone, run)
         gate = cls(Inspector.train(tiles, config, weights if backbone != "filters" else None, progress))
         held_out = gate.scores([strips[place].path for place in roles.calibration], progress)
@@ -99,16 +102,52 @@ class SteelGate:
         return result.score
 
 
+class Tiles(Sequence[np.ndarray]):
+    """``tiles_of`` of each image, one image after another, decoded when they are asked for: memory for one image.
+
+    To go through all of them decodes each image once; a place, each time. Raises UserError for an image that cannot be
+    read.
+    """
+
+    def __init__(self, paths: Sequence[Path]):
+        self._paths = paths
+        self._ends = list(accumulate(map(_tile_count, paths)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for path in self._paths:
+            yield from tiles_of(read_image(path))
+
+    @overload
+    def __getitem__(self, place: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[np.ndarray]: ...
+    def __getitem__(self, place: int | slice) -> np.ndarray | list[np.ndarray]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        index = range(len(self))[place]
+        image = bisect_right(self._ends, index)
+        return tiles_of(read_image(self._paths[image]))[index - self._ends[image]]
+
+
 def tiles_of(photo: np.ndarray) -> list[np.ndarray]:
     """Squares of the shorter side, evenly spaced from end to end: uint8 RGB (H, W, 3) -> (side, side, 3) each.
 
     As few as cover the photo; a square photo is its only tile.
     """
     side, length = sorted(photo.shape[:2])
-    count = math.ceil(length / side)
-    starts = np.linspace(0, length - side, count).round().astype(int)
+    starts = np.linspace(0, length - side, math.ceil(length / side)).round().astype(int)
     along_width = photo.shape[1] == length
     return [photo[:, start : start + side] if along_width else photo[start : start + side] for start in starts]
+
+
+def _tile_count(path: Path) -> int:
+    """How many tiles ``tiles_of`` makes of an image, by its header: turning it to its orientation changes nothing."""
+    with opened(path) as image:
+        side, length = sorted(image.size)
+    return math.ceil(length / side)
 
 
 def steel_roles(strips: Sequence[SteelStrip], settings: SteelSettings, seed: int) -> SteelRoles:

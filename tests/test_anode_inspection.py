@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +21,12 @@ from anode.evaluation import evaluate
 from anode.hits import Box, Hit, find_runs
 from anode.patchcore import PatchCoreDetector, train
 from anode.regions import in_slice
+from anode.report import write_pictures
 from anode.settings import AnodeSettings, RegionOfInterest
 from anode.volumes import VolumeResult, inspect_volume
 from datasets.ct_labels import read_labels
 from datasets.ct_slices import CtSlice, Volume, Window, list_good_slices, list_volumes
+from datasets.images import opened
 from datasets.synthetic_ct import SIZE, write_ct_dataset
 from errors import UserError
 from settings import load_settings
@@ -160,6 +165,52 @@ def test_a_second_run_replaces_the_pictures_of_the_first(home: Path, tmp_path: P
     assert len(list((tmp_path / "inference_patchcore" / "normal").rglob("*.png"))) == 11
 
 
+def test_slices_that_a_range_leaves_out_are_told_and_no_failure(home: Path, tmp_path: Path) -> None:
+    changes = {"output_inference_dir": str(tmp_path), "filter_index_range": {"min": 5, "max": 9}}
+    done = run_inside(
+        "anode_inspection.py", "infer-patchcore", "--config", write_settings(home, "some.yaml", **changes)
+    )
+    assert done.returncode == 0, done.stderr
+    said = "warning: 10 slice(s) with numbers outside filter_index_range are left out; set it to null to take in all\n"
+    assert done.stderr == said
+    assert "left out" not in (home / "said").read_text()
+
+
+def test_labels_of_axes_that_are_not_inspected_are_no_error(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "in", tmp_path / "in")
+    shutil.copytree(home / "in" / "good_01" / "axial", tmp_path / "in" / "good_01" / "coronal")
+    (tmp_path / "in" / "good_01" / "coronal" / "slice_0004.tif").unlink()
+    changes = {"input_dir": str(tmp_path / "in"), "output_inference_dir": str(tmp_path / "out")}
+    settings = write_settings(home, "axes.yaml", axis_names=["coronal"], **changes)
+    done = run_inside("anode_inspection.py", "infer-patchcore", "--config", settings)
+    assert done.returncode == 0, done.stderr
+    evaluation = json.loads((tmp_path / "out" / "results.json").read_text())["summary"]["evaluation"]["patchcore"]
+    assert (evaluation["cracked_batteries"], evaluation["good_batteries"]) == (0, 1)
+
+
+def test_results_of_an_earlier_run_are_told(home: Path, tmp_path: Path) -> None:
+    """They are kept, as nobody knows whether someone needs them."""
+    places = [
+        "inference_rf_detr/anomaly/cracked_01/axial/slice_0001.png",
+        "inference_rf_detr/normal/cracked_01/axial/slice_0002.png",
+        "inference_patchcore/anomaly/gone/axial/slice_0001.png",
+        "AI_RESULTS/gone/gone_log.csv",
+    ]
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_bytes(b"earlier")
+    (tmp_path / "inference_patchcore" / "normal" / "gone" / "axial").mkdir(parents=True)
+    settings = write_settings(home, "again.yaml", output_inference_dir=str(tmp_path))
+    done = run_inside("anode_inspection.py", "infer-patchcore", "--config", settings)
+    old = "inference_patchcore/anomaly/gone/axial, inference_rf_detr, AI_RESULTS/gone"
+    lines = [line for line in done.stderr.splitlines() if "earlier run" in line]
+    assert lines == [
+        f"warning: {tmp_path}: {old} are of an earlier run; move them away, so that they are not taken for new ones"
+    ]
+    assert all((tmp_path / place).read_bytes() == b"earlier" for place in places)
+    assert "earlier run" not in (home / "said").read_text()
+
+
 @pytest.mark.parametrize(
     ("changes", "command", "words"),
     [
@@ -231,6 +282,40 @@ def test_slices_of_another_size_cost_themselves(home: Path, tmp_path: Path) -> N
     result = inspect_volume(volume, settings, detectors)
     assert list(result.errors) == [3]
     assert "reaches outside slice" in result.errors[3]
+
+
+class Blind:
+    def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
+        return [[] for _ in images]
+
+
+def test_a_stack_is_opened_once_for_each_use(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the time grows with the square of its pages: once for the grey window, each thread, pictures, training."""
+    rng = np.random.default_rng(0)
+    first, *more = (Image.fromarray(rng.integers(0, 60_000, SIZE).astype(np.uint16)) for _ in range(12))
+    folder = tmp_path / "in" / "b" / "axial"
+    folder.mkdir(parents=True)
+    first.save(folder / "scan_0000.tif", save_all=True, append_images=more)
+    listing = list_volumes(tmp_path / "in")
+    settings = settings_of(home, run={"device": "cpu", "workers": 2, "batch_size": 3})
+    openings: list[Path] = []
+
+    def counting(path: Path) -> AbstractContextManager[Image.Image]:
+        openings.append(path)
+        return opened(path)
+
+    monkeypatch.setattr("datasets.ct_slices.opened", counting)
+    blind = {region.name: Blind() for region in settings.roi_config}
+    result = inspect_volume(listing.volumes[0], settings, {"patchcore": blind})
+    assert not result.errors
+    assert len(openings) <= 1 + 2
+    openings.clear()
+    write_pictures(result, tmp_path / "out")
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 12
+    assert len(openings) == 1
+    openings.clear()
+    train(listing, settings.roi_config[0], settings)
+    assert len(openings) == 2
 
 
 def test_a_model_of_another_size_is_not_used(home: Path) -> None:

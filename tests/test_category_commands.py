@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,68 @@ def test_evaluate_all_writes_a_table_and_resumes() -> None:
     assert Path("all/plate/metrics.json").stat().st_mtime_ns == before
     assert "taken from" not in run_inside(*command, "--force").stdout
     assert Path("all/plate/metrics.json").stat().st_mtime_ns > before
+
+
+def test_figures_of_another_model_or_of_other_images_are_not_taken(tmp_path: Path) -> None:
+    shutil.copytree("mvtec", tmp_path / "mvtec")
+    shutil.copytree("saved_models", tmp_path / "saved_models")
+    flags = ("--category", "plate", "--output", tmp_path / "out", "--no-plots")
+    command = ("evaluate.py", "--mvtec-dir", tmp_path / "mvtec", *flags)
+    model = tmp_path / "saved_models/mvtec/plate.pkl"
+    assert "taken from" not in run_inside(*command, "--model", model).stdout
+    assert "taken from" in run_inside(*command, "--model", model).stdout
+    Inspector.load(model).with_threshold(9.0, "elsewhere").save(model)
+    again = run_inside(*command, "--model", model)
+    assert "taken from" not in again.stdout, "an older model's figures"
+    assert json.loads((tmp_path / "out/plate/metrics.json").read_text())["threshold"] == 9.0
+    moved = ("evaluate.py", "--mvtec-dir", "mvtec", *flags, "--model", model)
+    assert "taken from" not in run_inside(*moved).stdout, "figures of images elsewhere"
+
+
+def test_unreadable_images_and_masks_cost_themselves_and_are_told(tmp_path: Path) -> None:
+    shutil.copytree("mvtec/plate", tmp_path / "plate")
+    (tmp_path / "plate/test/good/000.png").write_bytes(b"no image")
+    mask = next((tmp_path / "plate/ground_truth").rglob("*.png"))
+    Image.new("L", (30, 30)).save(mask)
+    flags = ("--mvtec-dir", tmp_path, "--category", "plate", "--model", Path("saved_models/mvtec/plate.pkl"))
+    done = run_inside("evaluate.py", *flags, "--output", tmp_path / "out", "--no-plots")
+    assert done.returncode == 1
+    assert "good/000.png: not an image" in done.stderr
+    metrics = json.loads((tmp_path / "out/plate/metrics.json").read_text())
+    assert metrics["image_auroc"] is not None
+    assert metrics["aupro"] is None
+    assert "the mask is" in metrics["pixel_metrics_left_out"]
+    drawn = run_inside("inference.py", *flags, "--output", tmp_path / "pictures")
+    assert drawn.returncode == 1
+    assert "the mask is" in drawn.stderr
+    assert len(list((tmp_path / "pictures").rglob("*_result.png"))) == 6
+
+
+def test_one_model_is_not_measured_under_other_names() -> None:
+    for flags in (("--all",), ("--category", "plate", "--method", "all")):
+        done = run_inside("evaluate.py", "--mvtec-dir", "mvtec", *flags, "--model", "saved_models/mvtec/plate.pkl")
+        assert done.returncode == 2
+        assert "one model of one category" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train.py", "--images", "mvtec", "--method", "autoencoder"),
+        ("train.py", "--mvtec-dir", "mvtec", "--category", "plate", "--preprocess-only"),
+        ("train.py", "--mvtec-dir", "mvtec", "--category", "plate", "--update", "m.pkl"),
+        ("evaluate.py", "--data-dir", "data", "--method", "all"),
+        ("evaluate.py", "--mvtec-dir", "mvtec", "--all", "--cross-validate", "5"),
+        ("evaluate.py", "--mvtec-dir", "mvtec", "--all", "--set", "preprocess.size=320"),
+        ("inference.py", "--mvtec-dir", "mvtec", "--category", "plate", "--json"),
+    ],
+)
+def test_flags_of_one_layout_are_refused_with_the_other(words: tuple[str, ...]) -> None:
+    before = Path("saved_models/mvtec/plate.pkl").read_bytes()
+    done = run_inside(*words)
+    assert done.returncode == 2
+    assert done.stderr
+    assert Path("saved_models/mvtec/plate.pkl").read_bytes() == before
 
 
 def test_one_category_draws_its_plots() -> None:

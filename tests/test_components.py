@@ -10,13 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.components import Shot, load_components, parse_component
+from datasets.components import Series, Shot, load_components, parse_component
 from errors import UserError
 
 
 def touch(folder: Path, *names: str) -> None:
     for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
+
+
+def paths(series: Series, folder: Path) -> list[str]:
+    return [shot.path.relative_to(folder).as_posix() for shot in series.shots]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,46 @@ def test_a_folder_becomes_series(tmp_path: Path) -> None:
     assert nut.hours == [3.0, 24.0]
     assert [shot.shot for shot in nut.at(24)] == [None, 1, 2, 10]
     assert nut.at(5) == []
-    assert skipped == [tmp_path / "Nut.jpg", tmp_path / "readme.txt"]
+    reason = "not named <component>-T<hours>[-<shot>].jpg"
+    assert skipped == {tmp_path / "Nut.jpg": reason, tmp_path / "readme.txt": reason}
+
+
+def test_folders_below_are_searched_without_hidden_ones(tmp_path: Path) -> None:
+    touch(tmp_path, "Nut-T0.jpg", "day 1/Nut-T24.jpg", "day 2/late/Nut-T48.jpg", "day 2/Bolt-T48.jpg")
+    touch(tmp_path, ".thumbnails/Nut-T0.jpg", "day 1/.trash/Nut-T24.jpg", "day 1/notes.txt")
+    (bolt, nut), skipped = load_components(tmp_path)
+    assert paths(bolt, tmp_path) == ["day 2/Bolt-T48.jpg"]
+    assert paths(nut, tmp_path) == ["Nut-T0.jpg", "day 1/Nut-T24.jpg", "day 2/late/Nut-T48.jpg"]
+    assert list(skipped) == [tmp_path / "day 1" / "notes.txt"]
+
+
+def test_folders_below_are_named_where_names_are_not_unique(tmp_path: Path) -> None:
+    touch(tmp_path, "Nut-T0.jpg", "Nut-T24.jpg", "notes.txt", "old/Nut-T24.png", "old/deep/Nut-T48.jpg", "old/a.txt")
+    touch(tmp_path, "more/Bolt-T0.jpg", "empty/b.txt")
+    (nut,), skipped = load_components(tmp_path)
+    assert paths(nut, tmp_path) == ["Nut-T0.jpg", "Nut-T24.jpg"]
+    assert list(skipped) == [tmp_path / "notes.txt", tmp_path / "more", tmp_path / "old"]
+    assert "not searched" in skipped[tmp_path / "old"]
+    assert "Nut-T24.png" in skipped[tmp_path / "old"]
+
+
+def test_names_that_are_not_unique_without_photos_above(tmp_path: Path) -> None:
+    touch(tmp_path, "line 1/Nut-T0.jpg", "line 2/Nut-T0.jpg")
+    with pytest.raises(UserError) as caught:
+        load_components(tmp_path)
+    assert "line 1" in str(caught.value)
+    assert "line 2" in str(caught.value)
+
+
+def test_formats_that_cannot_be_read_are_told_from_other_names(tmp_path: Path) -> None:
+    touch(tmp_path, "Nut-T48.HEIC")
+    with pytest.raises(UserError, match="convert it to JPEG") as caught:
+        load_components(tmp_path)
+    assert "\n" not in str(caught.value)
+    touch(tmp_path, "Nut-T0.jpg", "IMG 0815.HEIC")
+    _, skipped = load_components(tmp_path)
+    assert ".HEIC cannot be read; convert it to JPEG" in skipped[tmp_path / "Nut-T48.HEIC"]
+    assert "not named" in skipped[tmp_path / "IMG 0815.HEIC"]
 
 
 @pytest.mark.parametrize("other", ["Nut-T24-1.png", "Nut-T24.0-1.jpg", "Nut-t24_01.jpg"])
@@ -101,7 +145,7 @@ def test_real_components() -> None:
     if root is None:
         pytest.skip("FASTENER_DATA_DIR is not set")
     series, skipped = load_components(Path(root) / "components")
-    assert skipped == []
+    assert skipped == {}
     assert {s.component: len(s.shots) for s in series} == {
         "Bolt Allen Black": 8, "Bolt M5x0.8 Grey": 8, "Nut Black": 8, "Nut Insert Black": 12, "Washer Black": 4,
     }  # fmt: skip

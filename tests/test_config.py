@@ -15,9 +15,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anode.settings import AnodeSettings
 from config import Config, load_config
 from errors import UserError
-from settings import _fields, known_settings
+from settings import _fields, known_settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS_FILE = ROOT / "configs" / "fastener.yaml"
@@ -60,6 +61,15 @@ def test_precedence_flag_over_assignment_over_file_over_default(tmp_path: Path) 
 
 def test_later_assignment_wins() -> None:
     assert load_config(assignments=["run.seed=1", "run.seed=2"]).run.seed == 2
+
+
+def test_a_setting_of_a_section_that_is_off_turns_it_on(tmp_path: Path) -> None:
+    preset = Path(__file__).parents[1] / "configs" / "anode.yaml"
+    chosen = load_settings(AnodeSettings, preset, ["filter_index_range.max=20"])
+    assert chosen.filter_index_range is not None
+    assert (chosen.filter_index_range.min, chosen.filter_index_range.max) == (0, 20)
+    with pytest.raises(UserError, match="'roi_config' is a list"):
+        load_settings(AnodeSettings, preset, ["roi_config.x_min=3"])
 
 
 def test_assignments_reach_sections_lists_and_null() -> None:

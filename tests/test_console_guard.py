@@ -71,12 +71,16 @@ def test_a_person_signs_in_once(guarded: TestClient) -> None:
 
 def test_other_sites_cannot_reach_a_console_on_this_machine(client: TestClient) -> None:
     for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:8000", ""):
-        assert client.get("/inspections", headers={"host": host}).status_code == 421
+        refused = client.get("/inspections", headers={"host": host})
+        assert (refused.status_code, "--token" in refused.json()["detail"]) == (421, True)
     for host in ("localhost:8000", "127.0.0.1:9", "[::1]:8000", "LOCALHOST"):
         assert client.get("/health", headers={"host": host}).status_code == 200
     for origin in ("http://evil.example", "null", "http://127.0.0.1:9"):
         refused = client.post("/model/reload/nut", headers={"origin": origin})
         assert refused.status_code == 403
+        # What a proxy does to Host looks the same: both values, and the remedy.
+        for part in (repr(origin), "'127.0.0.1'", "proxy_set_header Host $http_host;"):
+            assert part in refused.json()["detail"]
     assert client.post("/model/reload/nut", headers={"origin": "http://127.0.0.1"}).status_code == 200
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import create_engine, inspect, text
 from console.database import open_database, upgrade
 from console.history import Filter, History
 from console.statistics import per_day
+from console.store import PictureStore
 from console.tables import Base, InspectionRow
 from datasets.csv_splits import load_split
 from errors import UserError
@@ -245,6 +246,48 @@ def test_images_are_kept_once_and_forgotten_in_time(console_models: Path, tmp_pa
             assert client.get(f"/inspections/{ids[0]}/{tail}").status_code == 404
             assert client.get(f"/inspections/{ids[2]}/{tail}").status_code == 200
         assert not client.get(f"/inspections/{ids[0]}").json()["image_kept"]
+
+
+def test_forgetting_leaves_files_of_others_and_writes_in_progress_alone(tmp_path: Path) -> None:
+    store = PictureStore(tmp_path)
+    checksum = store.keep(b"picture")
+    assert store.derived(checksum, 192, lambda file, side: b"small") is not None
+    beside, other = tmp_path / checksum[:2], "0" if checksum[2] != "0" else "1"
+    foreign = [
+        tmp_path / "ab" / "notes.txt",
+        tmp_path / "me" / "a.jpg",
+        tmp_path / "AB" / ("AB" + 62 * "0"),
+        tmp_path / "ab" / ("cd" + 62 * "0"),
+        beside / checksum[:-1],
+        beside / f"{checksum}.jpg",
+        beside / f"{checksum}-copy",
+        beside / f".{checksum}.1-2.tmp",
+        beside / (checksum[:2] + 62 * other) / "a.jpg",
+    ]
+    for file in foreign:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"not the console's")
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0))
+    assert store.forget(30) == 2
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(foreign)
+
+
+def test_forgetting_goes_on_where_another_process_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = PictureStore(tmp_path)
+    for content in (b"a", b"b", b"c"):
+        os.utime(store._place(store.keep(content)), (0, 0))
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / ("ab" + 62 * "0")).symlink_to("gone")
+    unlink = Path.unlink
+
+    def second(path: Path, missing_ok: bool = False) -> None:
+        unlink(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", second)
+    store.forget(30)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_killed_under_load_it_loses_nothing_that_was_answered(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -12,14 +13,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+import cv2
 import numpy as np
 import pytest
 from console_factory import console, png_header, scores_of, send, service_of, striped
 from data_factory import part, parts, save, tiny_config, write_photos
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 
+from console.pictures import is_large, small_jpeg
+from console.tables import InspectionRow
+from datasets.images import decode_reduced
 from inspection.inspector import Inspector
+from inspection.writers import shrunk
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +190,39 @@ def test_what_cannot_be_stored_is_not_answered(console_models: Path, tmp_path: P
         assert (refused.status_code, "history" in refused.json()["detail"]) == (503, True)
 
 
+def test_in_a_batch_an_image_that_cannot_be_stored_costs_only_itself(
+    client: TestClient, photos: list[Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = service_of(client).history
+    failures = {
+        "full.png": OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")),
+        "odd.png": MemoryError("a secret"),
+    }
+    add = history.add
+
+    def failing(row: InspectionRow) -> None:
+        if row.file_name in failures:
+            raise failures[row.file_name]
+        add(row)
+
+    monkeypatch.setattr(history, "add", failing)
+    names = ["a.png", *failures, "b.png"]
+    files = [("images", (name, path.read_bytes())) for name, path in zip(names, photos, strict=False)]
+    answer = client.post("/inspect/batch", data={"category": "nut"}, files=files)
+    assert answer.status_code == 200
+    first, full, odd, last = answer.json()["results"]
+    for made, score in zip((first, last), scores_of(client, "nut", [photos[0], photos[3]]), strict=True):
+        assert made["anomaly_score"] == pytest.approx(score, rel=1e-6)
+        assert client.get(f"/inspections/{made['id']}").status_code == 200
+    assert (full["file_name"], full["status"], "history" in full["detail"]) == ("full.png", 503, True)
+    assert (odd["file_name"], odd["status"], "internal error" in odd["detail"]) == ("odd.png", 500, True)
+    assert "secret" not in answer.text
+    assert "disk is full" in caplog.text
+    assert "MemoryError: a secret" in caplog.text
+    for status in (500, 503):
+        assert f'console_refused_total{{status="{status}"}} 1.0' in client.get("/metrics").text
+
+
 def test_names_are_data(client: TestClient, photos: list[Path]) -> None:
     for name in ("../../x.png", "<img src=x onerror=alert(1)>.png", "a" * 300 + ".png", "Schraube ü 🔩.png"):
         answer = send(client, photos[0], name=name).json()
@@ -208,9 +248,21 @@ def test_full_queue_says_when_to_come_again(console_models: Path, tmp_path: Path
             assert [one.result().status_code for one in waiting] == [200, 200]
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
-        three = [("images", ("a.png", photos[0].read_bytes()))] * 3
-        assert client.post("/inspect/batch", data={"category": "nut"}, files=three).status_code == 503
         assert send(client, photos[0]).status_code == 200
+
+
+def test_a_batch_larger_than_the_queue_is_told_what_fits(
+    console_models: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    with console(console_models, tmp_path, queue_size=2) as client:
+        three = [("images", ("a.png", photos[0].read_bytes()))] * 3
+        refused = client.post("/inspect/batch", data={"category": "nut"}, files=three)
+        assert (refused.status_code, "at most 2" in refused.json()["detail"]) == (413, True)
+        assert "retry-after" not in refused.headers
+        with service_of(client).admitted():
+            busy = client.post("/inspect/batch", data={"category": "nut"}, files=three[:2])
+        assert (busy.status_code, "retry-after" in busy.headers) == (503, True)
+        assert client.post("/inspect/batch", data={"category": "nut"}, files=three[:2]).status_code == 200
 
 
 class _Waiting:
@@ -276,6 +328,76 @@ def test_stored_images_are_upright_and_small_where_asked(client: TestClient, tmp
     assert small[:60].mean() > 250
     assert client.get(f"/inspections/{id}/image?size=huge").status_code == 422
     assert client.get(f"/inspections/{id}/heatmap").headers["content-type"] == "image/png"
+
+
+def test_a_stored_photo_is_made_small_without_decoding_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = cv2.resize(part(1), (3072, 2048))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(photo, tmp_path / "phone.jpg", exif=exif)
+    decoded: list[tuple[int, ...]] = []
+
+    def noting(photo: np.ndarray, side: int) -> np.ndarray:
+        decoded.append(photo.shape)
+        return shrunk(photo, side)
+
+    monkeypatch.setattr("console.pictures.shrunk", noting)
+    small = np.asarray(Image.open(io.BytesIO(small_jpeg(path, 192))), float)
+    assert decoded == [(384, 256, 3)]
+    expected = cv2.resize(np.rot90(photo, -1), (128, 192), interpolation=cv2.INTER_AREA)
+    assert small.shape == expected.shape
+    assert np.abs(small - expected).mean() < 3
+
+
+def test_what_is_large_is_told_from_the_header(tmp_path: Path) -> None:
+    assert is_large(io.BytesIO(png_header(5001, 5000)), 192)
+    assert not is_large(io.BytesIO(png_header(5000, 5000)), 192)
+    assert not is_large(io.BytesIO(b"not an image"), 192)
+    photo = io.BytesIO()
+    Image.new("L", (6001, 5001)).save(photo, format="JPEG")
+    assert not is_large(photo, 1000)
+    assert is_large(photo, 4000)
+
+
+def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
+    console_models: Path, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = io.BytesIO()
+    Image.fromarray(np.kron(part(1), np.ones((4, 4, 1), np.uint8))).save(large, format="PNG")
+    height, width = 4 * part(1).shape[0], 4 * part(1).shape[1]
+    under_way, most, go_on = 0, 0, threading.Event()
+    lock = threading.Lock()
+
+    def decode(file: io.BytesIO, name: str, side: int, *limit: int) -> tuple[np.ndarray, tuple[int, int]]:
+        nonlocal under_way, most
+        photo, size = decode_reduced(file, name, side, *limit)
+        if size == (height, width):
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            go_on.wait(20)
+            with lock:
+                under_way -= 1
+        return photo, size
+
+    with console(console_models, tmp_path) as client:
+        id = send(client, large.getvalue()).json()["id"]
+        monkeypatch.setattr("console.pictures.LARGE_PIXELS", height * width - 1)
+        monkeypatch.setattr("console.service.decode_reduced", decode)
+        monkeypatch.setattr("console.pictures.decode_reduced", decode)
+        with ThreadPoolExecutor(12) as pool:
+            waiting = [pool.submit(send, client, large.getvalue()) for _ in range(8)]
+            waiting += [
+                pool.submit(client.get, f"/inspections/{id}/image?size={size}") for size in ("thumbnail", "preview")
+            ]
+            while service_of(client).under_way < 8 or not under_way:
+                time.sleep(0.01)
+            assert pool.submit(send, client, photos[0]).result(15).status_code == 200
+            go_on.set()
+            assert [one.result().status_code for one in waiting] == [200] * 10
+    assert most == 1
 
 
 def test_the_event_loop_is_never_held_up(client: TestClient, photos: list[Path]) -> None:

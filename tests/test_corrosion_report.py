@@ -224,13 +224,19 @@ def test_bad_photo_costs_only_itself(
     write_series(tmp_path / "in", "Bolt", [part.image for part in rendered((0.0, 0.2))], ["0", "24"])
     (tmp_path / "in" / "Bolt-T48.jpg").write_bytes(b"no photo")
     (tmp_path / "in" / "Lost-T0.jpg").write_bytes(b"no photo")
+    (tmp_path / "in" / "late").mkdir()
+    (tmp_path / "in" / "late" / "Bolt-T72.HEIC").write_bytes(b"photo of a kind that is not read")
     arguments = ["--model", model, "--dir", tmp_path / "in", "--output", tmp_path / "out"]
     assert run(monkeypatch, *arguments, "--set", "corrosion.frame=384") == 1
-    assert "Bolt-T48.jpg" in capsys.readouterr().err
+    warnings = capsys.readouterr().err
+    assert "Bolt-T48.jpg" in warnings
+    assert "skipped late/Bolt-T72.HEIC: .HEIC cannot be read; convert it to JPEG" in warnings
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert list(component(report, "Bolt")["timepoints"]) == ["0", "24"]
     assert "Bolt-T48.jpg" in component(report, "Bolt")["failed"][0]["path"]
     assert component(report, "Lost")["timepoints"] == {}
+    assert report["skipped"] == ["late/Bolt-T72.HEIC"]
+    assert "late/Bolt-T72.HEIC: .HEIC cannot be read" in (tmp_path / "out" / "summary.txt").read_text()
 
 
 @pytest.mark.parametrize(

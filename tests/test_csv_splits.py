@@ -103,6 +103,18 @@ def test_any_defect_column_makes_an_image_anomalous(tmp_path: Path) -> None:
     assert split.unlisted == ()
 
 
+def test_unlabelled_images_are_left_out(tmp_path: Path) -> None:
+    """As Roboflow marks them: they are neither healthy nor defective."""
+    text = "filename, Rust, Unlabeled\na.jpg, 1, 0\nb.jpg, 0, 1\nc.jpg, 0, 0\n"
+    split = load_split(write_split(tmp_path, text), "train")
+    assert split.columns == Columns(("Rust",), (), ("Unlabeled",))
+    assert [(image.path.name, image.is_anomalous) for image in split.images] == [("a.jpg", True), ("c.jpg", False)]
+    assert [path.name for path in split.unlabelled] == ["b.jpg"]
+    assert split.unlisted == ()
+    named = load_split(tmp_path, "train", ["Unlabeled", "Rust"])
+    assert [image.is_anomalous for image in named.images] == [True, True, False]
+
+
 def test_overrides_change_the_labels(tmp_path: Path) -> None:
     write_split(tmp_path, "filename,Not_OK,Fine\na.jpg,1,0\nb.jpg,0,1\n", images="a b")
     assert [image.is_anomalous for image in load_split(tmp_path, "train", ["Not_OK"]).images] == [True, False]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
+import datasets.ct_slices
+from datasets.ct_labels import LABEL_COLUMNS, read_labels
 from datasets.ct_slices import (
     CtSlice,
+    SliceReader,
     Window,
     evenly,
     list_good_slices,
@@ -26,10 +33,10 @@ def grey(seed: int, high: int = 60_000, dtype: type = np.uint16) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, high, (40, 50)).astype(dtype)
 
 
-def save(values: np.ndarray, path: Path, more: tuple[np.ndarray, ...] = ()) -> Path:
+def save(values: np.ndarray, path: Path, more: tuple[np.ndarray, ...] = (), compression: str = "raw") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"save_all": True, "append_images": [Image.fromarray(v) for v in more]} if more else {}
-    Image.fromarray(values).save(path, format="TIFF", **options)
+    Image.fromarray(values).save(path, format="TIFF", compression=compression, **options)
     return path
 
 
@@ -70,6 +77,28 @@ def test_the_step_between_neighbours_is_that_of_the_folder_not_of_the_filter(tmp
     assert list_volumes(tmp_path).volumes[0].step == 5
 
 
+def test_a_number_far_from_all_others_costs_nothing(tmp_path: Path) -> None:
+    """One file named by date and time; a count for each possible distance would take terabytes."""
+    for number in (1, 2, 3, 20240101123000, 20240101123002):
+        save(grey(1), tmp_path / "b" / "x" / f"s_{number}.tif")
+    assert list_volumes(tmp_path).volumes[0].step == 1
+    for number in (2, 3):
+        (tmp_path / "b" / "x" / f"s_{number}.tif").unlink()
+    assert list_volumes(tmp_path).volumes[0].step == 2, "of equally frequent distances the smallest"
+
+
+def test_slices_left_out_by_their_numbers_are_counted(tmp_path: Path) -> None:
+    """Also those of volumes of which nothing is left; slices along axes that were not asked for do not count."""
+    for battery, axis, count in (("a", "x", 5), ("b", "x", 2), ("b", "y", 9)):
+        for number in range(count):
+            save(grey(number), tmp_path / battery / axis / f"s_{number}.tif")
+    listing = list_volumes(tmp_path, axes=["x"], numbers=(2, 3))
+    assert [volume.name for volume in listing.volumes] == ["a/x"]
+    assert listing.left_out == 3 + 2
+    assert sorted(volume.name for volume in listing.passed_over) == ["b/x", "b/y"]
+    assert list_volumes(tmp_path, axes=["x"]).left_out == 0
+
+
 def test_slices_that_cannot_be_opened_keep_their_place(tmp_path: Path) -> None:
     """Else their neighbours would be taken for neighbours of one another, and nobody would miss them."""
     for number in range(5):
@@ -97,6 +126,144 @@ def test_pages_count_on_from_the_number_of_the_file(tmp_path: Path) -> None:
     assert len({one.name for one in volume.slices}) == 3
     for one, page in zip(volume.slices, pages, strict=True):
         np.testing.assert_array_equal(read_slice(one), page)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+def test_a_file_of_many_pages_is_opened_once_a_thread(
+    compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [np.full((40, 50), 7, np.uint16) if seed == 4 else grey(seed) for seed in range(12)]
+    folder = tmp_path / "b" / "x"
+    save(pages[0], folder / "scan_0000.tif", tuple(pages[1:]), compression)
+    save(grey(50), folder / "other_0050.tif")
+    (volume,) = list_volumes(tmp_path).volumes
+    with counted(monkeypatch) as files:
+        volume_window(volume.slices)
+    assert (files.opened, files.open) == (2, 0), "a constant page closes nothing"
+    with counted(monkeypatch) as files, ThreadPoolExecutor(2) as pool, SliceReader() as read:
+        found = list(pool.map(lambda one: None if one.number == 4 else read(one), volume.slices))
+        assert files.open <= 2
+        assert files.opened <= 3
+    assert files.open == 0
+    for one, values in zip(volume.slices, found, strict=True):
+        if values is not None:
+            np.testing.assert_array_equal(values, read_slice(one))
+
+
+def test_a_damaged_page_is_one_line_and_those_after_it_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [grey(seed) for seed in range(4)]
+    path = save(pages[0], tmp_path / "b" / "x" / "scan_0.tif", tuple(pages[1:]), "tiff_lzw")
+    with Image.open(path) as image:
+        assert isinstance(image, TiffImageFile)
+        image.seek(1)
+        start = image.tag_v2[273][0]  # where its pixels begin
+    content = bytearray(path.read_bytes())
+    content[start : start + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    (volume,) = list_volumes(tmp_path).volumes
+    with counted(monkeypatch) as files, SliceReader() as read:
+        for one, page in zip(volume.slices, pages, strict=True):
+            if one.page == 1:
+                with pytest.raises(UserError, match=r"scan_0\.tif: damaged"):
+                    read(one)
+                assert files.open == 0
+            else:
+                np.testing.assert_array_equal(read(one), page)
+    assert files.open == 0
+
+
+class Counts:
+    opened = open = 0
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
+    """How many image files were opened, and how many are open."""
+    counts, plain = Counts(), datasets.ct_slices.opened
+
+    @contextmanager
+    def counting(path: Path) -> Iterator[Image.Image]:
+        counts.opened += 1
+        counts.open += 1
+        try:
+            with plain(path) as image:
+                yield image
+        finally:
+            counts.open -= 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(datasets.ct_slices, "opened", counting)
+        yield counts
+
+
+def imagej(path: Path, images: int) -> Path:
+    """A stack as ImageJ writes it above 4 GB: one directory, the pixels of all slices, their number as text."""
+    text = f"ImageJ=1.53t\nimages={images}\nslices={images}\nmin=0.0\nmax=60000.0\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(grey(1)).save(path, format="TIFF", description=text)
+    return path
+
+
+def test_a_stack_of_which_one_slice_is_found_is_not_judged(tmp_path: Path) -> None:
+    stack = imagej(tmp_path / "b" / "x" / "stack_0000.tif", 2500)
+    words = "an ImageJ stack of 2500 slices, of which only the first can be found; save it as BigTIFF or as single"
+    with pytest.raises(UserError, match=words):
+        list_volumes(tmp_path)
+    imagej(tmp_path / "b" / "x" / "single_7000.tif", 1)
+    listing = list_volumes(tmp_path)
+    assert [one.name for one in listing.volumes[0].slices] == ["single_7000"]
+    assert [line.startswith(f"{stack}: {words}") for line in listing.problems] == [True]
+    assert len(list_good_slices(stack.parent).volumes[0].slices) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_stack_cut_short_is_not_judged_by_its_first_page(tmp_path: Path) -> None:
+    pages = [grey(seed) for seed in range(6)]
+    path = save(pages[0], tmp_path / "b" / "x" / "scan_0000.tif", tuple(pages[1:]))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"no slice is left; .*scan_0000\.tif: damaged .* copy it again"):
+        list_volumes(tmp_path)
+
+
+def labels_of(folder: Path, *lines: str) -> Path:
+    path = folder / "labels.csv"
+    path.write_text("\n".join([",".join(LABEL_COLUMNS), *lines, ""]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("1,axial,s_1.tif,1,1,5,9", "line 3: no folder '1/axial' with slices; write .* as the folders are named"),
+        ("001,Axial,s_1.tif,1,1,5,9", "line 3: no folder '001/Axial' with slices"),
+        ("001,empty,s_1.tif,1,1,5,9", "line 3: no folder '001/empty' with slices"),
+        ("001", "line 3: no folder '001/' with slices"),
+        ("001,axial,s_8.tif,1,1,5,9", "line 3: 001/axial has no slice 's_8.tif'"),
+        ("002,axial,s_8.tif,1,1,5,9", "line 3: 002/axial has no slice 's_8.tif'"),
+    ],
+)
+def test_a_label_of_what_there_is_not_is_an_error(line: str, words: str, tmp_path: Path) -> None:
+    """Passed over, it would make a cracked battery a good one."""
+    for battery, number in (("001", 1), ("002", 7)):
+        save(grey(number), tmp_path / battery / "axial" / f"s_{number}.tif")
+    (tmp_path / "001" / "empty").mkdir()
+    listing = list_volumes(tmp_path, numbers=(0, 5))
+    path = labels_of(tmp_path, "001,axial,s_1.tif,1,1,5,9", line)
+    with pytest.raises(UserError, match=words):
+        read_labels(path, listing.volumes, listing.passed_over)
+
+
+def test_labels_of_what_filters_left_out_are_passed_over(tmp_path: Path) -> None:
+    for battery, axis, number in (("a", "x", 1), ("a", "x", 6), ("a", "y", 1), ("b", "x", 7), ("c", "y", 1)):
+        save(grey(number), tmp_path / battery / axis / f"s_{number}.tif")
+    lines = [f"{place}.tif,1,1,5,9" for place in ("a,x,s_1", "a,x,s_6", "a,y,s_1", "b,x,s_7", "c,y,s_1")]
+    path = labels_of(tmp_path, ",,,,,,", *lines)
+    listing = list_volumes(tmp_path, axes=["x"], numbers=(0, 5))
+    assert read_labels(path, listing.volumes, listing.passed_over) == {("a", "x", 1): [(1.0, 1.0, 5.0, 9.0)]}
+    path = labels_of(tmp_path, *lines[1:])
+    assert read_labels(path, listing.volumes, listing.passed_over) == {}
 
 
 def test_what_is_no_slice_is_named(tmp_path: Path) -> None:

@@ -140,6 +140,19 @@ def test_extend_adds_images_and_keeps_scales() -> None:
     assert np.array_equal(more.healthy_joined[:20], decision.healthy_joined)
 
 
+def test_extend_leaves_out_images_that_were_not_scored_as_unseen() -> None:
+    """NaN, as of those beyond calibration.max_photos: a threshold of NaN lets every part pass."""
+    decision = fitted(healthy(20))
+    scores = {kind: HealthyScores.of(one) for kind, one in healthy(10, 5).items()}
+    scores["colour"].images[3] = np.nan
+    groups = np.array([0, 1, 2, 3, 4, 5, 6, 3, 8, 9])  # the eighth is a copy of the fourth
+    more = decision.extend(scores, groups)
+    assert len(more.healthy_joined) == 28
+    assert np.isfinite(more.threshold()[0])
+    scores["colour"].images[:] = np.nan
+    assert decision.extend(scores, groups) is decision
+
+
 def test_state_round_trip() -> None:
     decision = fitted(healthy())
     again = Decision.from_state(decision.state())

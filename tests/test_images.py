@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from datasets.images import deep_to_uint8, list_images, read_image, read_reduced, unsearched
+from datasets.images import deep_to_uint8, list_images, not_readable, read_image, read_reduced, unsearched
 from errors import UserError
 
 RAMP = np.linspace(0, 1, 64)[None, :].repeat(40, axis=0)
@@ -188,6 +188,23 @@ def test_images_are_listed_sorted_without_hidden_ones(tmp_path: Path) -> None:
     assert names == ["a.jpeg", "b.PNG", "sub/c.TiF"]
     assert [path.name for path in list_images(tmp_path, recursive=False)] == ["a.jpeg", "b.PNG"]
     assert unsearched(tmp_path) == 2
+
+
+def test_photos_of_kinds_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    for name in ("a.HEIC", "b.jpg", "sub/c.dng", ".d.heic", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert not_readable(tmp_path) == [tmp_path / "a.HEIC", tmp_path / "sub/c.dng"]
+    assert not_readable(tmp_path, recursive=False) == [tmp_path / "a.HEIC"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+def test_the_size_of_a_lying_photo_is_that_of_its_pixels(tmp_path: Path, suffix: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 40)).save(tmp_path / f"a.{suffix}", exif=exif)
+    photo, size = read_reduced(tmp_path / f"a.{suffix}", 100)
+    assert photo.shape[:2] == size == (60, 40)
 
 
 def test_a_folder_of_folders_says_how_they_are_searched(tmp_path: Path) -> None:

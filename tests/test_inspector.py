@@ -239,3 +239,14 @@ def test_an_update_forgets_a_threshold_from_elsewhere() -> None:
     moved.update(parts(2, first=40))
     assert moved.threshold == moved.decision.threshold()[0]
     assert moved.threshold_source == CONFORMAL
+
+
+def test_photos_without_a_findable_part_are_told() -> None:
+    said: list[str] = []
+    noise = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
+    Inspector.train([*parts(5), *noise], tiny_config(), warn=said.append)
+    (line,) = [line for line in said if "no part was found" in line]
+    assert "in 3 of 8 photos" in line
+    said.clear()
+    Inspector.train(parts(5), tiny_config(), warn=said.append)
+    assert not any("no part" in line for line in said)

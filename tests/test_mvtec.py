@@ -79,6 +79,12 @@ def test_a_mask_of_another_size_is_named(tmp_path: Path) -> None:
         read_mask(tmp_path / "mask.png", (30, 50))
 
 
+def test_a_mask_of_ones_or_of_class_numbers_is_not_empty(tmp_path: Path) -> None:
+    for values in ([0, 1], [0, 3], [0, 255], [100, 255]):
+        cv2.imwrite(str(tmp_path / "mask.png"), np.repeat(np.array([values], np.uint8), 20, 0).repeat(20, 1))
+        assert read_mask(tmp_path / "mask.png", (20, 40)).mean(0).tolist() == [0] * 20 + [1] * 20
+
+
 def test_names_for_a_person() -> None:
     assert [readable(name) for name in ("metal_nut", "thread_side", "good")] == ["Metal nut", "Thread side", "Good"]
 

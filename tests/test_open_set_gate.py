@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from steel_factory import write_severstal
 
 from config import RunSettings
+from datasets.images import read_image
 from datasets.severstal import SteelStrip, load_severstal
 from errors import UserError
 from open_set.settings import SteelSettings
-from open_set.steel_gate import SteelGate, steel_roles, tiles_of
+from open_set.steel_gate import SteelGate, Tiles, steel_roles, tiles_of
 
 RUN = RunSettings(device="cpu", workers=0)
 SETTINGS = SteelSettings(backbone="filters", size=48, coreset_ratio=0.05, alpha=0.2)
@@ -55,6 +57,37 @@ def test_cracks_are_found_and_the_threshold_is_that_of_the_calibration_strips(st
     assert gate.threshold == pytest.approx(held_out[-2])
     # Images are judged one by one as all at once.
     assert gate.scores([strips[0].path]) == pytest.approx(scores[:1])
+
+
+def test_tiles_are_those_of_all_strips_in_order(strips: list[SteelStrip]) -> None:
+    paths = [strip.path for strip in strips[:3]]
+    expected = [tile for path in paths for tile in tiles_of(read_image(path))]
+    tiles = Tiles(paths)
+    assert len(tiles) == len(expected) == 15
+    for found in (list(tiles), [tiles[place] for place in range(-15, 0)], tiles[:]):
+        np.testing.assert_array_equal(np.stack(found), np.stack(expected))
+    with pytest.raises(IndexError):
+        tiles[15]
+    assert len(Tiles([])) == 0
+
+
+def test_training_holds_few_strips_at_a_time(strips: list[SteelStrip], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; 6000 of the whole data set would take gigabytes."""
+    read: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def watched(path: Path) -> np.ndarray:
+        photo = read_image(path)
+        read.append(weakref.ref(photo))
+        alive.append(sum(one() is not None for one in read))
+        return photo
+
+    roles = steel_roles(strips, SETTINGS, seed=1)
+    monkeypatch.setattr("open_set.steel_gate.read_image", watched)
+    run = RunSettings(device="cpu", workers=0, batch_size=1)
+    SteelGate.train(strips, roles, SETTINGS, "filters", None, run)
+    assert len(alive) == len(roles.train) + len(roles.calibration)
+    assert max(alive) <= 3 < len(roles.train)
 
 
 def test_too_few_defect_free_strips(strips: list[SteelStrip]) -> None:

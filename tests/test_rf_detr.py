@@ -7,12 +7,14 @@ import pickle
 import shutil
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from anode.checkpoints import CHECKPOINTS
 from anode.coco import SPLITS, export_coco, split_batteries
@@ -21,8 +23,8 @@ from anode.hits import Box
 from anode.settings import AnodeSettings
 from datasets.ct_labels import read_labels
 from datasets.ct_slices import list_volumes
-from datasets.images import read_image
-from datasets.synthetic_ct import write_ct_dataset
+from datasets.images import opened, read_image
+from datasets.synthetic_ct import SIZE, write_ct_dataset
 from errors import UserError
 from settings import load_settings
 
@@ -75,6 +77,29 @@ def test_boxes_that_no_slice_shows_are_an_error(home: Path, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"no slice with a labelled box of .* can be read"):
         export_coco(volumes, labels, settings_in(home), tmp_path / "coco", warn=said.append)
     assert said
+
+
+def test_a_stack_is_opened_once_for_its_window_and_once_for_its_pictures(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {}
+    rng = np.random.default_rng(0)
+    for battery in "abc":
+        (tmp_path / battery / "axial").mkdir(parents=True)
+        first, *more = (Image.fromarray(rng.integers(0, 60_000, SIZE).astype(np.uint16)) for _ in range(5))
+        first.save(tmp_path / battery / "axial" / "scan_0000.tif", save_all=True, append_images=more)
+        labels[battery, "axial", 2] = [(30.0, 70.0, 60.0, 90.0)]
+    volumes = list_volumes(tmp_path).volumes
+    openings: list[Path] = []
+
+    def counting(path: Path) -> AbstractContextManager[Image.Image]:
+        openings.append(path)
+        return opened(path)
+
+    monkeypatch.setattr("datasets.ct_slices.opened", counting)
+    splits = export_coco(volumes, labels, settings_in(home), tmp_path / "coco")
+    assert sum(split.images for split in splits) == 3 * 5 * 2
+    assert len(openings) == 3 * 2
 
 
 def test_boxes_of_the_export_are_those_of_the_slices(home: Path) -> None:

@@ -83,7 +83,7 @@ def test_inference_of_a_folder(model: Path, data_dir: Path, tmp_path: Path) -> N
     assert "broken.jpg" in done.stderr
     assert "dangling.png: a link that leads to no file" in done.stderr
     assert "2 could not be read" in done.stdout
-    assert f"1 folder(s) in {photos} are not searched; --recursive" in done.stderr
+    assert f"3 folder(s) in {photos} are not searched; --recursive" in done.stderr
     entries = {Path(entry["path"]).name: entry for entry in json.loads((output / "results.json").read_text())}
     readable = {"schräg bolt.png", "rusty.png", "rusty.jpg", "Nut-T0.png", "bolt01.png"}
     assert set(entries) == readable | {"broken.jpg", "dangling.png"}

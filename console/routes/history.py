@@ -11,7 +11,7 @@ from starlette.responses import FileResponse
 
 from console import answers
 from console.history import Filter, Reviewed
-from console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type, small_jpeg
+from console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type
 from console.problems import documented
 from console.routes.common import TheService
 from console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Text
@@ -89,7 +89,7 @@ def image(service: TheService, id: str, size: Literal["original", "preview", "th
     if size == "original":
         file = service.pictures.path(row.image_checksum)
     else:
-        file = service.pictures.derived(row.image_checksum, _SIDES[size], small_jpeg)
+        file = service.pictures.derived(row.image_checksum, _SIDES[size], service.small_jpeg)
     if file is None:
         raise HTTPException(404, "this image is no longer kept")
     return FileResponse(file, media_type=media_type(file), headers=_CACHED)

@@ -9,11 +9,10 @@ from fastapi import APIRouter, File, Form, UploadFile
 
 from console import answers
 from console.catalogue import ServedModel
-from console.problems import documented, reason_of, status_of
+from console.problems import documented, log, reason_of, status_of
 from console.routes.common import TheService
 from console.schemas import Batch, Failed, Inspected
 from console.service import Service, Upload
-from errors import UserError
 
 router = APIRouter(tags=["inspect"])
 _NAME_LENGTH = 255
@@ -33,7 +32,7 @@ async def inspect(
         try:
             model = await service.model(category)
             outcome = await service.inspect(model, await _read(image), return_visualizations)
-        except UserError as error:
+        except Exception as error:
             service.metrics.refused.labels(status_of(error)).inc()
             raise
     return answers.inspected(outcome)
@@ -43,10 +42,10 @@ async def inspect(
 async def inspect_batch(
     service: TheService,
     category: CategoryField,
-    images: Annotated[list[UploadFile], File(description="as many as the queue takes")],
+    images: Annotated[list[UploadFile], File(description="at most --queue-size")],
     return_visualizations: Annotated[bool, Form(description="add heatmaps and overlays")] = False,
 ) -> Batch:
-    """Inspect several images. One that cannot be read costs only itself; its entry says why."""
+    """Inspect several images. One that cannot be read or stored costs only itself; its entry says why."""
     with service.admitted(len(images)):
         model = await service.model(category)
         return Batch(
@@ -55,15 +54,19 @@ async def inspect_batch(
 
 
 async def _one(service: Service, model: ServedModel, image: UploadFile, with_pictures: bool) -> Inspected | Failed:
-    upload = await _read(image)
     try:
-        return answers.inspected(await service.inspect(model, upload, with_pictures))
-    except UserError as error:
+        return answers.inspected(await service.inspect(model, await _read(image), with_pictures))
+    except Exception as error:  # the other images have their answers
+        log(error)
         service.metrics.refused.labels(status_of(error)).inc()
-        return Failed(file_name=upload.name, status=status_of(error), detail=reason_of(error))
+        return Failed(file_name=_name(image), status=status_of(error), detail=reason_of(error))
 
 
 async def _read(image: UploadFile) -> Upload:
+    return Upload(_name(image), await image.read())
+
+
+def _name(image: UploadFile) -> str:
     # What no database stores; everything else in a name is kept and shown as it is.
     name = (image.filename or "image").replace("\0", "\ufffd").encode("utf-8", "replace").decode()
-    return Upload(name[:_NAME_LENGTH], await image.read())
+    return name[:_NAME_LENGTH]
