@@ -271,7 +271,9 @@ class RunSettings(Section):
         description="what computes the network: auto, torch or onnx (ONNX Runtime, on the CPU); "
         "auto = the saved model's own; for a new one onnx if precision is int8, else torch",
     )
-    batch_size: int = Field(32, ge=1, le=1024, description="images per forward pass; 1 to 1024")
+    batch_size: int = Field(
+        32, ge=1, le=1024, description="images per forward pass, on a CPU at most four of them at once; 1 to 1024"
+    )
     workers: int = Field(2, ge=0, le=64, description="threads that read and preprocess ahead of the model; 0 to 64")
     memory_limit_mb: int = Field(
         2048,

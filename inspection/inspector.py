@@ -257,7 +257,7 @@ class Inspector:
         """
         try:
             return cls._restored(load_model(Path(path)), device, weights, run)
-        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             if "memory" in str(error):
                 raise  # the file is good, the machine too small
             raise UserError(f"{path} was written by another version of this toolkit; train it again") from None

@@ -167,7 +167,7 @@ def run_batch_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return call(self, images)
 
     monkeypatch.setattr(FeatureExtractor, "__call__", counted)
-    for size, expected in ((5, [5, 3]), (8, [8])):
+    for size, expected in ((3, [3, 3, 2]), (4, [4, 4])):
         passes.clear()
         Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.batch_size": size}))
         assert passes == expected

@@ -47,7 +47,8 @@ def test_a_large_folder_is_finished_and_each_bad_file_named(model: Path, tmp_pat
     for name, entry in entries.items():
         assert ("error" in entry) == (name in bad), entry
         assert bad.get(name, "") in entry.get("error", "")
-    warnings = done.stderr.splitlines()
+    folders, *warnings = done.stderr.splitlines()
+    assert "1 folder(s)" in folders
     assert len(warnings) == len(bad)
     for line, (name, reason) in zip(warnings, sorted(bad.items()), strict=True):
         assert line.startswith("warning: ")
