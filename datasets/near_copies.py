@@ -132,10 +132,14 @@ def _apart(collection: NDArray[np.float32], photos: NDArray[np.float32] | None =
     others = len(collection) - own
     if others < 2:
         return np.ones(len(photos))
-    total = collection.sum(axis=0, dtype=np.float64)
-    length, along = np.einsum("nd,nd->n", photos, photos, dtype=np.float64), photos @ total
-    # |p - (T - p) / others|^2, or |p - T / others|^2, written out in products, so that nothing is copied.
-    to_rest, rest = (along - length, total @ total - 2 * along + length) if own else (along, total @ total)
+    # Sums in single precision copy nothing, and keep a hundred times the digits that are needed.
+    total = collection.sum(axis=0)
+    length = np.einsum("nd,nd->n", photos, photos).astype(np.float64)
+    along = (photos @ total).astype(np.float64)
+    # |p - (T - p) / others|^2, or |p - T / others|^2, written out.
+    to_rest, rest = (
+        (along - length, float(total @ total) - 2 * along + length) if own else (along, float(total @ total))
+    )
     return np.asarray(np.minimum(length - 2 * to_rest / others + rest / others**2, 1.0))
 
 
