@@ -105,9 +105,12 @@ def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, i
     width, height = image.size
     reduction = max(1, max(width, height) // longest)
     image.draft(None, (max(1, width // reduction), max(1, height // reduction)))
-    # Pillow has turned the size of a TIFF already.
-    lies = image.format != "TIFF" and image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
-    return _decoded(image), (width, height) if lies else (height, width)
+    came_whole = image.size == (width, height)
+    lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+    pixels = _decoded(image)
+    if came_whole:
+        return pixels, (pixels.shape[0], pixels.shape[1])
+    return pixels, (width, height) if lies else (height, width)
 
 
 def _decoded(image: Image.Image) -> np.ndarray:
