@@ -37,6 +37,12 @@ def add_flags(parser: argparse.ArgumentParser, *, methods: tuple[str, ...], ever
     group.add_argument("--method", choices=methods, default="patchcore", help="default: patchcore")
 
 
+def check_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where flags of ``add_flags`` are given without --mvtec-dir."""
+    if arguments.mvtec_dir is None and (arguments.method != "patchcore" or arguments.category or arguments.all):
+        parser.error("--method, --category and --all are for --mvtec-dir")
+
+
 def categories(arguments: argparse.Namespace) -> list[str]:
     """The categories that --category or --all asks for. Raises UserError if neither does, or one is not there."""
     from datasets.mvtec import list_categories, load_category

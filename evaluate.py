@@ -84,8 +84,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if (arguments.data_dir is None) == (arguments.mvtec_dir is None):
         parser.error("name the labelled photos: --data-dir or --mvtec-dir")
-    if arguments.mvtec_dir is None and (arguments.method != "patchcore" or arguments.category or arguments.all):
-        parser.error("--method, --category and --all are for --mvtec-dir")
+    category_commands.check_flags(parser, arguments)
     if arguments.mvtec_dir is not None and arguments.cross_validate is not None:
         parser.error("--cross-validate is for --data-dir; categories have test images of their own")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:

@@ -96,8 +96,7 @@ def _arguments() -> argparse.Namespace:
         parser.error("--preprocess-only trains nothing; leave out --update")
     if arguments.mvtec_dir is not None and (arguments.preprocess_only or arguments.update is not None):
         parser.error("--preprocess-only and --update take photos of --images; leave out --mvtec-dir")
-    if arguments.mvtec_dir is None and (arguments.method != "patchcore" or arguments.category or arguments.all):
-        parser.error("--method, --category and --all are for --mvtec-dir")
+    category_commands.check_flags(parser, arguments)
     if arguments.cluster is not None and (arguments.update is not None or arguments.preprocess_only):
         parser.error("--cluster trains new models; leave it out with --update and --preprocess-only")
     if arguments.target_dim is not None:

@@ -1,7 +1,8 @@
 """How well thumbnails tell copies from look-alikes: python benchmarks/near_copies.py FOLDER [FOLDER ...]
 
-Prints, for plain 16 x 16 thumbnails and for the detail of 64 x 64 ones, how many groups of copies each folder has, and
-the lowest similarity of a photo to itself halved in size and saved as JPEG of quality 25.
+Prints, for plain 16 x 16 thumbnails and for the detail of 64 x 64 ones, how many groups of copies each folder has by a
+correlation of 0.95 alone, and the lowest similarity of a photo to itself halved in size and saved as JPEG of quality
+25; then how many groups there are by the rule of datasets/near_copies.py, which looks at the whole collection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.images import list_images, read_image
-from datasets.near_copies import NEAR_COPY_SIMILARITY, signature
+from datasets.near_copies import NEAR_COPY_SIMILARITY, copy_groups, signature
 
 
 def plain_thumbnail(image: np.ndarray) -> np.ndarray:
@@ -62,6 +63,8 @@ def main() -> None:
         print(f"{folder.name}: {len(images)} photos")
         report("plain 16 x 16", plain_thumbnail, images)
         report("detail of 64 x 64", signature, images)
+        groups = copy_groups(np.stack([signature(image) for image in images]))
+        print(f"  {'by the rule':22} {groups.max() + 1:5} groups")
 
 
 if __name__ == "__main__":

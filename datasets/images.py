@@ -129,9 +129,7 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the path")
     seen = [folder]
-    for path in folder.rglob("*") if recursive else folder.glob("*"):
-        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
-            seen.append(path)
+    seen += _visible(folder, recursive)
     found = []
     for path in seen:
         if path.is_dir():
@@ -149,13 +147,19 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
 
 def not_readable(folder: Path, recursive: bool = True) -> list[Path]:
     """Photos in ``folder`` of kinds that cannot be read (HEIC, raw), which ``list_images`` passes over; sorted."""
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(path for path in found if path.suffix.lower() in OTHER_IMAGES and not path.name.startswith("."))
+    return sorted(path for path in _visible(folder, recursive) if path.suffix.lower() in OTHER_IMAGES)
 
 
 def unsearched(folder: Path) -> int:
     """How many folders in ``folder``, hidden ones aside, ``list_images`` passes over where it is not recursive."""
-    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
+    return sum(path.is_dir() for path in _visible(folder, recursive=False))
+
+
+def _visible(folder: Path, recursive: bool) -> Iterator[Path]:
+    """What is in a folder, and below it if ``recursive``, but for hidden files and what is in hidden folders."""
+    for path in folder.rglob("*") if recursive else folder.glob("*"):
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
+            yield path
 
 
 def deep_to_uint8(values: np.ndarray) -> np.ndarray:

@@ -116,8 +116,8 @@ def _is_crowd(collection: NDArray[np.float32]) -> bool:
     sample = collection[:: -(-len(collection) // _SAMPLE)] if len(collection) else collection
     if len(sample) < _CROWD:
         return False
-    largest = np.bincount(_groups(sample, _apart(sample), crowd=False)).max()
-    same = np.bincount(_groups(sample, _apart(sample), crowd=True)).max()
+    apart = _apart(sample)
+    largest, same = (np.bincount(_groups(sample, apart, crowd)).max() for crowd in (False, True))
     return bool(largest >= _CROWD and largest > len(sample) / 2 and largest > same)
 
 

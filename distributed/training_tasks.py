@@ -45,7 +45,7 @@ class Lesson:
         use_cores(self.cores)
         with local_copy(self.weights) as file:
             setup = Setup(self.config, resolve_device(self.config.run.device), self.backbone, file)
-            setup = replace(setup, sharing=max(1, hold_features(kinds)))
+            setup = replace(setup, sharing=hold_features(kinds))
             return {kind: EVIDENCE[kind](setup) for kind in kinds}
 
 

@@ -40,7 +40,7 @@ class Setup:
     @property
     def memory_limit(self) -> int:
         """Bytes of features that one kind of evidence may hold."""
-        return self.config.run.memory_limit_mb * 2**20 // self.sharing
+        return self.config.run.memory_limit_mb * 2**20 // max(1, self.sharing)
 
 
 class Evidence(ABC):

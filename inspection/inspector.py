@@ -91,7 +91,7 @@ class Inspector:
             warn(choice.warning)
         device = resolve_device(config.run.device)
         setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
-        setup = replace(setup, sharing=max(1, hold_features(choice.kinds)))
+        setup = replace(setup, sharing=hold_features(choice.kinds))
         evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
         if config.run.precision == "int8":
             _quantise(sources, evidence, config)
@@ -272,7 +272,7 @@ class Inspector:
         if setup.backbone != "filters":
             config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})
             setup = replace(setup, config=config)
-        setup = replace(setup, sharing=max(1, hold_features(state["evidence"])))
+        setup = replace(setup, sharing=hold_features(state["evidence"]))
         evidence = {}
         for kind, saved in state["evidence"].items():
             evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))

@@ -191,7 +191,7 @@ def test_images_are_listed_sorted_without_hidden_ones(tmp_path: Path) -> None:
 
 
 def test_photos_of_kinds_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    for name in ("a.HEIC", "b.jpg", "sub/c.dng", ".d.heic", "notes.txt"):
+    for name in ("a.HEIC", "b.jpg", "sub/c.dng", ".d.heic", ".cache/e.heic", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert not_readable(tmp_path) == [tmp_path / "a.HEIC", tmp_path / "sub/c.dng"]
