@@ -62,25 +62,25 @@ $(VENV)/.installed: requirements.txt | $(VENV)/bin/python
 	$(PIP) -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements.txt requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/.installed-dev: requirements.txt requirements/dev.txt | $(VENV)/bin/python
 	@echo "installing packages into $(VENV); minutes the first time"
-	$(PIP) -r requirements-dev.txt
+	$(PIP) -r requirements/dev.txt
 	@touch $(VENV)/.installed $@
 
-$(VENV)/.installed-detection: requirements-detection.txt $(VENV)/.installed-dev
+$(VENV)/.installed-detection: requirements/detection.txt $(VENV)/.installed-dev
 	@echo "installing RF-DETR into $(VENV); minutes the first time"
-	$(PIP) -r requirements-detection.txt
+	$(PIP) -r requirements/detection.txt
 	@touch $@
 
-$(VENV)/.installed-cluster: requirements-cluster.txt $(VENV)/.installed-dev
+$(VENV)/.installed-cluster: requirements/cluster.txt $(VENV)/.installed-dev
 	@echo "installing Ray into $(VENV); minutes the first time"
-	$(PIP) -r requirements-cluster.txt
+	$(PIP) -r requirements/cluster.txt
 	@touch $@
 
 # What has no pin of its own, and torch where its pin is the same, is seen through a path to the other environment.
-$(OLDEST)/.installed: requirements-oldest.txt $(VENV)/.installed-dev
+$(OLDEST)/.installed: requirements/oldest.txt $(VENV)/.installed-dev
 	@echo "installing the oldest packages into $(OLDEST); minutes the first time"
 	$(VENV)/bin/python -m venv $(OLDEST)
 	echo "$(CURDIR)/$$(echo $(VENV)/lib/python3*/site-packages)" > $$(echo $(OLDEST)/lib/python3*/site-packages)/newest.pth
-	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements-oldest.txt
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements/oldest.txt
 	@touch $@

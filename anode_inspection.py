@@ -8,18 +8,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cli
-from anode.settings import AnodeSettings
-from files import check_writable
-from settings import load_settings
+from fastener.anode.settings import AnodeSettings
+from fastener.commands import cli
+from fastener.common.files import CONFIGS, check_writable
+from fastener.common.settings import load_settings
 
 if TYPE_CHECKING:
-    from anode.hits import Predictor
-    from anode.volumes import Detectors
-    from datasets.ct_slices import Listing
+    from fastener.anode.hits import Predictor
+    from fastener.anode.volumes import Detectors
+    from fastener.datasets.ct_slices import Listing
 
 EXAMPLE = "python anode_inspection.py train-patchcore --config configs/anode.yaml"
-PRESET = Path(__file__).parent / "configs" / "anode.yaml"
+PRESET = CONFIGS / "anode.yaml"
 
 
 def main() -> int:
@@ -30,9 +30,9 @@ def main() -> int:
 
 def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     """Learn one model a region from good slices."""
-    from anode import patchcore
-    from anode.regions import check_regions
-    from datasets.ct_slices import list_good_slices
+    from fastener.anode import patchcore
+    from fastener.anode.regions import check_regions
+    from fastener.datasets.ct_slices import list_good_slices
 
     listing = list_good_slices(settings.good_images_dir, settings.axis_names, _numbers(settings))
     _report(listing)
@@ -48,11 +48,11 @@ def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> i
 
 def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     """Export the labelled slices as COCO, and train on them."""
-    from anode.coco import export_coco
-    from anode.detector import RfDetr, checkpoint_file
-    from anode.regions import check_regions
-    from datasets.ct_labels import read_labels
-    from datasets.ct_slices import list_volumes
+    from fastener.anode.coco import export_coco
+    from fastener.anode.detector import RfDetr, checkpoint_file
+    from fastener.anode.regions import check_regions
+    from fastener.datasets.ct_labels import read_labels
+    from fastener.datasets.ct_slices import list_volumes
 
     detector = RfDetr.untrained(settings, cli.say, show_progress=sys.stderr.isatty())
     listing = list_volumes(settings.labelled_dir, settings.axis_names, _numbers(settings))
@@ -71,12 +71,12 @@ def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int
 
 def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     """Inspect every slice with the detectors of the command; pictures, tables and a summary."""
-    from anode.evaluation import evaluate, table
-    from anode.regions import check_regions
-    from anode.report import describe, earlier_results, summarise, write_json, write_pictures, write_tables
-    from anode.volumes import inspect_volume
-    from datasets.ct_labels import read_labels
-    from datasets.ct_slices import list_volumes
+    from fastener.anode.evaluation import evaluate, table
+    from fastener.anode.regions import check_regions
+    from fastener.anode.report import describe, earlier_results, summarise, write_json, write_pictures, write_tables
+    from fastener.anode.volumes import inspect_volume
+    from fastener.datasets.ct_labels import read_labels
+    from fastener.datasets.ct_slices import list_volumes
 
     listing = list_volumes(settings.input_dir, settings.axis_names, _numbers(settings))
     _report(listing)
@@ -136,14 +136,14 @@ def _detectors(settings: AnodeSettings, arguments: argparse.Namespace) -> Detect
     detectors: dict[str, dict[str, Predictor]] = {}
     names = [region.name for region in settings.roi_config]
     if arguments.command != "infer-rf-detr":
-        from anode.patchcore import PatchCoreDetector
+        from fastener.anode.patchcore import PatchCoreDetector
 
         device = settings.run.device
         detectors["patchcore"] = {
             name: PatchCoreDetector.load(name, settings, device, arguments.weights) for name in names
         }
     if arguments.command != "infer-patchcore":
-        from anode.detector import RfDetr
+        from fastener.anode.detector import RfDetr
 
         detectors["rf_detr"] = dict.fromkeys(names, RfDetr.trained(settings))
     return detectors

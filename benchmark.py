@@ -10,14 +10,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cli
 from benchmarks.flags import add_questions
-from errors import UserError
+from fastener.commands import cli
+from fastener.common.errors import UserError
 
 if TYPE_CHECKING:
-    from inspection.inspector import Inspector
-    from inspection.result import Inspection
-    from inspection.writers import JsonList
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.result import Inspection
+    from fastener.inspection.writers import JsonList
 
 EXAMPLE = "python benchmark.py latency --model saved_models/mvtec/screw.pkl --dir data/mvtec/screw/test --target-ms 100"
 RENDERED = 24  # photos, where none are given
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
 
 def _answer(arguments: argparse.Namespace) -> int:
     """Ask the module of this question, print its table, write its JSON."""
-    from files import check_writable
+    from fastener.common.files import check_writable
 
     for path in (arguments.json, getattr(arguments, "plot", None)):
         if path is not None:
@@ -75,12 +75,12 @@ def _latency(arguments: argparse.Namespace) -> int:
         raise UserError("--repeat must be at least 1, and --target-ms above 0")
     from benchmarks.machine import measure_machine
     from benchmarks.work import inspection_flop
-    from config import load_config
-    from datasets.images import list_images
-    from evaluation.latency import measure_latency
-    from files import GrowingFile, check_writable, write_atomically
-    from inspection.inspector import Inspector
-    from inspection.writers import JsonList
+    from fastener.common.files import GrowingFile, check_writable, write_atomically
+    from fastener.config import load_config
+    from fastener.datasets.images import list_images
+    from fastener.evaluation.latency import measure_latency
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.writers import JsonList
 
     if arguments.json:
         check_writable(arguments.json)
@@ -111,8 +111,8 @@ def _latency(arguments: argparse.Namespace) -> int:
 
 def _render(folder: Path) -> list[Path]:
     """Bolts, nuts and washers as PNG files."""
-    from datasets.synthetic import KINDS, render_part
-    from inspection.drawing import save_picture
+    from fastener.datasets.synthetic.parts import KINDS, render_part
+    from fastener.inspection.drawing import save_picture
 
     paths = [folder / f"{seed:02d}.png" for seed in range(RENDERED)]
     for seed, path in enumerate(paths):
@@ -122,8 +122,8 @@ def _render(folder: Path) -> list[Path]:
 
 def _write(result: Inspection, table: JsonList, output: Path) -> None:
     """The entry of results.json and the overlay picture, as inference.py writes them."""
-    from inspection.drawing import save_picture
-    from inspection.writers import overlay_picture, preview, record
+    from fastener.inspection.drawing import save_picture
+    from fastener.inspection.writers import overlay_picture, preview, record
 
     assert result.path is not None
     table.write(record(result))

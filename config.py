@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from settings import Section, load_settings
+from fastener.common.settings import Section, load_settings
 
 Side = Annotated[int, Field(ge=32, le=2048)]
 

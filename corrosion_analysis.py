@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cli
-from corrosion.severity import LEVELS
-from errors import UserError
-from files import check_writable
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable
+from fastener.corrosion.severity import LEVELS
 
 EXAMPLE = "python corrosion_analysis.py --dir data/components --until Moderate"
 
@@ -19,17 +19,17 @@ def main() -> int:
     arguments = _arguments()
     config = cli.config_from(arguments)
     _check_settings(arguments)
-    from datasets.components import load_components
+    from fastener.datasets.components import load_components
 
     series, skipped = load_components(arguments.dir)
     if arguments.component is not None:
         series = [one for one in series if one.component == arguments.component] or _unknown(
             arguments.component, [one.component for one in series]
         )
-    from corrosion.analysis import Analyser
-    from corrosion.report import Report
-    from corrosion.text import forecast_sentence, latest
-    from inspection.inspector import Inspector
+    from fastener.corrosion.analysis import Analyser
+    from fastener.corrosion.report import Report
+    from fastener.corrosion.text import forecast_sentence, latest
+    from fastener.inspection.inspector import Inspector
 
     check_writable(arguments.output / "report.json")
     inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cli
+from fastener.commands import cli
 
 if TYPE_CHECKING:
-    from datasets.labelled_image import LabelledImage
-    from inspection.drawing import Picture
+    from fastener.datasets.labelled_image import LabelledImage
+    from fastener.inspection.drawing import Picture
 
 DATA, MODEL, OUTPUT = Path("data/demo"), Path("saved_models/demo.pkl"), Path("outputs/demo")
 # A white sheet, as the README advises for real photos. The seed is not one that settings were tried on.
@@ -29,9 +29,9 @@ COMMANDS = (
 
 def main() -> int:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    from datasets.csv_splits import load_splits
-    from datasets.synthetic import write_demo_dataset
-    from inspection.drawing import save_picture
+    from fastener.datasets.csv_splits import load_splits
+    from fastener.datasets.synthetic.parts import write_demo_dataset
+    from fastener.inspection.drawing import save_picture
 
     print(f"rendering nuts, bolts and washers into {DATA}", flush=True)
     write_demo_dataset(DATA, seed=SEED, n_train=PARTS, background="white")
@@ -62,11 +62,11 @@ def example_sheet(images: Sequence[LabelledImage]) -> Picture:
     """The first two parts of each class with their anomaly maps and verdicts: a class a row."""
     import numpy as np
 
-    from datasets.images import read_image
-    from inspection.drawing import contact_sheet
-    from inspection.inspector import Inspector
-    from inspection.result import Inspection
-    from inspection.writers import overlay_picture
+    from fastener.datasets.images import read_image
+    from fastener.inspection.drawing import contact_sheet
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.result import Inspection
+    from fastener.inspection.writers import overlay_picture
 
     inspector = Inspector.load(MODEL)
     classes: dict[tuple[str, ...], list[Path]] = {}

@@ -7,12 +7,12 @@ import shlex
 import sys
 from pathlib import Path
 
-import cli
-from anode.checkpoints import CHECKPOINTS
-from errors import UserError
-from files import write_atomically
-from models.backbones import BACKBONES, DEFAULT_BACKBONE
-from models.download import download, file_digest
+from fastener.anode.checkpoints import CHECKPOINTS
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.common.files import write_atomically
+from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE
+from fastener.models.runtime.download import download, file_digest
 
 EXAMPLE = (
     "python download_models.py --backbone resnet18 --output weights   or   python download_models.py --rf-detr nano"
@@ -27,7 +27,7 @@ def main() -> int:
     backbones = NAMES if arguments.all else arguments.backbone or default
     fetched = [_fetch_backbone(name, arguments.output) for name in backbones]
     if backbones and all(fetched):
-        from models.weights import WEIGHTS_DIR_VARIABLE
+        from fastener.models.runtime.weights import WEIGHTS_DIR_VARIABLE
 
         print(f"on the other machine: export {WEIGHTS_DIR_VARIABLE}=$HOME/weights")
     fetched += [_fetch_rf_detr(size, arguments.output or RF_DETR_FOLDER) for size in arguments.rf_detr or ()]
@@ -36,7 +36,7 @@ def main() -> int:
 
 def _fetch_backbone(name: str, output: Path | None) -> bool:
     """One backbone into torch's cache, and a copy into ``output``; False if it cannot be had."""
-    from models.weights import find_weights, how_to_get
+    from fastener.models.runtime.weights import find_weights, how_to_get
 
     found = find_weights(BACKBONES[name], progress=sys.stderr.isatty())
     if found is None:

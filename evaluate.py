@@ -7,15 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import category_commands
-import cli
-import threshold_search
-from config import Config
-from errors import UserError
-from files import check_writable, write_atomically
+from fastener.commands import category, cli, threshold_search
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable, write_atomically
+from fastener.config import Config
 
 if TYPE_CHECKING:
-    from evaluation.measure import Measurement
+    from fastener.evaluation.measure import Measurement
 
 EXAMPLE = "python evaluate.py --data-dir data --split test   or   python evaluate.py --data-dir data --cross-validate 5"
 
@@ -32,7 +30,7 @@ def main() -> int:
     if not arguments.cross_validate:
         cli.keep_model_settings(arguments, "backbone", "evidence", "alpha")
     if arguments.mvtec_dir is not None:
-        return category_commands.evaluate(arguments, config)
+        return category.evaluate(arguments, config)
     check_writable(arguments.output / "metrics.json")
     measurement = _measure(arguments, config)
     if not measurement.inspections:
@@ -41,8 +39,8 @@ def main() -> int:
             f"{len(measurement.failures)} cannot be read"
         )
 
-    from evaluation.measure import summarise
-    from evaluation.report import text_summary, write_plots
+    from fastener.evaluation.measure import summarise
+    from fastener.evaluation.report import text_summary, write_plots
 
     metrics = summarise(measurement, config.run.seed)
     metrics["protocol"] = f"{arguments.cross_validate}-fold" if arguments.cross_validate else "held out"
@@ -78,13 +76,13 @@ def _arguments() -> argparse.Namespace:
     model = parser.add_argument_group("the models of --cross-validate")
     cli.add_model_flags(model)
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
-    category_commands.add_flags(parser, methods=(*category_commands.METHODS, "all"))
+    category.add_flags(parser, methods=(*category.METHODS, "all"))
     threshold_search.add_flags(parser)
     parser.add_argument("--force", action="store_true", help="measure categories again that are done")
     arguments = parser.parse_args()
     if (arguments.data_dir is None) == (arguments.mvtec_dir is None):
         parser.error("name the labelled photos: --data-dir or --mvtec-dir")
-    category_commands.check_flags(parser, arguments)
+    category.check_flags(parser, arguments)
     if arguments.mvtec_dir is not None and arguments.cross_validate is not None:
         parser.error("--cross-validate is for --data-dir; categories have test images of their own")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:
@@ -95,9 +93,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measure(arguments: argparse.Namespace, config: Config) -> Measurement:
-    from datasets.csv_splits import SPLIT_NAMES, load_splits
-    from evaluation.measure import cross_validate, measure
-    from inspection.inspector import Inspector
+    from fastener.datasets.csv_splits import SPLIT_NAMES, load_splits
+    from fastener.evaluation.measure import cross_validate, measure
+    from fastener.inspection.inspector import Inspector
 
     wanted = arguments.split
     if wanted is None:

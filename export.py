@@ -14,13 +14,13 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cli
-from config import Config
-from errors import UserError
-from files import check_writable
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable
+from fastener.config import Config
 
 if TYPE_CHECKING:
-    from inspection.inspector import Inspector
+    from fastener.inspection.inspector import Inspector
 
 EXAMPLE = "python export.py --model saved_models/mine.pkl --format onnx --precision int8 --images photos/good"
 TOLERANCE = 0.005  # of AUROC, that int8 may cost before auto leaves it
@@ -29,9 +29,9 @@ LEAST_AUROC = 0.7  # of fp32: where it hardly tells the defects itself, the comp
 
 def main() -> int:
     arguments = _arguments()
-    from inspection.inspector import CONFORMAL, Inspector
-    from inspection.model_folder import MODEL_FILE
-    from inspection.pretrained import learned_in
+    from fastener.inspection.inspector import CONFORMAL, Inspector
+    from fastener.inspection.model_folder import MODEL_FILE
+    from fastener.inspection.pretrained import learned_in
 
     run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
     saved = Inspector.load(arguments.model, "cpu", arguments.weights, run)
@@ -84,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 
 def _photos(arguments: argparse.Namespace, saved: Inspector) -> list[Path]:
     """The photos that the model was trained on, in that order, as far as they are found in --images."""
-    from datasets.folder import good_images
+    from fastener.datasets.folder import good_images
 
     wanted = saved.training.checksums
     found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in good_images(arguments.images)}
@@ -100,7 +100,7 @@ def _photos(arguments: argparse.Namespace, saved: Inspector) -> list[Path]:
 
 def _chosen(arguments: argparse.Namespace, saved: Inspector, photos: list[Path]) -> str:
     """int8, unless it costs too much on held-out training photos with synthetic defects, or that cannot be told."""
-    from evaluation.precision_cost import auroc_by_setting
+    from fastener.evaluation.precision_cost import auroc_by_setting
 
     configs = {precision: _config(saved, precision) for precision in ("fp32", "int8")}
     measured = auroc_by_setting(photos, configs, arguments.weights, cli.progress)

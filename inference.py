@@ -7,15 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import category_commands
-import cli
-import cluster_commands
-from errors import UserError
-from files import check_writable
+from fastener.commands import category, cli, cluster
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable
 
 if TYPE_CHECKING:
-    from inspection.inspector import Inspector
-    from inspection.result import Failure, Inspection
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.result import Failure, Inspection
 
 EXAMPLE = "python inference.py --dir photos/incoming --visualize --json --csv"
 
@@ -25,15 +23,15 @@ def main() -> int:
     config = cli.config_from(arguments, baseline_tag=arguments.baseline_tag)
     cli.keep_model_settings(arguments)
     if arguments.mvtec_dir is not None:
-        return category_commands.inspect(arguments, config)
+        return category.inspect(arguments, config)
     if arguments.cluster is not None:
-        return cluster_commands.inspect(arguments, config)
-    from datasets.folder import is_baseline
-    from datasets.images import list_images
-    from inspection.inspector import Inspector
-    from inspection.reading import ahead
-    from inspection.result import Inspection
-    from inspection.writers import open_tables, picture_names, record, verdict
+        return cluster.inspect(arguments, config)
+    from fastener.datasets.folder import is_baseline
+    from fastener.datasets.images import list_images
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.reading import ahead
+    from fastener.inspection.result import Inspection
+    from fastener.inspection.writers import open_tables, picture_names, record, verdict
 
     root = arguments.file.parent if arguments.file else Path(arguments.dir)
     paths = [arguments.file] if arguments.file else list_images(root, arguments.recursive)
@@ -100,9 +98,9 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="move the threshold to this folder's light and camera, by the scores of its baseline shots",
     )
-    category_commands.add_flags(parser, methods=tuple(category_commands.METHODS), every=False)
-    cluster = cli.add_cluster_flags(parser)
-    cluster.add_argument(
+    category.add_flags(parser, methods=tuple(category.METHODS), every=False)
+    group = cli.add_cluster_flags(parser)
+    group.add_argument(
         "--shard-size", type=cli.positive, default=64, metavar="N", help="images of a Parquet file (default: 64)"
     )
     parser.add_argument("--no-save", action="store_true", help="with --mvtec-dir: print verdicts, write no pictures")
@@ -111,13 +109,13 @@ def _arguments() -> argparse.Namespace:
         parser.error("name what to inspect: --image, --dir, --manifest or --mvtec-dir")
     if arguments.mvtec_dir is not None and (arguments.json or arguments.csv):
         parser.error("--json and --csv are tables of --image and --dir; evaluate.py measures categories")
-    cluster_commands.check_inspect(parser, arguments)
+    cluster.check_inspect(parser, arguments)
     arguments.output = arguments.output or Path("outputs/results" if arguments.mvtec_dir else "outputs/inference")
     return arguments
 
 
 def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:
-    from inspection.result import Inspection
+    from fastener.inspection.result import Inspection
 
     scores = [result.score for result in inspector.stream(baselines) if isinstance(result, Inspection)]
     if not scores:
@@ -130,8 +128,8 @@ def _adapted(inspector: Inspector, baselines: list[Path]) -> Inspector:
 
 
 def _write_pictures(result: Inspection, output: Path, name: Path) -> None:
-    from inspection.drawing import save_picture
-    from inspection.writers import detection_picture, overlay_picture, preview
+    from fastener.inspection.drawing import save_picture
+    from fastener.inspection.writers import detection_picture, overlay_picture, preview
 
     assert result.path is not None
     photo = preview(result.path)

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cli
-from open_set.settings import DEFAULT_FILE, load_open_set
+from fastener.commands import cli
+from fastener.open_set.settings import DEFAULT_FILE, load_open_set
 
 if TYPE_CHECKING:
-    from open_set.pipeline import Pipeline
+    from fastener.open_set.pipeline import Pipeline
 
 EXAMPLE = "python open_set_recognition.py --config configs/open_set/default.yaml --splits a b c"
 COMMANDS = {
@@ -37,8 +37,8 @@ def main() -> int:
         "classifier.mode": "frozen" if arguments.frozen_features else None,
     }
     settings, splits = load_open_set(arguments.config, arguments.set, flags)
-    from files import check_writable
-    from open_set.pipeline import Pipeline
+    from fastener.common.files import check_writable
+    from fastener.open_set.pipeline import Pipeline
 
     check_writable(settings.output / "summary.md")
     pipeline = Pipeline(settings, splits, cli.progress, cli.say, cli.warn)
@@ -50,7 +50,7 @@ def main() -> int:
 
 def _run(command: str, pipeline: Pipeline) -> None:
     if command == "report":
-        from open_set.report import write_report
+        from fastener.open_set.report import write_report
 
         write_report(pipeline)
         print(f"wrote {pipeline.output / 'summary.md'}")

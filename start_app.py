@@ -11,11 +11,11 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cli
-from errors import UserError
+from fastener.commands import cli
+from fastener.common.errors import UserError
 
 if TYPE_CHECKING:
-    from console.settings import ConsoleSettings
+    from fastener.console.settings import ConsoleSettings
 
 EXAMPLE = "python start_app.py --models saved_models"
 
@@ -24,7 +24,7 @@ def main() -> int:
     arguments = _arguments()
     config = cli.config_from(arguments)
     settings = _settings(arguments)
-    from console.guard import is_loopback
+    from fastener.console.guard import is_loopback
 
     local = is_loopback(arguments.host)
     if not local and settings.token is None and not arguments.insecure:
@@ -34,8 +34,8 @@ def main() -> int:
     with _bound(arguments.host, arguments.port) as listener:
         import uvicorn
 
-        from console.app import LOCAL_NAMES, create_app
-        from console.service import Service
+        from fastener.console.app import LOCAL_NAMES, create_app
+        from fastener.console.service import Service
 
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         service = Service(settings, config.run.device, config.run)
@@ -74,7 +74,7 @@ def _arguments() -> argparse.Namespace:
 def _settings(arguments: argparse.Namespace) -> ConsoleSettings:
     from pydantic import ValidationError
 
-    from console.settings import ConsoleSettings
+    from fastener.console.settings import ConsoleSettings
 
     given = {name: getattr(arguments, name) for name in ConsoleSettings.model_fields}
     given["token"] = arguments.token if arguments.token is not None else os.environ.get("CONSOLE_TOKEN")

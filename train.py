@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import category_commands
-import cli
-import cluster_commands
-from config import Config
-from errors import UserError
-from files import check_writable
+from fastener.commands import category, cli, cluster
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable
+from fastener.config import Config
 
 EXAMPLE = "python train.py --images photos/good   or   python train.py --data-dir data --coreset-ratio 0.1"
 
@@ -31,9 +29,9 @@ def main() -> int:
         baseline_tag=arguments.baseline_tag,
     )
     if arguments.mvtec_dir is not None:
-        return category_commands.train(arguments, config)
-    from inspection.inspector import Inspector
-    from inspection.model_folder import file_of
+        return category.train(arguments, config)
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.model_folder import file_of
 
     if arguments.update is not None:
         cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "index", "evidence", "alpha", "seed")
@@ -50,7 +48,7 @@ def main() -> int:
         output = arguments.output or cli.DEFAULT_MODEL
         check_writable(output)
         if arguments.cluster is not None:
-            inspector = cluster_commands.trained(photos, config, arguments)
+            inspector = cluster.trained(photos, config, arguments)
         else:
             inspector = Inspector.train(photos, config, arguments.weights, cli.progress, cli.warn)
     inspector.save(output)
@@ -87,7 +85,7 @@ def _arguments() -> argparse.Namespace:
     )
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
-    category_commands.add_flags(parser, methods=tuple(category_commands.METHODS))
+    category.add_flags(parser, methods=tuple(category.METHODS))
     cli.add_cluster_flags(parser)
     parser.add_argument("--preprocess-only", action="store_true", help="write before / mask / after, train nothing")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"default: {cli.DEFAULT_MODEL}")
@@ -96,7 +94,7 @@ def _arguments() -> argparse.Namespace:
         parser.error("--preprocess-only trains nothing; leave out --update")
     if arguments.mvtec_dir is not None and (arguments.preprocess_only or arguments.update is not None):
         parser.error("--preprocess-only and --update take photos of --images; leave out --mvtec-dir")
-    category_commands.check_flags(parser, arguments)
+    category.check_flags(parser, arguments)
     if arguments.cluster is not None and (arguments.update is not None or arguments.preprocess_only):
         parser.error("--cluster trains new models; leave it out with --update and --preprocess-only")
     if arguments.target_dim is not None:
@@ -107,8 +105,8 @@ def _arguments() -> argparse.Namespace:
 
 def _photos(arguments: argparse.Namespace, baseline_tag: str) -> list[Path]:
     """The healthy photos of every source that was named, in a fixed order."""
-    from datasets.csv_splits import load_splits
-    from datasets.folder import baseline_images, good_images
+    from fastener.datasets.csv_splits import load_splits
+    from fastener.datasets.folder import baseline_images, good_images
 
     photos: list[Path] = []
     if arguments.data_dir is not None:
@@ -132,10 +130,10 @@ def _photos(arguments: argparse.Namespace, baseline_tag: str) -> list[Path]:
 
 def _write_sheet(photos: list[Path], config: Config, output: Path) -> int:
     """Up to 40 photos as before / mask / after, spread evenly over the list."""
-    from inspection.drawing import save_picture
-    from inspection.reading import prepare
-    from inspection.writers import preprocessing_sheet
-    from preprocessing.pipeline import Preprocessor
+    from fastener.inspection.drawing import save_picture
+    from fastener.inspection.reading import prepare
+    from fastener.inspection.writers import preprocessing_sheet
+    from fastener.preprocessing.pipeline import Preprocessor
 
     chosen = photos[:: max(1, -(-len(photos) // 40))]
     preprocessor = Preprocessor(config.preprocess)

@@ -116,8 +116,8 @@ def check_gpu() -> Iterator[Finding]:
 
 def check_weights() -> Iterator[Finding]:
     """Weights of each pretrained network; the weight-free filters need none."""
-    from models.backbones import BACKBONES
-    from models.weights import find_local_weights
+    from fastener.models.backbones import BACKBONES
+    from fastener.models.runtime.weights import find_local_weights
 
     for backbone in BACKBONES.values():
         if backbone.url is None:
@@ -147,10 +147,10 @@ def check_folders() -> Iterator[Finding]:
 
 def check_inspection() -> Iterator[Finding]:
     """Learn from six rendered nuts with the weight-free filters, then judge a good and a rusty one."""
-    from config import load_config
-    from datasets.synthetic import render_part
-    from inspection.inspector import Inspector
-    from inspection.result import Inspection
+    from fastener.config import load_config
+    from fastener.datasets.synthetic.parts import render_part
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.result import Inspection
 
     def photo(seed: int, defect: str = "none") -> np.ndarray:
         return render_part(seed, "nut", "silver", defect, size=(128, 128), background="light").image

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from anode.evaluation import boxes_in_regions
-from anode.regions import crop
-from anode.settings import AnodeSettings
-from datasets.ct_labels import Labels
-from datasets.ct_slices import SliceReader, Volume, window_of
-from errors import UserError
-from files import write_atomically
-from inspection.drawing import save_picture
-from models.progress import Progress, no_progress
+from fastener.anode.evaluation import boxes_in_regions
+from fastener.anode.regions import crop
+from fastener.anode.settings import AnodeSettings
+from fastener.common.errors import UserError
+from fastener.common.files import write_atomically
+from fastener.datasets.ct_labels import Labels
+from fastener.datasets.ct_slices import SliceReader, Volume, window_of
+from fastener.inspection.drawing import save_picture
+from fastener.models.progress import Progress, no_progress
 
 SPLITS = ("train", "valid", "test")
 _SHARES = (0.6, 0.2, 0.2)

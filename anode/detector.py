@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from anode.hits import Box, Predictor
-from anode.settings import AnodeSettings
-from errors import UserError
-from models.device import resolve_device
+from fastener.anode.hits import Box, Predictor
+from fastener.anode.settings import AnodeSettings
+from fastener.common.errors import UserError
+from fastener.models.runtime.device import resolve_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rfdetr.detr import RFDETR
 
-INSTALL = "python -m pip install -r requirements-detection.txt"
+INSTALL = "python -m pip install -r requirements/detection.txt"
 # Sizes under Apache-2.0; the larger ones have another licence.
 _CLASSES = {"nano": "RFDETRNano", "small": "RFDETRSmall", "medium": "RFDETRMedium", "large": "RFDETRLarge"}
 # What rfdetr names the file of its best epoch.

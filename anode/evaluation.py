@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from anode.hits import Hit
-from anode.settings import AnodeSettings, RegionOfInterest
-from anode.volumes import VolumeResult
-from datasets.ct_labels import Labels
-from evaluation.detection import ImageBoxes, as_boxes, detection_metrics
+from fastener.anode.hits import Hit
+from fastener.anode.settings import AnodeSettings, RegionOfInterest
+from fastener.anode.volumes import VolumeResult
+from fastener.datasets.ct_labels import Labels
+from fastener.evaluation.detection import ImageBoxes, as_boxes, detection_metrics
 
 Corners = tuple[float, float, float, float]
 # A true box counts where at least this share of it lies in a region; detectors see no more.

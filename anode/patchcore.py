@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from anode.hits import Box
-from anode.regions import crop
-from anode.settings import AnodeSettings, RegionOfInterest
-from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
-from datasets.ct_slices import Listing, SliceReader, Window, evenly, window_of
-from errors import UserError
-from inspection.inspector import Inspector
-from inspection.regions import find_regions
-from inspection.result import Inspection
-from models.progress import Progress, no_progress
+from fastener.anode.hits import Box
+from fastener.anode.regions import crop
+from fastener.anode.settings import AnodeSettings, RegionOfInterest
+from fastener.common.errors import UserError
+from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
+from fastener.datasets.ct_slices import Listing, SliceReader, Window, evenly, window_of
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.regions import find_regions
+from fastener.inspection.result import Inspection
+from fastener.models.progress import Progress, no_progress
 
 # A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
 _STRETCHES = 5

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from anode.hits import Box, Hit
-from anode.settings import RegionOfInterest
-from datasets.ct_slices import CtSlice, Volume, slice_size
-from errors import UserError
+from fastener.anode.hits import Box, Hit
+from fastener.anode.settings import RegionOfInterest
+from fastener.common.errors import UserError
+from fastener.datasets.ct_slices import CtSlice, Volume, slice_size
 
 
 def crop(picture: np.ndarray, region: RegionOfInterest, one: CtSlice) -> np.ndarray:

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from anode.hits import Hit, Run
-from anode.settings import AnodeSettings
-from anode.volumes import VolumeResult
-from datasets.ct_labels import file_name
-from datasets.ct_slices import CtSlice, SliceReader
-from files import write_atomically
-from inspection.drawing import draw_boxes, save_picture
+from fastener.anode.hits import Hit, Run
+from fastener.anode.settings import AnodeSettings
+from fastener.anode.volumes import VolumeResult
+from fastener.common.files import write_atomically
+from fastener.datasets.ct_labels import file_name
+from fastener.datasets.ct_slices import CtSlice, SliceReader
+from fastener.inspection.drawing import draw_boxes, save_picture
 
 DETECTED_COLUMNS = ("file_name", "xmin", "ymin", "xmax", "ymax", "region", "detector", "score", "axis")
 _DIGITS = 4

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from config import RunSettings, Side
-from settings import Section
+from fastener.common.settings import Section
+from fastener.config import RunSettings, Side
 
 Pixel = Annotated[int, Field(ge=0, le=100_000)]
 

@@ -9,13 +9,13 @@ from functools import cached_property
 
 import numpy as np
 
-from anode.hits import Hit, Predictor, Run, find_runs, hits_by_slice
-from anode.regions import crop, in_slice
-from anode.settings import AnodeSettings, RegionOfInterest
-from datasets.ct_slices import CtSlice, SliceReader, Volume, Window, window_of
-from errors import UserError
-from inspection.reading import ahead, batches
-from models.progress import Progress, no_progress
+from fastener.anode.hits import Hit, Predictor, Run, find_runs, hits_by_slice
+from fastener.anode.regions import crop, in_slice
+from fastener.anode.settings import AnodeSettings, RegionOfInterest
+from fastener.common.errors import UserError
+from fastener.datasets.ct_slices import CtSlice, SliceReader, Volume, Window, window_of
+from fastener.inspection.reading import ahead, batches
+from fastener.models.progress import Progress, no_progress
 
 # A detector's name -> region -> what finds boxes there.
 Detectors = Mapping[str, Mapping[str, Predictor]]

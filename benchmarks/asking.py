@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from errors import UserError
-from models.weights import read_state_dict
+from fastener.common.errors import UserError
+from fastener.models.runtime.weights import read_state_dict
 
 _SCRIPTS = Path(__file__).parent / "contenders"
 MEGABYTE = 2**20

@@ -26,27 +26,27 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from config import Config, load_config
-from datasets.images import read_image
-from datasets.mvtec import load_category
-from evaluation.categories import measure_category
-from evaluation.metrics import auroc, bootstrap_ci
-from inspection.drawing import png
-from inspection.evidence import StructureEvidence
-from inspection.inspector import Inspector
-from inspection.result import Inspection
-from inspection.writers import detection_picture, overlay_picture, shrunk
-from models.memory_bank import MemoryBank
-from models.patchcore import PatchCore
-from preprocessing.pipeline import Preprocessor
+from fastener.config import Config, load_config
+from fastener.datasets.images import read_image
+from fastener.datasets.mvtec import load_category
+from fastener.evaluation.categories import measure_category
+from fastener.evaluation.metrics import auroc, bootstrap_ci
+from fastener.inspection.drawing import png
+from fastener.inspection.evidence import StructureEvidence
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Inspection
+from fastener.inspection.writers import detection_picture, overlay_picture, shrunk
+from fastener.models.memory_bank import MemoryBank
+from fastener.models.patchcore import PatchCore
+from fastener.preprocessing.pipeline import Preprocessor
 
 T = TypeVar("T")
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
 
 
 def accuracy(options: argparse.Namespace, config: Config) -> None:
-    from distributed import ray_engine
-    from distributed.training import train
+    from fastener.distributed import ray_engine
+    from fastener.distributed.training import train
 
     root, name = options.category_dir.parent, options.category_dir.name
     category = load_category(root, name)
@@ -75,7 +75,7 @@ def accuracy(options: argparse.Namespace, config: Config) -> None:
 
 
 def stages(options: argparse.Namespace, config: Config) -> None:
-    from distributed.ray_engine import use_cores
+    from fastener.distributed.ray_engine import use_cores
 
     use_cores(1)
     inspector = Inspector.load(options.models / "single.pkl", "cpu", options.weights)
@@ -99,9 +99,9 @@ def stages(options: argparse.Namespace, config: Config) -> None:
 
 
 def speed(options: argparse.Namespace, config: Config) -> None:
-    from distributed import ray_engine, shards
-    from distributed.ray_engine import Shipped
-    from distributed.scoring import Job, score
+    from fastener.distributed import ray_engine, shards
+    from fastener.distributed.ray_engine import Shipped
+    from fastener.distributed.scoring import Job, score
 
     model = options.models / "single.pkl"
     inspector = Inspector.load(model, "cpu", options.weights)
@@ -127,7 +127,7 @@ def speed(options: argparse.Namespace, config: Config) -> None:
 
 
 def search(options: argparse.Namespace, config: Config) -> None:
-    from distributed.ray_engine import use_cores
+    from fastener.distributed.ray_engine import use_cores
 
     use_cores(1)
     inspector = Inspector.load(options.models / "single.pkl", "cpu", options.weights)

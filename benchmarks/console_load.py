@@ -29,9 +29,9 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from config import RunSettings
-from datasets.images import list_images
-from inspection.inspector import Inspector
+from fastener.config import RunSettings
+from fastener.datasets.images import list_images
+from fastener.inspection.inspector import Inspector
 
 BATCH = 16
 BOUNDARY = "part-of-a-form"

@@ -14,11 +14,11 @@ from benchmarks.growth import exponent, sizes
 from benchmarks.machine import measure_machine
 from benchmarks.report import Report
 from benchmarks.work import distances_flop
-from errors import UserError
-from models import coreset
-from models.coreset import Coreset, greedy_coreset
-from models.device import resolve_device
-from models.random_projection import gaussian_projection
+from fastener.common.errors import UserError
+from fastener.models import coreset
+from fastener.models.coreset import Coreset, greedy_coreset
+from fastener.models.random_projection import gaussian_projection
+from fastener.models.runtime.device import resolve_device
 
 
 def run(arguments: argparse.Namespace) -> Report:

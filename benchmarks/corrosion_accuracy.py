@@ -16,13 +16,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from config import Config, load_config
-from corrosion.analysis import Analyser
-from datasets.components import load_components
-from datasets.synthetic import KINDS, RenderedPart, render_part, render_time_series, write_png
-from inspection.inspector import Inspector
-from preprocessing.segmentation import find_part
+from fastener.commands import cli
+from fastener.config import Config, load_config
+from fastener.corrosion.analysis import Analyser
+from fastener.datasets.components import load_components
+from fastener.datasets.synthetic.parts import KINDS, RenderedPart, render_part, render_time_series, write_png
+from fastener.inspection.inspector import Inspector
+from fastener.preprocessing.segmentation import find_part
 
 FINISHES = ("silver", "grey", "black")
 LIGHTS = {"white": (1.0, 1.0, 1.0), "warm": (1.0, 0.88, 0.7), "cool": (0.8, 0.93, 1.0)}

@@ -15,16 +15,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from anode.evaluation import evaluate, table
-from anode.hits import Predictor
-from anode.patchcore import PatchCoreDetector, train
-from anode.settings import AnodeSettings
-from anode.volumes import inspect_volume
-from datasets.ct_labels import read_labels
-from datasets.ct_slices import list_volumes
-from datasets.synthetic_ct import write_ct_dataset
-from settings import load_settings
+from fastener.anode.evaluation import evaluate, table
+from fastener.anode.hits import Predictor
+from fastener.anode.patchcore import PatchCoreDetector, train
+from fastener.anode.settings import AnodeSettings
+from fastener.anode.volumes import inspect_volume
+from fastener.commands import cli
+from fastener.common.settings import load_settings
+from fastener.datasets.ct_labels import read_labels
+from fastener.datasets.ct_slices import list_volumes
+from fastener.datasets.synthetic.ct import write_ct_dataset
 
 
 def main() -> int:
@@ -67,8 +67,8 @@ def patchcore(folder: Path, seed: int, settings: AnodeSettings) -> dict[str, Pre
 
 def rf_detr(folder: Path, seed: int, settings: AnodeSettings, epochs: int) -> dict[str, Predictor]:
     """RF-DETR at a small resolution, from labelled batteries rendered into ``folder``."""
-    from anode.coco import export_coco
-    from anode.detector import RfDetr
+    from fastener.anode.coco import export_coco
+    from fastener.anode.detector import RfDetr
 
     write_ct_dataset(folder / "labelled", good=1, cracked=4, slices=8, seed=seed)
     volumes = list_volumes(folder / "labelled").volumes

@@ -13,15 +13,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from config import Config, load_config
-from datasets.csv_splits import load_splits
-from datasets.labelled_image import LabelledImage
-from datasets.mvtec import load_category
-from evaluation.measure import Measurement
-from evaluation.metrics import auroc, bootstrap_ci
-from inspection.inspector import Inspector
-from inspection.result import Inspection
+from fastener.commands import cli
+from fastener.config import Config, load_config
+from fastener.datasets.csv_splits import load_splits
+from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.mvtec import load_category
+from fastener.evaluation.measure import Measurement
+from fastener.evaluation.metrics import auroc, bootstrap_ci
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Inspection
 
 ROWS = {"cnn": ("cnn",), "filters": ("filters",), "cnn + filters": ("cnn", "filters")}
 COLOUR_ROWS = {"colour": ("colour",), "all three": ("cnn", "filters", "colour")}

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from config import load_config
-from datasets.images import read_image
-from datasets.mvtec import load_category
-from errors import UserError
-from models.backbones import BACKBONES
-from models.feature_extractor import cnn_extractor
-from models.weights import find_weights, how_to_get
-from preprocessing.pipeline import Preprocessor
+from fastener.common.errors import UserError
+from fastener.config import load_config
+from fastener.datasets.images import read_image
+from fastener.datasets.mvtec import load_category
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import cnn_extractor
+from fastener.models.runtime.weights import find_weights, how_to_get
+from fastener.preprocessing.pipeline import Preprocessor
 
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
 _BATCH = 8

@@ -12,9 +12,9 @@ from benchmarks.growth import exponent, growth_figure, sizes
 from benchmarks.machine import Machine, measure_machine
 from benchmarks.report import Report
 from benchmarks.work import distances_flop, network_flop
-from evaluation.visualize import save_figure
-from models.backbones import BACKBONES
-from models.feature_extractor import FeatureExtractor, build_network
+from fastener.evaluation.visualize import save_figure
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import FeatureExtractor, build_network
 
 SIZE = (224, 224)
 PATCHES = (SIZE[0] // 8) * (SIZE[1] // 8)  # of one image, on the grid of layer 2

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evaluation.visualize import GREY, PALETTE
+from fastener.evaluation.visualize import GREY, PALETTE
 
 EIGHTH = (8, 4, 2, 1)  # x1, x2, x4, x8
 

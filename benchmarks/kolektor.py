@@ -23,15 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
-import cli
-from config import load_config
-from datasets.images import list_images, read_image
-from errors import UserError
-from evaluation.detection import Boxes, as_boxes, finds
-from evaluation.metrics import auroc, bootstrap_ci, proportion_ci
-from inspection.inspector import Inspector
-from inspection.regions import find_regions
-from inspection.result import Inspection
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.config import load_config
+from fastener.datasets.images import list_images, read_image
+from fastener.evaluation.detection import Boxes, as_boxes, finds
+from fastener.evaluation.metrics import auroc, bootstrap_ci, proportion_ci
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.regions import find_regions
+from fastener.inspection.result import Inspection
 
 LEARNED = 80
 _FINER = 4  # cracks are drawn at so many times the photo's size

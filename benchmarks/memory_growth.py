@@ -26,8 +26,8 @@ from matplotlib.figure import Figure
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from errors import UserError
-from evaluation.visualize import GREY, PALETTE, save_figure
+from fastener.common.errors import UserError
+from fastener.evaluation.visualize import GREY, PALETTE, save_figure
 
 LIMIT_MB = 64
 SIDE = 64

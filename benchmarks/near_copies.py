@@ -17,8 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.images import list_images, read_image
-from datasets.near_copies import NEAR_COPY_SIMILARITY, copy_groups, signature
+from fastener.datasets.images import list_images, read_image
+from fastener.datasets.near_copies import NEAR_COPY_SIMILARITY, copy_groups, signature
 
 
 def plain_thumbnail(image: np.ndarray) -> np.ndarray:

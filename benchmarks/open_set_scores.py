@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-import cli
-from evaluation.metrics import auroc
-from open_set.classifier import FROZEN
-from open_set.pipeline import Pipeline
-from open_set.scores import SCORES
-from open_set.settings import SCORE_NAMES, load_open_set
-from open_set.splits import TRAIN, VALIDATION, Split
+from fastener.commands import cli
+from fastener.evaluation.metrics import auroc
+from fastener.open_set.classifier import FROZEN
+from fastener.open_set.pipeline import Pipeline
+from fastener.open_set.scores import SCORES
+from fastener.open_set.settings import SCORE_NAMES, load_open_set
+from fastener.open_set.splits import TRAIN, VALIDATION, Split
 
 LAYERS = (("layer2",), ("layer3",), ("layer2", "layer3"), ("layer2", "layer3", "layer4"))
 

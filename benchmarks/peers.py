@@ -20,7 +20,7 @@ from benchmarks.fit import CHANNELS, PATCHES, fit_flop, resnet18_flop
 from benchmarks.machine import measure_machine
 from benchmarks.report import Report
 from benchmarks.work import distances_flop
-from errors import UserError
+from fastener.common.errors import UserError
 
 BATCHES = (1, 8)
 AMAZON_PROJECTION = 128  # their default

@@ -20,18 +20,18 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from config import load_config
-from datasets.labelled_image import LabelledImage
-from datasets.mvtec import load_category
-from datasets.synthetic import KINDS, render_part
-from evaluation.metrics import auroc, bootstrap_ci
-from inspection.inspector import Inspector
-from inspection.pretrained import quantise
-from inspection.result import Inspection
-from models.backbones import BACKBONES
-from models.feature_extractor import FeatureExtractor, build_network, cnn_extractor
-from models.onnx_network import OnnxNetwork, to_onnx
+from fastener.commands import cli
+from fastener.config import load_config
+from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.mvtec import load_category
+from fastener.datasets.synthetic.parts import KINDS, render_part
+from fastener.evaluation.metrics import auroc, bootstrap_ci
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.pretrained import quantise
+from fastener.inspection.result import Inspection
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import FeatureExtractor, build_network, cnn_extractor
+from fastener.models.runtime.onnx_network import OnnxNetwork, to_onnx
 
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
 ROUNDS = 15

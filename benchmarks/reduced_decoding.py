@@ -19,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 from PIL import Image
 
-import cli
-from datasets.images import list_images, read_image, read_reduced
-from datasets.synthetic import KINDS, render_part
-from errors import UserError
-from inspection.inspector import Inspector
-from inspection.result import Inspection
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.datasets.images import list_images, read_image, read_reduced
+from fastener.datasets.synthetic.parts import KINDS, render_part
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Inspection
 
 RENDERED = 12
 QUALITY = 92

@@ -23,9 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from errors import UserError
-from evaluation.pixel_metrics import aupro
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.evaluation.pixel_metrics import aupro
 
 TOLERANCE = 1e-5
 FPR_LIMIT = 0.3

@@ -40,19 +40,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "contenders"))
 
 from amazon_patchcore import load_reference
 
-import cli
-from config import load_config
-from datasets.images import read_image
-from datasets.mvtec import load_category
-from errors import UserError
-from models.backbones import BACKBONES
-from models.coreset import greedy_coreset
-from models.feature_extractor import FeatureExtractor, cnn_extractor
-from models.memory_bank import MemoryBank
-from models.patchcore import PatchCore
-from models.scores import Scores
-from models.weights import find_weights, how_to_get, read_state_dict
-from preprocessing.pipeline import Preprocessor
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.config import load_config
+from fastener.datasets.images import read_image
+from fastener.datasets.mvtec import load_category
+from fastener.models.backbones import BACKBONES
+from fastener.models.coreset import greedy_coreset
+from fastener.models.feature_extractor import FeatureExtractor, cnn_extractor
+from fastener.models.memory_bank import MemoryBank
+from fastener.models.patchcore import PatchCore
+from fastener.models.runtime.weights import find_weights, how_to_get, read_state_dict
+from fastener.models.scores import Scores
+from fastener.preprocessing.pipeline import Preprocessor
 
 TOLERANCE = 1e-4
 SIZE = (224, 224)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import Machine
-from files import write_atomically
+from fastener.common.files import write_atomically
 
 Row = Mapping[str, Any]
 

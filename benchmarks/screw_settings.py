@@ -22,18 +22,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import cli
-from config import load_config
-from datasets.images import read_image
-from datasets.labelled_image import LabelledImage
-from datasets.mvtec import load_category, read_mask
-from errors import UserError
-from evaluation.metrics import auroc, bootstrap_ci
-from evaluation.pixel_metrics import PixelMetrics
-from evaluation.synthetic_defects import add_defect
-from inspection.inspector import Inspector
-from inspection.result import Inspection
-from preprocessing.segmentation import find_part
+from fastener.commands import cli
+from fastener.common.errors import UserError
+from fastener.config import load_config
+from fastener.datasets.images import read_image
+from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.mvtec import load_category, read_mask
+from fastener.evaluation.metrics import auroc, bootstrap_ci
+from fastener.evaluation.pixel_metrics import PixelMetrics
+from fastener.evaluation.synthetic_defects import add_defect
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Inspection
+from fastener.preprocessing.segmentation import find_part
 
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
 HELD_OUT = 0.3

@@ -15,13 +15,13 @@ from benchmarks.machine import measure_machine
 from benchmarks.report import Report
 from benchmarks.screw_settings import BASE, MVTEC, measure, read_test, with_interval
 from benchmarks.work import distances_flop
-from config import load_config
-from datasets.images import read_image
-from datasets.mvtec import load_category
-from errors import UserError
-from inspection.evidence import StructureEvidence
-from inspection.inspector import Inspector
-from models.memory_bank import MemoryBank
+from fastener.common.errors import UserError
+from fastener.config import load_config
+from fastener.datasets.images import read_image
+from fastener.datasets.mvtec import load_category
+from fastener.inspection.evidence import StructureEvidence
+from fastener.inspection.inspector import Inspector
+from fastener.models.memory_bank import MemoryBank
 
 KINDS = ("flat", "ivf", "hnsw", "pq")
 PATCHES = 784  # of one image

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from inspection.evidence import StructureEvidence
-from inspection.inspector import Inspector
-from models.backbones import BACKBONES
-from models.feature_extractor import FeatureExtractor, build_network
-from models.onnx_network import OnnxNetwork
+from fastener.inspection.evidence import StructureEvidence
+from fastener.inspection.inspector import Inspector
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import FeatureExtractor, build_network
+from fastener.models.runtime.onnx_network import OnnxNetwork
 
 
 def network_flop(extractor: FeatureExtractor, size: tuple[int, int]) -> float:

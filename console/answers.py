@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from console.catalogue import ServedModel
-from console.schemas import (
+from fastener.console.catalogue import ServedModel
+from fastener.console.schemas import (
     Calibration,
     Category,
     Inspected,
@@ -19,9 +19,9 @@ from console.schemas import (
     StoredInspection,
     ThresholdChange,
 )
-from console.service import Outcome
-from console.tables import FAIL, InspectionRow, ReviewRow, ThresholdRow
-from models.calibration import false_alarm_rate
+from fastener.console.service import Outcome
+from fastener.console.tables import FAIL, InspectionRow, ReviewRow, ThresholdRow
+from fastener.models.calibration import false_alarm_rate
 
 _RENAMED = {"timestamp": "created_at", "anomaly_score": "score"}
 _MADE = {"is_anomaly"}

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from console.guard import Guard, Rules
-from console.problems import add_handlers
-from console.routes import history, inspect, models, pages, reports
-from console.service import Service
+from fastener.console.guard import Guard, Rules
+from fastener.console.problems import add_handlers
+from fastener.console.routes import history, inspect, models, pages, reports
+from fastener.console.service import Service
 
 _LOG = logging.getLogger("uvicorn.error")
 _HOUR = 60 * 60

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from errors import UserError
-from inspection.inspector import Inspector
-from inspection.reading import Loaded
-from inspection.result import Inspection
+from fastener.common.errors import UserError
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import Loaded
+from fastener.inspection.result import Inspection
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 
-from config import RunSettings
-from errors import UserError
-from inspection.evidence import StructureEvidence
-from inspection.inspector import Inspector
-from inspection.model_folder import MODEL_FILE
+from fastener.common.errors import UserError
+from fastener.config import RunSettings
+from fastener.inspection.evidence import StructureEvidence
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.model_folder import MODEL_FILE
 
 Stamp = tuple[int, int, int]
 MIB = 2**20

@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from errors import UserError
+from fastener.common.errors import UserError
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 

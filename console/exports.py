@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from console.pictures import suffix
-from console.store import PictureStore
-from console.tables import FAIL, InspectionRow
-from datasets.csv_splits import CSV_NAME
+from fastener.console.pictures import suffix
+from fastener.console.store import PictureStore
+from fastener.console.tables import FAIL, InspectionRow
+from fastener.datasets.csv_splits import CSV_NAME
 
 _COLUMNS = (
     "id",

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from console.sign_in import sign_in_page
+from fastener.console.sign_in import sign_in_page
 
 COOKIE = "console"
 OPEN_PATHS = frozenset({"/health", "/session"})

@@ -10,7 +10,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Engine, Select, func, select, update
 from sqlalchemy.orm import sessionmaker
 
-from console.tables import InspectionRow, ReviewRow, ThresholdRow
+from fastener.console.tables import InspectionRow, ReviewRow, ThresholdRow
 
 Reviewed = Literal["none", "any", "confirmed", "overruled"]
 # Rows fetched at a time where all are wanted.

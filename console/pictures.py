@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from datasets.images import decode_reduced
-from inspection.drawing import Picture, heatmap_layer
-from inspection.result import Inspection
-from inspection.writers import colour_range, shrunk
+from fastener.datasets.images import decode_reduced
+from fastener.inspection.drawing import Picture, heatmap_layer
+from fastener.inspection.result import Inspection
+from fastener.inspection.writers import colour_range, shrunk
 
 # The heatmap is smooth, so that more pixels would show no more.
 HEATMAP_SIDE = 512

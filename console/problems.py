@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from console.catalogue import UnknownCategory
-from console.guard import SECURITY_HEADERS
-from console.schemas import Problem
-from console.service import Busy, TooManyImages, UnusableImage
-from datasets.images import ImageTooLarge
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.console.catalogue import UnknownCategory
+from fastener.console.guard import SECURITY_HEADERS
+from fastener.console.schemas import Problem
+from fastener.console.service import Busy, TooManyImages, UnusableImage
+from fastener.datasets.images import ImageTooLarge
 
 _LOG = logging.getLogger("uvicorn.error")
 RETRY_AFTER = {"Retry-After": "1"}

@@ -16,24 +16,24 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from config import RunSettings
-from console.batching import Batcher
-from console.catalogue import Catalogue, ServedModel
-from console.database import open_database
-from console.history import History
-from console.metrics import Metrics
-from console.pictures import OVERLAY_SIDE, heatmap_png, is_large, overlay_jpeg, small_jpeg
-from console.settings import ConsoleSettings
-from console.store import PictureStore
-from console.tables import FAIL, PASS, InspectionRow
-from datasets.images import ImageTooLarge, decode_reduced
-from errors import UserError
-from inspection.drawing import Picture
-from inspection.inspector import Inspector
-from inspection.reading import Loaded
-from inspection.result import Inspection
-from inspection.writers import record, shrunk
-from models.device import resolve_device
+from fastener.common.errors import UserError
+from fastener.config import RunSettings
+from fastener.console.batching import Batcher
+from fastener.console.catalogue import Catalogue, ServedModel
+from fastener.console.database import open_database
+from fastener.console.history import History
+from fastener.console.metrics import Metrics
+from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, is_large, overlay_jpeg, small_jpeg
+from fastener.console.settings import ConsoleSettings
+from fastener.console.store import PictureStore
+from fastener.console.tables import FAIL, PASS, InspectionRow
+from fastener.datasets.images import ImageTooLarge, decode_reduced
+from fastener.inspection.drawing import Picture
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import Loaded
+from fastener.inspection.result import Inspection
+from fastener.inspection.writers import record, shrunk
+from fastener.models.runtime.device import resolve_device
 
 MAX_PIXELS = 100_000_000
 T = TypeVar("T")

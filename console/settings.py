@@ -8,8 +8,8 @@ from pydantic import Field, SecretStr
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from errors import UserError
-from settings import Section
+from fastener.common.errors import UserError
+from fastener.common.settings import Section
 
 _PICTURES = Path("outputs/console/pictures")
 

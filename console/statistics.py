@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 import numpy as np
 
-from console.tables import FAIL
+from fastener.console.tables import FAIL
 
 
 @dataclass(frozen=True)

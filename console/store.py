@@ -11,7 +11,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from files import write_atomically
+from fastener.common.files import write_atomically
 
 _DAY = 24 * 60 * 60
 # What ``keep`` and ``derived`` write; the folder may hold files of other people.

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config import ColourSettings, CorrosionSettings
-from corrosion.colour_growth import Sectors
-from corrosion.comparison import Z95, First, MeasuredShot, as_measured, compare, first_shot, without_baseline
-from corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Verdict, judge
-from corrosion.shots import look_at
-from corrosion.trend import Trend, fit_trend
-from datasets.components import Series
-from inspection.inspector import Inspector
-from inspection.result import Failure
-from preprocessing.pipeline import Preprocessor
+from fastener.config import ColourSettings, CorrosionSettings
+from fastener.corrosion.colour_growth import Sectors
+from fastener.corrosion.comparison import Z95, First, MeasuredShot, as_measured, compare, first_shot, without_baseline
+from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Verdict, judge
+from fastener.corrosion.shots import look_at
+from fastener.corrosion.trend import Trend, fit_trend
+from fastener.datasets.components import Series
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Failure
+from fastener.preprocessing.pipeline import Preprocessor
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from config import ColourSettings, CorrosionSettings
-from corrosion.registration import Registration
+from fastener.config import ColourSettings, CorrosionSettings
+from fastener.corrosion.registration import Registration
 
 RUST, TARNISH, GREEN = 1, 2, 3
 # The detection limit of rust lies this far above the chroma that all but one in a thousand of T0's pixels keep to.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config import CorrosionSettings
-from corrosion import quality
-from corrosion.colour_growth import Baseline, Colour, Sectors, measure
-from corrosion.growth import HeatBaseline, heat_growth
-from corrosion.registration import Registration, register
-from corrosion.severity import Change
-from corrosion.shots import Look, heat_of_baseline
-from inspection.inspector import Inspector
+from fastener.config import CorrosionSettings
+from fastener.corrosion import quality
+from fastener.corrosion.colour_growth import Baseline, Colour, Sectors, measure
+from fastener.corrosion.growth import HeatBaseline, heat_growth
+from fastener.corrosion.registration import Registration, register
+from fastener.corrosion.severity import Change
+from fastener.corrosion.shots import Look, heat_of_baseline
+from fastener.inspection.inspector import Inspector
 
 PLACES, DISTRIBUTIONS, NO_VIEW = "places", "distributions", "distributions, view not at T0"
 Z95 = 1.96

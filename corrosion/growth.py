@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from corrosion.registration import Registration
+from fastener.corrosion.registration import Registration
 
 # Registration is good to about this part of the frame.
 _REACH = 0.02

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from corrosion.text import latest, notes, overview, rate_sentence, signed
-from inspection.drawing import Picture
+from fastener.corrosion.text import latest, notes, overview, rate_sentence, signed
+from fastener.inspection.drawing import Picture
 
 _STYLE = Path(__file__).with_name("report.css")
 _GUIDE = Path(__file__).with_name("guide.html")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from preprocessing.pipeline import Prepared
-from preprocessing.registration import compose, inside_photo, invert, shrink
+from fastener.preprocessing.pipeline import Prepared
+from fastener.preprocessing.registration import compose, inside_photo, invert, shrink
 
 _SIDE = 800
 # A background whose median comes this near to its brightest level is over-exposed: cameras flatten their response

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from corrosion.analysis import ComponentResult, TimePoint
-from corrosion.colour_growth import GREEN, RUST, TARNISH
-from corrosion.comparison import MeasuredShot
-from inspection.drawing import Picture, contact_sheet, heatmap_overlay
-from inspection.writers import overlay_picture, preview, shrunk
+from fastener.corrosion.analysis import ComponentResult, TimePoint
+from fastener.corrosion.colour_growth import GREEN, RUST, TARNISH
+from fastener.corrosion.comparison import MeasuredShot
+from fastener.inspection.drawing import Picture, contact_sheet, heatmap_overlay
+from fastener.inspection.writers import overlay_picture, preview, shrunk
 
 CLASS_COLOURS = {RUST: (213, 94, 0), TARNISH: (240, 228, 66), GREEN: (0, 158, 115)}
 _CELL = 300

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from config import CorrosionSettings
-from corrosion.severity import LEVELS
-from evaluation.visualize import GREY, PALETTE
-from inspection.drawing import shorten
+from fastener.config import CorrosionSettings
+from fastener.corrosion.severity import LEVELS
+from fastener.evaluation.visualize import GREY, PALETTE
+from fastener.inspection.drawing import shorten
 
 Record = Mapping[str, Any]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from config import CorrosionSettings
-from corrosion.light import Light
-from preprocessing.pipeline import Prepared
-from preprocessing.registration import apply, invert
+from fastener.config import CorrosionSettings
+from fastener.corrosion.light import Light
+from fastener.preprocessing.pipeline import Prepared
+from fastener.preprocessing.registration import apply, invert
 
 OVER_EXPOSED = "over-exposed"
 LIGHT_UNKNOWN = "colour of the light unknown"

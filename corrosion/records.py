@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from config import CorrosionSettings
-from corrosion.analysis import ComponentResult, TimePoint
-from corrosion.colour_growth import RUST
-from corrosion.comparison import MeasuredShot
-from corrosion.severity import LEVELS
-from corrosion.trend import Forecast, Trend, forecast
+from fastener.config import CorrosionSettings
+from fastener.corrosion.analysis import ComponentResult, TimePoint
+from fastener.corrosion.colour_growth import RUST
+from fastener.corrosion.comparison import MeasuredShot
+from fastener.corrosion.severity import LEVELS
+from fastener.corrosion.trend import Forecast, Trend, forecast
 
 _DIGITS = 3
 

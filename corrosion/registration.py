@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from config import CorrosionSettings
-from preprocessing.registration import compose, invert
+from fastener.config import CorrosionSettings
+from fastener.preprocessing.registration import compose, invert
 
 # The search runs on copies of this side: corrosion changes fine detail, and the coarse relief is what stays.
 _SIDE = 160

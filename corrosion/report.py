@@ -12,16 +12,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from config import Config
-from corrosion.analysis import ComponentResult
-from corrosion.html import ShotRow, data_uri, page
-from corrosion.pictures import caption, grid, overlays, strip
-from corrosion.plots import delta_bars, progression, score_timeline
-from corrosion.records import component_record, flat_rows
-from corrosion.text import summary
-from evaluation.visualize import save_figure
-from files import write_atomically
-from inspection.drawing import save_picture
+from fastener.common.files import write_atomically
+from fastener.config import Config
+from fastener.corrosion.analysis import ComponentResult
+from fastener.corrosion.html import ShotRow, data_uri, page
+from fastener.corrosion.pictures import caption, grid, overlays, strip
+from fastener.corrosion.plots import delta_bars, progression, score_timeline
+from fastener.corrosion.records import component_record, flat_rows
+from fastener.corrosion.text import summary
+from fastener.evaluation.visualize import save_figure
+from fastener.inspection.drawing import save_picture
 
 _CHARTS = {
     "progression": "Rust-coloured share with its 95 % interval, and heatmap growth, over time",

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from config import CorrosionSettings
+from fastener.config import CorrosionSettings
 
 LEVELS = ("None", "Trace", "Mild", "Moderate", "Severe", "Critical")
 BASELINE, STABLE, DEGRADING = "BASELINE", "STABLE", "DEGRADING"

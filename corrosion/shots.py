@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from config import CorrosionSettings
-from corrosion import quality
-from corrosion.colour_growth import Surface
-from corrosion.growth import HeatBaseline, disturbed_photos, heat_baseline, heat_noise
-from corrosion.light import Light, find_light, neutralised, share_the_light
-from datasets.components import Shot
-from datasets.images import read_image
-from errors import UserError
-from inspection.colour import relative_lab
-from inspection.inspector import Inspector
-from inspection.result import Failure, Inspection
-from preprocessing.pipeline import Prepared, Preprocessor
-from preprocessing.registration import compose, invert, shrink
+from fastener.common.errors import UserError
+from fastener.config import CorrosionSettings
+from fastener.corrosion import quality
+from fastener.corrosion.colour_growth import Surface
+from fastener.corrosion.growth import HeatBaseline, disturbed_photos, heat_baseline, heat_noise
+from fastener.corrosion.light import Light, find_light, neutralised, share_the_light
+from fastener.datasets.components import Shot
+from fastener.datasets.images import read_image
+from fastener.inspection.colour import relative_lab
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Failure, Inspection
+from fastener.preprocessing.pipeline import Prepared, Preprocessor
+from fastener.preprocessing.registration import compose, invert, shrink
 
 # Anomaly maps are compared on a grid of about this side; the model's own maps hold no finer detail.
 _MAP_SIDE = 256

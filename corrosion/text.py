@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from corrosion.severity import BASELINE, DEGRADING, LEVELS, STABLE
+from fastener.corrosion.severity import BASELINE, DEGRADING, LEVELS, STABLE
 
 _HEAD = f"{'time':>7}  {'rust of part':>13}  {'95 % interval':>15}  {'change':>8}  {'heatmap':>8}  severity  status"
 _WITHOUT_T0 = "without T0: change unknown"

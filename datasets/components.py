@@ -8,9 +8,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.folder import match_tag
-from datasets.images import IMAGE_SUFFIXES
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.folder import match_tag
+from fastener.datasets.images import IMAGE_SUFFIXES
 
 _HOURS = r"T(?P<hours>[0-9]+(?:\.[0-9]+)?)"
 

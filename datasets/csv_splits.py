@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
-from datasets.images import IMAGE_SUFFIXES, list_images
-from datasets.label_columns import Columns, read_columns
-from datasets.labelled_image import LabelledImage
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.images import IMAGE_SUFFIXES, list_images
+from fastener.datasets.label_columns import Columns, read_columns
+from fastener.datasets.labelled_image import LabelledImage
 
 CSV_NAME = "_classes.csv"
 SPLIT_NAMES = ("train", "valid", "test")

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.ct_slices import CtSlice, Volume
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.ct_slices import CtSlice, Volume
 
 LABEL_COLUMNS = ("battery_id", "axis", "file_name", "xmin", "ymin", "xmax", "ymax")
 # Battery, axis and slice number -> boxes as x_min, y_min, x_max, y_max in slice pixels; max just outside.

@@ -21,8 +21,8 @@ from typing import TypeVar
 import numpy as np
 from PIL import ExifTags, Image
 
-from datasets.images import opened
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.images import opened
 
 T = TypeVar("T")
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from datasets.images import list_images
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.images import list_images
 
 
 def good_images(folder: Path) -> list[Path]:

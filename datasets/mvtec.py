@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.images import IMAGE_SUFFIXES, list_images, read_image
-from datasets.labelled_image import LabelledImage
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.images import IMAGE_SUFFIXES, list_images, read_image
+from fastener.datasets.labelled_image import LabelledImage
 
 GOOD = "good"
 

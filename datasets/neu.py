@@ -13,9 +13,9 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.images import list_images
-from datasets.labelled_image import LabelledImage
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.images import list_images
+from fastener.datasets.labelled_image import LabelledImage
 
 CLASSES = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
 _CODES = {"cr": 0, "in": 1, "pa": 2, "ps": 3, "rs": 4, "sc": 5}

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.images import list_images
-from datasets.labelled_image import LabelledImage
-from errors import UserError
+from fastener.common.errors import UserError
+from fastener.datasets.images import list_images
+from fastener.datasets.labelled_image import LabelledImage
 
 TABLE = "train.csv"
 IMAGES = "train_images"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import ray
 
-from config import Config
-from distributed.ray_engine import DIED, RETRIES, Shipped, Workers, local_copy, use_cores
-from errors import UserError
-from inspection.choice import Choice
-from inspection.inspector import Inspector
+from fastener.common.errors import UserError
+from fastener.config import Config
+from fastener.distributed.ray_engine import DIED, RETRIES, Shipped, Workers, local_copy, use_cores
+from fastener.inspection.choice import Choice
+from fastener.inspection.inspector import Inspector
 
 
 @dataclass(frozen=True)

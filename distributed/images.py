@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 import fsspec
 import numpy as np
 
-from datasets.images import IMAGE_SUFFIXES, decode_image, decode_reduced, list_images, read_image
-from errors import UserError
-from inspection.reading import Loaded, load
-from preprocessing.pipeline import Preprocessor
+from fastener.common.errors import UserError
+from fastener.datasets.images import IMAGE_SUFFIXES, decode_image, decode_reduced, list_images, read_image
+from fastener.inspection.reading import Loaded, load
+from fastener.preprocessing.pipeline import Preprocessor
 
 _TRIES, _WAIT_S = 3, 1.0
 

@@ -17,7 +17,7 @@ import faiss
 import ray
 import torch
 
-from errors import UserError
+from fastener.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 AUTO, _HERE = "auto", "local"

@@ -16,18 +16,18 @@ from typing import Any
 
 import ray
 
-from config import Config
-from datasets.folder import is_baseline
-from distributed import ray_engine
-from distributed.images import load_named, read_named
-from distributed.ray_engine import Shipped, Workers, local_copy
-from distributed.shards import Shard
-from inspection.drawing import png
-from inspection.inspector import Inspector
-from inspection.reading import ahead, batches
-from inspection.result import Inspection
-from inspection.writers import detection_picture, overlay_picture, record, shrunk
-from preprocessing.pipeline import Preprocessor
+from fastener.config import Config
+from fastener.datasets.folder import is_baseline
+from fastener.distributed import ray_engine
+from fastener.distributed.images import load_named, read_named
+from fastener.distributed.ray_engine import Shipped, Workers, local_copy
+from fastener.distributed.shards import Shard
+from fastener.inspection.drawing import png
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import ahead, batches
+from fastener.inspection.result import Inspection
+from fastener.inspection.writers import detection_picture, overlay_picture, record, shrunk
+from fastener.preprocessing.pipeline import Preprocessor
 
 
 @dataclass(frozen=True)

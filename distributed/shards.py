@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from errors import UserError
-from files import write_atomically
+from fastener.common.errors import UserError
+from fastener.common.files import write_atomically
 
 
 @dataclass(frozen=True)

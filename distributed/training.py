@@ -24,22 +24,22 @@ import numpy as np
 import ray
 import torch
 
-from config import Config
-from distributed import ray_engine
-from distributed import training_tasks as tasks
-from distributed.ray_engine import Shipped, Workers
-from errors import UserError
-from inspection.choice import choose
-from inspection.evidence import EVIDENCE, StructureEvidence
-from inspection.evidence_base import Evidence, Setup, images_of
-from inspection.inspector import Inspector
-from inspection.reading import Fingerprint, prepare
-from models.device import resolve_device
-from models.moments import Moments
-from models.patchcore import evenly
-from models.progress import Progress, no_progress
-from models.scores import HealthyScores
-from preprocessing.pipeline import Preprocessor
+from fastener.common.errors import UserError
+from fastener.config import Config
+from fastener.distributed import ray_engine
+from fastener.distributed import training_tasks as tasks
+from fastener.distributed.ray_engine import Shipped, Workers
+from fastener.inspection.choice import choose
+from fastener.inspection.evidence import EVIDENCE, StructureEvidence
+from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import Fingerprint, prepare
+from fastener.models.moments import Moments
+from fastener.models.patchcore import evenly
+from fastener.models.progress import Progress, no_progress
+from fastener.models.runtime.device import resolve_device
+from fastener.models.scores import HealthyScores
+from fastener.preprocessing.pipeline import Preprocessor
 
 SHARDED = ("cnn", "filters", "colour")
 FACTOR = 4

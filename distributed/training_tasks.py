@@ -14,20 +14,20 @@ import numpy as np
 import ray
 import torch
 
-from config import Config
-from distributed.ray_engine import Shipped, local_copy, use_cores
-from inspection.evidence import EVIDENCE, StructureEvidence, hold_features
-from inspection.evidence_base import Evidence, Setup
-from inspection.inspector import show as show_photos
-from inspection.reading import Fingerprint
-from models.coreset import cover_radius, greedy_coreset
-from models.device import resolve_device
-from models.feature_extractor import rescale
-from models.moments import Moments
-from models.patchcore import evenly
-from models.progress import no_progress
-from models.scores import HealthyScores
-from preprocessing.pipeline import Preprocessor
+from fastener.config import Config
+from fastener.distributed.ray_engine import Shipped, local_copy, use_cores
+from fastener.inspection.evidence import EVIDENCE, StructureEvidence, hold_features
+from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.inspection.inspector import show as show_photos
+from fastener.inspection.reading import Fingerprint
+from fastener.models.coreset import cover_radius, greedy_coreset
+from fastener.models.feature_extractor import rescale
+from fastener.models.moments import Moments
+from fastener.models.patchcore import evenly
+from fastener.models.progress import no_progress
+from fastener.models.runtime.device import resolve_device
+from fastener.models.scores import HealthyScores
+from fastener.preprocessing.pipeline import Preprocessor
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from datasets.labelled_image import LabelledImage
-from datasets.mvtec import GOOD, Category, read_mask
-from errors import UserError
-from evaluation.measure import Measurement, summarise
-from evaluation.metrics import auroc, confusion
-from evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
-from inspection.inspector import Inspector
-from inspection.result import Failure, Inspection
-from models.progress import Progress, no_progress
+from fastener.common.errors import UserError
+from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.mvtec import GOOD, Category, read_mask
+from fastener.evaluation.measure import Measurement, summarise
+from fastener.evaluation.metrics import auroc, confusion
+from fastener.evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Failure, Inspection
+from fastener.models.progress import Progress, no_progress
 
 
 def measure_category(

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets.mvtec import load_category
-from errors import UserError
-from evaluation.categories import category_metrics, measure_category
-from evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
-from evaluation.measure import Measurement
-from files import write_atomically
-from inspection.inspector import Inspector
-from models.progress import Progress, no_progress
+from fastener.common.errors import UserError
+from fastener.common.files import write_atomically
+from fastener.datasets.mvtec import load_category
+from fastener.evaluation.categories import category_metrics, measure_category
+from fastener.evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
+from fastener.evaluation.measure import Measurement
+from fastener.inspection.inspector import Inspector
+from fastener.models.progress import Progress, no_progress
 
 METRICS_FILE = "metrics.json"
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.metrics import proportion_ci
+from fastener.evaluation.metrics import proportion_ci
 
 Boxes = npt.NDArray[np.float64]
 FOUND_IOU = 0.1

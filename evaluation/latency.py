@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from errors import UserError
-from inspection import inspector as inspector_module
-from inspection import reading
-from inspection.decision import Decision
-from inspection.evidence import StructureEvidence
-from inspection.inspector import Inspector
-from inspection.result import Failure, Inspection
-from models.progress import Progress, no_progress
-from preprocessing.pipeline import Preprocessor
+from fastener.common.errors import UserError
+from fastener.inspection import inspector as inspector_module
+from fastener.inspection import reading
+from fastener.inspection.decision import Decision
+from fastener.inspection.evidence import StructureEvidence
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Failure, Inspection
+from fastener.models.progress import Progress, no_progress
+from fastener.preprocessing.pipeline import Preprocessor
 
 Clock = Callable[[], float]
 OTHER = "other"

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from config import Config
-from datasets.labelled_image import LabelledImage
-from datasets.near_copies import copy_groups
-from errors import UserError
-from evaluation.metrics import auroc, bootstrap_ci, image_metrics
-from inspection.inspector import Inspector
-from inspection.reading import Fingerprint, ahead, fingerprint
-from inspection.result import Failure, Inspection
-from models.progress import Progress, no_progress
+from fastener.common.errors import UserError
+from fastener.config import Config
+from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.near_copies import copy_groups
+from fastener.evaluation.metrics import auroc, bootstrap_ci, image_metrics
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import Fingerprint, ahead, fingerprint
+from fastener.inspection.result import Failure, Inspection
+from fastener.models.progress import Progress, no_progress
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from config import Config
-from datasets.images import read_image
-from datasets.near_copies import copy_groups, signature
-from errors import UserError
-from evaluation.metrics import auroc
-from evaluation.synthetic_defects import add_defect
-from inspection.inspector import Inspector
-from inspection.result import Inspection
-from models.progress import Progress, no_progress
-from preprocessing.segmentation import find_part
+from fastener.common.errors import UserError
+from fastener.config import Config
+from fastener.datasets.images import read_image
+from fastener.datasets.near_copies import copy_groups, signature
+from fastener.evaluation.metrics import auroc
+from fastener.evaluation.synthetic_defects import add_defect
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Inspection
+from fastener.models.progress import Progress, no_progress
+from fastener.preprocessing.segmentation import find_part
 
 _HELD_OUT = 0.3
 _MOST_HELD_OUT = 50

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.measure import Measurement
-from evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
-from inspection.drawing import Picture, contact_sheet, save_picture, shorten
-from inspection.writers import overlay_picture, preview
+from fastener.evaluation.measure import Measurement
+from fastener.evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
+from fastener.inspection.drawing import Picture, contact_sheet, save_picture, shorten
+from fastener.inspection.writers import overlay_picture, preview
 
 _MISSES_SHOWN = 16
 

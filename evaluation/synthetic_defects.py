@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from errors import UserError
+from fastener.common.errors import UserError
 
 # Lengths are in parts of the photo's shorter side. The strips are those of CutPaste-Scar (2 to 16 by 10 to 25 of 256).
 _SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.metrics import check_inputs, f1_max
+from fastener.evaluation.metrics import check_inputs, f1_max
 
 
 def threshold_for_f1(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:

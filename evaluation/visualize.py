@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve
 from sklearn.metrics import roc_curve as roc_points
 
-from errors import UserError
-from evaluation.metrics import Confusion, average_precision, check_inputs, check_two_classes, f1_max
-from files import write_atomically
-from inspection.drawing import shorten
+from fastener.common.errors import UserError
+from fastener.common.files import write_atomically
+from fastener.evaluation.metrics import Confusion, average_precision, check_inputs, check_two_classes, f1_max
+from fastener.inspection.drawing import shorten
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6E6E6E"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 import torch
 
-from errors import UserError
-from inspection.evidence_base import Evidence, Setup, images_of
-from inspection.pretrained import Weights, graph_of, pretrained_extractor
-from models.autoencoder import Autoencoder, top_mean
-from models.backbones import BACKBONES
-from models.feature_extractor import FeatureExtractor, filter_extractor
-from models.global_features import GlobalFeatures
-from models.memory_bank import MemoryBank
-from models.scores import HealthyScores, Scores
-from models.storage import load_state, save_state
-from preprocessing.pipeline import Prepared
+from fastener.common.errors import UserError
+from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.pretrained import Weights, graph_of, pretrained_extractor
+from fastener.models.autoencoder import Autoencoder, top_mean
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
+from fastener.models.global_features import GlobalFeatures
+from fastener.models.memory_bank import MemoryBank
+from fastener.models.runtime.storage import load_state, save_state
+from fastener.models.scores import HealthyScores, Scores
+from fastener.preprocessing.pipeline import Prepared
 
 _CHECKPOINT_EVERY_S = 20.0
 _MIN_PHOTOS = 4

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import Config
-from errors import UserError
-from models.backbones import BACKBONES, DEFAULT_BACKBONE
-from models.weights import WEIGHTS_DIR_VARIABLE, find_local_weights, find_weights, how_to_get
+from fastener.common.errors import UserError
+from fastener.config import Config
+from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE
+from fastener.models.runtime.weights import WEIGHTS_DIR_VARIABLE, find_local_weights, find_weights, how_to_get
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from config import ColourSettings
+from fastener.config import ColourSettings
 
 # Widths of the soft borders of the rust sector: hue in degrees, chroma and lightness in CIELab units.
 _HUE_SOFTNESS = 3.0

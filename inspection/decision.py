@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from config import CalibrationSettings
-from models.calibration import Scale, conformal_threshold, p_values
-from models.scores import HealthyScores
+from fastener.config import CalibrationSettings
+from fastener.models.calibration import Scale, conformal_threshold, p_values
+from fastener.models.scores import HealthyScores
 
 
 @dataclass(frozen=True)

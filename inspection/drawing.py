@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from files import write_atomically
+from fastener.common.files import write_atomically
 
 Picture = npt.NDArray[np.uint8]
 

@@ -9,16 +9,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from inspection.baselines import AutoencoderEvidence, GlobalEvidence
-from inspection.colour import rust_likelihood
-from inspection.evidence_base import Evidence, Setup, images_of
-from inspection.pretrained import graph_of, pretrained_extractor
-from models.anomaly_map import UsualDistances
-from models.feature_extractor import FeatureExtractor, filter_extractor
-from models.memory_bank import MemoryBank
-from models.patchcore import PatchCore
-from models.scores import HealthyScores, Scores
-from preprocessing.pipeline import Prepared
+from fastener.inspection.baselines import AutoencoderEvidence, GlobalEvidence
+from fastener.inspection.colour import rust_likelihood
+from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.pretrained import graph_of, pretrained_extractor
+from fastener.models.anomaly_map import UsualDistances
+from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
+from fastener.models.memory_bank import MemoryBank
+from fastener.models.patchcore import PatchCore
+from fastener.models.scores import HealthyScores, Scores
+from fastener.preprocessing.pipeline import Prepared
 
 
 class StructureEvidence(Evidence):

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from config import Config
-from models.feature_extractor import FeatureExtractor
-from models.progress import Progress, no_progress
-from models.scores import HealthyScores, Scores
-from preprocessing.pipeline import Prepared
+from fastener.config import Config
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.progress import Progress, no_progress
+from fastener.models.scores import HealthyScores, Scores
+from fastener.preprocessing.pipeline import Prepared
 
 
 @dataclass(frozen=True)

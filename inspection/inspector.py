@@ -13,23 +13,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from config import Config, RunSettings
-from datasets.near_copies import copy_groups, is_copy_of
-from errors import UserError
-from inspection.choice import choose
-from inspection.decision import Decision
-from inspection.evidence import EVIDENCE, hold_features
-from inspection.evidence_base import Evidence, Setup, images_of
-from inspection.model_folder import load_model, save_model
-from inspection.pretrained import decided, for_saved, graph_of, quantise
-from inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
-from inspection.regions import find_regions
-from inspection.result import EvidenceResult, Failure, Inspection
-from models.calibration import confidence
-from models.device import resolve_device
-from models.progress import Progress, no_progress
-from models.scores import HealthyScores
-from preprocessing.pipeline import Prepared, Preprocessor
+from fastener.common.errors import UserError
+from fastener.config import Config, RunSettings
+from fastener.datasets.near_copies import copy_groups, is_copy_of
+from fastener.inspection.choice import choose
+from fastener.inspection.decision import Decision
+from fastener.inspection.evidence import EVIDENCE, hold_features
+from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.model_folder import load_model, save_model
+from fastener.inspection.pretrained import decided, for_saved, graph_of, quantise
+from fastener.inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
+from fastener.inspection.regions import find_regions
+from fastener.inspection.result import EvidenceResult, Failure, Inspection
+from fastener.models.calibration import confidence
+from fastener.models.progress import Progress, no_progress
+from fastener.models.runtime.device import resolve_device
+from fastener.models.scores import HealthyScores
+from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 # Settings of ``run`` that change no score, so that each machine may have its own.
 _OF_THE_MACHINE = ("batch_size", "workers", "memory_limit_mb")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from errors import UserError
-from files import write_atomically
-from models.storage import load_state, save_state
+from fastener.common.errors import UserError
+from fastener.common.files import write_atomically
+from fastener.models.runtime.storage import load_state, save_state
 
 MODEL_FILE = "exported.pkl"
 _GRAPHS = "*-????????.onnx"

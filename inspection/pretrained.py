@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from config import RunSettings
-from errors import UserError
-from inspection.evidence_base import Setup
-from models.backbones import BACKBONES
-from models.device import resolve_arithmetic
-from models.feature_extractor import FeatureExtractor, cnn_extractor
-from models.onnx_network import OnnxNetwork, quantised, to_onnx
-from models.weights import find_weights, how_to_get
+from fastener.common.errors import UserError
+from fastener.config import RunSettings
+from fastener.inspection.evidence_base import Setup
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import FeatureExtractor, cnn_extractor
+from fastener.models.runtime.device import resolve_arithmetic
+from fastener.models.runtime.onnx_network import OnnxNetwork, quantised, to_onnx
+from fastener.models.runtime.weights import find_weights, how_to_get
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from datasets.images import read_reduced
-from datasets.near_copies import signature
-from errors import UserError
-from preprocessing.pipeline import Prepared, Preprocessor
+from fastener.common.errors import UserError
+from fastener.datasets.images import read_reduced
+from fastener.datasets.near_copies import signature
+from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 _THUMBNAIL_OF = 256  # pixels a side are enough for a signature
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from inspection.result import Region
+from fastener.inspection.result import Region
 
 # Pairs of neighbours that clustering may hold at once: some megabytes, and a fraction of a second.
 MAX_PAIRS = 400_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.pipeline import map_to_photo
+from fastener.preprocessing.pipeline import map_to_photo
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from datasets.images import read_reduced
-from errors import one_line
-from files import GrowingFile
-from inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
-from inspection.result import Failure, Inspection
-from preprocessing.pipeline import Prepared
+from fastener.common.errors import one_line
+from fastener.common.files import GrowingFile
+from fastener.datasets.images import read_reduced
+from fastener.inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
+from fastener.inspection.result import Failure, Inspection
+from fastener.preprocessing.pipeline import Prepared
 
 _DIGITS = 6
 PREVIEW_SIDE = 1600

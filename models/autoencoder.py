@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils import skip_init
 
-from models.device import repeatable
+from fastener.models.runtime.device import repeatable
 
 _HALVINGS = 4
 SIDE_STEP = 2**_HALVINGS

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.progress import Progress, no_progress
+from fastener.models.progress import Progress, no_progress
 
 Features = torch.Tensor | np.ndarray
 

@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from errors import UserError
-from models.backbones import Backbone
-from models.cielab import rgb_to_lab
-from models.device import repeatable
-from models.feature_store import chunks
-from models.gabor_filters import GaborFilters
-from models.moments import Moments
-from models.random_projection import gaussian_projection
-from models.weights import checksum, read_state_dict
+from fastener.common.errors import UserError
+from fastener.models.backbones import Backbone
+from fastener.models.cielab import rgb_to_lab
+from fastener.models.gabor_filters import GaborFilters
+from fastener.models.moments import Moments
+from fastener.models.random_projection import gaussian_projection
+from fastener.models.runtime.device import repeatable
+from fastener.models.runtime.feature_store import chunks
+from fastener.models.runtime.weights import checksum, read_state_dict
 
 _MIN_DEVIATION = 0.05
 _LAB_UNIT = 50.0

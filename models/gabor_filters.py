@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models.cielab import rgb_to_lab
+from fastener.models.cielab import rgb_to_lab
 
 STRIDE = 8
 _OCTAVES = 5

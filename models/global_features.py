@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import torch
 
-from models.feature_extractor import FeatureExtractor
-from models.memory_bank import MemoryBank
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.memory_bank import MemoryBank
 
 
 class GlobalFeatures:

@@ -9,7 +9,7 @@ import faiss
 import numpy as np
 import torch
 
-from models.search_index import SearchIndex, choose_index, restored
+from fastener.models.search_index import SearchIndex, choose_index, restored
 
 _QUERIES_AT_ONCE = 1024  # on a CPU; a GPU takes a whole batch
 _PRODUCTS_AT_ONCE = 2**26  # of queries and rows on a GPU: 256 MB

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.feature_store import chunks
+from fastener.models.runtime.feature_store import chunks
 
 
 @dataclass(frozen=True)

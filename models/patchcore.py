@@ -8,15 +8,15 @@ from contextlib import closing
 import numpy as np
 import torch
 
-from errors import UserError
-from models.anomaly_map import UsualDistances, along_lines, to_pixels
-from models.coreset import greedy_coreset
-from models.feature_extractor import FeatureExtractor
-from models.feature_store import FeatureStore, chunks
-from models.memory_bank import MemoryBank
-from models.progress import Progress, no_progress
-from models.random_projection import gaussian_projection, store_projected
-from models.scores import HealthyScores, Scores
+from fastener.common.errors import UserError
+from fastener.models.anomaly_map import UsualDistances, along_lines, to_pixels
+from fastener.models.coreset import greedy_coreset
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.memory_bank import MemoryBank
+from fastener.models.progress import Progress, no_progress
+from fastener.models.random_projection import gaussian_projection, store_projected
+from fastener.models.runtime.feature_store import FeatureStore, chunks
+from fastener.models.scores import HealthyScores, Scores
 
 _IMAGES_AT_ONCE = 4
 

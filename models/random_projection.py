@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from models.feature_store import FeatureStore, chunks
+from fastener.models.runtime.feature_store import FeatureStore, chunks
 
 
 def gaussian_projection(channels: int, dim: int, seed: int) -> torch.Tensor:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from errors import UserError
-from models.storage import load_state, save_state
+from fastener.common.errors import UserError
+from fastener.models.runtime.storage import load_state, save_state
 
 State = dict[str, Any]
 

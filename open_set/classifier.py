@@ -20,11 +20,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn.utils import skip_init
 
-from config import RunSettings
-from models.device import repeatable
-from models.progress import Progress, no_progress
-from open_set.network import StagedResNet, as_tensor
-from open_set.settings import ClassifierSettings
+from fastener.config import RunSettings
+from fastener.models.progress import Progress, no_progress
+from fastener.models.runtime.device import repeatable
+from fastener.open_set.network import StagedResNet, as_tensor
+from fastener.open_set.settings import ClassifierSettings
 
 _LEAST_DEVIATION = 0.01
 FINE_TUNED, FROZEN, SCRATCH = "fine_tuned", "frozen", "scratch"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import auroc, average_precision, bootstrap_ci, proportion_ci
-from open_set.metrics import NO_DEFECT, UNKNOWN, confusion_table, fpr_at_tpr, open_set_f1, oscr
-from open_set.settings import CONFIDENCE
+from fastener.evaluation.metrics import auroc, average_precision, bootstrap_ci, proportion_ci
+from fastener.open_set.metrics import NO_DEFECT, UNKNOWN, confusion_table, fpr_at_tpr, open_set_f1, oscr
+from fastener.open_set.settings import CONFIDENCE
 
 _DIGITS = 6
 

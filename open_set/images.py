@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from config import RunSettings
-from datasets.images import read_image
-from datasets.near_copies import copy_groups, signature
-from datasets.neu import NeuImage
-from errors import UserError
-from inspection.reading import ahead
-from models.progress import Progress, no_progress
-from open_set.network import as_square
+from fastener.common.errors import UserError
+from fastener.config import RunSettings
+from fastener.datasets.images import read_image
+from fastener.datasets.near_copies import copy_groups, signature
+from fastener.datasets.neu import NeuImage
+from fastener.inspection.reading import ahead
+from fastener.models.progress import Progress, no_progress
+from fastener.open_set.network import as_square
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, f1_score
 
-from evaluation.metrics import auroc
+from fastener.evaluation.metrics import auroc
 
 UNKNOWN, NO_DEFECT = "unknown", "no_defect"
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.backbones import BACKBONES
-from models.feature_extractor import load_weights
-from open_set.settings import STAGES
+from fastener.models.backbones import BACKBONES
+from fastener.models.feature_extractor import load_weights
+from fastener.open_set.settings import STAGES
 
 
 class StagedResNet(nn.Module):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from open_set.classifier import Embedded
-from open_set.decisions import Decisions
-from open_set.metrics import UNKNOWN
-from open_set.rejection import Rejector
-from open_set.settings import SCORE_NAMES, RejectionSettings
-from open_set.splits import TEST, TRAIN, VALIDATION, Split
-from open_set.splits import UNKNOWN as UNKNOWN_ROLE
+from fastener.open_set.classifier import Embedded
+from fastener.open_set.decisions import Decisions
+from fastener.open_set.metrics import UNKNOWN
+from fastener.open_set.rejection import Rejector
+from fastener.open_set.settings import SCORE_NAMES, RejectionSettings
+from fastener.open_set.splits import TEST, TRAIN, VALIDATION, Split
+from fastener.open_set.splits import UNKNOWN as UNKNOWN_ROLE
 
 APPROACH = "one_stage"
 

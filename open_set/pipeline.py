@@ -11,25 +11,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets.neu import load_neu
-from datasets.severstal import TABLE, SteelStrip, load_severstal
-from errors import UserError
-from inspection.inspector import Inspector
-from inspection.reading import batches
-from models.backbones import BACKBONES
-from models.device import resolve_device
-from models.progress import Progress, no_progress
-from models.weights import find_weights, how_to_get
-from open_set.artifacts import State, fingerprint_of, stored
-from open_set.classifier import FINE_TUNED, SCRATCH, Classifier, Embedded, Fronts
-from open_set.decisions import Decisions
-from open_set.images import ImageSet, files_checksum, read_images
-from open_set.one_stage import fit_rejector, one_stage
-from open_set.runtime import measure_runtime
-from open_set.settings import SCORE_NAMES, OpenSetSettings, SplitSettings
-from open_set.splits import TEST, TRAIN, UNKNOWN, Split, make_split
-from open_set.steel_gate import SteelGate, SteelRoles, steel_roles
-from open_set.two_stage import rejection_rules, two_stage
+from fastener.common.errors import UserError
+from fastener.datasets.neu import load_neu
+from fastener.datasets.severstal import TABLE, SteelStrip, load_severstal
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import batches
+from fastener.models.backbones import BACKBONES
+from fastener.models.progress import Progress, no_progress
+from fastener.models.runtime.device import resolve_device
+from fastener.models.runtime.weights import find_weights, how_to_get
+from fastener.open_set.artifacts import State, fingerprint_of, stored
+from fastener.open_set.classifier import FINE_TUNED, SCRATCH, Classifier, Embedded, Fronts
+from fastener.open_set.decisions import Decisions
+from fastener.open_set.images import ImageSet, files_checksum, read_images
+from fastener.open_set.one_stage import fit_rejector, one_stage
+from fastener.open_set.runtime import measure_runtime
+from fastener.open_set.settings import SCORE_NAMES, OpenSetSettings, SplitSettings
+from fastener.open_set.splits import TEST, TRAIN, UNKNOWN, Split, make_split
+from fastener.open_set.steel_gate import SteelGate, SteelRoles, steel_roles
+from fastener.open_set.two_stage import rejection_rules, two_stage
 
 Say = Callable[[str], None]
 _TIMED = 20  # images of each split

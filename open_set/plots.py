@@ -12,9 +12,16 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from evaluation.visualize import GREY, PALETTE, confusion_table, roc_comparison, save_figure, score_distribution
-from open_set.decisions import Decisions
-from open_set.metrics import UNKNOWN
+from fastener.evaluation.visualize import (
+    GREY,
+    PALETTE,
+    confusion_table,
+    roc_comparison,
+    save_figure,
+    score_distribution,
+)
+from fastener.open_set.decisions import Decisions
+from fastener.open_set.metrics import UNKNOWN
 
 TITLES = {
     "one_stage": "one stage",

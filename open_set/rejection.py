@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.calibration import Scale, conformal_threshold
-from open_set.classifier import Embedded
-from open_set.scores import SCORES, OpenSetScore
-from open_set.settings import RejectionSettings, ScoreName
+from fastener.models.calibration import Scale, conformal_threshold
+from fastener.open_set.classifier import Embedded
+from fastener.open_set.scores import SCORES, OpenSetScore
+from fastener.open_set.settings import RejectionSettings, ScoreName
 
 
 @dataclass(frozen=True)

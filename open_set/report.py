@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import auroc, bootstrap_ci, proportion_ci
-from files import write_atomically
-from open_set.artifacts import stored
-from open_set.classifier import MODES
-from open_set.decisions import Decisions, measure, rounded
-from open_set.pipeline import GateScores, Pipeline
-from open_set.plots import TITLES, write_plots
-from open_set.settings import CONFIDENCE, RejectionSettings
-from open_set.splits import TEST, TRAIN, UNKNOWN, VALIDATION
+from fastener.common.files import write_atomically
+from fastener.evaluation.metrics import auroc, bootstrap_ci, proportion_ci
+from fastener.open_set.artifacts import stored
+from fastener.open_set.classifier import MODES
+from fastener.open_set.decisions import Decisions, measure, rounded
+from fastener.open_set.pipeline import GateScores, Pipeline
+from fastener.open_set.plots import TITLES, write_plots
+from fastener.open_set.settings import CONFIDENCE, RejectionSettings
+from fastener.open_set.splits import TEST, TRAIN, UNKNOWN, VALIDATION
 
 COLUMNS = (
     "split", "approach", "score", "closed_set_accuracy", "unknown_auroc", "unknown_aupr", "fpr95",

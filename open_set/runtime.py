@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from datasets.images import read_image
-from evaluation.latency import Clock, clock_of
-from open_set.classifier import Classifier
-from open_set.network import as_square
-from open_set.rejection import Rejector
-from open_set.steel_gate import SteelGate
+from fastener.datasets.images import read_image
+from fastener.evaluation.latency import Clock, clock_of
+from fastener.open_set.classifier import Classifier
+from fastener.open_set.network import as_square
+from fastener.open_set.rejection import Rejector
+from fastener.open_set.steel_gate import SteelGate
 
 STAGES = ("read", "classifier", "rejection", "patchcore")
 # Which stages an approach passes through.

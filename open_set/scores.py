@@ -18,8 +18,8 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
-from open_set.classifier import Embedded
-from open_set.settings import RejectionSettings, ScoreName
+from fastener.open_set.classifier import Embedded
+from fastener.open_set.settings import RejectionSettings, ScoreName
 
 Floats = npt.NDArray[np.float64]
 # A difference of two log-likelihoods needs both covariances well estimated: so many images for each dimension.

@@ -8,16 +8,17 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from config import RunSettings, Side
-from errors import UserError
-from settings import Section, load_settings
+from fastener.common.errors import UserError
+from fastener.common.files import CONFIGS
+from fastener.common.settings import Section, load_settings
+from fastener.config import RunSettings, Side
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 Stage = Literal["layer1", "layer2", "layer3", "layer4"]
 ScoreName = Literal["mahalanobis", "relative_mahalanobis", "knn", "energy", "max_softmax"]
 SCORE_NAMES: tuple[ScoreName, ...] = get_args(ScoreName)
 CONFIDENCE: ScoreName = "max_softmax"  # the score behind kappa
-DEFAULT_FILE = Path(__file__).resolve().parents[1] / "configs" / "open_set" / "default.yaml"
+DEFAULT_FILE = CONFIGS / "open_set" / "default.yaml"
 
 
 class DataSettings(Section):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from errors import UserError
-from open_set.settings import DataSettings, SplitSettings
+from fastener.common.errors import UserError
+from fastener.open_set.settings import DataSettings, SplitSettings
 
 TRAIN, VALIDATION, TEST, UNKNOWN, UNUSED = "train", "validation", "test", "unknown", ""
 

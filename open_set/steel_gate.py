@@ -17,17 +17,17 @@ from typing import overload
 
 import numpy as np
 
-from config import CalibrationSettings, Config, ModelSettings, PreprocessSettings, RunSettings
-from datasets.images import opened, read_image
-from datasets.near_copies import copy_groups, signature
-from datasets.severstal import SteelStrip
-from errors import UserError
-from inspection.inspector import Inspector
-from inspection.result import Failure, Inspection
-from models.calibration import conformal_threshold
-from models.progress import Progress, no_progress
-from open_set.settings import SteelSettings
-from open_set.splits import hold_out
+from fastener.common.errors import UserError
+from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings, RunSettings
+from fastener.datasets.images import opened, read_image
+from fastener.datasets.near_copies import copy_groups, signature
+from fastener.datasets.severstal import SteelStrip
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Failure, Inspection
+from fastener.models.calibration import conformal_threshold
+from fastener.models.progress import Progress, no_progress
+from fastener.open_set.settings import SteelSettings
+from fastener.open_set.splits import hold_out
 
 HELD_OUT = "held-out defect-free strips"
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from open_set.classifier import Embedded
-from open_set.decisions import Decisions
-from open_set.metrics import NO_DEFECT
-from open_set.one_stage import decide, fit_rejector
-from open_set.settings import CONFIDENCE, SCORE_NAMES, RejectionSettings, ScoreName
-from open_set.splits import TEST, UNKNOWN, Split
+from fastener.open_set.classifier import Embedded
+from fastener.open_set.decisions import Decisions
+from fastener.open_set.metrics import NO_DEFECT
+from fastener.open_set.one_stage import decide, fit_rejector
+from fastener.open_set.settings import CONFIDENCE, SCORE_NAMES, RejectionSettings, ScoreName
+from fastener.open_set.splits import TEST, UNKNOWN, Split
 
 IGNORING, PLAIN = "two_stage", "two_stage_plain"
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from config import PreprocessSettings
-from preprocessing.lighting import (
+from fastener.config import PreprocessSettings
+from fastener.preprocessing.lighting import (
     equalise_lightness,
     gray_world_gains,
     inpaint_highlights,
     white_balance,
     white_reference,
 )
-from preprocessing.registration import (
+from fastener.preprocessing.registration import (
     compose,
     frame_transform,
     inside_photo,
@@ -25,7 +25,7 @@ from preprocessing.registration import (
     upright_angle,
     warp,
 )
-from preprocessing.segmentation import Part, find_part
+from fastener.preprocessing.segmentation import Part, find_part
 
 # The part is sought on a copy of at most this many pixels a side; light is corrected on one of at most the other.
 _SEARCH_SIDE = 800

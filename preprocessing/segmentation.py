@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from preprocessing.edges import sharp_edges
+from fastener.preprocessing.edges import sharp_edges
 
 # Colour distances are in CIELab units, lengths in parts of a side, areas in parts of the photo where nothing else
 # is said.

@@ -9,8 +9,8 @@ import pytest
 from data_factory import parts, tiny_config, write_photos
 from hypothesis import settings
 
-from datasets.synthetic import write_demo_dataset
-from inspection.inspector import Inspector
+from fastener.datasets.synthetic.parts import write_demo_dataset
+from fastener.inspection.inspector import Inspector
 
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None)

@@ -18,11 +18,11 @@ import numpy as np
 from data_factory import ROOT
 from fastapi.testclient import TestClient
 
-from config import RunSettings
-from console.app import LOCAL_NAMES, create_app
-from console.service import Service
-from console.settings import ConsoleSettings
-from datasets.images import decode_image
+from fastener.config import RunSettings
+from fastener.console.app import LOCAL_NAMES, create_app
+from fastener.console.service import Service
+from fastener.console.settings import ConsoleSettings
+from fastener.datasets.images import decode_image
 
 LOCAL = "http://127.0.0.1"
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
-from config import Config, load_config
-from corrosion.analysis import Analyser, ComponentResult
-from datasets.components import load_components
-from datasets.synthetic import RenderedPart, render_part, render_time_series
-from inspection.inspector import Inspector
+from fastener.config import Config, load_config
+from fastener.corrosion.analysis import Analyser, ComponentResult
+from fastener.datasets.components import load_components
+from fastener.datasets.synthetic.parts import RenderedPart, render_part, render_time_series
+from fastener.inspection.inspector import Inspector
 
 SMALL = {
     "preprocess.size": 64,
@@ -58,3 +59,26 @@ def analyse(folder: Path, **changes: object) -> list[ComponentResult]:
     config = small_config(**changes)
     run = Analyser(small_inspector(), config.corrosion, config.colour)
     return [run(series) for series in load_components(folder)[0]]
+
+
+# A change of each setting of corrosion, and the series whose report it changes.
+CHANGES: dict[str, tuple[str, Any]] = {
+    "frame": ("rust", 256),
+    "min_chroma": ("no t0", 30.0),
+    "clean_chroma": ("rust", 9.0),
+    "tarnish_hue_max": ("stain", 80.0),
+    "green_hue_max": ("stain", 110.0),
+    "oxide_chroma": ("stain", 60.0),
+    "tarnish_weight": ("stain", 1.0),
+    "own_hue_reach": ("paint", 0.0),
+    "min_correlation": ("rust", 1.0),
+    "min_overlap": ("rust", 1.0),
+    "dead_band": ("rust", 0.0),
+    "min_change": ("rust", 50.0),
+    "min_growth": ("rust", 100.0),
+    "new_view_margin": ("other view", 50.0),
+    "colour_cutoffs": ("rust", (50.0, 60.0, 70.0, 80.0, 90.0)),
+    "growth_cutoffs": ("speck", (95.0, 96.0, 97.0, 98.0, 99.0)),
+    "max_clipped": ("bright", 100.0),
+    "min_sharpness": ("blurred", 0.0),
+}

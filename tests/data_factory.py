@@ -15,9 +15,9 @@ from unittest.mock import patch
 import numpy as np
 from PIL import Image
 
-import cli
-from config import Config
-from datasets.synthetic import render_part
+from fastener.commands import cli
+from fastener.config import Config
+from fastener.datasets.synthetic.parts import render_part
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE = 96

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from config import PreprocessSettings
-from preprocessing.pipeline import Prepared, Preprocessor, map_to_photo
+from fastener.config import PreprocessSettings
+from fastener.preprocessing.pipeline import Prepared, Preprocessor, map_to_photo
 
 WHITE, DARK, RUST = (240, 240, 238), (45, 45, 48), (150, 80, 40)
 BOLT = np.array([[-32, -75], [32, -75], [32, -35], [14, -35], [14, 75], [-14, 75], [-14, -35], [-32, -35]], float)

@@ -10,8 +10,8 @@ import numpy as np
 from data_factory import save
 from random_networks import random_state
 
-from datasets.neu import CLASSES
-from open_set.settings import DEFAULT_FILE
+from fastener.datasets.neu import CLASSES
+from fastener.open_set.settings import DEFAULT_FILE
 
 SIDE, STRIP = 48, (48, 200)
 

@@ -15,9 +15,9 @@ from protocol import answer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from config import Config, load_config
-from inspection.inspector import Inspector
-from models.coreset import greedy_coreset
+from fastener.config import Config, load_config
+from fastener.inspection.inspector import Inspector
+from fastener.models.coreset import greedy_coreset
 
 ROOT = Path(__file__).resolve().parents[2]
 # What peers do: 224 px out of 256, layers 2 and 3, all 384 numbers, nine neighbours.
@@ -46,7 +46,7 @@ def coreset(features: str, keep: int, indices: str, projection: int | None = Non
     rows = torch.from_numpy(np.load(features))
     start = time.perf_counter()
     if projection is not None:
-        from models.random_projection import gaussian_projection
+        from fastener.models.random_projection import gaussian_projection
 
         rows = rows.float() @ gaussian_projection(rows.shape[1], projection, 0)
     picks = greedy_coreset(rows, keep)

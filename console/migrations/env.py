@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from console.tables import Base
+from fastener.console.tables import Base
 
 with context.config.attributes["engine"].begin() as connection:
     # SQLite cannot change a table in place: Alembic makes a new one and copies.

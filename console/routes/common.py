@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from console.service import Service
+from fastener.console.service import Service
 
 
 def _service(request: Request) -> Service:

@@ -9,14 +9,14 @@ from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import FileResponse
 
-from console import answers
-from console.history import Filter, Reviewed
-from console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type
-from console.problems import documented
-from console.routes.common import TheService
-from console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Text
-from console.service import Service
-from console.tables import InspectionRow
+from fastener.console import answers
+from fastener.console.history import Filter, Reviewed
+from fastener.console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type
+from fastener.console.problems import documented
+from fastener.console.routes.common import TheService
+from fastener.console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Text
+from fastener.console.service import Service
+from fastener.console.tables import InspectionRow
 
 router = APIRouter(tags=["history"])
 _ID = re.compile(r"[0-9a-f]{32}")

@@ -7,12 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
 
-from console import answers
-from console.catalogue import ServedModel
-from console.problems import documented, log, reason_of, status_of
-from console.routes.common import TheService
-from console.schemas import Batch, Failed, Inspected
-from console.service import Service, Upload
+from fastener.console import answers
+from fastener.console.catalogue import ServedModel
+from fastener.console.problems import documented, log, reason_of, status_of
+from fastener.console.routes.common import TheService
+from fastener.console.schemas import Batch, Failed, Inspected
+from fastener.console.service import Service, Upload
 
 router = APIRouter(tags=["inspect"])
 _NAME_LENGTH = 255

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, HTTPException
 
-from console import answers
-from console.catalogue import ServedModel
-from console.problems import documented
-from console.routes.common import TheService
-from console.schemas import Category, ModelInfo, NewThreshold
-from console.service import Service
-from console.tables import ThresholdRow
+from fastener.console import answers
+from fastener.console.catalogue import ServedModel
+from fastener.console.problems import documented
+from fastener.console.routes.common import TheService
+from fastener.console.schemas import Category, ModelInfo, NewThreshold
+from fastener.console.service import Service
+from fastener.console.tables import ThresholdRow
 
 router = APIRouter(tags=["models"])
 

@@ -10,10 +10,10 @@ import torch
 from fastapi import APIRouter, Form, Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from console.guard import COOKIE, cookie_of, same
-from console.routes.common import TheService
-from console.schemas import Health
-from console.sign_in import sign_in_page
+from fastener.console.guard import COOKIE, cookie_of, same
+from fastener.console.routes.common import TheService
+from fastener.console.schemas import Health
+from fastener.console.sign_in import sign_in_page
 
 STATIC = Path(__file__).parent.parent / "static"
 VERSION = tomllib.loads((STATIC.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

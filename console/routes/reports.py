@@ -10,14 +10,14 @@ from fastapi import APIRouter, HTTPException, Query
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
-from console import answers
-from console.exports import as_csv, write_split
-from console.problems import documented
-from console.routes.common import TheService
-from console.routes.history import Wanted
-from console.schemas import DayStatistics, Statistics
-from console.statistics import per_day
-from inspection.reading import batches
+from fastener.console import answers
+from fastener.console.exports import as_csv, write_split
+from fastener.console.problems import documented
+from fastener.console.routes.common import TheService
+from fastener.console.routes.history import Wanted
+from fastener.console.schemas import DayStatistics, Statistics
+from fastener.console.statistics import per_day
+from fastener.inspection.reading import batches
 
 router = APIRouter(tags=["reports"])
 _IN_MEMORY = 16 * 2**20

@@ -13,7 +13,16 @@ import atheris
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-with atheris.instrument_imports(include=["datasets", "settings", "yaml", "xml", "models.storage", "zipfile"]):
+with atheris.instrument_imports(
+    include=[
+        "fastener.datasets",
+        "fastener.common.settings",
+        "yaml",
+        "xml",
+        "fastener.models.runtime.storage",
+        "zipfile",
+    ]
+):
     import readers
 
 

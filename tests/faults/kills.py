@@ -20,8 +20,8 @@ from typing import Any
 
 from PIL import Image
 
-import cli
-from models.storage import load_state
+from fastener.commands import cli
+from fastener.models.runtime.storage import load_state
 
 # As cli.run sets it, for which it is too late in a process that has torch already.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -31,8 +31,19 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        *("category_commands", "inspection.inspector", "inspection.writers", "evaluation.category_runs"),
-        *("corrosion.report", "corrosion.analysis", "open_set.pipeline", "open_set.report", "kills"),
+        *(
+            "fastener.commands.category",
+            "fastener.inspection.inspector",
+            "fastener.inspection.writers",
+            "fastener.evaluation.category_runs",
+        ),
+        *(
+            "fastener.corrosion.report",
+            "fastener.corrosion.analysis",
+            "fastener.open_set.pipeline",
+            "fastener.open_set.report",
+            "kills",
+        ),
     ]
 )
 

@@ -20,20 +20,20 @@ from data_factory import part, parts, save, tiny_config
 from odd_files import encoded
 from PIL import Image
 
-from anode.settings import AnodeSettings
-from config import Config
-from datasets.csv_splits import load_split
-from datasets.ct_labels import read_labels
-from datasets.ct_slices import CtSlice, Volume
-from datasets.images import decode_image, read_image, read_reduced
-from datasets.neu import load_neu
-from datasets.severstal import load_severstal
-from errors import UserError
-from inspection.inspector import Inspector
-from models.storage import FORMAT
-from models.weights import SUFFIXES, read_state_dict
-from open_set.settings import OpenSetSettings, SplitSettings
-from settings import load_settings
+from fastener.anode.settings import AnodeSettings
+from fastener.common.errors import UserError
+from fastener.common.settings import load_settings
+from fastener.config import Config
+from fastener.datasets.csv_splits import load_split
+from fastener.datasets.ct_labels import read_labels
+from fastener.datasets.ct_slices import CtSlice, Volume
+from fastener.datasets.images import decode_image, read_image, read_reduced
+from fastener.datasets.neu import load_neu
+from fastener.datasets.severstal import load_severstal
+from fastener.inspection.inspector import Inspector
+from fastener.models.runtime.storage import FORMAT
+from fastener.models.runtime.weights import SUFFIXES, read_state_dict
+from fastener.open_set.settings import OpenSetSettings, SplitSettings
 
 Read = Callable[[bytes], object]
 SIDE = 24

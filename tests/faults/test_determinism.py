@@ -16,7 +16,7 @@ from kills import files_in
 from random_networks import random_state, without_head
 from safetensors.torch import save_file
 
-from models.storage import load_state
+from fastener.models.runtime.storage import load_state
 
 PATCHCORE, AUTOENCODER = "cnn,filters,colour,global", "autoencoder"
 TOLERANCE = 1e-5  # of the weights of an autoencoder, and of what it says, on another number of threads

@@ -18,9 +18,9 @@ from kills import TEMPORARY, check_whole, files_in
 from mvtec_factory import write_category
 from privileges import unprivileged
 
-from errors import UserError
-from files import GrowingFile
-from inspection.writers import JsonList
+from fastener.common.errors import UserError
+from fastener.common.files import GrowingFile
+from fastener.inspection.writers import JsonList
 
 ROOM = 8192
 

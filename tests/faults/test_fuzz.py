@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from limits import LONG
 from readers import READERS, Reader, check
 
-from errors import UserError
-from inspection.inspector import Inspector
-from models.storage import load_state, save_state
+from fastener.common.errors import UserError
+from fastener.inspection.inspector import Inspector
+from fastener.models.runtime.storage import load_state, save_state
 
 EXAMPLES = 1000 if LONG else 150
 GUIDED_SECONDS = 10

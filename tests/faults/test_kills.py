@@ -19,7 +19,7 @@ from limits import LONG
 from mvtec_factory import write_category
 from steel_factory import flags, write_neu, write_severstal, write_weights
 
-from inspection.inspector import Inspector
+from fastener.inspection.inspector import Inspector
 
 # 50 kills in all in the long form.
 KILLS = {"train": 10, "update": 10, "inference": 8, "evaluate": 8, "corrosion": 8, "open-set": 6}

@@ -14,9 +14,9 @@ from limits import LONG
 from odd_files import MANNERS, texture, write_mixed
 from privileges import unprivileged
 
-from datasets.images import list_images
-from errors import UserError
-from inspection.inspector import Inspector
+from fastener.common.errors import UserError
+from fastener.datasets.images import list_images
+from fastener.inspection.inspector import Inspector
 
 COUNT = 5000 if LONG else 1000
 

@@ -1,0 +1,198 @@
+"""What every script shares: common flags, one-line errors, exit codes. Imports nothing heavy, so --help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fastener.common.errors import UserError, one_line
+from fastener.common.files import CONFIGS
+from fastener.config import Config, load_config
+
+if TYPE_CHECKING:
+    from fastener.datasets.csv_splits import Split
+
+EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
+MVTEC_PRESET = CONFIGS / "mvtec.yaml"
+
+
+def parser(description: str | None, example: str) -> argparse.ArgumentParser:
+    """An ArgumentParser with --config, --set and how to compute, which every script understands."""
+    result = argparse.ArgumentParser(
+        description=description, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    settings = result.add_argument_group("settings")
+    settings.add_argument("--config", type=Path, metavar="FILE", help="YAML file with settings, see configs/")
+    settings.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, e.g. preprocess.clahe_clip_limit=3",
+    )
+    add_run_flags(settings)
+    return result
+
+
+def add_run_flags(group: argparse._ActionsContainer) -> None:
+    """How to compute: ``run_flags`` gives the settings."""
+    group.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    group.add_argument("--precision", metavar="P", help="of the CNN: auto, fp32, bf16, fp16 or int8 (default: auto)")
+    group.add_argument("--runtime", metavar="R", help="of the CNN: auto, torch or onnx (default: auto)")
+
+
+def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
+    """The Config of --config, --set and these flags; ``section__key=value`` stands for ``section.key``.
+
+    With --mvtec-dir the settings start from configs/mvtec.yaml instead of the defaults, unless --config is given.
+    """
+    dotted = {name.replace("__", "."): value for name, value in flags.items()}
+    preset = MVTEC_PRESET if getattr(arguments, "mvtec_dir", None) is not None else None
+    return load_config(arguments.config or preset, arguments.set, {**run_flags(arguments), **dotted})
+
+
+def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The flags of ``add_run_flags``, by the settings they stand for."""
+    return {f"run.{name}": getattr(arguments, name) for name in ("device", "precision", "runtime")}
+
+
+def add_label_flags(group: argparse._ArgumentGroup) -> None:
+    """How the columns of _classes.csv are read."""
+    group.add_argument("--defect-columns", type=names, metavar="A,B", help="label columns that mark a defect")
+    group.add_argument("--healthy-columns", type=names, metavar="A,B", help="label columns that mark a healthy part")
+
+
+def add_model_flags(group: argparse._ArgumentGroup) -> None:
+    """What a new model is built from."""
+    group.add_argument("--backbone", metavar="B", help="wide_resnet50_2, resnet18, resnet50, mobilenet_v2 or filters")
+    group.add_argument("--weights", type=Path, metavar="F", help="weights of the backbone: .pth, .safetensors or .npz")
+    group.add_argument(
+        "--evidence",
+        type=names,
+        metavar="A,B",
+        help="of cnn, filters, colour, global, autoencoder (default: the first three, as far as at hand)",
+    )
+    group.add_argument("--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (0.01)")
+
+
+def add_cluster_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--cluster and what it needs; the group, for flags of one script."""
+    group = parser.add_argument_group("many machines (pip install -r requirements/cluster.txt)")
+    group.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="work on the Ray cluster at HOST:PORT; auto = the one RAY_ADDRESS names, else the cores of this machine",
+    )
+    group.add_argument("--cores", type=positive, default=2, metavar="N", help="CPU cores of a worker (default: 2)")
+    return group
+
+
+def report_split(split: Split) -> None:
+    """Say how the label columns were read, and what stands out in the folder."""
+    print(f"{split.name}: {split.columns.describe()}")
+    if split.unmarked:
+        count = len(split.unmarked)
+        warn(
+            f"{split.name}: {count} image(s) with no label at all count as healthy, e.g. {split.unmarked[0].path.name}"
+        )
+    if split.unlabelled:
+        warn(f"{split.name}: {len(split.unlabelled)} image(s) are marked as unlabelled, and were left out")
+    if split.unlisted:
+        warn(
+            f"{split.name}: {len(split.unlisted)} image(s) are in the folder but not in _classes.csv, and were left out"
+        )
+
+
+def report_passed_over(folder: Path, recursive: bool) -> None:
+    """Warn of what lies in a folder of photos and is not looked at."""
+    from fastener.datasets.images import not_readable, unsearched
+
+    if others := not_readable(folder, recursive):
+        warn(f"{len(others)} photo(s) such as {others[0]} cannot be read and are left out; convert them to JPEG or PNG")
+    if not recursive and (count := unsearched(folder)):
+        warn(f"{count} folder(s) in {folder} are not searched; --recursive searches them too")
+
+
+def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:
+    """For a saved model: UserError if one of these flags or a --set asks for another one than was trained."""
+    given = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag) is not None]
+    given += [f"--set {text}" for text in arguments.set if not text.strip().startswith(("run.", "baseline_tag"))]
+    if given:
+        raise UserError(f"{given[0]}: a saved model keeps the settings it was trained with; train a new one instead")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Argparse type: a comma-separated list, each name once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def positive(text: str) -> int:
+    """Argparse type: a whole number from 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def say(line: str) -> None:
+    """One line on stdout, above a progress bar if there is one."""
+    _write_line(line, sys.stdout)
+
+
+def warn(line: str) -> None:
+    """One line on stderr, so that stdout stays clean."""
+    _write_line(f"warning: {one_line(line)}", sys.stderr)
+
+
+def _write_line(line: str, file: TextIO) -> None:
+    if "tqdm" in sys.modules:
+        sys.modules["tqdm"].tqdm.write(line, file=file)
+    else:
+        print(line, file=file)
+
+
+def progress(iterable: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """A progress bar on a terminal; silent in a pipe."""
+    from tqdm import tqdm
+
+    return tqdm(iterable, total=total, desc=label, unit="", leave=False, disable=not sys.stderr.isatty())
+
+
+def run(main: Callable[[], int]) -> None:
+    """Call ``main`` and exit with its code; a UserError becomes one line on stderr and exit code 2."""
+    # Idle OpenMP threads that spin starve the other library's threads on small machines.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A service manager's stop is an interruption too: open files are closed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted; finished files are kept", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_SOME_FAILED
+    except OSError as error:
+        print(f"error: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        code = EXIT_USAGE
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not re.search("out of memory|allocate memory", str(error)):
+            raise
+        print("error: out of memory; lower --set run.batch_size, preprocess.size or --coreset-ratio", file=sys.stderr)
+        code = EXIT_USAGE
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Settings, files and errors: what every other package builds on."""

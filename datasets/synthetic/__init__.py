@@ -1,0 +1,1 @@
+"""Rendered parts, surfaces and CT slices whose defects are known exactly."""

@@ -1,0 +1,214 @@
+"""From a fully drawn scene to the picture and its masks: textures, damage, light, shadow and camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from fastener.datasets.synthetic.shapes import PartShape, draw_part
+from fastener.datasets.synthetic.surface import (
+    BACKGROUND_LEVEL,
+    Damage,
+    fractal_noise,
+    lay_background,
+    linear_to_srgb,
+    pit_damage,
+    rust_damage,
+    scratch_damage,
+    shade_metal,
+)
+
+SUPERSAMPLING = 2
+TILE = 384  # side of the textures that travel with the part; they cover -1.3 to 1.3 of its half-length
+CAMERA_BLUR = 0.6  # sigma in pixels
+SENSOR_NOISE = 1.2  # sigma in grey levels of 255
+PART, SKIN, DAMAGE, BACKGROUND, SENSOR, SHOT = range(6)  # streams of the seed
+
+
+@dataclass(frozen=True)
+class RenderedPart:
+    """One picture and what is true about it."""
+
+    image: np.ndarray  # uint8 (H, W, 3) RGB
+    part_mask: np.ndarray  # bool (H, W), the part's own pixels, holes out
+    defect_mask: np.ndarray  # bool (H, W), the defect's pixels, within part_mask; of a bend: the displaced region
+    kind: str  # "bolt" | "nut" | "washer"
+    finish: str  # "silver" | "grey" | "black"
+    defect: str  # "none" | "rust" | "pit" | "scratch" | "bend"
+    rust_share: float  # share of the part's pixels that are rust, 0..1
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that was drawn for one shot except the textures."""
+
+    seed: int
+    shape: PartShape
+    finish: str
+    background: str
+    angle: float  # radians, of the part's axis, clockwise from image x
+    scale: float  # half-length of the part, in parts of the shorter image side
+    shift: tuple[float, float]  # of the centre, in parts of the shorter image side
+    light: tuple[float, float, float]  # unit vector to the lamp, image frame
+    tone: tuple[float, float, float]  # factor on the finish's reflectance
+    exposure: float = 1.0
+    shot: int = 0  # which sensor noise
+
+
+def stream(seed: int, *which: int) -> np.random.Generator:
+    """An independent generator for one use of the seed, so that no draw shifts another."""
+    return np.random.default_rng([seed, *which])
+
+
+def render_scene(
+    scene: Scene, defect: str, size: tuple[int, int], rust_share: float, light_rgb: Sequence[float]
+) -> RenderedPart:
+    """Render a scene at (height, width), supersampled; masks are the pixels that are covered by at least half."""
+    if defect == "bend":
+        scene = replace(scene, shape=replace(scene.shape, bend=_draw_bend(scene)))
+    fine = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
+    rows, cols, p, q = _part_positions(scene, fine)
+    surface = draw_part(scene.shape, p, q)
+    solid = np.zeros(fine, bool)
+    solid[rows, cols] = surface.mask
+    part_mask = _shrink(solid.astype(np.float32), size) >= 0.5
+
+    rng = stream(scene.seed, DAMAGE)
+    damage = Damage.none(fine)
+    defect_mask = np.zeros(size, bool)
+    if defect == "rust":
+        damage, defect_mask = _grow_rust(rng, scene, fine, part_mask, rust_share)
+    elif defect == "bend":
+        displaced = np.zeros(fine, np.float32)
+        displaced[rows, cols] = surface.displaced
+        defect_mask = _shrink(displaced, size) >= 0.5
+    elif defect in ("pit", "scratch"):
+        draw = pit_damage if defect == "pit" else scratch_damage
+        damage = draw(rng, solid, scene.scale * min(fine))
+        touched = ((damage.darken > 0) | (damage.bare > 0)) & solid
+        defect_mask = _shrink(touched.astype(np.float32), size) >= 0.5
+    defect_mask = defect_mask & part_mask
+
+    seen = surface.mask
+    at = (rows[seen], cols[seen])
+    metal = np.zeros((*fine, 3), np.float32)
+    metal[at] = _light_part(scene, surface.normal[seen], surface.open_sky[seen], damage, at, fine)
+    cover = _shrink(solid.astype(np.float32), size)
+    picture = _light_background(scene, cover) * (1 - cover[..., None]) + _shrink(metal, size)
+    image = _photograph(picture, scene, light_rgb)
+    share = float(defect_mask.sum() / max(part_mask.sum(), 1)) if defect == "rust" else 0.0
+    return RenderedPart(image, part_mask, defect_mask, scene.shape.kind, scene.finish, defect, share)
+
+
+def _draw_bend(scene: Scene) -> float:
+    rng = stream(scene.seed, DAMAGE)
+    low, high = (0.3, 0.55) if scene.shape.kind == "bolt" else (0.7, 0.95)
+    return float(rng.uniform(low, high) * (rng.choice([-1, 1]) if scene.shape.kind == "bolt" else 1))
+
+
+def _frame(scene: Scene, size: tuple[int, int]) -> np.ndarray:
+    """The similarity from the part's frame (along, across) to pixels of a (height, width) grid, float64 (2, 3)."""
+    height, width = size
+    unit = scene.scale * min(size)
+    cos, sin = unit * np.cos(scene.angle), unit * np.sin(scene.angle)
+    centre_x = width / 2 - 0.5 + scene.shift[0] * min(size)
+    centre_y = height / 2 - 0.5 + scene.shift[1] * min(size)
+    return np.array([[cos, -sin, centre_x], [sin, cos, centre_y]])
+
+
+def _part_positions(scene: Scene, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and part-frame position (float32) of each sample of the grid that can lie on the part."""
+    inverse = cv2.invertAffineTransform(_frame(scene, size)).astype(np.float32)
+    xs, ys = np.arange(size[1], dtype=np.float32)[None, :], np.arange(size[0], dtype=np.float32)[:, None]
+    along = inverse[0, 0] * xs + inverse[0, 1] * ys + inverse[0, 2]
+    across = inverse[1, 0] * xs + inverse[1, 1] * ys + inverse[1, 2]
+    slim = scene.shape.kind == "bolt" and not scene.shape.bend
+    rows, cols = np.nonzero((np.abs(along) < 1.3) & (np.abs(across) < (0.65 if slim else 1.25)))
+    return rows, cols, along[rows, cols], across[rows, cols]
+
+
+def _lay_texture(texture: np.ndarray, scene: Scene, size: tuple[int, int]) -> np.ndarray:
+    """A texture tile in the part's frame, seen on a (height, width) grid."""
+    step = 2.6 / TILE
+    to_part = np.array([[step, 0, -1.3 + step / 2], [0, step, -1.3 + step / 2], [0, 0, 1]])
+    to_pixels = _frame(scene, size) @ to_part
+    return cv2.warpAffine(texture, to_pixels, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def _shrink(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(field, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def _grow_rust(
+    rng: np.random.Generator, scene: Scene, fine: tuple[int, int], part_mask: np.ndarray, share: float
+) -> tuple[Damage, np.ndarray]:
+    """Rust on the ``share`` of the part's pixels where a fractal field that travels with the part is highest."""
+    size = (part_mask.shape[0], part_mask.shape[1])
+    field = fractal_noise(rng, TILE, 5, 160, gain=0.72)
+    tone = fractal_noise(rng, TILE, 6, 192, gain=0.85)
+    seen = _lay_texture(field, scene, fine)
+    pixels = _shrink(seen, size)
+    values = np.sort(pixels[part_mask])[::-1]
+    wanted = round(share * len(values))
+    if wanted == 0:
+        return Damage.none(fine), np.zeros(size, bool)
+    level = float(values[wanted - 1])
+    mask = part_mask & (pixels >= level)
+    # No speck of rust without its pixel in the mask, however small the speck.
+    within = cv2.resize(mask.astype(np.float32), fine[::-1], interpolation=cv2.INTER_NEAREST)
+    return rust_damage(seen, _lay_texture(tone, scene, fine), level, within), mask
+
+
+def _light_part(
+    scene: Scene,
+    seen: np.ndarray,
+    open_sky: np.ndarray,
+    damage: Damage,
+    at: tuple[np.ndarray, np.ndarray],
+    fine: tuple[int, int],
+) -> np.ndarray:
+    """Linear light (N, 3) of the part's samples in white light; ``seen`` are their normals in the part's frame."""
+    rng = stream(scene.seed, SKIN)
+    brushed = _lay_texture(fractal_noise(rng, TILE, 96, 192, gain=1.0, stretch=12).T.copy(), scene, fine)[at]
+    mottle = _lay_texture(fractal_noise(rng, TILE, 4, 64), scene, fine)[at]
+    n_p, n_q, n_w = seen.T
+    n_p = n_p + 0.025 * brushed
+    cos, sin = float(np.cos(scene.angle)), float(np.sin(scene.angle))
+    # A near camera and lamp: flat faces are seen at slightly different angles from end to end.
+    bulge = np.float32(0.16 / (scene.scale * min(fine)))
+    near_x, near_y = bulge * (at[1] - fine[1] / 2), bulge * (at[0] - fine[0] / 2)
+    normal = np.stack([n_p * cos - n_q * sin + near_x, n_p * sin + n_q * cos + near_y, n_w], axis=1, dtype=np.float32)
+    normal[:, :2] -= damage.relief[at]
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    tone, light = np.array(scene.tone, np.float32), np.array(scene.light, np.float32)
+    ground = BACKGROUND_LEVEL[scene.background]
+    return shade_metal(scene.finish, normal, open_sky, mottle, damage.at(at), light, tone, ground)
+
+
+def _light_background(scene: Scene, cover: np.ndarray) -> np.ndarray:
+    """Linear light (H, W, 3) of the background under the part's shadow: a cast one, and a dark contact line."""
+    light = np.array(scene.light, np.float32)
+    bench = lay_background(scene.background, stream(scene.seed, BACKGROUND), (cover.shape[0], cover.shape[1]), light)
+    unit = scene.scale * min(cover.shape) / 2
+    thick = {"bolt": 0.28, "nut": 0.35, "washer": 0.10}[scene.shape.kind]
+    away = -light[:2] / light[2] * thick * unit * 0.6
+    half = cv2.resize(cover, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    offset = np.array([[1, 0, away[0]], [0, 1, away[1]]], np.float64)
+    cast = cv2.GaussianBlur(cv2.warpAffine(half, offset, half.shape[::-1]), (0, 0), 0.09 * unit)
+    contact = cv2.GaussianBlur(half, (0, 0), 0.035 * unit)
+    shade = (1 - 0.38 * cast) * (1 - 0.35 * contact)
+    return bench * cv2.resize(shade, cover.shape[::-1], interpolation=cv2.INTER_LINEAR)[..., None]
+
+
+def _photograph(light: np.ndarray, scene: Scene, light_rgb: Sequence[float]) -> np.ndarray:
+    """Lens blur, exposure, a soft shoulder instead of hard clipping, sRGB, sensor noise; uint8 (H, W, 3)."""
+    light = cv2.GaussianBlur(np.maximum(light, 0), (0, 0), CAMERA_BLUR)
+    light = light * (scene.exposure * np.asarray(light_rgb, np.float32))
+    shoulder = 0.85
+    light = np.where(light < shoulder, light, 1 - (1 - shoulder) * np.exp((shoulder - light) / (1 - shoulder)))
+    grey = linear_to_srgb(light.astype(np.float32))
+    noise = stream(scene.seed, SENSOR, scene.shot).standard_normal(grey.shape, np.float32)
+    return np.clip(np.rint(grey + SENSOR_NOISE * noise), 0, 255).astype(np.uint8)

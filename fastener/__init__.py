@@ -1,0 +1,43 @@
+"""Anomaly detection on metal parts, under one import name.
+
+In a clone the packages stand beside this folder, where their scripts can be run without installing anything; an
+installed wheel holds them inside it. Either way ``fastener.models`` and ``fastener.train`` are the same modules.
+Importing this package imports neither torch nor any other library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastener.config import Config as Config
+    from fastener.config import load_config as load_config
+    from fastener.inspection.inspector import Inspector as Inspector
+    from fastener.inspection.result import Failure as Failure
+    from fastener.inspection.result import Inspection as Inspection
+
+_HERE = Path(__file__).resolve().parent
+if not (_HERE / "models").is_dir():  # a clone
+    __path__ = [str(_HERE.parent)]
+
+_PUBLIC = {
+    "Config": "fastener.config",
+    "load_config": "fastener.config",
+    "Inspector": "fastener.inspection.inspector",
+    "Inspection": "fastener.inspection.result",
+    "Failure": "fastener.inspection.result",
+}
+__all__ = ["Config", "Failure", "Inspection", "Inspector", "load_config"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public class when it is first asked for, so that ``import fastener`` stays quick."""
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'fastener' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

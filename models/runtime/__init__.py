@@ -1,0 +1,1 @@
+"""What touches the disk and the machine: weights, downloads, devices, model files and ONNX."""

@@ -1,0 +1,142 @@
+"""A feature network as an ONNX graph: made from torch, brought down to 8 bits, computed by ONNX Runtime.
+
+The graph maps RGB float32 (n, 3, H, W) in [0, 1] to the maps of the network's layers, at any n, H and W; it holds the
+network's own normalisation and no other preprocessing. The packages are optional: requirements/onnx.txt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fastener.common.errors import UserError
+
+INSTALL = "pip install -r requirements/onnx.txt"
+_OPSET = 18
+_WEIGHTS = "weights_checksum"
+
+
+class OnnxNetwork(nn.Module):
+    """An ONNX graph that is called like the torch network it was made from. It computes on the CPU.
+
+    ``graph``: the bytes of the ONNX file, uint8 (n,); ``weights_checksum``: of the weights it was made from.
+    Raises UserError if ONNX Runtime is not installed or cannot read the graph.
+    """
+
+    graph: torch.Tensor
+
+    def __init__(self, graph: torch.Tensor):
+        super().__init__()
+        _require("onnxruntime")
+        import onnxruntime
+
+        # Not a parameter that learns, but memory that the network takes.
+        self.graph = nn.Parameter(graph, requires_grad=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Threads that spin while they wait would starve torch's and FAISS's on a small machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                graph.numpy().tobytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has a family of exceptions of its own
+            raise UserError(f"the model's ONNX graph cannot be read: {str(error).splitlines()[0][:160]}") from None
+        self.weights_checksum: str = self._session.get_modelmeta().custom_metadata_map.get(_WEIGHTS, "")
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """RGB float32 (n, 3, H, W) in [0, 1] -> the maps of the layers, float32 (n, c, h, w), where the images are."""
+        given = {"images": np.ascontiguousarray(images.float().cpu().numpy())}
+        return [torch.from_numpy(layer).to(images.device) for layer in self._session.run(None, given)]
+
+
+def to_onnx(network: nn.Module, weights_checksum: str) -> torch.Tensor:
+    """The ONNX graph of a torch network in float32, uint8 (n,). Raises UserError if a package is missing."""
+    _require("onnx", "onnxscript")
+    example = torch.zeros(2, 3, 64, 96)
+    with _quiet():
+        program = torch.onnx.export(
+            network.float().cpu(),
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            dynamic_shapes=({0: "n", 2: "height", 3: "width"},),
+            opset_version=_OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.metadata_props.add(key=_WEIGHTS, value=weights_checksum)
+    return _as_tensor(model.SerializeToString())
+
+
+def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """The same graph in int8, as uint8 (n,): weights by channel, activations by the range they have on ``images``.
+
+    ``images``: RGB float32 (n, 3, H, W) in [0, 1]. Static quantisation with QDQ nodes; what goes in and what comes out
+    stays float32. On an x86 CPU without VNNI instructions sums may saturate, so that features differ from those of one
+    with them: quantise and run on the same kind. Raises UserError if a package is missing.
+    """
+    _require("onnx", "onnxruntime")
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(onnx.load_from_string(graph.numpy().tobytes()), prepared, skip_symbolic_shape=True)
+        quantize_static(
+            prepared,
+            result,
+            _Reader(images),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+        )
+        return _as_tensor(result.read_bytes())
+
+
+class _Reader:
+    """Hands images to the calibration one at a time."""
+
+    def __init__(self, images: torch.Tensor):
+        self._images = iter(images.split(1))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        image = next(self._images, None)
+        return None if image is None else {"images": image.numpy()}
+
+
+def _as_tensor(content: bytes) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+
+
+def _require(*packages: str) -> None:
+    for name in packages:
+        if find_spec(name) is None:
+            raise UserError(f"--runtime onnx needs the package {name}, which is not installed: {INSTALL}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter and the quantiser report their progress to a person who tunes them."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,187 @@
+"""Research mode end to end on drawn categories: train, inspect, evaluate, resume, choose a threshold."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from data_factory import run_inside
+from mvtec_factory import write_category
+from PIL import Image
+
+from fastener.inspection.inspector import Inspector
+
+SMALL = ("--set", "preprocess.size=96", "--set", "evidence=[filters]", "--set", "calibration.alpha=0.2")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two categories and a model of each."""
+    folder = tmp_path_factory.mktemp("research")
+    for name in ("plate", "sheet"):
+        write_category(folder / "mvtec" / name, n_train=6, n_good=3, n_defect=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        done = run_inside("train.py", "--mvtec-dir", "mvtec", "--all", *SMALL)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _work_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+
+
+def test_each_category_gets_a_model_with_the_preset() -> None:
+    for name in ("plate", "sheet"):
+        config = Inspector.load(Path("saved_models/mvtec") / f"{name}.pkl").config
+        assert not config.preprocess.enabled
+        assert config.preprocess.center_crop == 0.875
+        assert config.model.colour_weight == 0
+
+
+def test_inference_writes_pictures_beside_the_ground_truth() -> None:
+    done = run_inside("inference.py", "--mvtec-dir", "mvtec", "--category", "plate", "--output", "results")
+    assert done.returncode == 0, done.stderr
+    written = sorted(str(path.relative_to("results")) for path in Path("results").rglob("*.png"))
+    assert len(written) == 2 * 7
+    assert "plate/blot/000_result.png" in written
+    assert "plate/good/002_heatmap.png" in written
+    with (
+        Image.open("results/plate/blot/000_result.png") as wide,
+        Image.open("results/plate/good/000_result.png") as few,
+    ):
+        assert wide.width > few.width  # four pictures with a ground truth, three without
+    done = run_inside(
+        "inference.py", "--mvtec-dir", "mvtec", "--category", "plate", "--no-save", "--output", "nothing",
+        "--image", "mvtec/plate/test/blot/000.png",
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "blot/000.png" in done.stdout
+    assert not Path("nothing").exists()
+
+
+def test_evaluate_all_writes_a_table_and_resumes() -> None:
+    command = ("evaluate.py", "--mvtec-dir", "mvtec", "--all", "--output", "all", "--no-plots")
+    done = run_inside(*command)
+    assert done.returncode == 0, done.stderr
+    with Path("all/summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["category"] for row in rows] == ["plate", "sheet", "mean"]
+    metrics = json.loads(Path("all/plate/metrics.json").read_text())
+    assert metrics["n_images"] == 7
+    assert metrics["threshold_source"] == "healthy training photos"
+    assert float(rows[0]["image_auroc"]) == pytest.approx(metrics["image_auroc"])
+    before = Path("all/plate/metrics.json").stat().st_mtime_ns
+    assert "taken from" in run_inside(*command).stdout
+    assert Path("all/plate/metrics.json").stat().st_mtime_ns == before
+    assert "taken from" not in run_inside(*command, "--force").stdout
+    assert Path("all/plate/metrics.json").stat().st_mtime_ns > before
+
+
+def test_figures_of_another_model_or_of_other_images_are_not_taken(tmp_path: Path) -> None:
+    shutil.copytree("mvtec", tmp_path / "mvtec")
+    shutil.copytree("saved_models", tmp_path / "saved_models")
+    flags = ("--category", "plate", "--output", tmp_path / "out", "--no-plots")
+    command = ("evaluate.py", "--mvtec-dir", tmp_path / "mvtec", *flags)
+    model = tmp_path / "saved_models/mvtec/plate.pkl"
+    assert "taken from" not in run_inside(*command, "--model", model).stdout
+    assert "taken from" in run_inside(*command, "--model", model).stdout
+    Inspector.load(model).with_threshold(9.0, "elsewhere").save(model)
+    again = run_inside(*command, "--model", model)
+    assert "taken from" not in again.stdout, "an older model's figures"
+    assert json.loads((tmp_path / "out/plate/metrics.json").read_text())["threshold"] == 9.0
+    moved = ("evaluate.py", "--mvtec-dir", "mvtec", *flags, "--model", model)
+    assert "taken from" not in run_inside(*moved).stdout, "figures of images elsewhere"
+
+
+def test_unreadable_images_and_masks_cost_themselves_and_are_told(tmp_path: Path) -> None:
+    shutil.copytree("mvtec/plate", tmp_path / "plate")
+    (tmp_path / "plate/test/good/000.png").write_bytes(b"no image")
+    mask = next((tmp_path / "plate/ground_truth").rglob("*.png"))
+    Image.new("L", (30, 30)).save(mask)
+    flags = ("--mvtec-dir", tmp_path, "--category", "plate", "--model", Path("saved_models/mvtec/plate.pkl"))
+    done = run_inside("evaluate.py", *flags, "--output", tmp_path / "out", "--no-plots")
+    assert done.returncode == 1
+    assert "good/000.png: not an image" in done.stderr
+    metrics = json.loads((tmp_path / "out/plate/metrics.json").read_text())
+    assert metrics["image_auroc"] is not None
+    assert metrics["aupro"] is None
+    assert "the mask is" in metrics["pixel_metrics_left_out"]
+    drawn = run_inside("inference.py", *flags, "--output", tmp_path / "pictures")
+    assert drawn.returncode == 1
+    assert "the mask is" in drawn.stderr
+    assert len(list((tmp_path / "pictures").rglob("*_result.png"))) == 6
+
+
+def test_one_model_is_not_measured_under_other_names() -> None:
+    for flags in (("--all",), ("--category", "plate", "--method", "all")):
+        done = run_inside("evaluate.py", "--mvtec-dir", "mvtec", *flags, "--model", "saved_models/mvtec/plate.pkl")
+        assert done.returncode == 2
+        assert "one model of one category" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train.py", "--images", "mvtec", "--method", "autoencoder"),
+        ("train.py", "--mvtec-dir", "mvtec", "--category", "plate", "--preprocess-only"),
+        ("train.py", "--mvtec-dir", "mvtec", "--category", "plate", "--update", "m.pkl"),
+        ("evaluate.py", "--data-dir", "data", "--method", "all"),
+        ("evaluate.py", "--mvtec-dir", "mvtec", "--all", "--cross-validate", "5"),
+        ("evaluate.py", "--mvtec-dir", "mvtec", "--all", "--set", "preprocess.size=320"),
+        ("inference.py", "--mvtec-dir", "mvtec", "--category", "plate", "--json"),
+    ],
+)
+def test_flags_of_one_layout_are_refused_with_the_other(words: tuple[str, ...]) -> None:
+    before = Path("saved_models/mvtec/plate.pkl").read_bytes()
+    done = run_inside(*words)
+    assert done.returncode == 2
+    assert done.stderr
+    assert Path("saved_models/mvtec/plate.pkl").read_bytes() == before
+
+
+def test_one_category_draws_its_plots() -> None:
+    done = run_inside("evaluate.py", "--mvtec-dir", "mvtec", "--category", "plate", "--output", "one")
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in Path("one/plate").iterdir()}
+    plots = {"roc_curve.png", "pr_curve.png", "score_distribution.png", "confusion_matrix.png", "examples.png"}
+    assert names == plots | {"metrics.json"}
+
+
+def test_a_failing_category_does_not_stop_the_others() -> None:
+    write_category(Path("more/plate"), n_train=2, n_good=3, n_defect=2)
+    write_category(Path("more/untrained"), n_train=2, n_good=1, n_defect=1)
+    done = run_inside("evaluate.py", "--mvtec-dir", "more", "--all", "--output", "partly", "--no-plots")
+    assert done.returncode == 1
+    assert "untrained: no model at" in done.stderr
+    assert Path("partly/plate/metrics.json").is_file()
+    assert "untrained: no model" in Path("partly/summary.md").read_text()
+
+
+def test_a_threshold_is_chosen_on_test_data_only_when_told() -> None:
+    command = ("evaluate.py", "--mvtec-dir", "mvtec", "--category", "sheet", "--output", "search", "--no-plots")
+    done = run_inside(*command, "--optimize-threshold", "--min-recall", "1")
+    assert done.returncode == 2
+    assert "--on-test-data" in done.stderr
+    done = run_inside(*command, "--optimize-threshold", "--min-recall", "1", "--on-test-data")
+    assert done.returncode == 0, done.stderr
+    assert "TEST DATA" in done.stdout
+    moved = Path("saved_models/mvtec/sheet-threshold.pkl")
+    assert "TEST DATA" in Inspector.load(moved).threshold_source
+    done = run_inside(*command, "--model", moved, "--force")
+    metrics = json.loads(Path("search/sheet/metrics.json").read_text())
+    assert metrics["recall"] == 1.0
+    assert "TEST DATA" in metrics["threshold_source"]
+
+
+def test_mistakes_name_what_is_there() -> None:
+    done = run_inside("train.py", "--mvtec-dir", "mvtec", "--category", "plates")
+    assert done.returncode == 2
+    assert "did you mean plate?" in done.stderr
+    done = run_inside("evaluate.py", "--mvtec-dir", "mvtec")
+    assert done.returncode == 2
+    assert "plate, sheet" in done.stderr

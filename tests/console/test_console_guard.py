@@ -1,0 +1,166 @@
+"""Who may ask: tokens, names, other sites; what browsers are told; and how the script starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from console_factory import console, running
+from data_factory import ROOT, run_inside, script
+from fastapi.testclient import TestClient
+
+from fastener.console.guard import COOKIE, cookie_of, host_name, is_loopback
+
+TOKEN = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def guarded(console_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with console(console_models, tmp_path_factory.mktemp("guarded"), hosts=None, token=TOKEN) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def client(console_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with console(console_models, tmp_path_factory.mktemp("open")) as found:
+        yield found
+
+
+def routes(client: TestClient) -> list[tuple[str, str]]:
+    with_token = client.get("/openapi.json", headers={"authorization": f"Bearer {TOKEN}"}).json()["paths"]
+    described = [(method.upper(), path) for path, methods in with_token.items() for method in methods]
+    return [
+        *described,
+        ("GET", "/"),
+        ("GET", "/docs"),
+        ("GET", "/openapi.json"),
+        ("GET", "/static/main.js"),
+        ("GET", "/no"),
+    ]
+
+
+def test_the_token_guards_every_route_but_health(guarded: TestClient) -> None:
+    wrong = [{}, {"authorization": "Bearer wrong"}, {"authorization": TOKEN}, {"authorization": f"Basic {TOKEN}"}]
+    wrong += [{"cookie": f"{COOKIE}={TOKEN}"}, {"cookie": f"{COOKIE}="}, {"authorization": "Bearer ü"}]
+    for method, path in routes(guarded):
+        for headers in wrong:
+            status = guarded.request(method, path, headers=httpx.Headers(headers, encoding="utf-8")).status_code
+            assert status == (200 if path == "/health" else 401), (method, path, headers)
+    assert guarded.get("/categories", headers={"authorization": f"bearer {TOKEN}"}).status_code == 200
+
+
+def test_a_person_signs_in_once(guarded: TestClient) -> None:
+    browser = TestClient(guarded.app, "http://10.0.0.5:8000", follow_redirects=False)
+    page = browser.get("/", headers={"accept": "text/html"})
+    assert (page.status_code, 'name="token"' in page.text) == (401, True)
+    assert "sha256-" in page.headers["content-security-policy"]
+    wrong = browser.post("/session", data={"token": "<script>"})
+    assert (wrong.status_code, "not the token" in wrong.text, "<script>" in wrong.text) == (401, True, False)
+    assert browser.post("/session").status_code == 401
+    signed = browser.post("/session", data={"token": TOKEN})
+    assert (signed.status_code, signed.headers["location"]) == (303, "/")
+    cookie = signed.headers["set-cookie"]
+    assert cookie_of(TOKEN) in cookie
+    assert TOKEN not in cookie
+    assert "HttpOnly" in cookie
+    assert "samesite=strict" in cookie.casefold()
+    assert browser.get("/categories").status_code == 200
+
+
+def test_other_sites_cannot_reach_a_console_on_this_machine(client: TestClient) -> None:
+    for host in ("evil.example", "127.0.0.1.evil.example", "evil.example:8000", ""):
+        refused = client.get("/inspections", headers={"host": host})
+        assert (refused.status_code, "--token" in refused.json()["detail"]) == (421, True)
+    for host in ("localhost:8000", "127.0.0.1:9", "[::1]:8000", "LOCALHOST"):
+        assert client.get("/health", headers={"host": host}).status_code == 200
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9"):
+        refused = client.post("/model/reload/nut", headers={"origin": origin})
+        assert refused.status_code == 403
+        # What a proxy does to Host looks the same: both values, and the remedy.
+        for part in (repr(origin), "'127.0.0.1'", "proxy_set_header Host $http_host;"):
+            assert part in refused.json()["detail"]
+    assert client.post("/model/reload/nut", headers={"origin": "http://127.0.0.1"}).status_code == 200
+
+
+def test_browsers_are_told_to_run_nothing_of_others(client: TestClient, guarded: TestClient) -> None:
+    answers = [client.get(path) for path in ("/", "/docs", "/health", "/no", "/static/main.js", "/inspections/x")]
+    for answer in [*answers, guarded.get("/categories"), client.get("/", headers={"host": "evil"})]:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "access-control-allow-origin" not in answer.headers
+    preflight = {"origin": "http://evil.example", "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in client.options("/inspect", headers=preflight).headers
+
+
+def test_the_page_fetches_nothing_from_elsewhere_and_has_nothing_inline() -> None:
+    for file in sorted((ROOT / "console" / "static").iterdir()):
+        source = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "http://" not in source, file
+        assert "https://" not in source, file
+        assert "innerHTML" not in source, file
+        if file.suffix == ".html":
+            assert " style=" not in source
+            assert " on" not in source.partition("<body>")[0]
+            assert "<script>" not in source
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
+     ("192.168.0.2", False), ("localhost.example", False)],
+)  # fmt: skip
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+
+
+@pytest.mark.parametrize(
+    ("header", "name"), [("A.b:80", "a.b"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("", ""), ("[", "]")]
+)
+def test_host_name(header: str, name: str) -> None:
+    assert host_name(header) == name
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--host", "0.0.0.0"], "--token"),
+        (["--host", "0.0.0.0", "--token", ""], "--token"),
+        (["--max-upload-mb", "0"], "--max-upload-mb: '0' is not allowed: largest request, in MiB; above 0 to 2048"),
+        (["--retention-days", "soon"], "--retention-days"),
+        (["--database", "nonsense"], "not a URL"),
+        (["--host", "not.a.host.invalid", "--insecure"], "cannot listen"),
+        (["--port", "99999"], "--port"),
+        (["--device", "tpu"], "run.device"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_start_says_why_in_one_line(
+    flags: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run_inside("start_app.py", "--no-browser", "--port", "0", *flags)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_started_as_a_user_would(console_models: Path, tmp_path: Path) -> None:
+    with running(console_models, tmp_path, "--token", TOKEN, "--max-upload-mb", "0.1") as (address, process):
+        assert httpx.get(f"{address}/health").json()["models"] == 2
+        assert httpx.get(f"{address}/").status_code == 401
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        # Refused by its length, before a byte of it is asked for; and while it is read, where it gives no length.
+        large = httpx.post(f"{address}/inspect", headers=headers, content=b"x" * 2**20)
+        assert large.status_code == 413
+        port = address.rpartition(":")[2]
+        taken = script("start_app.py", "--models", console_models, "--port", port, "--no-browser", cwd=tmp_path)
+        assert (taken.returncode, f"port {port}" in taken.stderr) == (2, True)
+        process.terminate()
+        assert process.wait(20) == 143
+        assert process.stdout is not None
+        assert process.stdout.read() == ""

@@ -1,0 +1,117 @@
+"""What must hold on the real series, with a ResNet-18 model of the fasteners and the T0 shots."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fastener.config import Config, load_config
+from fastener.corrosion.analysis import Analyser, ComponentResult, TimePoint
+from fastener.datasets.components import Series, load_components
+from fastener.datasets.csv_splits import load_splits
+from fastener.datasets.folder import baseline_images
+from fastener.datasets.images import read_image
+from fastener.inspection.inspector import Inspector
+
+NEEDED = ("FASTENER_DATA_DIR", "FASTENER_WEIGHTS_DIR")
+pytestmark = pytest.mark.skipif(
+    any(name not in os.environ for name in NEEDED), reason=f"set {' and '.join(NEEDED)} to the real data and weights"
+)
+NAMES = ("Bolt Allen Black", "Bolt M5x0.8 Grey", "Nut Black", "Nut Insert Black", "Washer Black")
+SEVERAL_SHOTS = NAMES[:4]
+
+
+def data() -> Path:
+    return Path(os.environ["FASTENER_DATA_DIR"])
+
+
+@cache
+def analyser() -> Analyser:
+    config = load_config(flags={"model.backbone": "resnet18", "run.device": "cpu"})
+    healthy = [image.path for image in load_splits(data() / "fasteners", ["train"])[0].images if not image.is_anomalous]
+    inspector = Inspector.train([*healthy, *baseline_images(data() / "components", "T0")], config)
+    return Analyser(inspector, Config().corrosion, Config().colour)
+
+
+def series(name: str) -> Series:
+    return next(one for one in load_components(data() / "components")[0] if one.component == name)
+
+
+@cache
+def result(name: str) -> ComponentResult:
+    return analyser()(series(name))
+
+
+def points(name: str) -> dict[float, TimePoint]:
+    return {point.hours: point for point in result(name).points}
+
+
+def test_rusting_bolt() -> None:
+    bolt = points("Bolt Allen Black")
+    assert bolt[0].rust < 0.5
+    assert bolt[24].rust < bolt[48].rust
+    for hours in (48, 72):
+        assert 6.0 < bolt[hours].rust < 30.0
+        assert bolt[hours].status == "DEGRADING"
+        for shot in bolt[hours].shots:
+            assert 6.0 < shot.colour.rust < 30.0
+
+
+@pytest.mark.parametrize("name", ["Nut Black", "Nut Insert Black", "Washer Black"])
+def test_sound_parts_show_no_rust(name: str) -> None:
+    for point in result(name).points:
+        assert all(shot.colour.rust < 0.5 for shot in point.shots)
+        assert point.status in ("BASELINE", "STABLE")
+
+
+def test_red_patch_is_no_rust() -> None:
+    for point in result("Bolt M5x0.8 Grey").points:
+        for shot in point.shots:
+            assert shot.changes is not None
+            assert abs(shot.changes[0].rise) < 3.0
+        assert not point.verdict.is_rusting
+
+
+@pytest.mark.parametrize("name", SEVERAL_SHOTS)
+def test_t0_against_t0_is_stable(name: str) -> None:
+    first = series(name).at(0.0)
+    for left_out in first:
+        shots = sorted((replace(shot, hours=float(shot is left_out)) for shot in first), key=lambda shot: shot.hours)
+        later = analyser()(Series(name, tuple(shots))).points[1]
+        assert later.growth is not None
+        assert later.growth < 5.0
+        assert later.status == "STABLE"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_turned_and_dimmed_photos_give_the_same(name: str, tmp_path: Path) -> None:
+    shots = []
+    for shot in series(name).shots:
+        if shot.hours == 24:
+            path = tmp_path / f"{shot.path.stem}.png"
+            assert cv2.imwrite(str(path), turned_and_dimmed(read_image(shot.path))[..., ::-1])
+            shots.append(replace(shot, path=path))
+        elif shot.hours == 0:
+            shots.append(shot)
+    found = analyser()(Series(name, tuple(shots))).points[1]
+    assert abs(found.rust - points(name)[24].rust) < 1.5
+    assert found.status == points(name)[24].status
+
+
+def turned_and_dimmed(photo: np.ndarray, degrees: float = 30.0, brightness: float = 0.8) -> np.ndarray:
+    """The whole photo, turned on a larger sheet of its own background."""
+    height, width = photo.shape[:2]
+    move = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    cos, sin = abs(move[0, 0]), abs(move[0, 1])
+    size = int(width * cos + height * sin), int(width * sin + height * cos)
+    move[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+    border = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
+    ground = tuple(float(value) for value in np.median(border, axis=0))
+    turned = cv2.warpAffine(photo, move, size, borderMode=cv2.BORDER_CONSTANT, borderValue=ground)
+    return np.rint(turned * brightness).astype(np.uint8)

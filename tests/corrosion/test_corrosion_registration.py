@@ -1,0 +1,72 @@
+"""T0 laid over a later shot: known moves come back, other views are refused."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from fastener.config import Config
+from fastener.corrosion.registration import register
+
+SETTINGS = Config().corrosion
+SIDE = 192
+
+
+def textured(outline: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A part with a random relief of its own, and its mask."""
+    relief = np.random.default_rng(seed).normal(0, 1, (SIDE, SIDE)).astype(np.float32)
+    relief = 50 + 15 * (cv2.GaussianBlur(relief, (0, 0), 6) / 0.05).clip(-2, 2)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    if outline == "disc":
+        cv2.circle(mask, (SIDE // 2, SIDE // 2), 75, 1, -1)
+    else:
+        cv2.rectangle(mask, (70, 20), (122, 172), 1, -1)
+    return np.where(mask > 0, relief, 90).astype(np.float32), mask.astype(bool)
+
+
+def moved(lightness: np.ndarray, mask: np.ndarray, degrees: float, scale: float = 1.0, dx: float = 0.0) -> tuple:
+    move = cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), degrees, scale)
+    move[0, 2] += dx
+    size = (SIDE, SIDE)
+    later = cv2.warpAffine(lightness, move, size, borderValue=90.0)
+    return later, cv2.warpAffine(mask.astype(np.uint8), move, size, flags=cv2.INTER_NEAREST) > 0, move
+
+
+def worst(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
+    """Greatest distance in pixels by which the part's pixels land apart."""
+    points = np.argwhere(mask)[:, ::-1].astype(float)
+    return float(np.abs(points @ (found - true)[:, :2].T + (found - true)[:, 2]).max())
+
+
+@pytest.mark.parametrize(
+    ("outline", "degrees", "scale"), [("disc", 133.0, 1.0), ("disc", -20.0, 0.95), ("bar", 5.0, 1.04)]
+)
+def test_known_move_is_found_in_another_light(outline: str, degrees: float, scale: float) -> None:
+    lightness, mask = textured(outline)
+    later, later_mask, move = moved(lightness, mask, degrees, scale, 4.0)
+    found = register(lightness, mask, 0.7 * later + 20, later_mask, SETTINGS)
+    assert found.believable
+    assert worst(found.transform, move, mask) < 3.0
+
+
+def test_other_outline_and_other_surface_are_refused() -> None:
+    disc, bar = textured("disc"), textured("bar")
+    assert not register(*disc, *bar, SETTINGS).believable
+    stranger = register(*bar, *textured("bar", 5), SETTINGS)
+    assert stranger.overlap > SETTINGS.min_overlap
+    assert not stranger.believable
+
+
+def test_warp_and_coarse_agree() -> None:
+    lightness, mask = textured("disc")
+    later, later_mask, _ = moved(lightness, mask, 30.0)
+    found = register(lightness, mask, later, later_mask, SETTINGS)
+    fine = found.warp(mask.astype(np.float32), (SIDE, SIDE))[::2, ::2] > 0.5
+    coarse = found.coarse(2).warp(mask[::2, ::2].astype(np.float32), (SIDE // 2, SIDE // 2)) > 0.5
+    assert (fine & coarse).sum() / (fine | coarse).sum() > 0.97
+
+
+def test_empty_masks_do_not_fail() -> None:
+    lightness, mask = textured("disc")
+    assert not register(lightness, np.zeros_like(mask), lightness, mask, SETTINGS).believable

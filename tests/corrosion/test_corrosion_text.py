@@ -1,0 +1,45 @@
+"""The sentences of a corrosion report: what is known of all components, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fastener.corrosion.text import overview
+
+
+def record(*statuses: str | None, name: str = "Nut", severity: str = "None", damage: str = "none") -> dict[str, Any]:
+    """A component with a time point for each status."""
+    points = [{"status": status, "severity": severity, "damage_type": damage} for status in statuses]
+    return {"component": name, "timepoints": {str(24 * index): point for index, point in enumerate(points)}}
+
+
+STABLE, RUSTY = (
+    record("BASELINE", "STABLE"),
+    record("BASELINE", "DEGRADING", name="Bolt", severity="Mild", damage="rust"),
+)
+T0_ONLY, LATE, UNREAD = record("BASELINE"), record(None, None), record()
+
+
+@pytest.mark.parametrize(
+    ("records", "sentence"),
+    [
+        ([STABLE, STABLE], "2 components, none measurably degrading."),
+        ([STABLE, RUSTY], "1 of 2 components is degrading; the worst is Bolt (Mild, rust)."),
+        ([LATE, LATE], "2 components; 2 without T0: change unknown."),
+        ([UNREAD], "1 component; 1 of which no photo could be read."),
+        ([T0_ONLY], "1 component; 1 with T0 only: change unknown."),
+        (
+            [STABLE, LATE, UNREAD],
+            "3 components, none of the 1 compared with T0 measurably degrading; "
+            "1 without T0: change unknown; 1 of which no photo could be read.",
+        ),
+        (
+            [RUSTY, STABLE, RUSTY, LATE],
+            "2 of 4 components are degrading; the worst is Bolt (Mild, rust); 1 without T0: change unknown.",
+        ),
+    ],
+)
+def test_what_is_unknown_is_not_called_sound(records: list[dict[str, Any]], sentence: str) -> None:
+    assert overview(records) == sentence

@@ -1,0 +1,77 @@
+"""Which backbone and which kinds of evidence a model gets on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from data_factory import tiny_config
+
+from fastener.common.errors import UserError
+from fastener.config import Config
+from fastener.inspection import choice as choice_module
+from fastener.inspection.choice import choose
+from fastener.models.backbones import Backbone
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """A machine without a network that has the weights put into this dict."""
+    files: dict[str, Path] = {}
+
+    def find(backbone: Backbone, file: Path | None = None, **_: object) -> Path | None:
+        return file or files.get(backbone.name)
+
+    monkeypatch.setattr(choice_module, "find_weights", find)
+    monkeypatch.setattr(choice_module, "find_local_weights", find)
+    return files
+
+
+def config(backbone: str = "auto", **sections: object) -> Config:
+    return tiny_config(model={"backbone": backbone}, **sections)
+
+
+def test_auto_takes_the_default_network_where_its_weights_are(machine: dict[str, Path]) -> None:
+    machine["wide_resnet50_2"] = Path("w.pth")
+    chosen = choose(config())
+    assert (chosen.backbone, chosen.kinds) == ("wide_resnet50_2", ("cnn", "filters", "colour"))
+    assert (chosen.weights, chosen.warning) == (Path("w.pth"), "")
+
+
+def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Path]) -> None:
+    machine["resnet18"] = Path("r.pth")
+    chosen = choose(config())
+    assert (chosen.backbone, chosen.kinds, chosen.weights) == ("filters", ("filters", "colour"), None)
+    assert "resnet18" in chosen.warning
+    assert "FASTENER_WEIGHTS_DIR" in chosen.warning
+    assert "\n" not in chosen.warning
+
+
+def test_auto_reads_the_network_off_the_name_of_the_weights(machine: dict[str, Path]) -> None:
+    assert choose(config(), Path("resnet50-0676ba61.pth")).backbone == "resnet50"
+    assert choose(config(), Path("wide_resnet50_2.npz")).backbone == "wide_resnet50_2"
+    with pytest.raises(UserError, match="--backbone"):
+        choose(config(), Path("mine.pth"))
+
+
+def test_a_named_network_without_weights_is_an_error(machine: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="no weights for resnet18"):
+        choose(config("resnet18"))
+
+
+def test_named_evidence_is_taken_as_named(machine: dict[str, Path]) -> None:
+    machine["wide_resnet50_2"] = Path("w.pth")
+    assert choose(config(evidence=("colour", "cnn"))).kinds == ("colour", "cnn")
+    chosen = choose(config(evidence=("colour",)))
+    assert (chosen.backbone, chosen.kinds) == ("filters", ("colour",))
+
+
+def test_named_cnn_that_cannot_be_had_is_an_error(machine: dict[str, Path]) -> None:
+    with pytest.raises(UserError, match="no weights"):
+        choose(config(evidence=("cnn",)))
+    with pytest.raises(UserError, match="--backbone"):
+        choose(config("filters", evidence=("cnn",)))
+
+
+def test_no_colour_without_preprocessing(machine: dict[str, Path]) -> None:
+    assert choose(config("filters", preprocess={"enabled": False})).kinds == ("filters",)

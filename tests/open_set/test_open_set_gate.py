@@ -1,0 +1,103 @@
+"""PatchCore on steel strips: tiles, roles, and a threshold that only the calibration strips set."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from steel_factory import write_severstal
+
+from fastener.common.errors import UserError
+from fastener.config import RunSettings
+from fastener.datasets.images import read_image
+from fastener.datasets.severstal import SteelStrip, load_severstal
+from fastener.open_set.settings import SteelSettings
+from fastener.open_set.steel_gate import SteelGate, Tiles, steel_roles, tiles_of
+
+RUN = RunSettings(device="cpu", workers=0)
+SETTINGS = SteelSettings(backbone="filters", size=48, coreset_ratio=0.05, alpha=0.2)
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> list[SteelStrip]:
+    return load_severstal(write_severstal(tmp_path_factory.mktemp("steel"), 24, 5))
+
+
+@given(st.integers(1, 30), st.integers(1, 90), st.booleans())
+def test_tiles_are_squares_that_cover_the_photo(side: int, length: int, tall: bool) -> None:
+    side, length = sorted((side, length))
+    photo = np.arange(side * length * 3).reshape(side, length, 3)
+    photo = photo.transpose(1, 0, 2) if tall else photo
+    tiles = tiles_of(photo)
+    assert all(tile.shape == (side, side, 3) for tile in tiles)
+    assert len(tiles) == -(-length // side)
+    assert {int(value) for tile in tiles for value in tile.ravel()} == set(range(photo.size))
+
+
+def test_roles_are_apart_and_defective_strips_are_for_the_test(strips: list[SteelStrip]) -> None:
+    roles = steel_roles(strips, SETTINGS, seed=1)
+    parts = [roles.train, roles.calibration, roles.test_normal, roles.test_defective]
+    assert sorted(np.concatenate(parts)) == list(range(len(strips)))
+    assert all(strips[place].is_anomalous for place in roles.test_defective)
+    assert not any(strips[place].is_anomalous for part in parts[:3] for place in part)
+
+
+def test_cracks_are_found_and_the_threshold_is_that_of_the_calibration_strips(strips: list[SteelStrip]) -> None:
+    roles = steel_roles(strips, SETTINGS, seed=1)
+    gate, alpha = SteelGate.train(strips, roles, SETTINGS, "filters", None, RUN)
+    scores = gate.scores([strip.path for strip in strips])
+    assert scores[roles.test_defective].min() > scores[roles.test_normal].max()
+    held_out = np.sort(scores[roles.calibration])
+    # 10 strips: the conformal rank is ceil(11 * 0.8) = 9, the largest but one.
+    assert (len(held_out), alpha) == (10, 0.2)
+    assert gate.threshold == pytest.approx(held_out[-2])
+    # Images are judged one by one as all at once.
+    assert gate.scores([strips[0].path]) == pytest.approx(scores[:1])
+
+
+def test_tiles_are_those_of_all_strips_in_order(strips: list[SteelStrip]) -> None:
+    paths = [strip.path for strip in strips[:3]]
+    expected = [tile for path in paths for tile in tiles_of(read_image(path))]
+    tiles = Tiles(paths)
+    assert len(tiles) == len(expected) == 15
+    for found in (list(tiles), [tiles[place] for place in range(-15, 0)], tiles[:]):
+        np.testing.assert_array_equal(np.stack(found), np.stack(expected))
+    with pytest.raises(IndexError):
+        tiles[15]
+    assert len(Tiles([])) == 0
+
+
+def test_training_holds_few_strips_at_a_time(strips: list[SteelStrip], monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; 6000 of the whole data set would take gigabytes."""
+    read: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    def watched(path: Path) -> np.ndarray:
+        photo = read_image(path)
+        read.append(weakref.ref(photo))
+        alive.append(sum(one() is not None for one in read))
+        return photo
+
+    roles = steel_roles(strips, SETTINGS, seed=1)
+    monkeypatch.setattr("fastener.open_set.steel_gate.read_image", watched)
+    run = RunSettings(device="cpu", workers=0, batch_size=1)
+    SteelGate.train(strips, roles, SETTINGS, "filters", None, run)
+    assert len(alive) == len(roles.train) + len(roles.calibration)
+    assert max(alive) <= 3 < len(roles.train)
+
+
+def test_too_few_defect_free_strips(strips: list[SteelStrip]) -> None:
+    with pytest.raises(UserError, match="no defect-free image"):
+        steel_roles([one for one in strips if one.is_anomalous], SETTINGS, 0)
+    with pytest.raises(UserError, match="cannot be shared out"):
+        steel_roles(strips[:3], SETTINGS, 0)
+
+
+def test_an_unreadable_strip_is_named(strips: list[SteelStrip], tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"bad\.png"):
+        steel_roles([*strips, SteelStrip(tmp_path / "bad.png", False)], SETTINGS, 0)
