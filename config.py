@@ -111,7 +111,7 @@ class ModelSettings(Section):
         False,
         description="weigh up directions in which healthy patches hardly vary: where surfaces vary more than defects",
     )
-    by_place: bool = Field(
+    per_position: bool = Field(
         False,
         description="judge a patch beside healthy ones at the same place: for parts that always lie alike",
     )

@@ -88,7 +88,7 @@ class PatchCoreSettings(Section):
     whiten: bool = Field(
         False, description="weigh up directions in which good patches hardly vary: for grainy surfaces"
     )
-    by_place: bool = Field(
+    per_position: bool = Field(
         False, description="judge a patch beside good ones at the same place: for regions that always look alike"
     )
     line_length: int = Field(

@@ -49,7 +49,7 @@ FINE = {"evidence": ["cnn"], "model.layers": ["layer1", "layer2"], "model.corese
 WHITENED = {**FINE, "model.unit_length": True, "model.whiten": True}
 BOTH = {**WHITENED, "evidence": ["cnn", "filters"]}
 LINES = {"model.line_length": 120}
-PLACES = {"model.by_place": True}
+PLACES = {"model.per_position": True}
 CANDIDATES = {
     "cnn + filters, lines, by place": {**BOTH, **LINES, **PLACES},
     "cnn + filters, lines": {**BOTH, **LINES},

@@ -58,7 +58,7 @@ async def _forget_old_pictures(service: Service) -> None:
     days = service.settings.retention_days
     while days is not None:
         try:
-            await service.aside(service.pictures.forget, days)
+            await service.in_thread(service.pictures.forget, days)
         except OSError as error:
             _LOG.error("old images could not be removed: %s", error)
         await asyncio.sleep(_HOUR)

@@ -146,7 +146,7 @@ class Service:
         self.metrics.seconds.observe(outcome.row.seconds)
         return outcome
 
-    async def aside(self, function: Callable[..., T], *arguments: object) -> T:
+    async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         """Run something that may wait for a disk, without waiting for photos that are being decoded."""
         return await asyncio.to_thread(function, *arguments)
 

@@ -10,7 +10,15 @@ import numpy as np
 
 from fastener.config import ColourSettings, CorrosionSettings
 from fastener.corrosion.colour_growth import Sectors
-from fastener.corrosion.comparison import Z95, First, MeasuredShot, as_measured, compare, first_shot, without_baseline
+from fastener.corrosion.comparison import (
+    Z95,
+    BaselineShot,
+    MeasuredShot,
+    as_measured,
+    compare,
+    first_shot,
+    without_baseline,
+)
 from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Verdict, judge
 from fastener.corrosion.shots import look_at
 from fastener.corrosion.trend import Trend, fit_trend
@@ -105,7 +113,7 @@ class Analyser:
 
 
 def time_point(
-    hours: float, shots: Sequence[MeasuredShot], firsts: Sequence[First], settings: CorrosionSettings
+    hours: float, shots: Sequence[MeasuredShot], firsts: Sequence[BaselineShot], settings: CorrosionSettings
 ) -> TimePoint:
     """Join the shots of one moment."""
     rust = float(np.mean([shot.colour.rust for shot in shots]))

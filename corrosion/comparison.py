@@ -13,7 +13,7 @@ from fastener.corrosion.colour_growth import Baseline, Colour, Sectors, measure
 from fastener.corrosion.growth import HeatBaseline, heat_growth
 from fastener.corrosion.registration import Registration, register
 from fastener.corrosion.severity import Change
-from fastener.corrosion.shots import Look, heat_of_baseline
+from fastener.corrosion.shots import ShotView, heat_of_baseline
 from fastener.inspection.inspector import Inspector
 
 PLACES, DISTRIBUTIONS, NO_VIEW = "places", "distributions", "distributions, view not at T0"
@@ -23,10 +23,10 @@ _SAME_NUMBER = 0.05
 
 
 @dataclass(frozen=True)
-class First:
+class BaselineShot:
     """A T0 shot as later ones are compared with. ``noise``: growths in percent that small disturbances of it feign."""
 
-    look: Look
+    look: ShotView
     colour: Colour
     heat: HeatBaseline
     noise: list[float]
@@ -40,7 +40,7 @@ class MeasuredShot:
     same side, None if none does. ``growth_noise``: the greatest growth that disturbances of T0 feign.
     """
 
-    look: Look
+    look: ShotView
     colour: Colour
     growth: float | None
     growth_noise: float
@@ -51,13 +51,13 @@ class MeasuredShot:
     flags: tuple[str, ...]
 
 
-def first_shot(look: Look, sectors: Sectors, inspector: Inspector, settings: CorrosionSettings) -> First:
+def first_shot(look: ShotView, sectors: Sectors, inspector: Inspector, settings: CorrosionSettings) -> BaselineShot:
     """Measure a T0 shot, and what its heatmap does under small disturbances."""
     colour = measure(look.surface, sectors, None, settings.own_hue_reach, look.light.certain)
-    return First(look, colour, *heat_of_baseline(look, inspector, settings.dead_band))
+    return BaselineShot(look, colour, *heat_of_baseline(look, inspector, settings.dead_band))
 
 
-def as_measured(first: First, view: int) -> MeasuredShot:
+def as_measured(first: BaselineShot, view: int) -> MeasuredShot:
     """A T0 shot among the shots of its time point: no change, and the growth that disturbances alone give."""
     rust, tarnish, green = (Change(0.0, Z95 * deviation) for deviation in first.colour.deviations)
     growth = float(np.mean(first.noise))
@@ -65,14 +65,14 @@ def as_measured(first: First, view: int) -> MeasuredShot:
     return MeasuredShot(first.look, first.colour, growth, max(first.noise), "", None, view, changes, first.look.flags)
 
 
-def without_baseline(look: Look, sectors: Sectors, settings: CorrosionSettings) -> MeasuredShot:
+def without_baseline(look: ShotView, sectors: Sectors, settings: CorrosionSettings) -> MeasuredShot:
     """A shot of a component without T0: its colours, and nothing to compare them with."""
     colour = measure(look.surface, sectors, None, settings.own_hue_reach, look.light.certain)
     return MeasuredShot(look, colour, None, 0.0, "", None, None, None, look.flags)
 
 
 def compare(
-    look: Look, firsts: Sequence[First], sectors: Sectors, threshold: float, settings: CorrosionSettings
+    look: ShotView, firsts: Sequence[BaselineShot], sectors: Sectors, threshold: float, settings: CorrosionSettings
 ) -> MeasuredShot:
     """Measure a later shot against the T0 shot that shows the same view, or against all where none does.
 
@@ -109,7 +109,7 @@ def compare(
     )
 
 
-def _best_view(look: Look, firsts: Sequence[First], settings: CorrosionSettings) -> tuple[int, Registration]:
+def _best_view(look: ShotView, firsts: Sequence[BaselineShot], settings: CorrosionSettings) -> tuple[int, Registration]:
     """The T0 shot that lies best over this one."""
     found = []
     for index, first in enumerate(firsts):
@@ -121,7 +121,7 @@ def _best_view(look: Look, firsts: Sequence[First], settings: CorrosionSettings)
     return -best[2], best[3]
 
 
-def _changes(colour: Colour, views: Sequence[First], margin: float) -> tuple[Change, Change, Change]:
+def _changes(colour: Colour, views: Sequence[BaselineShot], margin: float) -> tuple[Change, Change, Change]:
     def change(name: str, kind: int) -> Change:
         before = float(np.mean([getattr(one.colour, name) for one in views]))
         spread = float(np.mean([one.colour.deviations[kind] for one in views]))
@@ -130,7 +130,9 @@ def _changes(colour: Colour, views: Sequence[First], margin: float) -> tuple[Cha
     return change("rust", 0), change("tarnish", 1), change("green", 2)
 
 
-def _flags(look: Look, views: Sequence[First], same_view: bool, settings: CorrosionSettings) -> tuple[str, ...]:
+def _flags(
+    look: ShotView, views: Sequence[BaselineShot], same_view: bool, settings: CorrosionSettings
+) -> tuple[str, ...]:
     flags = list(look.flags)
     sharpest = [one.look.sharpness for one in views]
     if look.sharpness < settings.min_sharpness * (max(sharpest) if same_view else min(sharpest)):

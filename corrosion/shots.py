@@ -27,7 +27,7 @@ _PHOTO_SIDE = 1000
 
 
 @dataclass(frozen=True)
-class Look:
+class ShotView:
     """What is seen in one shot; all arrays but ``photo`` are in its canonical frame.
 
     photo: uint8 RGB, the photo with sides up to 1000 px, and ``to_photo`` (2, 3) the transform to it from the whole
@@ -61,7 +61,7 @@ class Look:
 
 def look_at(
     shots: list[Shot], preprocessor: Preprocessor, inspector: Inspector, settings: CorrosionSettings
-) -> tuple[list[Look], list[Failure]]:
+) -> tuple[list[ShotView], list[Failure]]:
     """Look at the shots of one moment, which share their light; those that cannot be read come back as failures."""
     photos: list[tuple[Shot, np.ndarray]] = []
     failures = []
@@ -87,12 +87,12 @@ def _look(
     light: Light,
     inspector: Inspector,
     settings: CorrosionSettings,
-) -> Look:
+) -> ShotView:
     surface = Surface(relative_lab(prepared.photo, light.white), prepared.mask)
     inspection = _inspected(inspector, neutralised(photo, light))
     small, to_small = shrink(photo, _PHOTO_SIDE)
     step = max(1, settings.frame // _MAP_SIDE)
-    return Look(
+    return ShotView(
         shot=shot,
         photo=small,
         to_photo=to_small,
@@ -121,7 +121,7 @@ def _in_frame(inspection: Inspection, to_frame: np.ndarray, side: int, step: int
     return np.nan_to_num(np.asarray(drawn, np.float32))
 
 
-def heat_of_baseline(look: Look, inspector: Inspector, dead_band: float) -> tuple[HeatBaseline, list[float]]:
+def heat_of_baseline(look: ShotView, inspector: Inspector, dead_band: float) -> tuple[HeatBaseline, list[float]]:
     """A T0 shot as heatmaps are compared with it, and the growth in percent that small disturbances of it feign."""
     maps = [look.heat]
     for disturbed, move in disturbed_photos(neutralised(look.photo, look.light)):

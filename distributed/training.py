@@ -98,15 +98,15 @@ def train(
         raise UserError(
             f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
         )
-    if config.model.by_place:
-        raise UserError("model.by_place compares each photo with those of all shards; leave out --cluster")
+    if config.model.per_position:
+        raise UserError("model.per_position compares each photo with those of all shards; leave out --cluster")
     if config.run.precision == "int8":
         raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
     sources = [path.absolute() for path in sources]
     setup = Setup(config, resolve_device(config.run.device), choice.backbone, choice.weights)
     evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
     teacher = _Teacher(sources, setup, evidence, workers, progress)
-    inspector = Inspector.taught(config, setup, evidence, teacher.show(), teacher.learn)
+    inspector = Inspector.taught(config, setup, evidence, teacher.show(), teacher.fit_collected)
     return inspector, teacher.covers
 
 
@@ -142,7 +142,7 @@ class _Teacher:
         seen = []
         for shard in self._shards:
             sources = [self._sources[i] for i in shard]
-            started = self._start(tasks.see, self._lesson, states, sources, returns=1 + len(kinds))
+            started = self._start(tasks.collect_features, self._lesson, states, sources, returns=1 + len(kinds))
             seen.append(started if kinds else [started])
         shown = self._finish([one[0] for one in seen], "reading")
         self._features = {kind: [one[1 + at] for one in seen] for at, kind in enumerate(kinds)}
@@ -151,7 +151,7 @@ class _Teacher:
         self._scores = {kind: HealthyScores.join([one.scores[kind] for one in shown]) for kind in others}
         return [fingerprint for one in shown for fingerprint in one.fingerprints]
 
-    def learn(self, groups: np.ndarray) -> dict[str, HealthyScores]:
+    def fit_collected(self, groups: np.ndarray) -> dict[str, HealthyScores]:
         """Make the banks; every photo's score as unseen by them. ``groups`` (n,) are left out together."""
         return {
             kind: self._learn(kind, self.structure[kind], groups) if kind in self.structure else self._scores[kind]
@@ -178,7 +178,7 @@ class _Teacher:
         covers = [self._start(tasks.cover, part, bank) for part in features]
         compared = [self._start(tasks.single_cover, keep, *features)] if patches * keep <= COMPARED_UP_TO else []
         queries = torch.from_numpy(np.concatenate(ray.get([sample for _, _, sample in picked])))
-        one.patchcore.remember(torch.from_numpy(rows.copy()).float(), torch.from_numpy(bank_groups), queries)
+        one.patchcore.set_bank(torch.from_numpy(rows.copy()).float(), torch.from_numpy(bank_groups), queries)
         index = one.patchcore.bank_.index_state()
         scores = self._calibrate(kind, features, groups, (bank, bank_groups, index))
         radius = max(self._finish(covers, f"{kind}: cover radius"))

@@ -62,15 +62,15 @@ class Seen:
 
 
 @ray.remote
-def see(lesson: Lesson, extractors: dict[str, dict[str, Any]], sources: Sequence[Path]) -> Any:
+def collect_features(lesson: Lesson, extractors: dict[str, dict[str, Any]], sources: Sequence[Path]) -> Any:
     """Show photos to evidence whose extractors have these states: what was ``Seen``, then the features of each kind."""
     evidence = lesson.evidence(lesson.kinds)
     structure = {kind: one for kind, one in evidence.items() if isinstance(one, StructureEvidence)}
     for kind, one in structure.items():
         one.extractor.restore(extractors[kind])
     fingerprints = show_photos(sources, evidence, lesson.config, no_progress)
-    scores = {kind: one.learn(range(len(sources))) for kind, one in evidence.items() if kind not in structure}
-    features = [one.patchcore.hand_out().numpy() for one in structure.values()]
+    scores = {kind: one.fit_collected(range(len(sources))) for kind, one in evidence.items() if kind not in structure}
+    features = [one.patchcore.take_features().numpy() for one in structure.values()]
     positions = {kind: part.shape[1] * part.shape[2] for kind, part in zip(structure, features, strict=True)}
     seen = Seen(fingerprints, scores, positions)
     return (seen, *features) if features else seen
@@ -133,7 +133,7 @@ def calibrate(
     if measured.any():
         one = lesson.evidence([kind])[kind]
         assert isinstance(one, StructureEvidence)
-        one.patchcore.remember(torch.from_numpy(bank.copy()).float(), torch.from_numpy(bank_groups.copy()))
+        one.patchcore.set_bank(torch.from_numpy(bank.copy()).float(), torch.from_numpy(bank_groups.copy()))
         one.patchcore.bank_.restore_index(index)
         size = Preprocessor(lesson.config.preprocess).size
         scores = one.patchcore.calibrate(torch.from_numpy(features[measured]), groups[measured].tolist(), size)

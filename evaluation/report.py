@@ -39,17 +39,17 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
 
 
 def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
-    """roc_curve.png, precision_recall.png, score_distribution.png and worst_misses.png, as far as the data allow.
+    """roc_curve.png, pr_curve.png, score_distribution.png and worst_misses.png, as far as the data allow.
 
     What they do not allow is removed, lest an earlier measurement's plot be taken for this one's.
     """
-    for name in ("roc_curve.png", "precision_recall.png", "worst_misses.png"):
+    for name in ("roc_curve.png", "pr_curve.png", "worst_misses.png"):
         (folder / name).unlink(missing_ok=True)
     labels, scores = measurement.labels, measurement.scores
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]
         save_figure(roc_curve(labels, scores, metrics["image_auroc"], (low, high)), folder / "roc_curve.png")
-        save_figure(precision_recall(labels, scores), folder / "precision_recall.png")
+        save_figure(precision_recall(labels, scores), folder / "pr_curve.png")
     names = ["anomalous" if label else "healthy" for label in labels]
     save_figure(score_distribution(names, scores, metrics["threshold"]), folder / "score_distribution.png")
     sheet = worst_misses(measurement)

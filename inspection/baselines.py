@@ -45,11 +45,11 @@ class GlobalEvidence(Evidence):
     def pretrained(self) -> FeatureExtractor | None:
         return self.model.extractor if self.weights is not None else None
 
-    def see(self, batch: Sequence[Prepared]) -> None:
-        self.model.see(images_of(batch))
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
+        self.model.collect_features(images_of(batch))
 
-    def learn(self, groups: Sequence[int]) -> HealthyScores:
-        images = self.model.learn(groups).training_scores_
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
+        images = self.model.fit_collected(groups).training_scores_
         return HealthyScores(images, np.full_like(images, np.nan))
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
@@ -93,7 +93,7 @@ class AutoencoderEvidence(Evidence):
 
     Leaving out one photo after another would mean a training each. Instead a part of the photos is held out, by groups
     of copies: a third of it ends the training, two thirds calibrate the decision and serve nothing else, so that the
-    threshold is as honest as PatchCore's, from fewer photos. All others get NaN from ``learn``.
+    threshold is as honest as PatchCore's, from fewer photos. All others get NaN from ``fit_collected``.
 
     Learning again does not train again, which would forget the first photos: the new ones only add to the calibration.
     """
@@ -116,11 +116,11 @@ class AutoencoderEvidence(Evidence):
         self._seen: list[np.ndarray] = []
         self._size = (0, 0)
 
-    def see(self, batch: Sequence[Prepared]) -> None:
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
         self._seen.append(self._shrunk(batch))
         self._size = batch[0].image.shape[:2]
 
-    def learn(self, groups: Sequence[int]) -> HealthyScores:
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
         images, self._seen = np.concatenate(self._seen), []
         unseen = np.ones(len(images), bool)
         if not self._trained:

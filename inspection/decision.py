@@ -42,11 +42,11 @@ class Decision:
         settings: CalibrationSettings,
         families: Mapping[str, str],
         min_units: Mapping[str, float],
-        marked_from: Mapping[str, float],
+        map_threshold: Mapping[str, float],
     ) -> Decision:
         """Calibrate on leave-one-out ``scores`` of healthy images; ``groups`` (n,) joins the copies of one photo.
 
-        ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale. ``marked_from``: kind ->
+        ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale. ``map_threshold``: kind ->
         raw map value, for kinds whose image score is the mean of their map. All others score an image by its worst
         place, so their maps are scaled by the peaks of healthy maps; a kind without maps (peaks all NaN) has none.
 
@@ -66,8 +66,8 @@ class Decision:
         decision = cls(settings.rule, settings.alpha, dict(families), image_scales, {}, images)
         threshold = decision.threshold()[0]
         map_scales = {
-            kind: _stretched(image_scales[kind], marked_from[kind], threshold)
-            if kind in marked_from
+            kind: _stretched(image_scales[kind], map_threshold[kind], threshold)
+            if kind in map_threshold
             else scale(kind, _worst_of_group(s.peaks, groups))
             for kind, s in scores.items()
             if not np.isnan(s.peaks).all()
@@ -166,12 +166,12 @@ JOIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _stretched(scale: Scale, marked_from: float, threshold: float) -> Scale:
-    """The scale of images, in wider units if need be, so that a place below ``marked_from`` stays below the threshold.
+def _stretched(scale: Scale, map_threshold: float, threshold: float) -> Scale:
+    """Widen the unit so that map values below ``map_threshold`` stay under the decision threshold.
 
     A place then stands as high as an image that looks like it all over: a part flagged for being rusty shows where.
     """
-    return Scale(scale.median, max(scale.unit, (marked_from - scale.median) / max(threshold, 1.0)))
+    return Scale(scale.median, max(scale.unit, (map_threshold - scale.median) / max(threshold, 1.0)))
 
 
 def _measured(scores: Mapping[str, HealthyScores], groups: np.ndarray) -> np.ndarray:

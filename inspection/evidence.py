@@ -13,7 +13,7 @@ from fastener.inspection.baselines import AutoencoderEvidence, GlobalEvidence
 from fastener.inspection.colour import rust_likelihood
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import graph_of, pretrained_extractor
-from fastener.models.anomaly_map import UsualDistances
+from fastener.models.anomaly_map import PositionStats
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.patchcore import PatchCore
@@ -42,18 +42,18 @@ class StructureEvidence(Evidence):
             model.coreset_projection,
             setup.config.run.seed,
             model.line_length,
-            model.by_place,
+            model.per_position,
         )
 
     @abstractmethod
     def build_extractor(self) -> FeatureExtractor:
         """The patch features of this kind."""
 
-    def see(self, batch: Sequence[Prepared]) -> None:
-        self.patchcore.see(images_of(batch))
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
+        self.patchcore.collect_features(images_of(batch))
 
-    def learn(self, groups: Sequence[int]) -> HealthyScores:
-        return self.patchcore.learn(groups).training_scores_
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
+        return self.patchcore.fit_collected(groups).training_scores_
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self.patchcore.score(images_of(batch))
@@ -65,7 +65,7 @@ class StructureEvidence(Evidence):
             "bank_groups": self.patchcore.bank_groups_,
             "index": self.patchcore.bank_.index_state(),
             "cover_radius": self.patchcore.cover_radius_,
-            "usual": None if self.patchcore.usual_ is None else self.patchcore.usual_.state(),
+            "usual": None if self.patchcore.position_stats_ is None else self.patchcore.position_stats_.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ class StructureEvidence(Evidence):
         self.patchcore.bank_groups_ = state["bank_groups"]
         self.patchcore.cover_radius_ = state["cover_radius"]
         usual = state.get("usual")  # files written before there was one lack it
-        self.patchcore.usual_ = None if usual is None else UsualDistances.from_state(usual)
+        self.patchcore.position_stats_ = None if usual is None else PositionStats.from_state(usual)
 
 
 class CnnEvidence(StructureEvidence):
@@ -115,17 +115,17 @@ class ColourEvidence(Evidence):
 
     family = "colour"
     min_unit = 0.01
-    marked_from = 0.5  # the border of the rust sector
+    map_threshold = 0.5  # the border of the rust sector
     _MAP_SIGMA = 2.0
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
         self._seen: list[HealthyScores] = []
 
-    def see(self, batch: Sequence[Prepared]) -> None:
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
         self._seen.append(HealthyScores.of(self.score(batch)))
 
-    def learn(self, groups: Sequence[int]) -> HealthyScores:
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
         seen, self._seen = self._seen, []
         return HealthyScores.join(seen)
 

@@ -44,18 +44,19 @@ class Setup:
 
 
 class Evidence(ABC):
-    """One way to tell healthy from anomalous. Constructed empty; ``see`` and ``learn``, or ``restore``, make it
-    ready to ``score``.
+    """One way to tell healthy from anomalous.
+
+    Constructed empty; ``collect_features`` and ``fit_collected``, or ``restore``, make it ready to ``score``.
 
     Kinds of one ``family`` judge the same thing and speak with one voice. ``min_unit`` is the least difference in score
     that matters at all: where healthy parts hardly differ, calibration does not magnify less than this.
-    ``marked_from`` is set where the image score is the mean of the map, not its worst place: the raw map value below
+    ``map_threshold`` is set where the image score is the mean of the map, not its worst place: the raw map value below
     which this kind alone marks no place.
     """
 
     family: ClassVar[str]
     min_unit: ClassVar[float] = 0.0
-    marked_from: ClassVar[float | None] = None
+    map_threshold: ClassVar[float | None] = None
 
     def __init__(self, setup: Setup):
         self.setup = setup
@@ -66,11 +67,11 @@ class Evidence(ABC):
         return None
 
     @abstractmethod
-    def see(self, batch: Sequence[Prepared]) -> None:
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
         """Take in healthy images, a batch at a time; of the photos themselves nothing is kept."""
 
     @abstractmethod
-    def learn(self, groups: Sequence[int]) -> HealthyScores:
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
         """Learn from all images seen; return scores as if each group of copies had not been among them.
 
         NaN is the score of an image for which there is no such score: what was learned from it stays. After more images
@@ -78,10 +79,10 @@ class Evidence(ABC):
         """
 
     def fit(self, batches: Iterable[Sequence[Prepared]], groups: Sequence[int]) -> HealthyScores:
-        """``see`` each of the batches, then ``learn``."""
+        """``collect_features`` each of the batches, then ``fit_collected``."""
         for batch in batches:
-            self.see(batch)
-        return self.learn(groups)
+            self.collect_features(batch)
+        return self.fit_collected(groups)
 
     @abstractmethod
     def score(self, batch: Sequence[Prepared]) -> Scores:

@@ -116,8 +116,8 @@ class Inspector:
     ) -> Inspector:
         """The last steps of ``train``, for evidence that was shown the photos of ``fingerprints``.
 
-        ``learn`` makes the evidence ready and gives the leave-one-out scores of the photos, by kind; it is told which
-        photos (n,) have to be left out together. Raises UserError for fewer than two different photos.
+        ``fit_collected`` makes the evidence ready and gives the leave-one-out scores of the photos, by kind; it is
+        told which photos (n,) have to be left out together. Raises UserError for fewer than two different photos.
         """
         signatures = np.stack([f.signature for f in fingerprints])
         groups = copy_groups(signatures) if siblings is None else np.arange(len(fingerprints))
@@ -129,8 +129,8 @@ class Inspector:
         scores = learn(apart)
         families = {kind: one.family for kind, one in evidence.items()}
         min_units = {kind: one.min_unit for kind, one in evidence.items()}
-        marked_from = {kind: one.marked_from for kind, one in evidence.items() if one.marked_from is not None}
-        decision = Decision.fit(scores, groups, config.calibration, families, min_units, marked_from)
+        map_threshold = {kind: one.map_threshold for kind, one in evidence.items() if one.map_threshold is not None}
+        decision = Decision.fit(scores, groups, config.calibration, families, min_units, map_threshold)
         training = TrainingRecord(tuple(f.checksum for f in fingerprints), signatures, groups)
         return cls(config, setup, evidence, decision, training)
 
@@ -359,13 +359,13 @@ def show(
             batch = [pair for pair, is_copy in zip(batch, copies, strict=True) if not is_copy]
         if batch:
             for one in evidence.values():
-                one.see([prepared for prepared, _ in batch])
+                one.collect_features([prepared for prepared, _ in batch])
             shown += [one for _, one in batch]
     return shown
 
 
 def _learn(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str, HealthyScores]:
     try:
-        return {kind: one.learn(groups.tolist()) for kind, one in evidence.items()}
+        return {kind: one.fit_collected(groups.tolist()) for kind, one in evidence.items()}
     except ValueError as error:
         raise UserError(f"cannot learn from these {len(groups)} photos: {error}") from None

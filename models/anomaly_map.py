@@ -18,7 +18,7 @@ _TOLERANCE = np.ones((3, 3), np.uint8)  # a crack may leave its line by a patch
 
 
 @dataclass(frozen=True)
-class UsualDistances:
+class PositionStats:
     """What patch distances healthy images have at each place, where parts always lie alike.
 
     ``sums`` and ``squares``: of the distances, and of their squares, over ``count`` images; float64 (h, w). ``sigma``:
@@ -31,17 +31,17 @@ class UsualDistances:
     sigma: float
 
     @classmethod
-    def of(cls, grids: np.ndarray, height: int) -> UsualDistances:
+    def of(cls, grids: np.ndarray, height: int) -> PositionStats:
         """Of healthy images' distances (n, h, w), as if unseen; ``height``: of the images, in pixels."""
         wide = grids.astype(np.float64)
         sigma = _PLACE_SIGMA_PX * grids.shape[1] / height
         return cls(len(grids), wide.sum(0), np.square(wide).sum(0), sigma)
 
-    def without(self, grids: np.ndarray) -> UsualDistances:
+    def without(self, grids: np.ndarray) -> PositionStats:
         """Those of the other images: ``grids`` (m, h, w) were among these."""
         wide = grids.astype(np.float64)
         count = self.count - len(grids)
-        return UsualDistances(count, self.sums - wide.sum(0), self.squares - np.square(wide).sum(0), self.sigma)
+        return PositionStats(count, self.sums - wide.sum(0), self.squares - np.square(wide).sum(0), self.sigma)
 
     def standardise(self, grids: np.ndarray) -> np.ndarray:
         """Distances (n, h, w) in standard deviations above the mean of their place, float32 (n, h, w)."""
@@ -55,7 +55,7 @@ class UsualDistances:
         return {"count": self.count, "sums": sums, "squares": squares, "sigma": self.sigma}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> UsualDistances:
+    def from_state(cls, state: Mapping[str, Any]) -> PositionStats:
         """The reverse of ``state``."""
         return cls(state["count"], state["sums"].numpy(), state["squares"].numpy(), state["sigma"])
 

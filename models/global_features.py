@@ -34,16 +34,16 @@ class GlobalFeatures:
         self._seen: list[torch.Tensor] = []
 
     def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> GlobalFeatures:
-        """``see`` each of the batches, then ``learn``."""
+        """``collect_features`` each of the batches, then ``fit_collected``."""
         for batch in batches:
-            self.see(batch)
-        return self.learn(groups)
+            self.collect_features(batch)
+        return self.fit_collected(groups)
 
-    def see(self, images: np.ndarray) -> None:
+    def collect_features(self, images: np.ndarray) -> None:
         """Take in healthy images, uint8 RGB (n, H, W, 3)."""
         self._seen.append(self._pooled(images).cpu())
 
-    def learn(self, groups: Sequence[int]) -> GlobalFeatures:
+    def fit_collected(self, groups: Sequence[int]) -> GlobalFeatures:
         """Learn from all images seen; ``groups``: one number per image.
 
         Learning again adds images to the bank; ``training_scores_`` are those of the new ones, measured against all.

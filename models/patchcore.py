@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fastener.common.errors import UserError
-from fastener.models.anomaly_map import UsualDistances, along_lines, to_pixels
+from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.memory_bank import MemoryBank
@@ -31,20 +31,20 @@ class PatchCore:
     ``memory_limit`` (bytes) is for the features while learning, see models/feature_store.py; at most
     ``max_calibrating`` groups of training images, evenly spread, are scored as unseen. ``progress`` wraps what takes
     long. ``coreset_projection`` selects by a random projection, drawn from ``seed``, to so many numbers, as published;
-    None by all numbers; patches are kept whole either way. ``by_place`` measures distances against those of healthy
+    None by all numbers; patches are kept whole either way. ``per_position`` measures distances against those of healthy
     images at the same place, ``line_length`` (input pixels; 0 = off) sees whole lines, see models/anomaly_map.py; with
     either the image score is the highest place.
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
-    ``cover_radius_`` (no training patch is farther from the bank than this), ``usual_`` (with ``by_place``, what
-    distances healthy images have where) and ``training_scores_`` (leave-one-out scores of the training images:
+    ``cover_radius_`` (no training patch is farther from the bank than this), ``position_stats_`` (with
+    ``per_position``, the usual distances of healthy images at each position) and ``training_scores_`` (leave-one-out scores of the training images:
     neighbours of the same group are not seen; NaN where not measured).
     """
 
     bank_: MemoryBank
     bank_groups_: torch.Tensor
     cover_radius_: float
-    usual_: UsualDistances | None
+    position_stats_: PositionStats | None
     training_scores_: HealthyScores
 
     def __init__(
@@ -60,7 +60,7 @@ class PatchCore:
         coreset_projection: int | None = None,
         seed: int = 0,
         line_length: int = 0,
-        by_place: bool = False,
+        per_position: bool = False,
     ):
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
@@ -73,18 +73,18 @@ class PatchCore:
         self.coreset_projection = coreset_projection
         self.seed = seed
         self.line_length = line_length
-        self.by_place = by_place
-        self.usual_ = None
+        self.per_position = per_position
+        self.position_stats_ = None
         self._store = FeatureStore(memory_limit)
         self._size = (0, 0)
 
     def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> PatchCore:
-        """``see`` each of the batches, then ``learn``."""
+        """``collect_features`` each of the batches, then ``fit_collected``."""
         for batch in batches:
-            self.see(batch)
-        return self.learn(groups)
+            self.collect_features(batch)
+        return self.fit_collected(groups)
 
-    def see(self, images: np.ndarray) -> None:
+    def collect_features(self, images: np.ndarray) -> None:
         """Take in healthy images, uint8 RGB (n, H, W, 3), all of one size."""
         self._size = images.shape[1:3]
         for features in self._extract(images):
@@ -92,13 +92,13 @@ class PatchCore:
                 features = self.extractor.centre_on(features)
             self._store.append(features)
 
-    def hand_out(self) -> torch.Tensor:
+    def take_features(self) -> torch.Tensor:
         """The features of all images seen, float16 (n, h, w, c), which are forgotten: to learn from them elsewhere."""
         store, self._store = self._store, FeatureStore(self.memory_limit)
         with closing(store):
             return store.rows().reshape(store.n_images, *store.grid, -1)
 
-    def learn(self, groups: Sequence[int]) -> PatchCore:
+    def fit_collected(self, groups: Sequence[int]) -> PatchCore:
         """Make the bank from all images seen.
 
         ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
@@ -113,7 +113,7 @@ class PatchCore:
     def calibrate(self, features: torch.Tensor, groups: Sequence[int], size: tuple[int, int]) -> HealthyScores:
         """Leave-one-out scores, by the bank there is, of training images whose features (n, h, w, c) were handed out.
 
-        ``size`` (H, W) is that of the images; ``groups`` as in ``learn``.
+        ``size`` (H, W) is that of the images; ``groups`` as in ``fit_collected``.
         """
         self._size = size
         return self._leave_one_out(features, torch.as_tensor(groups))
@@ -142,13 +142,13 @@ class PatchCore:
         rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
-        self.remember(rows, row_groups, _between(patches))
+        self.set_bank(rows, row_groups, _between(patches))
         radius = self._cover_radius(patches) if radius is None else radius
         self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
         self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
         return self
 
-    def remember(self, rows: torch.Tensor, groups: torch.Tensor, queries: torch.Tensor | None = None) -> None:
+    def set_bank(self, rows: torch.Tensor, groups: torch.Tensor, queries: torch.Tensor | None = None) -> None:
         """Take float32 ``rows`` (m, d) as the bank, from training ``groups`` int64 (m,).
 
         ``queries`` (n, d), patches that are not in it, measure how it is best searched; without them it has no index.
@@ -183,7 +183,7 @@ class PatchCore:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
         healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
         unseen = self._as_unseen(groups)
-        if self.by_place and self.usual_ is None:
+        if self.per_position and self.position_stats_ is None:
             scores = self._judged_as_unseen(features, unseen)
         else:
             scores = (
@@ -203,7 +203,7 @@ class PatchCore:
             (images, np.concatenate([self._distances(self._whole(features[few]), bank) for few in _few(images)]))
             for images, bank in unseen
         ]
-        usual = self.usual_ = UsualDistances.of(np.concatenate([grid for _, grid in grids]), self._size[0])
+        usual = self.position_stats_ = PositionStats.of(np.concatenate([grid for _, grid in grids]), self._size[0])
         for images, grid in grids:
             others = usual.without(grid)
             for few, part in zip(_few(images), _few(torch.from_numpy(grid)), strict=True):
@@ -222,7 +222,7 @@ class PatchCore:
     @property
     def _compares_all(self) -> bool:
         """Whether every distance has to be exact, so that an index is of no use."""
-        return self.by_place or self.line_length > 0
+        return self.per_position or self.line_length > 0
 
     def _whole(self, features: torch.Tensor) -> torch.Tensor:
         """Features as they are compared, from half precision."""
@@ -235,7 +235,7 @@ class PatchCore:
 
     def _score_features(self, features: torch.Tensor, size: tuple[int, int], bank: MemoryBank) -> Scores:
         if self._compares_all:
-            return self._judged(self._distances(features, bank), size, self.usual_)
+            return self._judged(self._distances(features, bank), size, self.position_stats_)
         n, h, w, channels = features.shape
         patches = features.reshape(n, h * w, channels)
         distances, rows = bank.search_images(patches)
@@ -243,7 +243,7 @@ class PatchCore:
         grids = distances.reshape(n, h, w).cpu().numpy()
         return Scores(images.cpu().numpy(), to_pixels(grids, size, self.smoothing_sigma))
 
-    def _judged(self, grids: np.ndarray, size: tuple[int, int], usual: UsualDistances | None) -> Scores:
+    def _judged(self, grids: np.ndarray, size: tuple[int, int], usual: PositionStats | None) -> Scores:
         """Scores by distances (n, h, w) beside ``usual`` ones, along lines."""
         if usual is not None:
             grids = usual.standardise(grids)

@@ -37,16 +37,16 @@ MODES = {
 
 @dataclass(frozen=True)
 class Fronts:
-    """What images became in the stages that do not learn: maps float16 (n, ...), begun float32 (n, d)."""
+    """What images became in the stages that do not learn: maps float16 (n, ...), pooled float32 (n, d)."""
 
     maps: torch.Tensor
-    begun: torch.Tensor
+    pooled: torch.Tensor
 
     def __getitem__(self, index: np.ndarray) -> Fronts:
-        return Fronts(self.maps[index], self.begun[index])
+        return Fronts(self.maps[index], self.pooled[index])
 
     def __len__(self) -> int:
-        return len(self.begun)
+        return len(self.pooled)
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class Classifier:
     @torch.inference_mode()
     def fronts(self, batches: Iterable[np.ndarray]) -> Fronts:
         """Batches of images, uint8 RGB (n, H, W, 3) -> what goes into ``fit`` and ``embed``."""
-        maps, begun = [], []
+        maps, pooled = [], []
         for batch in batches:
             one, other = self.network.front(as_tensor(batch, self.device))
             maps.append(one.half().cpu())
-            begun.append(other.cpu())
-        return Fronts(torch.cat(maps), torch.cat(begun))
+            pooled.append(other.cpu())
+        return Fronts(torch.cat(maps), torch.cat(pooled))
 
     def fit(self, fronts: Fronts, labels: np.ndarray, progress: Progress = no_progress) -> Classifier:
         """Learn from images with ``labels`` int (n,), 0 to classes - 1, each of which must be there."""
@@ -154,7 +154,7 @@ class Classifier:
         parts = []
         for start in range(0, len(fronts), self.run.batch_size):
             batch = fronts[np.arange(start, min(start + self.run.batch_size, len(fronts)))]
-            parts.append(self.network.back(batch.maps.to(self.device).float(), batch.begun.to(self.device)).cpu())
+            parts.append(self.network.back(batch.maps.to(self.device).float(), batch.pooled.to(self.device)).cpu())
         return torch.cat(parts)
 
     def _set_head(self, inputs: torch.Tensor, labels: np.ndarray) -> None:
@@ -182,7 +182,7 @@ class Classifier:
             total = 0.0
             for chosen in np.array_split(order, max(1, len(order) // self.run.batch_size)):
                 batch = fronts[chosen]
-                embeddings = self.network.back(batch.maps.to(self.device).float(), batch.begun.to(self.device))
+                embeddings = self.network.back(batch.maps.to(self.device).float(), batch.pooled.to(self.device))
                 loss = F.cross_entropy(self.head_((embeddings - centre) / scale), labels[chosen].to(self.device))
                 optimiser.zero_grad()
                 loss.backward()

@@ -61,13 +61,13 @@ class StagedResNet(nn.Module):
         x = (images - self.mean) / self.std
         if self._cut < 0:
             return x, x.new_empty(len(x), 0)
-        maps, begun = self._through(self.stem(x), 0, self._cut)
-        return maps if self._cut < len(self.stages) else maps.new_empty(len(x), 0), begun
+        maps, pooled = self._through(self.stem(x), 0, self._cut)
+        return maps if self._cut < len(self.stages) else maps.new_empty(len(x), 0), pooled
 
-    def back(self, maps: torch.Tensor, begun: torch.Tensor) -> torch.Tensor:
+    def back(self, maps: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
         """What ``front`` gave -> embeddings (n, d), the stages in order."""
         x = self.stem(maps) if self._cut < 0 else maps
-        return torch.cat([begun, self._through(x, max(self._cut, 0), len(self.stages))[1]], 1)
+        return torch.cat([pooled, self._through(x, max(self._cut, 0), len(self.stages))[1]], 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """RGB (n, 3, H, W) in [0, 1] -> embeddings (n, d)."""

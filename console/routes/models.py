@@ -20,7 +20,7 @@ router = APIRouter(tags=["models"])
 @router.get("/categories")
 async def categories(service: TheService) -> list[Category]:
     """The models that can be used. Names only, unless a model is loaded: loading may take seconds."""
-    names = await service.aside(service.catalogue.categories)
+    names = await service.in_thread(service.catalogue.categories)
     return [answers.category(name, service.catalogue.loaded(name)) for name in names]
 
 
@@ -45,7 +45,7 @@ async def change_threshold(service: TheService, category: str, new: NewThreshold
     model = await service.model(category)
     if new.model_checksum != model.checksum:
         raise HTTPException(409, "the model was replaced in the meantime; look at its calibration first")
-    await service.aside(
+    await service.in_thread(
         service.history.change_threshold,
         ThresholdRow(
             created_at=datetime.now(UTC),
@@ -62,5 +62,5 @@ async def change_threshold(service: TheService, category: str, new: NewThreshold
 
 
 async def _info(service: Service, model: ServedModel) -> ModelInfo:
-    changes = await service.aside(service.history.threshold_changes, model.category)
+    changes = await service.in_thread(service.history.threshold_changes, model.category)
     return answers.model_info(model, changes)

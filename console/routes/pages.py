@@ -54,7 +54,7 @@ async def health(service: TheService) -> Health:
         status="ok",
         device=service.device.type,
         cuda_available=torch.cuda.is_available(),
-        models=len(await service.aside(service.catalogue.categories)),
+        models=len(await service.in_thread(service.catalogue.categories)),
         queue=service.under_way,
         version=VERSION,
     )

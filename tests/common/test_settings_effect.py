@@ -64,7 +64,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "model.colour_weight": ({}, 0.0),
     "model.unit_length": (CNN, True),
     "model.whiten": ({}, True),
-    "model.by_place": ({}, True),
+    "model.per_position": ({}, True),
     "model.line_length": ({}, 40),
     "autoencoder.side": (REDRAWN, 48),
     "autoencoder.width": (REDRAWN, 3),

@@ -155,8 +155,8 @@ def test_no_cluster_at_the_address_is_one_line() -> None:
     ("changes", "line"),
     [
         (
-            {"evidence": ["filters"], "model.by_place": True},
-            "model.by_place compares each photo with those of all shards",
+            {"evidence": ["filters"], "model.per_position": True},
+            "model.per_position compares each photo with those of all shards",
         ),
         ({"evidence": ["autoencoder"]}, "evidence autoencoder is not learned in shards"),
     ],

@@ -14,7 +14,7 @@ from test_patchcore import model, photos
 from fastener.config import load_config
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
-from fastener.models.anomaly_map import UsualDistances, along_lines
+from fastener.models.anomaly_map import PositionStats, along_lines
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.patchcore import PatchCore
 
@@ -64,14 +64,14 @@ def test_a_faint_line_outshines_a_strong_spot(slope: float) -> None:
 
 def test_usual_distances_are_mean_and_deviation_of_each_place() -> None:
     grids = np.random.default_rng(0).gamma(2, 1, (7, 5, 6)).astype(np.float32)
-    usual = UsualDistances.of(grids, height=round(5 * 8 / EACH_PLACE))
+    usual = PositionStats.of(grids, height=round(5 * 8 / EACH_PLACE))
     expected = (grids - grids.mean(0)) / grids.std(0)
     np.testing.assert_allclose(usual.standardise(grids), expected, atol=1e-5)
     # Without some of them, they are those of the others; saved and read again, they are the same.
     others = usual.without(grids[2:4])
     rest = np.delete(grids, [2, 3], 0)
     np.testing.assert_allclose(others.standardise(grids), (grids - rest.mean(0)) / rest.std(0), atol=1e-4)
-    again = UsualDistances.from_state(usual.state())
+    again = PositionStats.from_state(usual.state())
     np.testing.assert_array_equal(again.standardise(grids), usual.standardise(grids))
 
 
@@ -80,21 +80,21 @@ def test_a_neighbourhood_widens_what_is_usual() -> None:
     rng = np.random.default_rng(1)
     grids = rng.normal(5, 0.1, (40, 40, 40)).astype(np.float32)
     grids[:, :, 20:] += rng.normal(0, 2, (40, 40, 20))
-    z = UsualDistances.of(grids, height=320).standardise(np.full((1, 40, 40), 6, np.float32))[0]
+    z = PositionStats.of(grids, height=320).standardise(np.full((1, 40, 40), 6, np.float32))[0]
     assert z[:, :15].mean() == pytest.approx(10, rel=0.1)
     assert z[:, 25:].mean() == pytest.approx(0.5, rel=0.2)
 
 
 def test_places_that_never_vary_stay_finite() -> None:
     grids = np.ones((4, 6, 6), np.float32)
-    assert np.isfinite(UsualDistances.of(grids, 48).standardise(2 * grids)).all()
+    assert np.isfinite(PositionStats.of(grids, 48).standardise(2 * grids)).all()
 
 
 def test_unseen_images_are_judged_by_all_others() -> None:
     """Leave-one-out scores: neither the bank nor what is usual knows the image, nor its copies."""
     images, groups = photos(7), np.array([0, 1, 1, 2, 3, 4, 5])
     patchcore = model(ratio=1.0, b=1)
-    patchcore.by_place = True
+    patchcore.per_position = True
     patchcore.fit([images], groups.tolist())
     distances = np.stack(
         [
@@ -106,28 +106,28 @@ def test_unseen_images_are_judged_by_all_others() -> None:
         ]
     )
     for i, group in enumerate(groups):
-        usual = UsualDistances.of(distances[groups != group], height=32)
+        usual = PositionStats.of(distances[groups != group], height=32)
         expected = usual.standardise(distances[i : i + 1]).max()
         assert patchcore.training_scores_.images[i] == pytest.approx(expected, abs=0.01)
     # Maps are drawn between the centres of patches, so they hardly reach their peak.
     assert (patchcore.training_scores_.peaks <= patchcore.training_scores_.images).all()
-    assert patchcore.usual_ is not None
-    assert patchcore.usual_.count == 7
+    assert patchcore.position_stats_ is not None
+    assert patchcore.position_stats_.count == 7
     known = patchcore.score(images).images
     assert (known < patchcore.training_scores_.images).all()
 
 
 def test_learning_more_keeps_what_is_usual() -> None:
     patchcore: PatchCore = model(ratio=1.0, b=1)
-    patchcore.by_place = True
-    usual = patchcore.fit([photos(5)], range(5)).usual_
+    patchcore.per_position = True
+    usual = patchcore.fit([photos(5)], range(5)).position_stats_
     patchcore.fit([photos(2, seed=3)], [5, 6])
-    assert patchcore.usual_ is usual
+    assert patchcore.position_stats_ is usual
     assert np.isfinite(patchcore.training_scores_.images).all()
 
 
 def test_a_saved_model_judges_alike(tmp_path: Path) -> None:
-    settings = {"evidence": ["filters"], "preprocess.size": 64, "model.by_place": True, "model.line_length": 24}
+    settings = {"evidence": ["filters"], "preprocess.size": 64, "model.per_position": True, "model.line_length": 24}
     config = load_config("configs/mvtec.yaml", flags=settings)
     healthy = list(photos(5, 64, 64))
     saved = Inspector.train(healthy, config)

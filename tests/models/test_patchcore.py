@@ -356,8 +356,8 @@ def test_features_that_were_handed_out_in_parts_are_learned_as_one(colour_weight
     for shard in (images[:2], images[2:]):
         worker = model(colour_weight=colour_weight)
         worker.extractor.restore(first.extractor.state())
-        worker.see(shard)
-        parts.append(worker.hand_out())
+        worker.collect_features(shard)
+        parts.append(worker.take_features())
     if first.extractor.learns_scale:
         moments = Moments.join([Moments.of(part.flatten(0, 2)) for part in parts])
         scale = first.extractor.fit_to(moments)
@@ -365,7 +365,7 @@ def test_features_that_were_handed_out_in_parts_are_learned_as_one(colour_weight
     assert first.extractor.mean_ is not None
     assert whole.extractor.mean_ is not None
     torch.testing.assert_close(first.extractor.mean_, whole.extractor.mean_, rtol=1e-5, atol=1e-6)
-    first.remember(whole.bank_.features, whole.bank_groups_)
+    first.set_bank(whole.bank_.features, whole.bank_groups_)
     scores = [first.calibrate(part, own, (32, 48)) for part, own in zip(parts, ([0, 1], [2, 2, 3, 4]), strict=True)]
     joined = HealthyScores.join(scores)
     np.testing.assert_allclose(joined.images, whole.training_scores_.images, rtol=HALF)

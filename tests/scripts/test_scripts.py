@@ -177,7 +177,7 @@ def test_evaluate_a_model_of_the_train_split(data_dir: Path, tmp_path: Path) -> 
     assert (metrics["n_images"], metrics["n_anomalous"], metrics["n_excluded_seen_in_training"]) == (8, 4, 0)
     assert set(metrics["evidence"]) == {"filters", "colour"}
     written = {path.name for path in output.iterdir()}
-    assert written >= {"metrics.json", "roc_curve.png", "precision_recall.png", "score_distribution.png"}
+    assert written >= {"metrics.json", "roc_curve.png", "pr_curve.png", "score_distribution.png"}
     for name in written - {"metrics.json"}:
         assert min(read_image(output / name).shape[:2]) > 150
 
