@@ -37,8 +37,8 @@ class PatchCore:
 
     After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
     ``cover_radius_`` (no training patch is farther from the bank than this), ``position_stats_`` (with
-    ``per_position``, the usual distances of healthy images at each position) and ``training_scores_`` (leave-one-out scores of the training images:
-    neighbours of the same group are not seen; NaN where not measured).
+    ``per_position``, the usual distances of healthy images at each position) and ``training_scores_`` (leave-one-out
+    scores of the training images: neighbours of the same group are not seen; NaN where not measured).
     """
 
     bank_: MemoryBank
