@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.flags import add_questions
+from fastener.benchmarks.flags import add_questions
 from fastener.commands import cli
 from fastener.common.errors import UserError
 
@@ -63,7 +63,7 @@ def _answer(arguments: argparse.Namespace) -> int:
     for path in (arguments.json, getattr(arguments, "plot", None)):
         if path is not None:
             check_writable(path)
-    report = importlib.import_module(f"benchmarks.{arguments.question}").run(arguments)
+    report = importlib.import_module(f"fastener.benchmarks.{arguments.question}").run(arguments)
     print(report.text())
     if arguments.json:
         report.write(arguments.json)
@@ -73,8 +73,8 @@ def _answer(arguments: argparse.Namespace) -> int:
 def _latency(arguments: argparse.Namespace) -> int:
     if arguments.repeat < 1 or not arguments.target_ms > 0:
         raise UserError("--repeat must be at least 1, and --target-ms above 0")
-    from benchmarks.machine import measure_machine
-    from benchmarks.work import inspection_flop
+    from fastener.benchmarks.machine import measure_machine
+    from fastener.benchmarks.work import inspection_flop
     from fastener.common.files import GrowingFile, check_writable, write_atomically
     from fastener.config import load_config
     from fastener.datasets.images import list_images

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastener.common.installation import IS_CLONE
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -23,16 +25,20 @@ ROOT = Path(__file__).resolve().parent
 PYTHON = (3, 11)
 # The interpreter of the system may refuse packages (Debian does); a virtual environment takes them.
 IN_VENV = sys.prefix != sys.base_prefix
-PIP = f"{sys.executable if IN_VENV else '.venv/bin/python'} -m pip install"
+# A clone states what it needs in a file, an installed package in its metadata.
+REQUIREMENTS = ROOT / "requirements.txt"
+PIP = f"{sys.executable if IN_VENV or not IS_CLONE else '.venv/bin/python'} -m pip install"
 INSTALL = f"{'' if IN_VENV else 'python3 -m venv .venv && '}{PIP} -r requirements.txt"
+DOWNLOAD = "python download_models.py" if IS_CLONE else "fastener-download"
+TRAIN = "make demo, or python train.py" if IS_CLONE else "fastener-train"
 REINSTALL_TORCH = f"{PIP} --force-reinstall torch torchvision"
-# Distributions whose module is named otherwise.
+# Distributions, in lower case, whose module has another name.
 MODULES = {
     "faiss-cpu": "faiss",
     "opencv-python-headless": "cv2",
     "scikit-learn": "sklearn",
     "pyyaml": "yaml",
-    "Pillow": "PIL",
+    "pillow": "PIL",
     "python-multipart": "python_multipart",
     "prometheus-client": "prometheus_client",
 }
@@ -64,7 +70,7 @@ def main() -> int:
             if finding.advice not in advised:
                 print(f"    {finding.advice}")
                 advised.add(finding.advice)
-    print(f"{missing} thing(s) missing; see above" if missing else "ready: make demo, or train.py --images FOLDER")
+    print(f"{missing} thing(s) missing; see above" if missing else f"ready: {TRAIN} --images FOLDER")
     return 1 if missing else 0
 
 
@@ -78,22 +84,35 @@ def check_python() -> Iterator[Finding]:
         yield Finding(MISSING, text, f"Python {PYTHON[0]}.{PYTHON[1]} or newer is needed")
 
 
+def requirements() -> Iterator[tuple[str, str]]:
+    """Yield name and version bounds of each package that is needed, e.g. ("numpy", ">=2.0,<3")."""
+    if IS_CLONE:
+        lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    else:
+        lines = [line for line in importlib.metadata.requires("fastener") or () if "extra ==" not in line]
+    for line in lines:
+        if found := re.match(r"([\w-]+)([^#;]*)", line):
+            yield found[1], found[2].strip()
+
+
 def check_packages() -> Iterator[Finding]:
-    """Every line of requirements.txt: installed, of a version that fits, and importable."""
-    for name, bounds in re.findall(r"^([\w-]+)([^#\n]*)", (ROOT / "requirements.txt").read_text(), re.MULTILINE):
-        module = MODULES.get(name, name)
+    """Check that every required package is installed, of a version that fits, and can be imported."""
+    distributions = importlib.metadata.packages_distributions()
+    for name, bounds in requirements():
+        module = MODULES.get(name.lower(), name)
+        advice = INSTALL if IS_CLONE else f"{PIP} '{name}{bounds}'"
         try:
             importlib.import_module(module)
         except Exception as error:  # a package can be there and broken in any way
-            yield Finding(MISSING, f"{name}: import {module} fails: {_first_line(error)}", INSTALL)
+            yield Finding(MISSING, f"{name}: import {module} fails: {_first_line(error)}", advice)
             continue
         # Another distribution may bring the module: opencv-python instead of opencv-python-headless.
-        providers = importlib.metadata.packages_distributions().get(module, [name])
+        providers = distributions.get(module, [name])
         version = importlib.metadata.version(providers[0])
         if satisfies(version, bounds):
             yield Finding(OK, f"{providers[0]} {version}")
         else:
-            yield Finding(MISSING, f"{providers[0]} {version}, needed is {name}{bounds.strip()}", INSTALL)
+            yield Finding(MISSING, f"{providers[0]} {version}, needed is {name}{bounds}", advice)
 
 
 def check_gpu() -> Iterator[Finding]:
@@ -126,9 +145,7 @@ def check_weights() -> Iterator[Finding]:
         if found is not None:
             yield Finding(OK, f"weights of {backbone.name}: {found}")
         else:
-            yield Finding(
-                NOTE, f"weights of {backbone.name}: not here", f"python download_models.py --backbone {backbone.name}"
-            )
+            yield Finding(NOTE, f"weights of {backbone.name}: not here", f"{DOWNLOAD} --backbone {backbone.name}")
 
 
 def check_folders() -> Iterator[Finding]:

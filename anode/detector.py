@@ -24,6 +24,7 @@ import torch
 from fastener.anode.hits import Box, Predictor
 from fastener.anode.settings import AnodeSettings
 from fastener.common.errors import UserError
+from fastener.common.installation import install_extra
 from fastener.models.runtime.device import resolve_device
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from rfdetr.detr import RFDETR
 
-INSTALL = "python -m pip install -r requirements/detection.txt"
+INSTALL = install_extra("detection")
 # Sizes under Apache-2.0; the larger ones have another licence.
 _CLASSES = {"nano": "RFDETRNano", "small": "RFDETRSmall", "medium": "RFDETRMedium", "large": "RFDETRLarge"}
 # What rfdetr names the file of its best epoch.

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.features import category_features, clustered_features
-from benchmarks.growth import exponent, sizes
-from benchmarks.machine import measure_machine
-from benchmarks.report import Report
-from benchmarks.work import distances_flop
+from fastener.benchmarks.features import category_features, clustered_features
+from fastener.benchmarks.growth import exponent, sizes
+from fastener.benchmarks.machine import measure_machine
+from fastener.benchmarks.report import Report
+from fastener.benchmarks.work import distances_flop
 from fastener.common.errors import UserError
 from fastener.models import coreset
 from fastener.models.coreset import Coreset, greedy_coreset

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
-from benchmarks.features import resnet18_weights, spread, training_photos
-from benchmarks.growth import exponent, growth_figure, sizes
-from benchmarks.machine import Machine, measure_machine
-from benchmarks.report import Report
-from benchmarks.work import distances_flop, network_flop
+from fastener.benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
+from fastener.benchmarks.features import resnet18_weights, spread, training_photos
+from fastener.benchmarks.growth import exponent, growth_figure, sizes
+from fastener.benchmarks.machine import Machine, measure_machine
+from fastener.benchmarks.report import Report
+from fastener.benchmarks.work import distances_flop, network_flop
 from fastener.evaluation.visualize import save_figure
 from fastener.models.backbones import BACKBONES
 from fastener.models.feature_extractor import FeatureExtractor, build_network

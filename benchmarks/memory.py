@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
-from benchmarks.features import resnet18_weights, spread, training_photos
-from benchmarks.fit import CHANNELS, PATCHES
-from benchmarks.machine import measure_machine
-from benchmarks.report import Report
+from fastener.benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
+from fastener.benchmarks.features import resnet18_weights, spread, training_photos
+from fastener.benchmarks.fit import CHANNELS, PATCHES
+from fastener.benchmarks.machine import measure_machine
+from fastener.benchmarks.report import Report
 
 LIMITS_MB = (2048, 64, 0)  # of features in memory while fitting
 BATCHES = (1, 8)

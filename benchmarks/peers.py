@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.asking import MEGABYTE, OURS, Contender, as_torch_file, scratch
-from benchmarks.coreset import cover_radius
-from benchmarks.features import category_features, resnet18_weights, spread, training_photos
-from benchmarks.fit import CHANNELS, PATCHES, fit_flop, resnet18_flop
-from benchmarks.machine import measure_machine
-from benchmarks.report import Report
-from benchmarks.work import distances_flop
+from fastener.benchmarks.asking import MEGABYTE, OURS, Contender, as_torch_file, scratch
+from fastener.benchmarks.coreset import cover_radius
+from fastener.benchmarks.features import category_features, resnet18_weights, spread, training_photos
+from fastener.benchmarks.fit import CHANNELS, PATCHES, fit_flop, resnet18_flop
+from fastener.benchmarks.machine import measure_machine
+from fastener.benchmarks.report import Report
+from fastener.benchmarks.work import distances_flop
 from fastener.common.errors import UserError
 
 BATCHES = (1, 8)

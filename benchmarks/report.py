@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import Machine
+from fastener.benchmarks.machine import Machine
 from fastener.common.files import write_atomically
 
 Row = Mapping[str, Any]

@@ -10,11 +10,11 @@ import faiss
 import numpy as np
 import torch
 
-from benchmarks.features import category_features, clustered_features
-from benchmarks.machine import measure_machine
-from benchmarks.report import Report
-from benchmarks.screw_settings import BASE, MVTEC, measure, read_test, with_interval
-from benchmarks.work import distances_flop
+from fastener.benchmarks.features import category_features, clustered_features
+from fastener.benchmarks.machine import measure_machine
+from fastener.benchmarks.report import Report
+from fastener.benchmarks.screw_settings import BASE, MVTEC, measure, read_test, with_interval
+from fastener.benchmarks.work import distances_flop
 from fastener.common.errors import UserError
 from fastener.config import load_config
 from fastener.datasets.images import read_image

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from fastener.common.errors import UserError, one_line
 from fastener.common.files import CONFIGS
+from fastener.common.installation import install_extra
 from fastener.config import Config, load_config
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
 
 def add_cluster_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """--cluster and what it needs; the group, for flags of one script."""
-    group = parser.add_argument_group("many machines (pip install -r requirements/cluster.txt)")
+    group = parser.add_argument_group(f"many machines ({install_extra('cluster')})")
     group.add_argument(
         "--cluster",
         metavar="ADDRESS",

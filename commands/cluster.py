@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fastener.commands import cli
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable, write_atomically
+from fastener.common.installation import install_extra
 from fastener.config import Config
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def check_inspect(parser: argparse.ArgumentParser, arguments: argparse.Namespace
 def require_ray() -> None:
     """Raises UserError where Ray is not installed."""
     if any(find_spec(name) is None for name in ("ray", "pyarrow", "fsspec")):
-        raise UserError("--cluster needs Ray, which is not installed: pip install -r requirements/cluster.txt")
+        raise UserError(f"--cluster needs Ray, which is not installed: {install_extra('cluster')}")
 
 
 def inspect(arguments: argparse.Namespace, config: Config) -> int:

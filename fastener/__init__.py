@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fastener.inspection.result import Failure as Failure
     from fastener.inspection.result import Inspection as Inspection
 
+__version__ = "0.1.0"
+
 _HERE = Path(__file__).resolve().parent
 if not (_HERE / "models").is_dir():  # a clone
     __path__ = [str(_HERE.parent)]

@@ -62,7 +62,7 @@ FLAGS = ("--backbone", "filters", "--coreset-ratio", "0.1", "--set", "preprocess
 
 def run_inside(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """As ``script``, within this process: the imports of a fresh one take most of a small run's time."""
-    main = importlib.import_module(name.removesuffix(".py")).main
+    main = importlib.import_module(f"fastener.{name.removesuffix('.py')}").main
     out, err, argv = io.StringIO(), io.StringIO(), [name, *map(str, arguments)]
     with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
         try:

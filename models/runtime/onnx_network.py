@@ -20,8 +20,9 @@ import torch
 from torch import nn
 
 from fastener.common.errors import UserError
+from fastener.common.installation import install_extra
 
-INSTALL = "pip install -r requirements/onnx.txt"
+INSTALL = install_extra("onnx")
 _OPSET = 18
 _WEIGHTS = "weights_checksum"
 

@@ -185,7 +185,7 @@ def test_a_checkpoint_that_is_none_is_not_loaded(tmp_path: Path) -> None:
 def test_without_the_package_the_command_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("fastener.anode.detector.find_spec", lambda name: None)
     for make in (RfDetr.untrained, RfDetr.trained):
-        with pytest.raises(UserError, match=r"rfdetr, which is not installed: .*requirements-detection\.txt"):
+        with pytest.raises(UserError, match=r"rfdetr, which is not installed: .*requirements/detection\.txt"):
             make(settings_in(tmp_path))
 
 

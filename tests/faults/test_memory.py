@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.memory_growth import SIGNATURE_MB, inspect, rise, train, write_photos
+from fastener.benchmarks.memory_growth import SIGNATURE_MB, inspect, rise, train, write_photos
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 FEW, MANY, SIDE = 60, 460, 128

@@ -18,13 +18,13 @@ import torch
 from mvtec_factory import write_category
 from random_networks import random_state, without_head
 
-from benchmarks import asking, search
-from benchmarks.asking import OURS, Contender
-from benchmarks.growth import exponent, sizes
-from benchmarks.machine import Machine, measure_machine
-from benchmarks.report import table
-from benchmarks.work import network_flop
 from fastener import benchmark
+from fastener.benchmarks import asking, search
+from fastener.benchmarks.asking import OURS, Contender
+from fastener.benchmarks.growth import exponent, sizes
+from fastener.benchmarks.machine import Machine, measure_machine
+from fastener.benchmarks.report import table
+from fastener.benchmarks.work import network_flop
 from fastener.common.errors import UserError
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
@@ -36,7 +36,7 @@ MACHINE = Machine("a machine", 2, flops=100.0, bandwidth=10.0)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No measuring of the machine, and contenders answer inside this process."""
     for question in ("coreset", "fit", "search", "memory", "peers"):
-        monkeypatch.setattr(f"benchmarks.{question}.measure_machine", lambda *device: MACHINE)
+        monkeypatch.setattr(f"fastener.benchmarks.{question}.measure_machine", lambda *device: MACHINE)
     monkeypatch.setattr(Contender, "ask", ask_inside)
 
 
@@ -98,7 +98,7 @@ def test_fit_is_measured_at_growing_numbers_of_images(
     plot = tmp_path / "plot.png"
     flags = ("--category-dir", category, "--weights", weights, "--keep", 0.02, "--plot", plot)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.growth.EIGHTH", (2, 1))
+        patch.setattr("fastener.benchmarks.growth.EIGHTH", (2, 1))
         rows = report("fit", *flags)["rows"]
     assert [(row["images"], row["patches"], row["kept"]) for row in rows] == [(2, 1568, 31), (4, 3136, 63)]
     for row in rows:
@@ -145,8 +145,8 @@ def test_recall_counts_rows_as_near_as_the_nearest() -> None:
 def test_peers_are_left_out_with_a_reason(report: Callable[..., dict[str, Any]], category: Path, weights: Path) -> None:
     flags = ("--category-dir", category, "--weights", weights, "--keep", 0.02, "--n", 1000, "--repeat", 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.peers.BATCHES", (1,))
-        patch.setattr("benchmarks.peers.spread", lambda items, count: (2 * list(items))[:count])
+        patch.setattr("fastener.benchmarks.peers.BATCHES", (1,))
+        patch.setattr("fastener.benchmarks.peers.spread", lambda items, count: (2 * list(items))[:count])
         found = report("peers", *flags, "--only", "coreset")
     assert [row["contender"] for row in found["rows"]] == ["ours, exact", "ours, projected to 128"]
     assert sum("left out" in note for note in found["notes"]) == 2

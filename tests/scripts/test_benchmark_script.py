@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.machine import Machine
 from fastener import benchmark
+from fastener.benchmarks.machine import Machine
 from fastener.common.errors import UserError
 from fastener.config import load_config
 from fastener.datasets.synthetic.parts import render_part
@@ -68,7 +68,7 @@ def script(monkeypatch: pytest.MonkeyPatch, inspector: Inspector, tmp_path: Path
     """Run ``benchmark.py latency`` on the saved inspector."""
     model = tmp_path / "model.pkl"
     inspector.save(model)
-    monkeypatch.setattr("benchmarks.machine.measure_machine", lambda device: Machine("a machine", 2, 1e9, 1e9))
+    monkeypatch.setattr("fastener.benchmarks.machine.measure_machine", lambda device: Machine("a machine", 2, 1e9, 1e9))
 
     def run(*flags: Any) -> int:
         monkeypatch.setattr(sys, "argv", ["benchmark.py", "latency", "--model", str(model), *map(str, flags)])

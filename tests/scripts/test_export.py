@@ -13,7 +13,7 @@ import torch
 from data_factory import parts, run_inside, tiny_config, write_photos
 from random_networks import random_state, without_head
 
-from benchmarks.work import inspection_flop
+from fastener.benchmarks.work import inspection_flop
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
 from fastener.console.catalogue import Catalogue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,17 @@ def test_the_oldest_are_the_lower_bounds() -> None:
     # Whatever the toolkit itself needs is pinned; of what only its tests need, what the core tests import.
     needed = {line for list_ in ("requirements.txt", "requirements/onnx.txt") for line in packages(ROOT / list_)}
     assert {line.split(">=")[0] for line in needed} <= pinned.keys()
+
+
+def test_the_wheel_asks_for_the_same_packages() -> None:
+    """pyproject.toml and the requirements files state each package once, with equal bounds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {"requirements.txt": project["dependencies"]}
+    declared |= {f"requirements/{extra}.txt": lines for extra, lines in project["optional-dependencies"].items()}
+    assert sorted(declared) == sorted(LISTS)
+    for name, lines in declared.items():
+        own = [line.replace("'", '"') for line in lines if not line.startswith("fastener[")]
+        assert own == packages(ROOT / name), name
+        # A file that reads another one stands for an extra that names it.
+        read = re.findall(r"^-r (\w+)\.txt", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+        assert [line for line in lines if line.startswith("fastener[")] == [f"fastener[{extra}]" for extra in read]

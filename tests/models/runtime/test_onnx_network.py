@@ -93,7 +93,7 @@ def test_a_missing_package_is_one_line(
     network: nn.Module, graph: torch.Tensor, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_network, "find_spec", lambda name: None if name == missing else object())
-    with pytest.raises(UserError, match=rf"package {missing}, .*requirements-onnx\.txt$"):
+    with pytest.raises(UserError, match=rf"package {missing}, .*requirements/onnx\.txt$"):
         OnnxNetwork(graph) if missing == "onnxruntime" else to_onnx(network, "")
 
 
