@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +9,14 @@ import torch
 from fastapi import APIRouter, Form, Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
+from fastener import __version__
 from fastener.console.guard import COOKIE, cookie_of, same
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Health
 from fastener.console.sign_in import sign_in_page
 
 STATIC = Path(__file__).parent.parent / "static"
-VERSION = tomllib.loads((STATIC.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+VERSION = __version__
 
 router = APIRouter()
 
