@@ -27,11 +27,19 @@ flags = {"preprocess.size": 64, "model.coreset_ratio": 0.1, "model.backbone": "f
 Inspector.train(sorted(Path("good").iterdir()), load_config(flags=flags)).save(Path("python.pkl"))
 """
 LOOK_AROUND = """
+from sqlalchemy import inspect
 from fastener import verify_setup
 from fastener.console.app import create_app
-from fastener.console.database import Database
+from fastener.console.database import open_database, upgrade
+history = open_database("sqlite:///history.db")
+upgrade(history)
+assert "inspections" in inspect(history).get_table_names()
 assert {finding.state for finding in verify_setup.check_packages()} == {"ok"}
 """
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 class Environment:
@@ -42,7 +50,7 @@ class Environment:
         self.bin = folder / "bin"
         (self.site,) = folder.glob("lib/python3*/site-packages")
         (self.site / "newest.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-        self.before = set(os.listdir(self.site))
+        self.before = names(self.site)
 
     def run(self, cwd: Path, program: str, *arguments: object) -> str:
         """Run one of its programs outside the clone and return what it printed."""
@@ -91,7 +99,7 @@ def test_everything_that_can_be_imported_is_in_the_wheel() -> None:
 
 @pytest.mark.slow
 def test_site_packages_gets_fastener_alone(installed: Environment) -> None:
-    new = set(os.listdir(installed.site)) - installed.before
+    new = names(installed.site) - installed.before
     assert {name.split("-")[0] for name in new} == {"fastener"}
     inside = installed.site / "fastener"
     for name in (
@@ -103,7 +111,7 @@ def test_site_packages_gets_fastener_alone(installed: Environment) -> None:
         "corrosion/guide.html",
     ):
         assert (inside / name).is_file(), name
-    assert not {"tests", "docs", "requirements.txt", "pyproject.toml"} & set(os.listdir(inside))
+    assert not {"tests", "docs", "requirements.txt", "pyproject.toml"} & names(inside)
 
 
 @pytest.mark.slow
