@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from fastener.preprocessing.edges import sharp_edges
+from fastener.preprocessing.holes import Ground, cut_holes, grain_of
+from fastener.preprocessing.morphology import closed, filled, opened
+from fastener.preprocessing.otsu import otsu_threshold
 
 # Colour distances are in CIELab units, lengths in parts of a side, areas in parts of the photo where nothing else
 # is said.
@@ -25,20 +27,8 @@ _MAX_UNREST = 0.3
 _COMPARABLE = 0.2
 # A piece this many times longer along the photo's border than deep is an edge of the ground.
 _STRIP = 2.5
-# Gaps in an outline up to twice this wide are closed.
-_GAP = 0.01
-# Holes: least area in parts of a piece; median distance, in parts of the threshold, of the ground's own colour;
-# greatest distance, in medians of the border, within edges, and least share of the convex hull; separability and
-# roundness of a hole that shows the ground dimly.
-_SMALL_HOLE = 0.03
-_GROUND_COLOUR = 0.25
-_GROUND_NOISE = 6.0
-_HOLE_SOLIDITY = 0.85
-_HOLE_SEPARABILITY = 0.75
-_HOLE_ROUNDNESS = 0.8
 _MAX_BAR = 0.15
 _BAR_DISTANCE = 12.0
-_OTSU_BINS = 256
 
 
 @dataclass(frozen=True)
@@ -74,30 +64,13 @@ def find_part(photo: np.ndarray) -> Part:
     mask = _tidy(picture & (distance > threshold), edges)
     mask[top:bottom] = _without_strips(mask[top:bottom])
     mask = _comparable_pieces(mask)
-    like_ground = distance < _GROUND_NOISE * np.median(distance[top:bottom][border])
-    mask = _cut_holes(mask, distance, threshold, like_ground & ~_closed(edges))
+    ring = np.zeros((height, width), bool)
+    ring[top:bottom] = border
+    mask = cut_holes(filled(mask), Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
     ground = distance[picture & ~mask]
     if not _MIN_AREA <= mask.mean() <= _MAX_AREA or ground.size == 0 or np.median(ground) > _MAX_UNREST * threshold:
         return Part(np.ones((height, width), bool), 0, False)
     return Part(mask, cv2.connectedComponents(mask.astype(np.uint8))[0] - 1, True)
-
-
-def otsu_threshold(values: np.ndarray) -> tuple[float, float]:
-    """The threshold that best separates two classes of float ``values``, and its separability (Otsu, 1979).
-
-    Maximises the variance between the classes (eq. 14 and 18) over the edges of 256 bins; the separability is
-    its share in the whole variance (eta, eq. 12), 0 to 1. Equal values have separability 0.
-    """
-    values = values.ravel().astype(np.float64)
-    if values.size == 0 or values.min() == values.max():
-        return (float(values[0]) if values.size else 0.0), 0.0
-    low, width = values.min(), np.ptp(values) / _OTSU_BINS
-    bins = np.minimum((values - low) / width, _OTSU_BINS - 1).astype(np.intp)
-    weight = np.cumsum(np.bincount(bins, minlength=_OTSU_BINS))[:-1] / values.size
-    moment = np.cumsum(np.bincount(bins, weights=values, minlength=_OTSU_BINS))[:-1] / values.size
-    between = (values.mean() * weight - moment) ** 2 / (weight * (1.0 - weight))
-    best = int(np.argmax(between))
-    return float(low + (best + 1) * width), float(between[best] / values.var())
 
 
 def background_distance(lab: np.ndarray) -> np.ndarray:
@@ -152,36 +125,11 @@ def _bar_height(lab: np.ndarray) -> int:
 
 def _tidy(differs: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """What differs or is enclosed by edges, without specks, and without edges that enclose nothing."""
-    differs = _opened(differs) > 0
-    whole = _filled(_closed(differs | edges))
+    differs = opened(differs) > 0
+    whole = filled(closed(differs | edges))
     # An edge is as wide as a pixel, and lies half outside of what it encloses.
     inside = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return _opened(inside | differs) > 0
-
-
-def _closed(mask: np.ndarray) -> np.ndarray:
-    reach = max(1, round(_GAP * max(mask.shape)))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    # Beyond the photo there is nothing: without a margin closing would join what is near its border to that.
-    wider = np.pad(mask.astype(np.uint8), reach)
-    return cv2.morphologyEx(wider, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0
-
-
-def _filled(mask: np.ndarray) -> np.ndarray:
-    """All that the outlines of bool ``mask`` (H, W) enclose."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    whole = np.zeros(mask.shape, np.uint8)
-    cv2.drawContours(whole, contours, -1, 1, cv2.FILLED)
-    return whole > 0
-
-
-def _opened(mask: np.ndarray) -> np.ndarray:
-    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, _disc(mask.shape))
-
-
-def _disc(shape: tuple[int, ...]) -> np.ndarray:
-    side = max(3, 2 * round(0.003 * max(shape)) + 1)
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return opened(inside | differs) > 0
 
 
 def _without_strips(mask: np.ndarray) -> np.ndarray:
@@ -210,48 +158,3 @@ def _comparable_pieces(mask: np.ndarray) -> np.ndarray:
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
     return (areas >= _COMPARABLE * areas.max())[labels] & mask
-
-
-def _cut_holes(mask: np.ndarray, distance: np.ndarray, threshold: float, like_ground: np.ndarray) -> np.ndarray:
-    """Fill all that the outlines enclose, then cut out the through holes.
-
-    Reflections look like the ground, and the ground in a deep hole is dim, so neither follows from one threshold.
-    What looks like the ground within an unbroken edge, bool ``like_ground`` (H, W), is a hole if it is of one piece
-    without bays. A second Otsu threshold within the outlines gives the regions nearer to the ground: one of these is
-    a hole if it clearly has the ground's colour, or if it is round and the two classes are well apart.
-    """
-    whole = _filled(mask)
-    inner, separability = otsu_threshold(distance[whole])
-    rim = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    smallest = _SMALL_HOLE * whole.sum() / max(cv2.connectedComponents(whole.astype(np.uint8))[0] - 1, 1)
-    filled = whole.copy()
-    for hole in _regions(whole & like_ground, smallest, rim):
-        if solidity(hole) > _HOLE_SOLIDITY:
-            filled &= ~cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    for hole in _regions(whole & (distance < inner), smallest, rim):
-        ground = np.median(distance[hole]) < _GROUND_COLOUR * threshold
-        if ground or (separability > _HOLE_SEPARABILITY and roundness(hole) > _HOLE_ROUNDNESS):
-            filled &= ~hole
-    return filled
-
-
-def _regions(mask: np.ndarray, smallest: float, rim: np.ndarray) -> Iterator[np.ndarray]:
-    """The pieces of ``mask``, bool (H, W) each, of at least ``smallest`` pixels that do not touch ``rim``."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(_opened(mask), connectivity=4)
-    for label in range(1, count):
-        region = labels == label
-        if stats[label, cv2.CC_STAT_AREA] >= smallest and not (region & rim).any():
-            yield region
-
-
-def solidity(region: np.ndarray) -> float:
-    """Area of a region, bool (H, W), over that of its convex hull: 1 for a disc or a lens, less for a ring."""
-    hull = cv2.convexHull(np.argwhere(region).astype(np.int32))
-    return float(region.sum() / max(cv2.contourArea(hull), 1.0))
-
-
-def roundness(region: np.ndarray) -> float:
-    """Area over that of a circle with the perimeter of the region's convex hull; bool (H, W), 1 for a disc."""
-    points = np.argwhere(region).astype(np.int32)
-    perimeter = cv2.arcLength(cv2.convexHull(points), True)
-    return float(4.0 * np.pi * region.sum() / max(perimeter, 1.0) ** 2)

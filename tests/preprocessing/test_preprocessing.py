@@ -29,7 +29,8 @@ from hypothesis import strategies as st
 
 from fastener.datasets.images import list_images, read_image
 from fastener.datasets.synthetic.parts import render_part
-from fastener.preprocessing.segmentation import find_part, otsu_threshold
+from fastener.preprocessing.otsu import otsu_threshold
+from fastener.preprocessing.segmentation import find_part
 
 # Alignment
 
