@@ -1,4 +1,4 @@
-"""Serve the inspection console: a page for people, a REST service for programs, and a history of both."""
+"""Serve the inspection console: a web page, a REST service, and a history of every inspection."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ EXAMPLE = "python start_app.py --models saved_models"
 
 
 def main() -> int:
+    """Start the service and run it until Ctrl-C."""
     arguments = _arguments()
     config = cli.config_from(arguments)
     settings = _settings(arguments)
@@ -29,7 +30,7 @@ def main() -> int:
     local = is_loopback(arguments.host)
     if not local and settings.token is None and not arguments.insecure:
         raise UserError(
-            f"--host {arguments.host} lets other machines in: guard it with --token PASSWORD, or say --insecure"
+            f"--host {arguments.host} lets other machines in: set a password with --token PASSWORD, or pass --insecure"
         )
     with _bound(arguments.host, arguments.port) as listener:
         import uvicorn
@@ -42,7 +43,7 @@ def main() -> int:
         app = create_app(service, LOCAL_NAMES | {host} if local and settings.token is None else None)
         address = f"http://{host}:{listener.getsockname()[1]}/"
         count = len(service.catalogue.categories())
-        print(f"{address}   ({count} model(s) in {settings.models}; documentation at {address}docs; stop with Ctrl-C)")
+        print(f"{address}   ({count} model(s) in {settings.models}; API at {address}docs; stop with Ctrl-C)")
         sys.stdout.flush()
         if not arguments.no_browser and _has_screen():
             threading.Timer(1.0, webbrowser.open, [address]).start()
@@ -53,21 +54,31 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine)")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 takes any that is free (default: 8000)")
-    parser.add_argument("--no-browser", action="store_true", help="do not open the page")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 picks a free one (default: 8000)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     parser.add_argument("--insecure", action="store_true", help="let other machines in without a token")
     parser.add_argument("--models", type=Path, metavar="D", help="folder of models (default: saved_models)")
     parser.add_argument(
-        "--database", metavar="URL", help="history (default: sqlite:///outputs/console/history.db); or postgresql://..."
+        "--database",
+        metavar="URL",
+        help="database of the history, sqlite:///FILE or postgresql://... (default: sqlite:///outputs/console/history.db)",
     )
-    parser.add_argument("--pictures", type=Path, metavar="D", help="folder of inspected images (default: beside it)")
-    parser.add_argument("--token", metavar="PASSWORD", help="guards all but /health (default: $CONSOLE_TOKEN)")
-    parser.add_argument("--max-upload-mb", metavar="MB", help="largest request (default: 25)")
-    parser.add_argument("--retention-days", metavar="N", help="keep images N days (default: for ever)")
-    parser.add_argument("--queue-size", metavar="N", help="images taken on at a time, beyond that 503 (default: 64)")
-    parser.add_argument("--batch-size", metavar="N", help="most images per forward pass (default: 16)")
-    parser.add_argument("--model-memory-mb", metavar="MB", help="memory for loaded models (default: 4096)")
+    parser.add_argument(
+        "--pictures", type=Path, metavar="D", help="folder of inspected images (default: beside the SQLite file)"
+    )
+    parser.add_argument(
+        "--token", metavar="PASSWORD", help="password for everything but /health (default: $CONSOLE_TOKEN, else none)"
+    )
+    parser.add_argument("--max-upload-mb", metavar="MB", help="largest request in MiB (default: 25)")
+    parser.add_argument("--retention-days", metavar="N", help="delete images after N days (default: never)")
+    parser.add_argument(
+        "--queue-size", metavar="N", help="images inspected or waiting at a time; more get status 503 (default: 64)"
+    )
+    parser.add_argument("--batch-size", metavar="N", help="largest number of images per forward pass (default: 16)")
+    parser.add_argument("--model-memory-mb", metavar="MB", help="memory for loaded models in MiB (default: 4096)")
     return parser.parse_args()
 
 
@@ -89,11 +100,13 @@ def _settings(arguments: argparse.Namespace) -> ConsoleSettings:
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     if not 0 <= port <= 65535:
-        raise UserError(f"--port {port} is not allowed: 1 to 65535, or 0 for any that is free")
+        raise UserError(f"--port {port} is not allowed: 1 to 65535, or 0 for a free port")
     try:
         return socket.create_server((host, port), family=family, backlog=256)
     except OSError as error:
-        raise UserError(f"cannot listen on {host}, port {port}: {error.strerror}; name another with --port") from None
+        raise UserError(
+            f"cannot listen on {host}, port {port}: {error.strerror}; choose another port with --port"
+        ) from None
 
 
 def _has_screen() -> bool:

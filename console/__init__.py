@@ -1,1 +1,1 @@
-"""The inspection console: a page, a REST service and a history of every inspection."""
+"""Inspection console: a web page, a REST service, and a database that records every inspection."""

@@ -1,4 +1,4 @@
-"""The service as an ASGI application."""
+"""Assemble the service as an ASGI application."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
+from fastener import __version__
 from fastener.console.guard import Guard, Rules
 from fastener.console.problems import add_handlers
 from fastener.console.routes import history, inspect, models, pages, reports
@@ -21,23 +22,24 @@ LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> FastAPI:
-    """The application round ``service``, which it closes at the end.
+    """Create the application that serves ``service`` and closes it on shutdown.
 
-    ``hosts`` are the names by which it may be called; None allows any, for services that a token or a network guards.
+    ``hosts`` are the host names that requests may carry. None allows any name; use it where a token or the network
+    protects the service.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tidying = asyncio.create_task(_forget_old_pictures(service))
+        cleanup = asyncio.create_task(_delete_old_pictures(service))
         yield
-        tidying.cancel()
+        cleanup.cancel()
         with suppress(asyncio.CancelledError):
-            await tidying
+            await cleanup
         await asyncio.to_thread(service.close)
 
     app = FastAPI(
         title="Inspection console",
-        version=pages.VERSION,
+        version=__version__,
         description="PASS or FAIL for photos of parts, and a history of every inspection.",
         docs_url=None,
         redoc_url=None,
@@ -54,11 +56,12 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> 
     return app
 
 
-async def _forget_old_pictures(service: Service) -> None:
+async def _delete_old_pictures(service: Service) -> None:
+    """Delete images older than the retention time, once an hour."""
     days = service.settings.retention_days
     while days is not None:
         try:
-            await service.in_thread(service.pictures.forget, days)
+            await service.in_thread(service.pictures.delete_older_than, days)
         except OSError as error:
             _LOG.error("old images could not be removed: %s", error)
         await asyncio.sleep(_HOUR)

@@ -1,4 +1,4 @@
-"""One thread computes; photos that wait together for the same model go through it together."""
+"""Batch photos that wait for the same model; one thread computes all batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,17 @@ class _Job:
 
 
 class Batcher:
-    """Nothing waits for a batch to fill: a batch is whatever came in while the one before was computed."""
+    """Inspect photos in batches on one worker thread.
+
+    No photo waits for a batch to fill: a batch holds the photos that arrived while the previous batch was computed.
+
+    Parameters
+    ----------
+    batch_size : int
+        Largest number of photos in a batch, at least 1.
+    on_batch : callable, optional
+        Called with the size of each batch before it is computed.
+    """
 
     def __init__(self, batch_size: int, on_batch: Callable[[int], None] = lambda size: None):
         self.batch_size = batch_size
@@ -34,7 +44,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, inspector: Inspector, photo: Loaded) -> Future[Inspection]:
-        """The inspection of a photo that ``inspector.preprocessor`` prepared. Raises RuntimeError once closed."""
+        """Queue a photo that ``inspector.preprocessor`` has prepared. Raises RuntimeError after ``close``."""
         job = _Job(inspector, photo, Future())
         with self._changed:
             if self._closed:
@@ -44,7 +54,7 @@ class Batcher:
         return job.result
 
     def close(self) -> None:
-        """Finish what waits, then stop."""
+        """Inspect all photos in the queue, then stop the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -56,7 +66,7 @@ class Batcher:
             _run(batch)
 
     def _next_batch(self) -> list[_Job]:
-        """Wait for the oldest job and take those of the same model along; empty once closed and done."""
+        """Wait for a job, and take it with later jobs for the same model; an empty list ends the thread."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             batch: list[_Job] = []
@@ -70,20 +80,20 @@ class Batcher:
 
 
 def _run(batch: list[_Job]) -> None:
-    wanted = [job for job in batch if job.result.set_running_or_notify_cancel()]
-    if not wanted:
+    jobs = [job for job in batch if job.result.set_running_or_notify_cancel()]
+    if not jobs:
         return
     try:
-        results = list(wanted[0].inspector.inspect_loaded([job.photo for job in wanted]))
+        results = list(jobs[0].inspector.inspect_loaded([job.photo for job in jobs]))
     except Exception as error:
-        if len(wanted) == 1:
-            wanted[0].result.set_exception(error)
+        if len(jobs) == 1:
+            jobs[0].result.set_exception(error)
             return
-        # One photo must not fail those that happened to come with it.
-        for job in wanted:
+        # One photo must not fail the other photos that happen to share its batch.
+        for job in jobs:
             _run_alone(job)
         return
-    for job, result in zip(wanted, results, strict=True):
+    for job, result in zip(jobs, results, strict=True):
         if isinstance(result, Inspection):
             job.result.set_result(result)
         else:

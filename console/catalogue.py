@@ -1,4 +1,4 @@
-"""The models of a folder: listed, loaded once, reloaded when their file changes, within a memory limit."""
+"""List the models of a folder; load each once, reload it when its file changes, and keep to a memory limit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,28 @@ MIB = 2**20
 
 
 class UnknownCategory(UserError):
-    """No model of this name in the folder."""
+    """Raised when the folder has no model of this name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """A loaded model. ``inspector`` has the threshold in force, ``own_threshold`` is that of the file."""
+    """A model in memory.
+
+    Attributes
+    ----------
+    category : str
+        Name by which clients ask for the model.
+    path : Path
+        The model file.
+    checksum : str
+        SHA-256 of the model file, in hexadecimal.
+    stamp : tuple of int, or None
+        Modification time in ns, size in bytes and inode of the file when it was loaded; None if it was gone.
+    inspector : Inspector
+        The model itself, with the threshold that is in force.
+    own_threshold : float
+        The threshold that is stored in the model file.
+    """
 
     category: str
     path: Path
@@ -37,37 +53,51 @@ class ServedModel:
 
 
 class Catalogue:
-    """``categories`` lists, ``loaded`` looks without waiting, ``load`` may take seconds. Safe to use from threads.
+    """The models of a folder, loaded on demand. All methods may be called from any thread.
 
-    ``chosen_threshold(category, checksum)`` gives the threshold that somebody saved for this model file, or None: one
-    that was chosen for an earlier file says nothing about a model that was trained anew.
+    ``loaded`` never waits for a model to be read; ``load`` may take seconds.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder that is searched for model files, with its subfolders.
+    device : str
+        Device that the models compute on, such as "cpu" or "cuda".
+    run : RunSettings
+        Batch size, number of threads and precision.
+    memory_mb : int
+        Limit for all models in memory, in MiB. Beyond it the least recently used models are dropped.
+    saved_threshold : callable
+        ``saved_threshold(category, checksum)`` returns the threshold that a person saved for this very model file, or
+        None. A threshold for an earlier file is not used: after training, scores are on another scale.
     """
 
     def __init__(
         self,
         folder: Path,
+        *,
         device: str,
         run: RunSettings,
         memory_mb: int,
-        chosen_threshold: Callable[[str, str], float | None],
+        saved_threshold: Callable[[str, str], float | None],
     ):
         self.folder = folder
         self._device, self._run = device, run
         self._memory = memory_mb * MIB
-        self._chosen_threshold = chosen_threshold
+        self._saved_threshold = saved_threshold
         self._models: OrderedDict[str, ServedModel] = OrderedDict()
-        self._changing, self._loading = threading.Lock(), threading.Lock()
+        self._models_lock, self._load_lock = threading.Lock(), threading.Lock()
 
     def categories(self) -> dict[str, Path]:
-        """Category -> model file, sorted; the category is the path below the folder without its ending.
+        """List the model file of each category, sorted by category.
 
-        The category of a model folder is the path of the folder.
+        A category is the path below ``folder`` without the file's suffix, or the path of the model's own folder.
         """
         return dict(sorted((self._category(path), path) for path in self._files()))
 
     def loaded(self, category: str) -> ServedModel | None:
-        """The model if it is in memory and its file has not changed. Raises UnknownCategory."""
-        with self._changing:
+        """Return the model if it is in memory and its file is unchanged, else None. Raises UnknownCategory."""
+        with self._models_lock:
             model = self._models.get(category)
             if model is None:
                 self._path(category)
@@ -77,13 +107,13 @@ class Catalogue:
             self._models.move_to_end(category)
             return model
 
-    def load(self, category: str, anew: bool = False) -> ServedModel:
-        """The model, read from its file if need be, or in any case if ``anew``.
+    def load(self, category: str, reload: bool = False) -> ServedModel:
+        """Return the model, reading its file if it is not in memory or if ``reload`` is set.
 
         Raises UnknownCategory, and UserError if the file cannot be used here.
         """
-        with self._loading:
-            model = None if anew else self.loaded(category)
+        with self._load_lock:
+            model = None if reload else self.loaded(category)
             if model is not None:
                 return model
             path = self._path(category)
@@ -94,26 +124,33 @@ class Catalogue:
                 inspector = Inspector.load(path, self._device, run=self._run)
             except OSError as error:
                 raise UserError(f"{path} cannot be read: {error.strerror}") from None
-            model = ServedModel(category, path, checksum, stamp, inspector, inspector.threshold)
-            chosen = self._chosen_threshold(category, checksum)
-            if chosen is not None:
-                model = _with_threshold(model, chosen)
-            with self._changing:
+            model = ServedModel(
+                category=category,
+                path=path,
+                checksum=checksum,
+                stamp=stamp,
+                inspector=inspector,
+                own_threshold=inspector.threshold,
+            )
+            saved = self._saved_threshold(category, checksum)
+            if saved is not None:
+                model = _with_threshold(model, saved)
+            with self._models_lock:
                 self._models[category] = model
                 self._models.move_to_end(category)
-                self._make_room()
+                self._evict()
             return model
 
     def set_threshold(self, model: ServedModel, threshold: float) -> None:
-        """Let the loaded model decide by another threshold from the next photo on."""
-        with self._changing:
+        """Set the threshold that the loaded model uses from the next photo on."""
+        with self._models_lock:
             current = self._models.get(model.category)
             if current is not None and current.checksum == model.checksum:
                 self._models[model.category] = _with_threshold(current, threshold)
 
-    def names_loaded(self) -> list[str]:
-        """The categories in memory, the least recently used first."""
-        with self._changing:
+    def loaded_categories(self) -> list[str]:
+        """List the categories in memory, the least recently used first."""
+        with self._models_lock:
             return list(self._models)
 
     def _files(self) -> Iterator[Path]:
@@ -127,14 +164,14 @@ class Catalogue:
         return (below.parent if in_folder else below.with_suffix("")).as_posix()
 
     def _path(self, category: str) -> Path:
-        """Looked up, never joined: what a client sends does not become part of a path."""
+        """Look the category up in the list: text from a client never becomes part of a path."""
         path = self.categories().get(category)
         if path is None:
             known = ", ".join(self.categories()) or f"none; train one with train.py into {self.folder}"
-            raise UnknownCategory(f"no model for category {category!r}; there are: {known}")
+            raise UnknownCategory(f"no model for category {category!r}; available: {known}")
         return path
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         while len(self._models) > 1 and sum(map(_memory_of, self._models.values())) > self._memory:
             self._models.popitem(last=False)
 
@@ -144,7 +181,7 @@ def _with_threshold(model: ServedModel, threshold: float) -> ServedModel:
 
 
 def _memory_of(model: ServedModel) -> int:
-    """Bytes, about: the file's features as they are, centred and in an index, and the network."""
+    """Estimate the bytes of a model: its network, and three copies of its features (raw, centred, in an index)."""
     networks = [
         parameter.numel() * parameter.element_size()
         for evidence in model.inspector.evidence.values()

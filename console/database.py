@@ -1,4 +1,4 @@
-"""The database behind the history: opened, and brought to the present schema."""
+"""Open the database of the history and upgrade its schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def open_database(address: str) -> Engine:
-    """Connect, and upgrade an old schema. Raises UserError if that cannot be done; nothing is lost then."""
+    """Connect to the database and upgrade an old schema. Raises UserError if either fails; no data are lost then."""
     url = _url(address)
     shown = url.render_as_string(hide_password=True)
     try:
@@ -42,7 +42,7 @@ def open_database(address: str) -> Engine:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations up to ``revision``, all in one transaction where the database can."""
+    """Run the migrations up to ``revision``, in one transaction where the database supports that."""
     config = AlembicConfig()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["engine"] = engine
@@ -58,7 +58,7 @@ def _url(address: str) -> URL:
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
-            raise UserError("--database: a history in memory would be lost; name a file, sqlite:///FILE")
+            raise UserError("--database: a history in memory would be lost at the end; name a file, sqlite:///FILE")
         try:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -67,9 +67,10 @@ def _url(address: str) -> URL:
 
 
 def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-    """WAL lets readers go on while a row is written; FULL syncs each commit, so that an answer outlives a power cut.
+    """Set journal and sync modes.
 
-    NORMAL would be enough for a killed process, and leaves the file sound as well.
+    WAL lets other connections read while a row is written. FULL syncs each commit, so that a stored inspection
+    survives a power cut; NORMAL would survive a killed process only.
     """
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):

@@ -1,6 +1,6 @@
-"""What stands before every route: who may ask, from where, how much, and what browsers are told about the answer.
+"""Check every request before it reaches a route: host name, origin, token and size. Add security headers.
 
-Plain ASGI, so that a request that is refused is neither read nor parsed.
+This is plain ASGI middleware, so that the body of a refused request is neither read nor parsed.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fastener.console.sign_in import sign_in_page
 
 COOKIE = "console"
-OPEN_PATHS = frozenset({"/health", "/session"})
+PUBLIC_PATHS = frozenset({"/health", "/session"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# What surrounds a file in a multipart body.
+_CHALLENGE = {"www-authenticate": "Bearer"}
+# Bytes allowed for the multipart headers around a file.
 _FRAMING = 64 * 1024
 
 SECURITY_HEADERS = {
@@ -29,7 +30,7 @@ SECURITY_HEADERS = {
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
-    # Without any referrer, browsers send "Origin: null" with forms, and the sign-in page could not sign in.
+    # With no-referrer, browsers would send "Origin: null" with the sign-in form, which is then refused.
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -40,7 +41,17 @@ SECURITY_HEADERS = {
 
 @dataclass(frozen=True)
 class Rules:
-    """``hosts``: names by which the service may be called, None for any; ``max_upload`` in bytes."""
+    """Limits that ``Guard`` applies.
+
+    Attributes
+    ----------
+    token : str or None
+        Password that requests must show; None asks for no token.
+    hosts : frozenset of str, or None
+        Host names that requests may carry, without port; None allows any.
+    max_upload : int
+        Largest uploaded file in bytes.
+    """
 
     token: str | None
     hosts: frozenset[str] | None
@@ -48,7 +59,15 @@ class Rules:
 
 
 class Guard:
-    """ASGI middleware that applies ``Rules`` and adds the security headers."""
+    """ASGI middleware that applies ``Rules`` and adds the security headers.
+
+    Parameters
+    ----------
+    app : ASGIApp
+        The application behind this middleware.
+    rules : Rules
+        Token, host names and largest upload.
+    """
 
     def __init__(self, app: ASGIApp, rules: Rules):
         self.app = app
@@ -70,12 +89,12 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
         else:
-            await self.app(scope, self._counted(receive), send_with_headers)
+            await self.app(scope, self._limited(receive), send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        # A page of another site can make a browser resolve its name to this machine, but cannot change its name.
+        # DNS rebinding: another site can point its own host name at this machine, but the Host header keeps that name.
         if self.rules.hosts is not None and host_name(host) not in self.rules.hosts:
             return _refused(
                 421, f"this service does not answer to the name {host_name(host)!r}; start it with --token to allow any"
@@ -83,27 +102,27 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in _SAFE_METHODS and origin.partition("://")[2] != host:
             return _refused(403, _other_site(origin, host))
-        if self.rules.token is not None and scope["path"] not in OPEN_PATHS and not self._knows_token(headers):
+        if self.rules.token is not None and scope["path"] not in PUBLIC_PATHS and not self._is_authenticated(headers):
             if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
                 return sign_in_page(401)
-            return _refused(401, "a token is needed: Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
+            return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
         if int(headers.get("content-length", "0")) > self.rules.max_upload + _FRAMING:
             return _refused(413, self._too_large())
         return None
 
-    def _knows_token(self, headers: Headers) -> bool:
+    def _is_authenticated(self, headers: Headers) -> bool:
         assert self.rules.token is not None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.casefold() == "bearer" and same(given.strip(), self.rules.token):
+        if scheme.casefold() == "bearer" and equal_secrets(given.strip(), self.rules.token):
             return True
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return False
-        return cookie is not None and same(cookie.value, cookie_of(self.rules.token))
+        return cookie is not None and equal_secrets(cookie.value, cookie_of(self.rules.token))
 
-    def _counted(self, receive: Receive) -> Receive:
-        """``receive`` that stops at the limit, for bodies that do not say how long they are."""
+    def _limited(self, receive: Receive) -> Receive:
+        """Wrap ``receive`` to enforce the size limit on bodies that declare no length."""
         seen = 0
 
         async def counted() -> Message:
@@ -121,12 +140,12 @@ class Guard:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without its port."""
+    """Extract the name from a Host header, without the port."""
     return host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0].casefold()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service bound to ``host``."""
+    """Tell whether only this machine can reach a service that is bound to ``host``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -134,19 +153,19 @@ def is_loopback(host: str) -> bool:
 
 
 def cookie_of(token: str) -> str:
-    """What a browser that showed the token keeps instead of it."""
+    """Derive the cookie that a browser keeps instead of the token."""
     return hmac.new(token.encode(), b"inspection console", sha256).hexdigest()
 
 
-def same(given: str, wanted: str) -> bool:
-    """Compare in a time that does not tell how much is right."""
+def equal_secrets(given: str, wanted: str) -> bool:
+    """Compare two secrets in constant time, so that timing reveals nothing."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
 def _other_site(origin: str, host: str) -> str:
     return (
-        f"requests from pages of other sites are not taken: the page is of {origin!r}, this service was called as "
-        f"{host!r}; if that is a proxy's doing, let it pass Host on (nginx: proxy_set_header Host $http_host;)"
+        f"requests from pages of other sites are refused: the page belongs to {origin!r}, but the service was called "
+        f"as {host!r}; if a proxy stands between, let it pass Host on (nginx: proxy_set_header Host $http_host;)"
     )
 
 

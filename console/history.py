@@ -1,4 +1,4 @@
-"""What was inspected, written before it is answered, and found again; and what people said about it."""
+"""Store and query inspections, reviews and changes of thresholds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,29 @@ from sqlalchemy.orm import sessionmaker
 from fastener.console.tables import InspectionRow, ReviewRow, ThresholdRow
 
 Reviewed = Literal["none", "any", "confirmed", "overruled"]
-# Rows fetched at a time where all are wanted.
-_AT_ONCE = 500
+# Rows fetched at a time by queries that return every row.
+_FETCH_SIZE = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which inspections; None means any. ``since`` is included, ``until`` not; ``text`` is part of the file name."""
+    """Conditions that inspections must meet; None sets no condition.
+
+    Attributes
+    ----------
+    since : datetime or None
+        Earliest time, included.
+    until : datetime or None
+        Latest time, excluded.
+    category : str or None
+        Name of the model.
+    decision : str or None
+        "PASS" or "FAIL".
+    reviewed : str or None
+        "none": not reviewed; "any": reviewed; "confirmed" or "overruled": by the latest review.
+    text : str or None
+        Part of the file name, in any case.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -29,7 +45,7 @@ class Filter:
     text: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """As SQL."""
+        """Build the SQL conditions."""
         row = InspectionRow
         found: list[ColumnElement[bool]] = []
         if self.since is not None:
@@ -54,78 +70,84 @@ class Filter:
 
 
 class History:
-    """The database as questions and answers. Safe to use from threads."""
+    """Queries on the database. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+        Database of the present schema, see ``open_database``; ``close`` disposes of it.
+    """
 
     def __init__(self, engine: Engine):
         self._engine = engine
         self._session = sessionmaker(engine, expire_on_commit=False)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close all connections."""
         self._engine.dispose()
 
     def add(self, row: InspectionRow) -> None:
-        """Write one inspection; once this returns it is durable."""
+        """Store one inspection. It is on disk when this returns."""
         with self._session.begin() as session:
             session.add(row)
 
     def get(self, identifier: str) -> InspectionRow | None:
-        """One inspection."""
+        """Return one inspection, or None if the identifier is unknown."""
         with self._session() as session:
             return session.get(InspectionRow, identifier)
 
     def find(self, wanted: Filter, limit: int, offset: int = 0) -> tuple[int, Sequence[InspectionRow]]:
-        """How many there are, and ``limit`` of them, the newest first."""
+        """Return the number of matching inspections, and up to ``limit`` of them, the newest first."""
         with self._session() as session:
             total = session.scalar(select(func.count()).select_from(InspectionRow).where(*wanted.conditions()))
             rows = session.scalars(_newest_first(wanted).limit(limit).offset(offset)).all()
         return total or 0, rows
 
     def all(self, wanted: Filter) -> Iterator[InspectionRow]:
-        """Every one, the newest first, a few hundred in memory at a time."""
+        """Yield all matching inspections, the newest first; a few hundred are in memory at a time."""
         with self._session() as session:
-            yield from session.scalars(_newest_first(wanted).execution_options(yield_per=_AT_ONCE))
+            yield from session.scalars(_newest_first(wanted).execution_options(yield_per=_FETCH_SIZE))
 
     def scores(self, wanted: Filter) -> list[tuple[datetime, str, str, str, float]]:
-        """(created_at, category, model_checksum, decision, score) of every one, the oldest first."""
+        """Return (created_at, category, model_checksum, decision, score) of all matching inspections, oldest first."""
         row = InspectionRow
         columns = select(row.created_at, row.category, row.model_checksum, row.decision, row.score)
         with self._session() as session:
             found = session.execute(columns.where(*wanted.conditions()).order_by(row.created_at))
             return [(one[0], one[1], one[2], one[3], one[4]) for one in found]
 
-    def review(self, identifier: str, verdict: str, reviewer: str, note: str) -> InspectionRow:
-        """Say what the decision of an inspection, which must exist, should have been."""
-        said = ReviewRow(
+    def review(self, identifier: str, verdict: str, *, reviewer: str, note: str) -> InspectionRow:
+        """Add a review of an existing inspection. ``verdict`` is the right decision: "PASS" or "FAIL"."""
+        review = ReviewRow(
             inspection_id=identifier, created_at=datetime.now(UTC), verdict=verdict, reviewer=reviewer, note=note
         )
-        # Written without reading first: SQLite refuses a reader that turns writer after somebody else wrote.
+        # This transaction writes first: SQLite fails a transaction that reads, and writes after another has written.
         with self._session.begin() as session:
-            session.add(said)
+            session.add(review)
             session.flush()
-            session.execute(update(InspectionRow).where(InspectionRow.id == identifier).values(review_id=said.id))
+            session.execute(update(InspectionRow).where(InspectionRow.id == identifier).values(review_id=review.id))
         with self._session() as session:
             return session.get_one(InspectionRow, identifier)
 
     def reviews(self, identifier: str) -> Sequence[ReviewRow]:
-        """All that was said about an inspection, the latest first."""
-        said = select(ReviewRow).where(ReviewRow.inspection_id == identifier).order_by(ReviewRow.id.desc())
+        """Return all reviews of an inspection, the latest first."""
+        found = select(ReviewRow).where(ReviewRow.inspection_id == identifier).order_by(ReviewRow.id.desc())
         with self._session() as session:
-            return session.scalars(said).all()
+            return session.scalars(found).all()
 
     def change_threshold(self, row: ThresholdRow) -> None:
-        """Write down a change, which is in force from then on."""
+        """Store a change of a threshold. The latest change is in force."""
         with self._session.begin() as session:
             session.add(row)
 
     def threshold_changes(self, category: str) -> Sequence[ThresholdRow]:
-        """The changes for a category, the latest first."""
+        """Return the changes of a category's threshold, the latest first."""
         changes = select(ThresholdRow).where(ThresholdRow.category == category).order_by(ThresholdRow.id.desc())
         with self._session() as session:
             return session.scalars(changes).all()
 
-    def chosen_threshold(self, category: str, model_checksum: str) -> float | None:
-        """The threshold that was saved last for this very model file."""
+    def saved_threshold(self, category: str, model_checksum: str) -> float | None:
+        """Return the threshold that was saved last for this very model file, or None."""
         latest = (
             select(ThresholdRow.new)
             .where(ThresholdRow.category == category, ThresholdRow.model_checksum == model_checksum)

@@ -1,4 +1,4 @@
-"""Pictures of an inspection for the page and for programs, coded for speed: they are made for every photo."""
+"""Encode the pictures of an inspection. The settings favour speed, because every photo gets these pictures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from fastener.inspection.drawing import Picture, heatmap_layer
 from fastener.inspection.result import Inspection
 from fastener.inspection.writers import colour_range, shrunk
 
-# The heatmap is smooth, so that more pixels would show no more.
+# The heatmap is smooth: a larger picture would show no more detail.
 HEATMAP_SIDE = 512
-# While it is decoded, a PNG takes 20 bytes and more a pixel.
+# Decoding a PNG takes 20 bytes a pixel or more.
 LARGE_PIXELS = 25_000_000
-# For such smooth pictures one filter is smaller than a choice for each line, in a quarter of the time.
+# For smooth pictures, the filter "up" gives smaller files than choosing a filter for each line, in a quarter of the
+# time.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 OVERLAY_SIDE = 1024
 THUMBNAIL_SIDE, PREVIEW_SIDE = 192, 1600
@@ -26,63 +27,69 @@ _KINDS = {
     "BMP": ("image/bmp", ".bmp"),
     "GIF": ("image/gif", ".gif"),
     "JPEG": ("image/jpeg", ".jpg"),
-    "MPO": ("image/jpeg", ".jpg"),  # what some phones write
+    "MPO": ("image/jpeg", ".jpg"),  # JPEG with several frames, from some phones
     "PNG": ("image/png", ".png"),
     "TIFF": ("image/tiff", ".tif"),
     "WEBP": ("image/webp", ".webp"),
 }
-_OPENED = tuple(kind for kind in _KINDS if kind != "MPO")  # which opens as JPEG
+_OPENED = tuple(kind for kind in _KINDS if kind != "MPO")  # Pillow opens MPO by its JPEG plugin
 
 
-def heatmap_png(inspection: Inspection) -> bytes | None:
-    """The heatmap alone as RGBA PNG in the photo's proportions, to be laid over it; None if no evidence says where."""
+def heatmap_rgba(inspection: Inspection) -> np.ndarray | None:
+    """Draw the heatmap as a transparent layer, uint8 RGBA (h, w, 4), with the aspect ratio of the photo.
+
+    The longer side has at most 512 pixels. None means that no kind of evidence gave a map.
+    """
     if np.isnan(inspection.map).all():
         return None
     height, width = inspection.photo_size
     scale = min(1.0, HEATMAP_SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    layer = heatmap_layer(inspection.photo_map(size), *colour_range(inspection))
-    return _coded(".png", cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA), _PNG)
+    return heatmap_layer(inspection.photo_map(size), *colour_range(inspection))
 
 
-def overlay_jpeg(photo: Picture, layer: bytes) -> bytes:
-    """A photo, or a shrunk copy of it, under the heatmap of ``heatmap_png``."""
-    heat = cv2.imdecode(np.frombuffer(layer, np.uint8), cv2.IMREAD_UNCHANGED)
-    heat = cv2.resize(np.asarray(heat), (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_LINEAR)
+def heatmap_png(layer: np.ndarray) -> bytes:
+    """Encode the layer of ``heatmap_rgba`` as PNG."""
+    return _encoded(".png", cv2.cvtColor(layer, cv2.COLOR_RGBA2BGRA), _PNG)
+
+
+def overlay_jpeg(photo: Picture, layer: np.ndarray) -> bytes:
+    """Blend the layer of ``heatmap_rgba`` over the photo, or over a smaller copy of it, and encode it as JPEG."""
+    heat = cv2.resize(layer, (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_LINEAR)
     opacity = heat[..., 3:].astype(np.float32) / 255
-    blended = photo[..., ::-1] * (1 - opacity) + heat[..., :3] * opacity
-    return _coded(".jpg", blended.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    blended = photo * (1 - opacity) + heat[..., :3] * opacity
+    return _encoded(".jpg", blended.astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def small_jpeg(file: Path, side: int) -> bytes:
-    """A stored image as JPEG with at most ``side`` pixels a side, whatever its format; upright as EXIF says."""
+    """Encode a stored image as JPEG of at most ``side`` pixels a side, turned upright as EXIF says."""
     with file.open("rb") as content:
         photo, _ = decode_reduced(content, "the stored image", side)
     photo = shrunk(photo, side)
-    return _coded(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return _encoded(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def is_large(file: BinaryIO, side: int) -> bool:
-    """Whether ``decode_reduced`` to ``side`` pixels would decode so many that only one such image should be at a time.
+    """Tell whether ``decode_reduced`` to ``side`` pixels needs the memory of more than 25 megapixels.
 
-    From the header alone; False for what is no image.
+    Such images are decoded one at a time. Only the header is read; a file that is no image gives False.
     """
     try:
         with Image.open(file, formats=_OPENED) as image:
             reduction = max(1, max(image.size) // side)
             image.draft(None, (-(-image.width // reduction), -(-image.height // reduction)))
             return image.width * image.height > LARGE_PIXELS
-    except Exception:  # of many kinds; who decodes it says what is wrong
+    except Exception:  # Pillow raises many kinds; decoding the file later reports the reason
         return False
 
 
 def media_type(file: Path) -> str:
-    """The media type of a stored image, from its content."""
+    """Find the media type of a stored image from its content."""
     return _KINDS[_format(file)][0]
 
 
 def suffix(file: Path) -> str:
-    """The file name ending for a stored image, from its content."""
+    """Find the file name suffix of a stored image from its content."""
     return _KINDS[_format(file)][1]
 
 
@@ -91,7 +98,7 @@ def _format(file: Path) -> str:
         return image.format or ""
 
 
-def _coded(kind: str, picture: np.ndarray, options: list[int]) -> bytes:
+def _encoded(kind: str, picture: np.ndarray, options: list[int]) -> bytes:
     done, content = cv2.imencode(kind, picture, options)
     assert done
     return bytes(content)

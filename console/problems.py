@@ -1,4 +1,4 @@
-"""Every error as a status code and one line of reason: ``{"detail": "..."}``."""
+"""Turn every error into a status code and one line of reason: ``{"detail": "..."}``."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from fastener.datasets.images import ImageTooLarge
 _LOG = logging.getLogger("uvicorn.error")
 RETRY_AFTER = {"Retry-After": "1"}
 _REASONS = {
-    400: "the body cannot be read as what it says it is",
+    400: "the body does not have the declared content type",
     404: "no such category or inspection",
     409: "the model was replaced in the meantime",
     413: "a larger file than --max-upload-mb, more than 100 megapixels, or more images than --queue-size",
     415: "not an image that can be read",
-    422: "a field is missing or has no usable value",
-    503: "busy, and Retry-After says when to come again; or model file, image folder or history cannot be used",
+    422: "a field is missing or its value is not allowed",
+    503: "busy: try again after Retry-After seconds; or the model file, image folder or history cannot be used",
 }
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route."""
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe these status codes for the ``responses`` of a route."""
     return {status: {"model": Problem, "description": _REASONS[status]} for status in statuses}
 
 
 def status_of(error: Exception) -> int:
-    """The status code for what went wrong with one image."""
+    """Map an error to its status code."""
     statuses: dict[type[Exception], int] = {
         UnknownCategory: 404,
         ImageTooLarge: 413,
         TooManyImages: 413,
         UnusableImage: 415,
     }
-    foreseen = isinstance(error, (Busy, UserError, SQLAlchemyError))
-    return statuses.get(type(error), 503 if foreseen else 500)
+    expected = isinstance(error, (Busy, UserError, SQLAlchemyError))
+    return statuses.get(type(error), 503 if expected else 500)
 
 
 def reason_of(error: Exception) -> str:
-    """The line for a person."""
+    """Explain an error to a person in one line."""
     if isinstance(error, Busy):
-        return "as many images are under way as this service takes on; try again"
+        return "the queue is full (see --queue-size); try again"
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, SQLAlchemyError):
@@ -60,7 +60,7 @@ def reason_of(error: Exception) -> str:
 
 
 def log(error: Exception) -> None:
-    """Write down what ``reason_of`` keeps from clients: database errors, and where unforeseen ones come from."""
+    """Log the details that ``reason_of`` hides from clients: database errors, and tracebacks of unexpected errors."""
     if isinstance(error, SQLAlchemyError):
         _LOG.error("%s", error)
     elif not isinstance(error, (Busy, UserError)):
@@ -68,7 +68,7 @@ def log(error: Exception) -> None:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Let routes raise what they meet."""
+    """Register handlers, so that routes may raise any error."""
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
@@ -90,5 +90,5 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
-        # The server writes it to the log.
+        # The server itself logs the traceback.
         return JSONResponse({"detail": reason_of(error)}, status_of(error), SECURITY_HEADERS)

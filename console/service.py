@@ -1,4 +1,4 @@
-"""One inspection from upload to answer: prepare, infer, draw, store. Everything slow runs off the event loop."""
+"""Run one inspection from upload to response: prepare, infer, draw, store. Slow work runs off the event loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastener.console.catalogue import Catalogue, ServedModel
 from fastener.console.database import open_database
 from fastener.console.history import History
 from fastener.console.metrics import Metrics
-from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, is_large, overlay_jpeg, small_jpeg
+from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
 from fastener.console.tables import FAIL, PASS, InspectionRow
@@ -40,20 +40,28 @@ T = TypeVar("T")
 
 
 class UnusableImage(UserError):
-    """Not an image, damaged, or too small."""
+    """Raised when an upload is not an image, is damaged, or is too small."""
 
 
 class TooManyImages(UserError):
-    """More images in one request than the service ever takes on."""
+    """Raised when one request has more images than the whole queue holds."""
 
 
 class Busy(Exception):
-    """As many images are under way as the service takes on."""
+    """Raised when the queue is full."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a client sent: the file's name, shown and never used as a path, and its bytes."""
+    """A file that a client sent.
+
+    Attributes
+    ----------
+    name : str
+        The client's file name. It is shown, and never used as a path.
+    content : bytes
+        The encoded image.
+    """
 
     name: str
     content: bytes
@@ -61,7 +69,17 @@ class Upload:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is stored of an inspection, and its pictures if they were asked for: PNG and JPEG."""
+    """A stored inspection with its pictures.
+
+    Attributes
+    ----------
+    row : InspectionRow
+        The row in the history.
+    heatmap : bytes or None
+        Transparent PNG; None if pictures were not asked for or no kind of evidence gave a map.
+    overlay : bytes or None
+        JPEG of the photo under the heatmap; None in the same cases.
+    """
 
     row: InspectionRow
     heatmap: bytes | None
@@ -69,8 +87,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Received:
-    """An upload, ready for the model; ``preview`` is there if pictures are wanted."""
+class _Prepared:
+    """An upload, ready for the model; ``preview`` is None if the client wants no pictures."""
 
     upload: Upload
     checksum: str
@@ -79,7 +97,17 @@ class _Received:
 
 
 class Service:
-    """Everything that lives as long as the process. Make it, use it, ``close`` it."""
+    """Models, history, pictures and worker threads of one console; ``close`` it at the end.
+
+    Parameters
+    ----------
+    settings : ConsoleSettings
+        Folders, database and limits.
+    device : str
+        Device that the models compute on: "auto", "cpu" or "cuda".
+    run : RunSettings
+        Settings that every model is loaded with.
+    """
 
     def __init__(self, settings: ConsoleSettings, device: str, run: RunSettings):
         self.settings = settings
@@ -87,88 +115,93 @@ class Service:
         self.history = History(open_database(settings.database))
         self.pictures = PictureStore(settings.pictures_folder)
         self.catalogue = Catalogue(
-            settings.models, device, run, settings.model_memory_mb, self.history.chosen_threshold
+            settings.models,
+            device=device,
+            run=run,
+            memory_mb=settings.model_memory_mb,
+            saved_threshold=self.history.saved_threshold,
         )
-        self.metrics = Metrics(lambda: self.under_way)
-        self.under_way = 0
+        self.metrics = Metrics(lambda: self.in_flight)
+        self.in_flight = 0
         self._batcher = Batcher(settings.batch_size, self.metrics.batch.observe)
-        self._helpers = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), "helper")
-        # One at a time, for their memory; and apart, for helpers that wait for a turn would help nobody.
-        self._large = ThreadPoolExecutor(1, "large")
-        # Loading takes seconds: it must not hold up photos of models that are there.
-        self._loader = ThreadPoolExecutor(1, "loader")
+        self._image_pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), "image")
+        # Large images are decoded one at a time to bound memory, in a pool of their own so that others never wait.
+        self._large_image_pool = ThreadPoolExecutor(1, "large")
+        # Loading a model takes seconds and must not delay photos for models that are in memory.
+        self._load_pool = ThreadPoolExecutor(1, "loader")
 
     def close(self) -> None:
-        """Finish what was taken on."""
+        """Finish all accepted images, then stop the threads and close the database."""
         self._batcher.close()
-        self._loader.shutdown()
-        self._large.shutdown()
-        self._helpers.shutdown()
+        self._load_pool.shutdown()
+        self._large_image_pool.shutdown()
+        self._image_pool.shutdown()
         self.history.close()
 
     @contextmanager
     def admitted(self, images: int = 1) -> Iterator[None]:
-        """Count images as under way. On the event loop only.
+        """Reserve places in the queue for the time of a ``with`` block. Call this on the event loop only.
 
-        Raises Busy if that would be more than ``queue_size``, and TooManyImages if they alone are.
+        Raises Busy if the queue has too few free places, and TooManyImages if the whole queue is too small.
         """
         limit = self.settings.queue_size
         if images > limit:
             raise TooManyImages(f"{images} images in one request; send at most {limit} at a time (see --queue-size)")
-        if self.under_way + images > limit:
+        if self.in_flight + images > limit:
             raise Busy
-        self.under_way += images
+        self.in_flight += images
         try:
             yield
         finally:
-            self.under_way -= images
+            self.in_flight -= images
 
-    async def model(self, category: str, anew: bool = False) -> ServedModel:
-        """The model, loaded if need be. Raises as ``Catalogue.load`` does."""
-        there = None if anew else self.catalogue.loaded(category)
-        if there is not None:
-            return there
-        return await _in(self._loader, self.catalogue.load, category, anew)
+    async def model(self, category: str, reload: bool = False) -> ServedModel:
+        """Return the model, and load it if it is not in memory. Raises the errors of ``Catalogue.load``."""
+        in_memory = None if reload else self.catalogue.loaded(category)
+        if in_memory is not None:
+            return in_memory
+        return await _run_in(self._load_pool, self.catalogue.load, category, reload)
 
     async def inspect(self, model: ServedModel, upload: Upload, with_pictures: bool) -> Outcome:
-        """Inspect, store, and only then return.
+        """Inspect an image and store the result before returning it.
 
-        Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if it could not be stored.
+        Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if the result could not be stored.
         """
         start = time.perf_counter()
-        wanted = upload, model.inspector, with_pictures
-        received = await _in(self._helpers, _prepare_unless_large, *wanted)
-        if received is None:
-            received = await _in(self._large, _prepare, *wanted)
-        result = await asyncio.wrap_future(self._batcher.submit(model.inspector, received.loaded))
-        outcome = await _in(self._helpers, self._finish, model, received, result, start)
+        job = upload, model.inspector, with_pictures
+        prepared = await _run_in(self._image_pool, _prepare_unless_large, *job)
+        if prepared is None:
+            prepared = await _run_in(self._large_image_pool, _prepare, *job)
+        result = await asyncio.wrap_future(self._batcher.submit(model.inspector, prepared.loaded))
+        outcome = await _run_in(self._image_pool, self._finish, model, prepared, result, start)
         self.metrics.inspections.labels(model.category, outcome.row.decision).inc()
         self.metrics.seconds.observe(outcome.row.seconds)
         return outcome
 
     async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run something that may wait for a disk, without waiting for photos that are being decoded."""
+        """Run a function that may wait for the disk, in a thread that decodes no photos."""
         return await asyncio.to_thread(function, *arguments)
 
     def small_jpeg(self, file: Path, side: int) -> bytes:
-        """``pictures.small_jpeg``, large images one at a time. Not on the event loop."""
+        """Call ``pictures.small_jpeg``, one large image at a time. Do not call this on the event loop."""
         with file.open("rb") as content:
             large = is_large(content, side)
-        return self._large.submit(small_jpeg, file, side).result() if large else small_jpeg(file, side)
+        return self._large_image_pool.submit(small_jpeg, file, side).result() if large else small_jpeg(file, side)
 
-    def _finish(self, model: ServedModel, received: _Received, result: Inspection, start: float) -> Outcome:
-        heatmap, preview = heatmap_png(result), received.preview
-        overlay = overlay_jpeg(preview, heatmap) if preview is not None and heatmap is not None else None
+    def _finish(self, model: ServedModel, prepared: _Prepared, result: Inspection, start: float) -> Outcome:
+        layer, preview = heatmap_rgba(result), prepared.preview
+        heatmap = None if layer is None else heatmap_png(layer)
+        overlay = None if preview is None or layer is None else overlay_jpeg(preview, layer)
         entry = record(result)
         row = InspectionRow(
             id=uuid4().hex,
             created_at=datetime.now(UTC),
             category=model.category,
             model_checksum=model.checksum,
-            file_name=received.upload.name,
-            # Pictures first: a row whose image is missing would be worse than an image without a row.
-            image_checksum=self.pictures.keep(received.upload.content, received.checksum),
-            heatmap_checksum=self.pictures.keep(heatmap) if heatmap is not None else None,
+            file_name=prepared.upload.name,
+            # Pictures are stored first: a row whose image is missing would be worse than an image without a row.
+            image_checksum=self.pictures.save(prepared.upload.content, prepared.checksum),
+            heatmap_checksum=self.pictures.save(heatmap) if heatmap is not None else None,
             width=result.photo_size[1],
             height=result.photo_size[0],
             score=result.score,
@@ -185,13 +218,13 @@ class Service:
         return Outcome(row, heatmap if preview is not None else None, overlay)
 
 
-def _prepare_unless_large(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Received | None:
+def _prepare_unless_large(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prepared | None:
     if is_large(BytesIO(upload.content), inspector.preprocessor.useful_side):
         return None
     return _prepare(upload, inspector, with_pictures)
 
 
-def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Received:
+def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prepared:
     try:
         side = inspector.preprocessor.useful_side
         photo, size = decode_reduced(BytesIO(upload.content), "the image", side, MAX_PIXELS)
@@ -199,8 +232,8 @@ def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Rece
         raise
     except UserError as error:
         raise UnusableImage(str(error)) from None
-    # What waits for the model is small, however large the photo was.
-    return _Received(
+    # Only the reduced photo waits for the model, so that the queue's memory does not grow with the size of photos.
+    return _Prepared(
         upload,
         sha256(upload.content).hexdigest(),
         shrunk(photo, OVERLAY_SIDE) if with_pictures else None,
@@ -208,5 +241,5 @@ def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Rece
     )
 
 
-async def _in(pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
+async def _run_in(pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
     return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)

@@ -1,4 +1,4 @@
-"""What the console can be told; ``start_app.py`` makes a flag of each."""
+"""Settings of the console; ``start_app.py`` has a flag for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _PICTURES = Path("outputs/console/pictures")
 
 
 class ConsoleSettings(Section):
-    """One service: where models, history and pictures lie, and how much it takes on."""
+    """Settings of one service: folders of models and pictures, the database, and limits.
+
+    The description of each field states its meaning, unit and range.
+    """
 
     models: Path = Field(Path("saved_models"), description="folder of models; a model's category is its path there")
     database: str = Field(
@@ -25,21 +28,23 @@ class ConsoleSettings(Section):
         None, description=f"folder of inspected images; default: beside the SQLite file, else {_PICTURES}"
     )
     max_upload_mb: float = Field(25.0, gt=0, le=2048, description="largest request, in MiB; above 0 to 2048")
-    queue_size: int = Field(64, ge=1, le=4096, description="images taken on at a time, beyond that 503; 1 to 4096")
+    queue_size: int = Field(
+        64, ge=1, le=4096, description="images inspected or waiting at a time, more are refused with 503; 1 to 4096"
+    )
     batch_size: int = Field(16, ge=1, le=1024, description="most images per forward pass; 1 to 1024")
     model_memory_mb: int = Field(
-        4096, ge=1, description="memory for loaded models in MiB; the least recently used goes; 1 or more"
+        4096, ge=1, description="memory for loaded models in MiB, beyond it the least recently used go; 1 or more"
     )
     retention_days: int | None = Field(
         None, ge=1, le=36500, description="days that images are kept after their last inspection; default: for ever"
     )
     token: SecretStr | None = Field(
-        None, min_length=1, description="password that guards all but /health; default: $CONSOLE_TOKEN, else none"
+        None, min_length=1, description="password for everything but /health; default: $CONSOLE_TOKEN, else none"
     )
 
     @property
     def pictures_folder(self) -> Path:
-        """Where images lie. Raises UserError if ``database`` is not a URL."""
+        """Folder of the images. Raises UserError if ``database`` is not a URL."""
         if self.pictures is not None:
             return self.pictures
         try:

@@ -1,4 +1,4 @@
-"""The page that asks for the token. It stands alone: with a wrong token nothing else is served."""
+"""Build the page that asks for the token. It loads no other file, because nothing is served without the token."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _POLICY = (
 
 
 def sign_in_page(status: int, note: str = "") -> HTMLResponse:
-    """A form that sends the token to ``POST /session``; ``note`` is a line of plain text above it."""
+    """Build a form that sends the token to ``POST /session``; ``note`` is a line of plain text above it."""
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
         f'<h1>Inspection console</h1><p role="alert">{note}</p><form method="post" action="/session">'
         '<label for="token">Token</label>'
         '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
-        "<button>Sign in</button></form><p>The token is the one that start_app.py was given.</p></body></html>",
+        "<button>Sign in</button></form><p>The token is the value of --token, or of $CONSOLE_TOKEN, with which "
+        "start_app.py was started.</p></body></html>",
         status,
         {"content-security-policy": _POLICY},
     )

@@ -1,4 +1,4 @@
-"""Figures per day and model: how many fail, and whether scores drift away from those of calibration."""
+"""Summarise inspections per day and model file: how many failed, and quantiles of the scores."""
 
 from __future__ import annotations
 
@@ -11,9 +11,21 @@ import numpy as np
 from fastener.console.tables import FAIL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Day:
-    """One day of one model file; days are those of the service's time zone. Scores are joined scores."""
+    """Inspections of one day by one model file.
+
+    Attributes
+    ----------
+    day : date
+        Day in the service's time zone.
+    category, model_checksum : str
+        Name of the model, and SHA-256 of its file.
+    inspections, failed : int
+        Number of inspections, and of those that ended in FAIL.
+    median_score, low_score, high_score : float
+        Quantiles of the image scores: 50 %, 10 % and 90 %.
+    """
 
     day: date
     category: str
@@ -26,15 +38,14 @@ class Day:
 
     @property
     def fail_share(self) -> float:
-        """0 to 1."""
+        """Share of inspections that failed, 0 to 1."""
         return self.failed / self.inspections
 
 
 def per_day(rows: Iterable[tuple[datetime, str, str, str, float]]) -> list[Day]:
-    """From (created_at, category, model_checksum, decision, score), sorted by day and category.
+    """Group rows of (created_at, category, model_checksum, decision, score); return days sorted by day and category.
 
-    ``low_score`` and ``high_score`` are the 10 % and 90 % quantiles. Scores of different model files are never pooled:
-    their scales differ.
+    Different model files are never pooled, because their scores have different scales.
     """
     groups: dict[tuple[date, str, str], list[tuple[str, float]]] = {}
     for created_at, category, checksum, decision, score in rows:
@@ -43,5 +54,16 @@ def per_day(rows: Iterable[tuple[datetime, str, str, str, float]]) -> list[Day]:
     for (day, category, checksum), found in sorted(groups.items()):
         low, median, high = np.quantile([score for _, score in found], [0.1, 0.5, 0.9]).tolist()
         failed = sum(decision == FAIL for decision, _ in found)
-        days.append(Day(day, category, checksum, len(found), failed, median, low, high))
+        days.append(
+            Day(
+                day=day,
+                category=category,
+                model_checksum=checksum,
+                inspections=len(found),
+                failed=failed,
+                median_score=median,
+                low_score=low,
+                high_score=high,
+            )
+        )
     return days

@@ -1,4 +1,4 @@
-"""Images as files, each once, named by its SHA-256."""
+"""Store images as files named by their SHA-256, each once."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ from pathlib import Path
 from fastener.common.files import write_atomically
 
 _DAY = 24 * 60 * 60
-# What ``keep`` and ``derived`` write; the folder may hold files of other people.
+# Names that ``save`` and ``derived`` give to files. The folder may hold other files, which are left alone.
 _OWN = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}(-[0-9]+)?")
 
 
 class PictureStore:
-    """``keep`` gives a checksum, ``path`` finds the file again. Safe to use from threads.
+    """A folder of images, found by checksum. All methods may be called from any thread.
 
-    A file's time of change is that of its last ``keep``; that is what ``forget`` goes by.
+    ``save`` sets a file's modification time even if the file exists; ``delete_older_than`` goes by that time.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the images; it is made when the first image is saved.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._lock = threading.Lock()
 
-    def keep(self, content: bytes, checksum: str | None = None) -> str:
-        """Store ``content`` unless it is there already; its SHA-256 can be given where it is known."""
+    def save(self, content: bytes, checksum: str | None = None) -> str:
+        """Store ``content`` unless it is stored already, and return its SHA-256; pass ``checksum`` if it is known."""
         checksum = checksum or sha256(content).hexdigest()
-        path = self._place(checksum)
+        path = self._path_of(checksum)
         with self._lock:
             if path.is_file():
                 os.utime(path)
@@ -40,12 +45,12 @@ class PictureStore:
         return checksum
 
     def path(self, checksum: str) -> Path | None:
-        """The file, or None if it was never kept or is gone."""
-        path = self._place(checksum)
+        """Return the file, or None if it was never saved or has been deleted."""
+        path = self._path_of(checksum)
         return path if path.is_file() else None
 
     def derived(self, checksum: str, side: int, make: Callable[[Path, int], bytes]) -> Path | None:
-        """A smaller copy, made by ``make(file, side)`` when it is first asked for; None without the file itself."""
+        """Return a smaller copy, which ``make(file, side)`` makes at the first call; None if the file is gone."""
         file = self.path(checksum)
         if file is None:
             return None
@@ -54,24 +59,24 @@ class PictureStore:
             write_atomically(copy, make(file, side))
         return copy
 
-    def forget(self, days: float) -> int:
-        """Remove what nobody kept for ``days``, and smaller copies of it; returns how many files went.
+    def delete_older_than(self, days: float) -> int:
+        """Delete images that were last saved more than ``days`` ago, with their copies; return the number of files.
 
-        Files that this class did not name, and those that are being written, stay. Raises OSError if one cannot go.
+        Files that this class did not name, and unfinished files, stay. Raises OSError if a file cannot be deleted.
         """
         before = time.time() - days * _DAY
         found = sorted(self.folder.glob("??/*"))
         own = (path for path in found if _OWN.fullmatch(f"{path.parent.name}/{path.name}") and path.is_file())
-        return sum(self._removed(path, before) for path in own)
+        return sum(self._deleted(path, before) for path in own)
 
-    def _removed(self, path: Path, before: float) -> bool:
+    def _deleted(self, path: Path, before: float) -> bool:
         original = path.with_name(path.name.partition("-")[0])
-        # Another process may remove the same files.
+        # Another process may delete the same files.
         with self._lock, suppress(FileNotFoundError):
             if path.stat().st_mtime < before or not original.is_file():
                 path.unlink()
                 return True
         return False
 
-    def _place(self, checksum: str) -> Path:
+    def _path_of(self, checksum: str) -> Path:
         return self.folder / checksum[:2] / checksum

@@ -1,1 +1,1 @@
-"""How the schema of the history came to be, step by step (Alembic)."""
+"""Migrations of the history's schema (Alembic)."""

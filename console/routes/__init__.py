@@ -1,1 +1,1 @@
-"""The routes of the service, by what they are about."""
+"""Routes of the service, one module for each subject."""

@@ -1,4 +1,4 @@
-"""What routes share."""
+"""Give routes access to the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images in, decisions out."""
+"""Inspect uploaded images."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
 
-from fastener.console import answers
+from fastener.console import responses
 from fastener.console.catalogue import ServedModel
-from fastener.console.problems import documented, log, reason_of, status_of
+from fastener.console.problems import error_responses, log, reason_of, status_of
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Batch, Failed, Inspected
 from fastener.console.service import Service, Upload
@@ -20,14 +20,14 @@ _NAME_LENGTH = 255
 CategoryField = Annotated[str, Form(description="name of the model, see /categories")]
 
 
-@router.post("/inspect", responses=documented(400, 404, 413, 415, 422, 503))
+@router.post("/inspect", responses=error_responses(400, 404, 413, 415, 422, 503))
 async def inspect(
     service: TheService,
     category: CategoryField,
     image: Annotated[UploadFile, File(description="BMP, GIF, JPEG, PNG, TIFF or WebP, up to 100 megapixels")],
     return_visualizations: Annotated[bool, Form(description="add heatmap and overlay")] = True,
 ) -> Inspected:
-    """Inspect one image. The result is in the history before it is answered."""
+    """Inspect one image. The result is stored in the history before the response is sent."""
     with service.admitted():
         try:
             model = await service.model(category)
@@ -35,17 +35,17 @@ async def inspect(
         except Exception as error:
             service.metrics.refused.labels(status_of(error)).inc()
             raise
-    return answers.inspected(outcome)
+    return responses.inspected(outcome)
 
 
-@router.post("/inspect/batch", responses=documented(400, 404, 413, 422, 503))
+@router.post("/inspect/batch", responses=error_responses(400, 404, 413, 422, 503))
 async def inspect_batch(
     service: TheService,
     category: CategoryField,
-    images: Annotated[list[UploadFile], File(description="at most --queue-size")],
+    images: Annotated[list[UploadFile], File(description="image files, at most --queue-size of them")],
     return_visualizations: Annotated[bool, Form(description="add heatmaps and overlays")] = False,
 ) -> Batch:
-    """Inspect several images. One that cannot be read or stored costs only itself; its entry says why."""
+    """Inspect several images. If one cannot be read or stored, its entry gives the reason; the others are inspected."""
     with service.admitted(len(images)):
         model = await service.model(category)
         return Batch(
@@ -55,8 +55,8 @@ async def inspect_batch(
 
 async def _one(service: Service, model: ServedModel, image: UploadFile, with_pictures: bool) -> Inspected | Failed:
     try:
-        return answers.inspected(await service.inspect(model, await _read(image), with_pictures))
-    except Exception as error:  # the other images have their answers
+        return responses.inspected(await service.inspect(model, await _read(image), with_pictures))
+    except Exception as error:  # one failed image must not fail the whole batch
         log(error)
         service.metrics.refused.labels(status_of(error)).inc()
         return Failed(file_name=_name(image), status=status_of(error), detail=reason_of(error))
@@ -67,6 +67,6 @@ async def _read(image: UploadFile) -> Upload:
 
 
 def _name(image: UploadFile) -> str:
-    # What no database stores; everything else in a name is kept and shown as it is.
+    # Databases store neither NUL nor half surrogates; every other character is kept and shown as it is.
     name = (image.filename or "image").replace("\0", "\ufffd").encode("utf-8", "replace").decode()
     return name[:_NAME_LENGTH]

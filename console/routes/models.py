@@ -1,4 +1,4 @@
-"""Which models there are, and what each rests on."""
+"""List, describe and reload models, and change their thresholds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, HTTPException
 
-from fastener.console import answers
+from fastener.console import responses
 from fastener.console.catalogue import ServedModel
-from fastener.console.problems import documented
+from fastener.console.problems import error_responses
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Category, ModelInfo, NewThreshold
 from fastener.console.service import Service
@@ -19,32 +19,32 @@ router = APIRouter(tags=["models"])
 
 @router.get("/categories")
 async def categories(service: TheService) -> list[Category]:
-    """The models that can be used. Names only, unless a model is loaded: loading may take seconds."""
+    """List the models. Threshold and calibration are given for loaded models only, as loading may take seconds."""
     names = await service.in_thread(service.catalogue.categories)
-    return [answers.category(name, service.catalogue.loaded(name)) for name in names]
+    return [responses.category(name, service.catalogue.loaded(name)) for name in names]
 
 
-@router.get("/model/info/{category:path}", responses=documented(404, 503))
+@router.get("/model/info/{category:path}", responses=error_responses(404, 503))
 async def model_info(service: TheService, category: str) -> ModelInfo:
-    """All about a model; loads it if need be."""
+    """Describe a model, and load it if it is not in memory."""
     return await _info(service, await service.model(category))
 
 
-@router.post("/model/reload/{category:path}", responses=documented(404, 503))
+@router.post("/model/reload/{category:path}", responses=error_responses(404, 503))
 async def reload(service: TheService, category: str) -> ModelInfo:
-    """Read the model file again. A file that was replaced is noticed without this."""
-    return await _info(service, await service.model(category, anew=True))
+    """Read the model file again. A replaced file is noticed without this call."""
+    return await _info(service, await service.model(category, reload=True))
 
 
-@router.put("/model/threshold/{category:path}", responses=documented(400, 404, 409, 422, 503))
+@router.put("/model/threshold/{category:path}", responses=error_responses(400, 404, 409, 422, 503))
 async def change_threshold(service: TheService, category: str, new: NewThreshold) -> ModelInfo:
-    """Decide by another threshold from the next image on. Logged with its reason; the model file stays as it is.
+    """Set the threshold from the next image on. The change is logged with its reason; the model file is not changed.
 
-    It holds for this model file, over restarts, until it is changed again; a model trained anew has its own.
+    The threshold holds for this model file, also after a restart. A model that is trained again starts with its own.
     """
     model = await service.model(category)
     if new.model_checksum != model.checksum:
-        raise HTTPException(409, "the model was replaced in the meantime; look at its calibration first")
+        raise HTTPException(409, "the model file was replaced in the meantime; look at the new calibration first")
     await service.in_thread(
         service.history.change_threshold,
         ThresholdRow(
@@ -63,4 +63,4 @@ async def change_threshold(service: TheService, category: str, new: NewThreshold
 
 async def _info(service: Service, model: ServedModel) -> ModelInfo:
     changes = await service.in_thread(service.history.threshold_changes, model.category)
-    return answers.model_info(model, changes)
+    return responses.model_info(model, changes)

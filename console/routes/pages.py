@@ -1,4 +1,4 @@
-"""The page, the documentation, and how the service is."""
+"""Serve the console's page, the API documentation, the sign-in, and the state of the service."""
 
 from __future__ import annotations
 
@@ -10,36 +10,35 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fastener import __version__
-from fastener.console.guard import COOKIE, cookie_of, same
+from fastener.console.guard import COOKIE, cookie_of, equal_secrets
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Health
 from fastener.console.sign_in import sign_in_page
 
 STATIC = Path(__file__).parent.parent / "static"
-VERSION = __version__
 
 router = APIRouter()
 
 
 @router.get("/", include_in_schema=False)
 async def page() -> FileResponse:
-    """The console."""
+    """Serve the page of the console."""
     return FileResponse(STATIC / "index.html")
 
 
 @router.get("/docs", include_in_schema=False)
 async def documentation() -> FileResponse:
-    """The service's documentation, drawn from /openapi.json without anything from elsewhere."""
+    """Serve the API documentation, which is drawn from /openapi.json and loads nothing from other sites."""
     return FileResponse(STATIC / "docs.html")
 
 
 @router.post("/session", include_in_schema=False)
 async def sign_in(request: Request, service: TheService, token: Annotated[str, Form()] = "") -> Response:
-    """Take the token from the sign-in page; the browser keeps a cookie that no script can read."""
+    """Check the token from the sign-in page and set a cookie that no script can read."""
     wanted = service.settings.token
     if wanted is None:
         return RedirectResponse("/", 303)
-    if not same(token, wanted.get_secret_value()):
+    if not equal_secrets(token, wanted.get_secret_value()):
         return sign_in_page(401, "That is not the token.")
     answer = RedirectResponse("/", 303)
     secure = request.url.scheme == "https"
@@ -49,18 +48,18 @@ async def sign_in(request: Request, service: TheService, token: Annotated[str, F
 
 @router.get("/health", tags=["service"])
 async def health(service: TheService) -> Health:
-    """Whether the service is up; needs no token."""
+    """Report whether the service is up. This route needs no token."""
     return Health(
         status="ok",
         device=service.device.type,
         cuda_available=torch.cuda.is_available(),
         models=len(await service.in_thread(service.catalogue.categories)),
-        queue=service.under_way,
-        version=VERSION,
+        queue=service.in_flight,
+        version=__version__,
     )
 
 
 @router.get("/metrics", tags=["service"], response_class=Response)
 async def metrics(service: TheService) -> Response:
-    """Counters for Prometheus."""
+    """Export counters for Prometheus."""
     return Response(service.metrics.text(), media_type=service.metrics.content_type)

@@ -1,7 +1,7 @@
-// Talking to the service. Every failure is an Error whose message can be shown.
+// Requests to the service. Every failure is an Error whose message can be shown to the user.
 
-export class Gone extends Error {}
-export class Refused extends Error {
+export class ServiceUnreachable extends Error {}
+export class RequestError extends Error {
   constructor(status, reason, retryAfter) {
     super(reason);
     this.status = status;
@@ -9,48 +9,52 @@ export class Refused extends Error {
   }
 }
 
-/** The JSON answer. Throws Gone if nobody answers, Refused with the service's reason otherwise. */
-export async function call(path, options = {}) {
-  const answer = await request(path, options);
-  return answer.json();
+/** Fetch JSON. Throws ServiceUnreachable if there is no response, and RequestError if the status is an error. */
+export async function fetchJson(path, options = {}) {
+  const response = await request(path, options);
+  return response.json();
 }
 
+/** Fetch a response. Throws as `fetchJson` does. */
 export async function request(path, options = {}) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    document.dispatchEvent(new Event("service-gone"));
-    throw new Gone("the service does not answer");
+    document.dispatchEvent(new Event("service-offline"));
+    throw new ServiceUnreachable("the service does not respond");
   }
-  if (answer.status === 401) location.reload(); // shows the sign-in page
-  if (!answer.ok) {
-    const body = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, body.detail ?? `the service answered ${answer.status}`, answer.headers.get("retry-after"));
+  if (response.status === 401) location.reload(); // shows the sign-in page
+  if (!response.ok) {
+    const body = await response.json().catch(() => ({}));
+    throw new RequestError(response.status, body.detail ?? `the service responded with status ${response.status}`,
+      response.headers.get("retry-after"));
   }
-  return answer;
+  return response;
 }
 
-export function send(method, path, body) {
-  return call(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+/** Send a JSON body and return the JSON response. */
+export function sendJson(method, path, body) {
+  return fetchJson(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 }
 
-/** A category in a path: its slashes stay, all else is escaped. */
-export const inPath = (category) => category.split("/").map(encodeURIComponent).join("/");
+/** Escape a category for use in a path; its slashes stay. */
+export const encodeCategory = (category) => category.split("/").map(encodeURIComponent).join("/");
 
-export function query(values) {
+/** Encode query parameters, without the empty ones. */
+export function queryString(values) {
   return new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
 }
 
-const known = new Map();
+const models = new Map();
 
-/** All about a model, fetched once per model file. */
-export async function modelInfo(category) {
-  const info = await call(`/model/info/${inPath(category)}`);
-  known.set(category, info);
+/** Fetch the description of a model, and cache it. */
+export async function fetchModel(category) {
+  const info = await fetchJson(`/model/info/${encodeCategory(category)}`);
+  models.set(category, info);
   return info;
 }
 
-/** What was last learned of a model, without asking. */
-export const knownModel = (category) => known.get(category);
-export const rememberModel = (info) => known.set(info.name, info);
+/** Read the cached description of a model, without a request. */
+export const cachedModel = (category) => models.get(category);
+export const cacheModel = (info) => models.set(info.name, info);

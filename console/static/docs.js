@@ -1,4 +1,4 @@
-// The service's documentation, drawn from its OpenAPI description.
+// Render the documentation of the API from its OpenAPI description.
 
 import { byId, h } from "./dom.js";
 
@@ -26,33 +26,33 @@ function table(head, rows) {
 }
 
 function fields(schema) {
-  const needed = schema.required ?? [];
-  return table(["field", "type", "what"], Object.entries(schema.properties ?? {}).map(([name, field]) =>
-    [h("code", {}, name), words([type(field), needed.includes(name) ? "" : " (optional)"], ""), field.description ?? ""]));
+  const required = schema.required ?? [];
+  return table(["field", "type", "meaning"], Object.entries(schema.properties ?? {}).map(([name, field]) =>
+    [h("code", {}, name), words([type(field), required.includes(name) ? "" : " (optional)"], ""), field.description ?? ""]));
 }
 
-function operation(method, path, found) {
-  const body = Object.entries(found.requestBody?.content ?? {})[0];
-  const parameters = (found.parameters ?? []).map((one) =>
+function section(method, path, operation) {
+  const body = Object.entries(operation.requestBody?.content ?? {})[0];
+  const parameters = (operation.parameters ?? []).map((one) =>
     [h("code", {}, one.name), one.in, words([type(one.schema), one.required ? "" : " (optional)"], ""), one.description ?? one.schema.description ?? ""]);
-  const answers = Object.entries(found.responses).map(([status, answer]) => {
-    const [kind, content] = Object.entries(answer.content ?? {})[0] ?? ["", {}];
-    return [status, type(content.schema) || kind, answer.description];
+  const responses = Object.entries(operation.responses).map(([status, response]) => {
+    const [mediaType, content] = Object.entries(response.content ?? {})[0] ?? ["", {}];
+    return [status, type(content.schema) || mediaType, response.description];
   });
   return h("section", { class: "card" },
-    h("h3", {}, h("code", {}, `${method.toUpperCase()} ${path}`)), h("p", {}, found.description ?? ""),
-    table(["parameter", "in", "type", "what"], parameters),
-    body ? h("p", {}, "Body, ", h("code", {}, body[0]), ":") : null,
+    h("h3", {}, h("code", {}, `${method.toUpperCase()} ${path}`)), h("p", {}, operation.description ?? ""),
+    table(["parameter", "in", "type", "meaning"], parameters),
+    body ? h("p", {}, "Request body (", h("code", {}, body[0]), "):") : null,
     body ? fields(schemas[nameOf(body[1].schema)]) : null,
-    table(["status", "answer", "when"], answers));
+    table(["status", "response", "when"], responses));
 }
 
 byId("docs").replaceChildren(
-  h("p", {}, description.info.description, ` Version ${description.info.version}. Every error is {"detail": "the reason"}.`),
+  h("p", {}, description.info.description, ` Version ${description.info.version}. The body of every error is {"detail": "the reason"}.`),
   h("pre", {}, `curl -F category=NAME -F image=@part.jpg -F return_visualizations=false ${location.origin}/inspect\n`
     + `curl -H "Authorization: Bearer TOKEN" ${location.origin}/inspections?decision=FAIL`),
   ...Object.entries(description.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, found]) => operation(method, path, found))),
-  h("h2", {}, "Answers and bodies"),
+    Object.entries(methods).map(([method, operation]) => section(method, path, operation))),
+  h("h2", {}, "Schemas of responses and request bodies"),
   ...Object.entries(schemas).filter(([name]) => !name.startsWith("Body_")).map(([name, schema]) =>
     h("section", { class: "card", id: name }, h("h3", {}, name), h("p", {}, schema.description ?? ""), fields(schema))));

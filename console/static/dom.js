@@ -1,13 +1,13 @@
-// Elements from code. Text stays text: nothing here reads HTML.
+// Build elements from code. Text is never parsed as HTML, so file names and notes cannot inject any.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element; properties that start with "on" are listeners, null children are left out. */
+/** Build an HTML element; properties that start with "on" become listeners, null children are skipped. */
 export function h(tag, properties = {}, ...children) {
   return filled(document.createElement(tag), properties, children);
 }
 
-/** An SVG element. */
+/** Build an SVG element. */
 export function s(tag, properties = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), properties, children);
 }
@@ -24,12 +24,12 @@ function filled(node, properties, children) {
   return node;
 }
 
-/** PASS or FAIL as word, shape and colour. */
+/** Show PASS or FAIL as word, shape and colour. */
 export function badge(decision) {
   return h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), decision);
 }
 
-/** A tick in a circle, or a cross in an octagon. */
+/** Draw a tick in a circle (PASS) or a cross in an octagon (FAIL). */
 export function mark(decision) {
   const inside = decision === "PASS"
     ? [s("circle", { cx: 12, cy: 12, r: 11 }), s("path", { d: "M6.5 12.5l4 4 7-8.5", class: "stroke" })]
@@ -37,15 +37,16 @@ export function mark(decision) {
   return s("svg", { viewBox: "0 0 24 24", class: "mark", "aria-hidden": "true" }, ...inside);
 }
 
-/** A number for people: three significant digits. */
-export function figure(value) {
+/** Format a number with three significant digits. */
+export function formatNumber(value) {
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-export const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+/** Format a share, 0 to 1, as a percentage. */
+export const formatPercent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 
 /** Open a dialog and run `save(form data)` until it succeeds or the user cancels. */
-export function ask(dialog, save) {
+export function openDialog(dialog, save) {
   const form = dialog.querySelector("form");
   const problem = dialog.querySelector(".problem");
   problem.textContent = "";

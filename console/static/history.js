@@ -1,7 +1,7 @@
-// The history: searched, paged, exported, printed.
+// The history view: search, pages, export and print.
 
-import { call, query, request } from "./api.js";
-import { ask, badge, byId, figure, h, percent } from "./dom.js";
+import { fetchJson, queryString, request } from "./api.js";
+import { badge, byId, formatNumber, formatPercent, h, openDialog } from "./dom.js";
 
 const PAGE_SIZE = 25, PRINTED = 500;
 const filters = byId("filters");
@@ -11,24 +11,24 @@ export async function showHistory() {
   await load(PAGE_SIZE);
 }
 
-/** The form as query parameters; days are those of this machine. */
-function wanted() {
+/** Read the form as query parameters. Days begin at midnight in this machine's time zone. */
+function formQuery() {
   const { since, until, ...rest } = Object.fromEntries(new FormData(filters));
-  const moment = (day, later) => {
+  const midnight = (day, daysLater) => {
     const [year, month, date] = day.split("-").map(Number);
-    return new Date(year, month - 1, date + later).toISOString();
+    return new Date(year, month - 1, date + daysLater).toISOString();
   };
-  return { ...rest, since: since && moment(since, 0), until: until && moment(until, 1) };
+  return { ...rest, since: since && midnight(since, 0), until: until && midnight(until, 1) };
 }
 
 async function load(size) {
-  byId("export-csv").href = `/export/inspections.csv?${query(wanted())}`;
+  byId("export-csv").href = `/export/inspections.csv?${queryString(formQuery())}`;
   try {
-    const found = await call(`/inspections?${query({ ...wanted(), page, page_size: size })}`);
+    const found = await fetchJson(`/inspections?${queryString({ ...formQuery(), page, page_size: size })}`);
     const pages = Math.max(1, Math.ceil(found.total / size));
     byId("history-count").textContent = `${found.total} inspection${found.total === 1 ? "" : "s"}`;
     byId("rows").replaceChildren(...found.inspections.map(row));
-    if (!found.total) byId("rows").append(h("tr", {}, h("td", { colspan: 7 }, "Nothing found.")));
+    if (!found.total) byId("rows").append(h("tr", {}, h("td", { colspan: 7 }, "No inspection matches these filters.")));
     byId("page-now").textContent = `page ${page} of ${pages}`;
     byId("page-back").disabled = page <= 1;
     byId("page-on").disabled = page >= pages;
@@ -42,7 +42,7 @@ async function load(size) {
 function row(inspection) {
   const link = h("a", { href: `#inspection/${inspection.id}` }, inspection.file_name);
   const { review } = inspection;
-  const seen = review
+  const reviewText = review
     ? `${review.verdict === inspection.decision ? "confirmed" : `overruled: ${review.verdict}`} by ${review.reviewer}${review.note ? `: ${review.note}` : ""}`
     : "–";
   const picture = h("img", { src: `/inspections/${inspection.id}/image?size=thumbnail`, alt: "", width: 56, height: 56,
@@ -52,9 +52,9 @@ function row(inspection) {
     h("td", { class: "short" }, new Date(inspection.timestamp).toLocaleString([], { dateStyle: "short", timeStyle: "medium" })),
     h("td", {}, inspection.category, h("small", { class: "short" }, inspection.model_checksum.slice(0, 8))),
     h("td", { class: "name" }, link, h("small", {}, inspection.image_checksum.slice(0, 8))),
-    h("td", { class: "short" }, `${figure(inspection.anomaly_score)} / ${figure(inspection.threshold)}`),
+    h("td", { class: "short" }, `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", {}, badge(inspection.decision)),
-    h("td", { class: "seen" }, seen));
+    h("td", { class: "review" }, reviewText));
 }
 
 async function printReport() {
@@ -63,9 +63,9 @@ async function printReport() {
   if (!found) return;
   const shown = found.inspections;
   const failed = shown.filter(({ decision }) => decision === "FAIL").length;
-  const words = [...filters.elements].filter(({ name, value }) => name && value).map(({ name, value }) => `${name}: ${value}`);
-  byId("report-filters").textContent = `${words.join(", ") || "all inspections"}. `
-    + `${shown.length} of ${found.total} shown, ${failed} FAIL${shown.length ? ` (${percent(failed / shown.length)})` : ""}. `
+  const active = [...filters.elements].filter(({ name, value }) => name && value).map(({ name, value }) => `${name}: ${value}`);
+  byId("report-filters").textContent = `${active.join(", ") || "all inspections"}. `
+    + `${shown.length} of ${found.total} shown, ${failed} FAIL${shown.length ? ` (${formatPercent(failed / shown.length)})` : ""}. `
     + `Printed ${new Date().toLocaleString()}.`;
   await Promise.all([...byId("rows").querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
   window.print();
@@ -73,8 +73,8 @@ async function printReport() {
 }
 
 async function download({ split, reviewed }) {
-  const answer = await request(`/export/labelled.zip?${query({ ...wanted(), reviewed, split })}`);
-  const address = URL.createObjectURL(await answer.blob());
+  const response = await request(`/export/labelled.zip?${queryString({ ...formQuery(), reviewed, split })}`);
+  const address = URL.createObjectURL(await response.blob());
   h("a", { href: address, download: "labelled.zip" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60000);
 }
@@ -87,4 +87,4 @@ filters.addEventListener("submit", (event) => {
 byId("page-back").addEventListener("click", () => { page -= 1; load(PAGE_SIZE); });
 byId("page-on").addEventListener("click", () => { page += 1; load(PAGE_SIZE); });
 byId("print").addEventListener("click", printReport);
-byId("export-wrong").addEventListener("click", () => ask(byId("dialog-export"), download));
+byId("export-wrong").addEventListener("click", () => openDialog(byId("dialog-export"), download));

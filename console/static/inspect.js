@@ -1,12 +1,12 @@
-// The inspect view: a model, images from anywhere, a queue, and the result of the one that is selected.
+// The inspect view: choice of the model, upload of images, the queue, and the result of the selected image.
 
-import { call, Gone, modelInfo } from "./api.js";
+import { fetchJson, fetchModel, ServiceUnreachable } from "./api.js";
 import { openCamera } from "./camera.js";
 import { badge, byId, h } from "./dom.js";
 import { resultView } from "./result.js";
 
-const AT_ONCE = 4;
-const EMPTY = "Drop images on the left: each is judged PASS or FAIL, and kept in the history.";
+const MAX_REQUESTS = 4; // at the same time
+const EMPTY = "Drop images on the left. Each image gets PASS or FAIL, and is stored in the history.";
 const view = resultView(byId("inspect-result"), EMPTY);
 
 let items = [];
@@ -18,7 +18,7 @@ export function showInspect() {
   if (selected?.result) view.show(selected.result);
 }
 
-/** Offer these models; without one, say what to type. */
+/** Offer these models. If there is none, show the command that trains one. */
 export function setUpInspect(names) {
   const select = byId("category");
   const before = select.value || localStorage.getItem("category");
@@ -28,10 +28,10 @@ export function setUpInspect(names) {
   for (const id of ["category", "choose", "camera"]) byId(id).disabled = none;
   if (none) {
     byId("model-state").textContent = "";
-    view.say("There is no model yet. Learn one from photos of good parts; it appears here by itself:",
-      "python train.py --images photos/good", "or try rendered parts:", "make demo");
+    view.showMessage("There is no model yet. Train one with photos of good parts; this page then shows it:",
+      "python train.py --images photos/good", "Or try rendered parts:", "make demo");
   } else {
-    if (!selected) view.say(EMPTY);
+    if (!selected) view.showMessage(EMPTY);
     loadModel();
   }
 }
@@ -41,7 +41,7 @@ async function loadModel() {
   localStorage.setItem("category", category);
   byId("model-state").textContent = "Loading the model; this can take a few seconds.";
   try {
-    const info = await modelInfo(category);
+    const info = await fetchModel(category);
     if (byId("category").value === category) byId("model-state").textContent = `Ready: ${info.description[0]}.`;
   } catch (error) {
     byId("model-state").textContent = error.message;
@@ -80,17 +80,17 @@ async function inspect(item) {
   draw(item);
   const form = new FormData();
   form.append("category", item.category);
-  form.append("return_visualizations", "false"); // they are fetched when looked at
+  form.append("return_visualizations", "false"); // pictures are fetched when the image is selected
   form.append("image", item.file, item.name);
   try {
-    item.result = await call("/inspect", { method: "POST", body: form });
+    item.result = await fetchJson("/inspect", { method: "POST", body: form });
     item.result.review = null;
     item.state = "done";
     item.file = null;
     if (!selected || (selected.state !== "done" && selected !== item)) choose(item);
     else if (selected === item) view.show(item.result);
   } catch (error) {
-    if (error instanceof Gone) {
+    if (error instanceof ServiceUnreachable) {
       paused = true;
       item.state = "waiting";
     } else if (error.status === 503 && error.retryAfter) {
@@ -109,25 +109,25 @@ function choose(item) {
   selected = item;
   for (const other of items) other.button.setAttribute("aria-current", String(other === item));
   if (item.state === "done") view.show(item.result);
-  else if (item.state === "failed") view.say(`${item.name} was not inspected: ${item.reason}`);
-  else view.say(`${item.name}: ${item.state}…`);
+  else if (item.state === "failed") view.showMessage(`${item.name} was not inspected: ${item.reason}`);
+  else view.showMessage(`${item.name}: ${item.state}…`);
 }
 
 function draw(item) {
-  const words = { waiting: "waiting", inspecting: "inspecting…", failed: `not inspected: ${item.reason}` };
+  const states = { waiting: "waiting", inspecting: "inspecting…", failed: `not inspected: ${item.reason}` };
   const picture = item.result
     ? h("img", { src: `/inspections/${item.result.id}/image?size=thumbnail`, alt: "", loading: "lazy", width: 48, height: 48 })
     : h("span", { class: "blank" });
-  const state = item.result ? badge(item.result.decision) : h("small", {}, words[item.state]);
+  const state = item.result ? badge(item.result.decision) : h("small", {}, states[item.state]);
   item.button.replaceChildren(picture, h("span", { class: "name" }, item.name), state);
   item.line.className = item.state;
 }
 
 function count() {
   const finished = items.filter(({ state }) => state === "done" || state === "failed").length;
-  const sum = (test) => items.filter(test).length;
-  const failed = sum(({ result }) => result?.decision === "FAIL");
-  const unread = sum(({ state }) => state === "failed");
+  const countIf = (test) => items.filter(test).length;
+  const failed = countIf(({ result }) => result?.decision === "FAIL");
+  const unread = countIf(({ state }) => state === "failed");
   byId("queue-head").hidden = items.length === 0;
   byId("queue-progress").hidden = items.length === 0 || finished === items.length;
   byId("queue-progress").max = items.length || 1;
@@ -141,7 +141,7 @@ function clear() {
   byId("queue").replaceChildren(...items.map(({ line }) => line));
   if (!items.includes(selected)) {
     selected = null;
-    view.say(EMPTY);
+    view.showMessage(EMPTY);
   }
   count();
 }
@@ -181,7 +181,7 @@ document.addEventListener("drop", (event) => {
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length && !byId("view-inspect").hidden) add(event.clipboardData.files);
 });
-document.addEventListener("service-back", () => {
+document.addEventListener("service-online", () => {
   paused = false;
   work();
 });

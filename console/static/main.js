@@ -1,6 +1,6 @@
-// The frame: which view is shown, which models there are, whether the service is there.
+// The frame of the page: shows one view, loads the list of models, and watches whether the service responds.
 
-import { call } from "./api.js";
+import { fetchJson } from "./api.js";
 import { byId, h } from "./dom.js";
 import { showHistory } from "./history.js";
 import { setUpInspect, showInspect } from "./inspect.js";
@@ -27,15 +27,15 @@ async function route() {
 
 async function showStored(id) {
   try {
-    stored.show(await call(`/inspections/${encodeURIComponent(id ?? "")}`));
+    stored.show(await fetchJson(`/inspections/${encodeURIComponent(id ?? "")}`));
   } catch (error) {
-    stored.say(error.message);
+    stored.showMessage(error.message);
   }
 }
 
-/** Fill the choices of models everywhere; an empty list says what to type. */
+/** Fill every list of models. */
 async function loadCategories() {
-  const categories = await call("/categories");
+  const categories = await fetchJson("/categories");
   for (const select of document.querySelectorAll('select[name="category"]')) {
     const any = select.firstElementChild;
     select.replaceChildren(any, ...categories.map(({ name }) => h("option", { value: name }, name)));
@@ -43,37 +43,37 @@ async function loadCategories() {
   setUpInspect(categories.map(({ name }) => name));
 }
 
-let present = false;
+let online = false;
 let models = null;
 
-/** Ask how the service is; come back often while it is gone. */
+/** Poll the state of the service, more often while it does not respond. */
 async function watch() {
   try {
-    const health = await call("/health");
-    byId("service").textContent = `${health.device === "cuda" ? "GPU" : "CPU"} · ${health.queue} under way`;
+    const health = await fetchJson("/health");
+    byId("service").textContent = `${health.device === "cuda" ? "GPU" : "CPU"} · ${health.queue} in the queue`;
     byId("gone").hidden = true;
-    const back = !present;
-    present = true;
+    const back = !online;
+    online = true;
     if (back || health.models !== models) {
       models = health.models;
       await loadCategories();
     }
     if (back) {
       await route();
-      document.dispatchEvent(new Event("service-back"));
+      document.dispatchEvent(new Event("service-online"));
     }
   } catch {
-    markGone();
+    markOffline();
   }
-  setTimeout(watch, present ? 5000 : 1500);
+  setTimeout(watch, online ? 5000 : 1500);
 }
 
-function markGone() {
-  present = false;
-  byId("service").textContent = "no answer";
+function markOffline() {
+  online = false;
+  byId("service").textContent = "no response";
   byId("gone").hidden = false;
 }
 
-document.addEventListener("service-gone", markGone);
+document.addEventListener("service-offline", markOffline);
 window.addEventListener("hashchange", route);
 watch();

@@ -1,37 +1,40 @@
-// One inspection, large: banner, scale, pictures, a second look, and another threshold tried out.
+// Show one inspection: decision, scores of healthy parts, pictures, review, trial of another threshold, and details.
 
-import { knownModel, modelInfo, send } from "./api.js";
-import { ask, byId, figure, h, mark, percent } from "./dom.js";
+import { cachedModel, fetchModel, sendJson } from "./api.js";
+import { byId, formatNumber, formatPercent, h, mark, openDialog } from "./dom.js";
 import { scale } from "./scale.js";
 import { thresholdTrial } from "./threshold.js";
 import { viewer } from "./viewer.js";
 
-/** A panel in `place`: `show(inspection)`, or `say(...lines)`, where lines after the first alternate command and text. */
-export function resultView(place, empty) {
+/**
+ * Fill `container` with an inspection by `show(inspection)`, or with text by `showMessage(text, ...more)`, where `more`
+ * alternates commands and text.
+ */
+export function resultView(container, empty) {
   let current = null;
 
-  function say(text, ...more) {
+  function showMessage(text, ...more) {
     current = null;
-    place.replaceChildren(h("div", { class: "say" }, h("p", {}, text),
+    container.replaceChildren(h("div", { class: "message" }, h("p", {}, text),
       ...more.map((line, index) => (index % 2 === 0 ? h("pre", {}, line) : h("p", {}, line)))));
   }
 
   async function show(inspection) {
     current = inspection;
-    const known = knownModel(inspection.category);
-    draw(known);
+    const cached = cachedModel(inspection.category);
+    draw(cached);
     try {
-      const model = await modelInfo(inspection.category);
-      // Drawing again would close what somebody has just opened.
-      if (current === inspection && JSON.stringify(model) !== JSON.stringify(known)) draw(model);
+      const model = await fetchModel(inspection.category);
+      // Drawing the same again would close panels that the user has just opened.
+      if (current === inspection && JSON.stringify(model) !== JSON.stringify(cached)) draw(model);
     } catch {
-      // The model is gone; the inspection is shown without its calibration.
+      // The model cannot be loaded; the inspection is shown without its calibration.
     }
   }
 
-  function draw(known) {
-    // Figures of another model file would be on another scale.
-    const model = known?.model_checksum === current.model_checksum ? known : null;
+  function draw(cached) {
+    // Scores of another model file are on another scale.
+    const model = cached?.model_checksum === current.model_checksum ? cached : null;
     const inspection = current;
     const top = h("div", {}, banner(inspection, inspection.threshold, false));
     const chart = h("div", { class: "scale" });
@@ -39,33 +42,33 @@ export function resultView(place, empty) {
       top.replaceChildren(banner(inspection, threshold, threshold !== inspection.threshold));
       chart.replaceChildren(scale(inspection, threshold, model.calibration.healthy_scores));
     }, show);
-    if (!model) chart.append(h("p", { class: "hint" }, known
-      ? "The model was trained anew since; its healthy scores are on another scale."
-      : "Healthy scores of this model are not at hand."));
-    const pictures = place.querySelector(".viewer")?.dataset.id === inspection.id
-      ? place.querySelector(".viewer") : viewer(inspection);
-    place.replaceChildren(top, chart, pictures, ...[review(inspection, changed), trial, facts(inspection)].filter(Boolean));
+    if (!model) chart.append(h("p", { class: "hint" }, cached
+      ? "The model was trained again since this inspection, so its scores of healthy parts are on another scale."
+      : "The scores of healthy parts are not loaded."));
+    const pictures = container.querySelector(".viewer")?.dataset.id === inspection.id
+      ? container.querySelector(".viewer") : viewer(inspection);
+    container.replaceChildren(top, chart, pictures, ...[review(inspection, changed), trial, facts(inspection)].filter(Boolean));
   }
 
   function changed(inspection) {
     Object.assign(current, inspection);
-    draw(knownModel(current.category));
+    draw(cachedModel(current.category));
   }
 
-  if (empty) say(empty);
-  return { show, say };
+  if (empty) showMessage(empty);
+  return { show, showMessage };
 }
 
-function banner(inspection, threshold, tried) {
+function banner(inspection, threshold, onTrial) {
   const decision = inspection.anomaly_score > threshold ? "FAIL" : "PASS";
   return h("div", { class: `banner ${decision.toLowerCase()}`, role: "status" },
     mark(decision),
     h("strong", { class: "decision" }, decision),
     h("dl", {},
-      h("div", {}, h("dt", {}, "score"), h("dd", {}, figure(inspection.anomaly_score))),
-      h("div", {}, h("dt", {}, tried ? "tried threshold" : "threshold"), h("dd", {}, figure(threshold))),
-      h("div", {}, h("dt", {}, "confidence"), h("dd", {}, tried ? "–" : percent(inspection.confidence)))),
-    tried ? h("p", { class: "tried" }, `Trying a threshold; the recorded decision is ${inspection.decision}.`) : null);
+      h("div", {}, h("dt", {}, "score"), h("dd", {}, formatNumber(inspection.anomaly_score))),
+      h("div", {}, h("dt", {}, onTrial ? "trial threshold" : "threshold"), h("dd", {}, formatNumber(threshold))),
+      h("div", {}, h("dt", {}, "confidence"), h("dd", {}, onTrial ? "–" : formatPercent(inspection.confidence)))),
+    onTrial ? h("p", { class: "on-trial" }, `This is a trial threshold; the recorded decision is ${inspection.decision}.`) : null);
 }
 
 function review(inspection, changed) {
@@ -74,18 +77,18 @@ function review(inspection, changed) {
     const right = verdict === inspection.decision;
     byId("review-title").textContent = right ? `Confirm ${verdict}` : `Overrule: it should be ${verdict}`;
     byId("dialog-review").querySelector("textarea").value = "";
-    ask(byId("dialog-review"), async ({ reviewer, note }) => {
-      changed(await send("PATCH", `/inspections/${inspection.id}`, { verdict, reviewer, note }));
+    openDialog(byId("dialog-review"), async ({ reviewer, note }) => {
+      changed(await sendJson("PATCH", `/inspections/${inspection.id}`, { verdict, reviewer, note }));
     });
   };
-  const said = inspection.review;
-  return h("section", { class: "card second-look", "aria-label": "Second look" },
+  const latest = inspection.review;
+  return h("section", { class: "card review-card", "aria-label": "Review" },
     h("div", { class: "row" },
-      h("strong", {}, "Second look"),
+      h("strong", {}, "Review"),
       h("button", { type: "button", onclick: () => open(inspection.decision) }, "Decision is right"),
       h("button", { type: "button", onclick: () => open(other) }, "Decision is wrong…")),
-    said ? h("p", {}, `${said.verdict === inspection.decision ? "Confirmed" : `Overruled, should be ${said.verdict}`} by ${said.reviewer}`
-      + `, ${new Date(said.timestamp).toLocaleString()}${said.note ? `: ${said.note}` : ""}`) : null);
+    latest ? h("p", {}, `${latest.verdict === inspection.decision ? "Confirmed" : `Overruled, should be ${latest.verdict}`} by ${latest.reviewer}`
+      + `, ${new Date(latest.timestamp).toLocaleString()}${latest.note ? `: ${latest.note}` : ""}`) : null);
 }
 
 function facts(inspection) {
@@ -96,9 +99,9 @@ function facts(inspection) {
       line("time", new Date(inspection.timestamp).toLocaleString()),
       line("model", `${inspection.category}, ${inspection.model_checksum.slice(0, 12)}`),
       line("image", `${inspection.width}×${inspection.height} px, ${inspection.image_checksum.slice(0, 12)}`),
-      line("p-value", `${inspection.p_value.toFixed(3)}: share of healthy parts that look at least as odd`),
-      line("part", inspection.part_found ? "found" : "not found; the whole photo was judged"),
-      ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, `score ${figure(one.score)}, p ${one.p_value.toFixed(3)}`)),
-      line("places over the threshold", String(inspection.regions.length)),
-      line("took", `${inspection.seconds.toFixed(2)} s`)));
+      line("p-value", `${inspection.p_value.toFixed(3)}: share of healthy parts that score at least as high`),
+      line("part", inspection.part_found ? "found" : "not found; the whole photo was inspected"),
+      ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, `score ${formatNumber(one.score)}, p ${one.p_value.toFixed(3)}`)),
+      line("regions above the threshold", String(inspection.regions.length)),
+      line("duration", `${inspection.seconds.toFixed(2)} s`)));
 }

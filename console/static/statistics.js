@@ -1,7 +1,7 @@
-// Per day and model: the share that fails, and scores beside those of calibration.
+// The statistics view: share of FAIL per day and model, and scores compared with the calibration.
 
-import { call, query } from "./api.js";
-import { byId, figure, h, percent, s } from "./dom.js";
+import { fetchJson, queryString } from "./api.js";
+import { byId, formatNumber, formatPercent, h, s } from "./dom.js";
 
 const WIDTH = 480, HEIGHT = 180, LEFT = 46, BOTTOM = 24, TOP = 10;
 const period = byId("period");
@@ -12,7 +12,7 @@ export async function showStatistics() {
   since.setHours(0, 0, 0, 0);
   since.setDate(since.getDate() - Number(days) + 1);
   try {
-    draw(await call(`/statistics?${query({ since: since.toISOString(), category })}`));
+    draw(await fetchJson(`/statistics?${queryString({ since: since.toISOString(), category })}`));
   } catch (error) {
     byId("charts").replaceChildren(h("p", {}, error.message));
   }
@@ -31,22 +31,22 @@ function draw({ days, references }) {
       h("h2", {}, category, h("small", {}, ` model file ${model_checksum.slice(0, 8)}`)),
       h("div", { class: "charts" },
         h("figure", {}, h("figcaption", {}, "Share of FAIL"), shares(found)),
-        h("figure", {}, h("figcaption", {}, "Scores: median and 10 to 90 %, beside calibration"), scores(found, reference))),
+        h("figure", {}, h("figcaption", {}, "Scores: median, and 10 % to 90 % quantiles; shaded: calibration"), scores(found, reference))),
       h("p", {}, drift(found, reference)),
       h("details", {}, h("summary", {}, "As a table"), table(found)));
   });
   byId("charts").replaceChildren(...(panels.length ? panels : [h("p", {}, "No inspections in this period.")]));
 }
 
-/** Whether the last day's parts still look like those of the calibration. */
+/** Tell whether the median score of the last day has left the range of the calibration. */
 function drift(found, reference) {
-  if (!reference) return "Inspect an image with this model, or open it, to compare with its calibration.";
+  if (!reference) return "The model is not loaded. Inspect an image with it to compare these scores with its calibration.";
   const last = found.at(-1);
-  const beside = `Median score on ${last.day}: ${figure(last.median_score)}; at calibration ${figure(reference.median_score)}`
-    + ` (10 to 90 %: ${figure(reference.low_score)} to ${figure(reference.high_score)}).`;
-  if (last.median_score > reference.high_score) return `▲ ${beside} Scores have drifted upwards: look at light, camera and parts, or learn new photos.`;
-  if (last.median_score < reference.low_score) return `▼ ${beside} Scores have drifted downwards: look at light and camera.`;
-  return `● ${beside} No drift.`;
+  const comparison = `Median score on ${last.day}: ${formatNumber(last.median_score)}; at calibration ${formatNumber(reference.median_score)}`
+    + ` (10 % to 90 % quantiles: ${formatNumber(reference.low_score)} to ${formatNumber(reference.high_score)}).`;
+  if (last.median_score > reference.high_score) return `▲ ${comparison} Scores have drifted upwards: check light, camera and parts, or train with new photos.`;
+  if (last.median_score < reference.low_score) return `▼ ${comparison} Scores have drifted downwards: check light and camera.`;
+  return `● ${comparison} No drift.`;
 }
 
 function shares(found) {
@@ -55,7 +55,7 @@ function shares(found) {
   return frame(found, [0, 0.25, 0.5, 0.75, 1].map((share) => [y(share), `${100 * share} %`]),
     ...found.map((day, index) => s("rect", { class: "bar", x: x(index) - step * 0.35, width: step * 0.7,
       y: y(day.fail_share), height: Math.max(1, y(0) - y(day.fail_share)) },
-    s("title", {}, `${day.day}: ${day.failed} of ${day.inspections} FAIL (${percent(day.fail_share)})`))));
+    s("title", {}, `${day.day}: ${day.failed} of ${day.inspections} FAIL (${formatPercent(day.fail_share)})`))));
 }
 
 function scores(found, reference) {
@@ -63,7 +63,7 @@ function scores(found, reference) {
   const all = found.flatMap((day) => [day.low_score, day.high_score]);
   if (reference) all.push(reference.low_score, reference.high_score, reference.threshold);
   const low = Math.min(...all);
-  // Defects score many times the threshold; the interesting part is below.
+  // Defects may score many times the threshold; the axis ends at 2.5 times, so that drift near it stays visible.
   const high = Math.max(low + 1e-6, Math.min(Math.max(...all), reference ? 2.5 * reference.threshold : Infinity));
   const y = (score) => HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (Math.min(score, high) - low) / (high - low);
   const right = WIDTH - 6;
@@ -72,12 +72,12 @@ function scores(found, reference) {
       s("title", {}, "calibration, 10 to 90 %")),
     s("line", { class: "threshold", x1: LEFT, x2: right, y1: y(reference.threshold), y2: y(reference.threshold) }),
     s("text", { x: right, y: y(reference.threshold) + 14, "text-anchor": "end" }, "threshold")] : [];
-  return frame(found, [low, (low + high) / 2, high].map((score) => [y(score), figure(score)]),
+  return frame(found, [low, (low + high) / 2, high].map((score) => [y(score), formatNumber(score)]),
     ...below,
     ...found.map((day, index) => s("g", { class: "day" },
       s("line", { x1: x(index), x2: x(index), y1: y(day.low_score), y2: y(day.high_score) }),
       s("circle", { cx: x(index), cy: y(day.median_score), r: Math.min(5, step / 3) }),
-      s("title", {}, `${day.day}: median ${figure(day.median_score)}, ${day.inspections} inspections`))));
+      s("title", {}, `${day.day}: median ${formatNumber(day.median_score)}, ${day.inspections} inspections`))));
 }
 
 function across(found) {
@@ -88,7 +88,7 @@ function across(found) {
 function frame(found, levels, ...inside) {
   const { x, step } = across(found);
   const every = Math.ceil(56 / step);
-  return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": "chart; the table below has the figures" },
+  return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": "Chart; the table below has the same numbers" },
     ...levels.flatMap(([y, text]) => [s("line", { class: "grid", x1: LEFT, x2: WIDTH - 6, y1: y, y2: y }),
       s("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, text)]),
     ...inside,
@@ -96,10 +96,10 @@ function frame(found, levels, ...inside) {
 }
 
 function table(found) {
-  const head = ["Day", "Inspections", "FAIL", "Share", "Median score", "10 to 90 %"];
+  const head = ["Day", "Inspections", "FAIL", "Share", "Median score", "10 % to 90 % quantiles"];
   return h("table", {}, h("thead", {}, h("tr", {}, ...head.map((text) => h("th", {}, text)))),
-    h("tbody", {}, ...found.map((day) => h("tr", {}, ...[day.day, day.inspections, day.failed, percent(day.fail_share),
-      figure(day.median_score), `${figure(day.low_score)} to ${figure(day.high_score)}`].map((text) => h("td", {}, String(text)))))));
+    h("tbody", {}, ...found.map((day) => h("tr", {}, ...[day.day, day.inspections, day.failed, formatPercent(day.fail_share),
+      formatNumber(day.median_score), `${formatNumber(day.low_score)} to ${formatNumber(day.high_score)}`].map((text) => h("td", {}, String(text)))))));
 }
 
 period.addEventListener("change", showStatistics);

@@ -1,9 +1,9 @@
-// Before the page is drawn: light, dark, or as the system has it.
+// Set the theme before the page is drawn, so that it does not flash: light, dark, or as the system is set.
 const THEMES = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
 
 function readTheme() {
-  const kept = localStorage.getItem("theme");
-  return kept in THEMES ? kept : "auto";
+  const stored = localStorage.getItem("theme");
+  return stored in THEMES ? stored : "auto";
 }
 
 function showTheme(theme) {

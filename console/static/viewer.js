@@ -1,11 +1,11 @@
-// Photo and heatmap, one over the other or side by side, with boxes and zoom.
+// Show photo and heatmap, overlaid or side by side, with boxes and zoom.
 
 import { h, s } from "./dom.js";
 
 const MODES = { overlay: "Overlay", beside: "Side by side", photo: "Photo", heatmap: "Heatmap" };
 const chosen = { mode: "overlay", opacity: 0.6, boxes: true };
 
-/** The pictures of an inspection with their controls. */
+/** Build the pictures of an inspection with their controls. */
 export function viewer(inspection) {
   let zoom = 1;
   const panes = h("div", { class: "panes" });
@@ -64,37 +64,37 @@ export function viewer(inspection) {
 
 function pane(inspection, kind, panes, setZoom, zoom) {
   const address = `/inspections/${inspection.id}`;
-  const missing = (event) => event.target.replaceWith(h("p", { class: "hint" }, "This picture is not, or no longer, kept."));
+  const missing = (event) => event.target.replaceWith(h("p", { class: "hint" }, "This picture is not stored, or has been deleted."));
   const picture = (name, path, alt) => h("img", { class: name, src: `${address}/${path}`, alt, draggable: "false", onerror: missing });
   const layers = [];
   if (kind !== "heatmap") layers.push(picture("photo", "image?size=preview", `Photo ${inspection.file_name}`));
-  if (kind !== "photo") layers.push(picture("heat", "heatmap", "Heatmap: the brighter, the stranger"));
+  if (kind !== "photo") layers.push(picture("heat", "heatmap", "Heatmap: brighter pixels are more anomalous"));
   const stage = h("div", { class: `stage ${kind === "overlay" ? "over" : kind}` }, ...layers, boxesOf(inspection));
-  const place = h("div", { class: "pane", tabindex: 0, "aria-label": `${MODES[kind]}; plus and minus zoom, arrows move` }, stage);
-  place.addEventListener("wheel", (event) => {
+  const pane = h("div", { class: "pane", tabindex: 0, "aria-label": `${MODES[kind]}; plus and minus keys zoom, arrow keys move` }, stage);
+  pane.addEventListener("wheel", (event) => {
     if (!event.ctrlKey) return;
     event.preventDefault();
     setZoom(zoom() * (event.deltaY < 0 ? 1.2 : 1 / 1.2));
   }, { passive: false });
-  place.addEventListener("keydown", (event) => {
+  pane.addEventListener("keydown", (event) => {
     const factor = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 0 }[event.key];
     if (factor !== undefined) setZoom(zoom() * factor);
   });
-  place.addEventListener("dblclick", () => setZoom(zoom() > 1 ? 1 : 3));
-  place.addEventListener("scroll", () => {
-    for (const other of panes.children) if (other !== place) other.scrollTo(place.scrollLeft, place.scrollTop);
+  pane.addEventListener("dblclick", () => setZoom(zoom() > 1 ? 1 : 3));
+  pane.addEventListener("scroll", () => {
+    for (const other of panes.children) if (other !== pane) other.scrollTo(pane.scrollLeft, pane.scrollTop);
   });
-  drag(place);
-  return place;
+  drag(pane);
+  return pane;
 }
 
-function drag(place) {
-  place.addEventListener("pointerdown", (event) => {
+function drag(pane) {
+  pane.addEventListener("pointerdown", (event) => {
     if (event.pointerType !== "mouse") return; // fingers scroll by themselves
-    const from = [event.clientX + place.scrollLeft, event.clientY + place.scrollTop];
-    const move = (moved) => place.scrollTo(from[0] - moved.clientX, from[1] - moved.clientY);
-    place.addEventListener("pointermove", move);
-    window.addEventListener("pointerup", () => place.removeEventListener("pointermove", move), { once: true });
+    const from = [event.clientX + pane.scrollLeft, event.clientY + pane.scrollTop];
+    const move = (moved) => pane.scrollTo(from[0] - moved.clientX, from[1] - moved.clientY);
+    pane.addEventListener("pointermove", move);
+    window.addEventListener("pointerup", () => pane.removeEventListener("pointermove", move), { once: true });
   });
 }
 

@@ -147,7 +147,7 @@ def test_a_threshold_wants_a_reason_is_logged_and_outlives_a_restart(
     with console(console_models, tmp_path) as client:
         assert send(client, photos[2]).json()["threshold"] == wanted
         # It was chosen for this model file; one that is trained anew has its own.
-        assert service_of(client).history.chosen_threshold("nut", "another file") is None
+        assert service_of(client).history.saved_threshold("nut", "another file") is None
 
 
 def test_export_as_csv_runs_no_formula(client: TestClient, photos: list[Path]) -> None:
@@ -241,7 +241,7 @@ def test_images_are_kept_once_and_forgotten_in_time(console_models: Path, tmp_pa
     with console(console_models, tmp_path, retention_days=30) as client:
         while client.get(f"/inspections/{ids[0]}/image").status_code == 200:
             time.sleep(0.01)
-        service_of(client).pictures.forget(30)
+        service_of(client).pictures.delete_older_than(30)
         for tail in ("image", "image?size=thumbnail", "heatmap"):
             assert client.get(f"/inspections/{ids[0]}/{tail}").status_code == 404
             assert client.get(f"/inspections/{ids[2]}/{tail}").status_code == 200
@@ -250,7 +250,7 @@ def test_images_are_kept_once_and_forgotten_in_time(console_models: Path, tmp_pa
 
 def test_forgetting_leaves_files_of_others_and_writes_in_progress_alone(tmp_path: Path) -> None:
     store = PictureStore(tmp_path)
-    checksum = store.keep(b"picture")
+    checksum = store.save(b"picture")
     assert store.derived(checksum, 192, lambda file, side: b"small") is not None
     beside, other = tmp_path / checksum[:2], "0" if checksum[2] != "0" else "1"
     foreign = [
@@ -269,14 +269,14 @@ def test_forgetting_leaves_files_of_others_and_writes_in_progress_alone(tmp_path
         file.write_bytes(b"not the console's")
     for path in tmp_path.rglob("*"):
         os.utime(path, (0, 0))
-    assert store.forget(30) == 2
+    assert store.delete_older_than(30) == 2
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(foreign)
 
 
 def test_forgetting_goes_on_where_another_process_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = PictureStore(tmp_path)
     for content in (b"a", b"b", b"c"):
-        os.utime(store._place(store.keep(content)), (0, 0))
+        os.utime(store._path_of(store.save(content)), (0, 0))
     (tmp_path / "ab").mkdir()
     (tmp_path / "ab" / ("ab" + 62 * "0")).symlink_to("gone")
     unlink = Path.unlink
@@ -286,7 +286,7 @@ def test_forgetting_goes_on_where_another_process_was_faster(tmp_path: Path, mon
         unlink(path, missing_ok)
 
     monkeypatch.setattr(Path, "unlink", second)
-    store.forget(30)
+    store.delete_older_than(30)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 

@@ -145,7 +145,7 @@ def test_the_result_shows_banner_scale_heatmap_boxes_and_zoom(
     page = watch(address).page
     choose(page, photos[4:5])
     expect(page.locator(".banner .decision")).to_have_text("FAIL")
-    expect(page.locator(".scale")).to_contain_text("Stranger than all 12 healthy parts")
+    expect(page.locator(".scale")).to_contain_text("Scores above all 12 healthy parts")
     heat = page.locator(".stage.over .heat")
     assert heat.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
     before = page.locator(".pane").screenshot()
@@ -219,8 +219,8 @@ def test_history_is_searched_reviewed_and_exported(
         dialog.get_by_label("Your name").fill("Bob")
         dialog.get_by_label("Note").fill("a shadow, <b>no rust</b>")
         dialog.get_by_role("button", name="Save").click()
-        expect(page.locator(".second-look:visible")).to_contain_text("Overruled, should be PASS by Bob")
-        expect(page.locator(".second-look:visible")).to_contain_text("<b>no rust</b>")
+        expect(page.locator(".review-card:visible")).to_contain_text("Overruled, should be PASS by Bob")
+        expect(page.locator(".review-card:visible")).to_contain_text("<b>no rust</b>")
         page.get_by_role("link", name="History", exact=True).click()
         page.locator("#filters [name=reviewed]").select_option("overruled")
         page.get_by_role("button", name="Search").click()

@@ -240,7 +240,7 @@ def test_full_queue_says_when_to_come_again(console_models: Path, tmp_path: Path
         service._batcher.submit(service.catalogue.load("nut").inspector, _Waiting(go_on))  # type: ignore[arg-type]
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(send, client, photos[0]) for _ in range(2)]
-            while service.under_way < 2:
+            while service.in_flight < 2:
                 time.sleep(0.01)
             refused = send(client, photos[0])
             assert client.get("/health").json()["queue"] == 2
@@ -306,11 +306,11 @@ def test_the_least_recently_used_model_goes(
     with console(console_models, tmp_path, model_memory_mb=1) as client:
         for name in ("nut", "research/screw", "nut"):
             assert send(client, photos[0], name).status_code == 200
-            assert service_of(client).catalogue.names_loaded() == [name]
+            assert service_of(client).catalogue.loaded_categories() == [name]
     with console(console_models, tmp_path, model_memory_mb=10**6) as client:
         for name in ("nut", "research/screw", "nut"):
             assert client.post(f"/model/reload/{name}").json()["name"] == name
-        assert service_of(client).catalogue.names_loaded() == ["research/screw", "nut"]
+        assert service_of(client).catalogue.loaded_categories() == ["research/screw", "nut"]
 
 
 def test_stored_images_are_upright_and_small_where_asked(client: TestClient, tmp_path: Path) -> None:
@@ -367,19 +367,19 @@ def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
     large = io.BytesIO()
     Image.fromarray(np.kron(part(1), np.ones((4, 4, 1), np.uint8))).save(large, format="PNG")
     height, width = 4 * part(1).shape[0], 4 * part(1).shape[1]
-    under_way, most, go_on = 0, 0, threading.Event()
+    in_flight, most, go_on = 0, 0, threading.Event()
     lock = threading.Lock()
 
     def decode(file: io.BytesIO, name: str, side: int, *limit: int) -> tuple[np.ndarray, tuple[int, int]]:
-        nonlocal under_way, most
+        nonlocal in_flight, most
         photo, size = decode_reduced(file, name, side, *limit)
         if size == (height, width):
             with lock:
-                under_way += 1
-                most = max(most, under_way)
+                in_flight += 1
+                most = max(most, in_flight)
             go_on.wait(20)
             with lock:
-                under_way -= 1
+                in_flight -= 1
         return photo, size
 
     with console(console_models, tmp_path) as client:
@@ -392,7 +392,7 @@ def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
             waiting += [
                 pool.submit(client.get, f"/inspections/{id}/image?size={size}") for size in ("thumbnail", "preview")
             ]
-            while service_of(client).under_way < 8 or not under_way:
+            while service_of(client).in_flight < 8 or not in_flight:
                 time.sleep(0.01)
             assert pool.submit(send, client, photos[0]).result(15).status_code == 200
             go_on.set()

@@ -161,7 +161,9 @@ def test_every_script_takes_the_folder(exported: dict[str, Path], photos: Path, 
 
 
 def test_the_console_lists_the_folder_by_its_name(exported: dict[str, Path], model: Path) -> None:
-    catalogue = Catalogue(model.parent, "cpu", RunSettings(), 4096, lambda category, checksum: None)
+    catalogue = Catalogue(
+        model.parent, device="cpu", run=RunSettings(), memory_mb=4096, saved_threshold=lambda category, checksum: None
+    )
     assert list(catalogue.categories()) == ["mine", "mine-fp32", "mine-int8"]
     served = catalogue.load("mine-int8")
     assert served.inspector.config.run.precision == "int8"

@@ -1,1 +1,1 @@
-"""One file a step; never changed once released."""
+"""Migrations, one file for each; a released file is never changed."""

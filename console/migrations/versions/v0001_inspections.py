@@ -1,4 +1,4 @@
-"""Every inspection, as it was answered."""
+"""Create the table of inspections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the table of inspections."""
+    """Create the table and its indices."""
     op.create_table(
         "inspections",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -37,5 +37,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Back to nothing."""
+    """Drop the table of inspections."""
     op.drop_table("inspections")

@@ -1,4 +1,4 @@
-"""What people say about decisions, and changes of thresholds."""
+"""Create the tables of reviews and of changes of thresholds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add the tables, and the review that counts to each inspection."""
+    """Create both tables, and give each inspection a reference to its latest review."""
     op.create_table(
         "reviews",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -39,7 +39,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop what people said."""
+    """Drop both tables and the reference."""
     with op.batch_alter_table("inspections") as table:
         table.drop_constraint("fk_inspections_review_id", type_="foreignkey")
         table.drop_column("review_id")

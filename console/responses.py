@@ -1,4 +1,4 @@
-"""From what the service knows to what it answers."""
+"""Build the JSON responses of the service from database rows and loaded models."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ from fastener.console.service import Outcome
 from fastener.console.tables import FAIL, InspectionRow, ReviewRow, ThresholdRow
 from fastener.models.calibration import false_alarm_rate
 
+# Fields of the response whose column in the database has another name, and fields that have no column.
 _RENAMED = {"timestamp": "created_at", "anomaly_score": "score"}
-_MADE = {"is_anomaly"}
+_COMPUTED = {"is_anomaly"}
 
 
 def reviewed(row: InspectionRow) -> ReviewedInspection:
-    """A row of the history."""
+    """Convert a row of the history."""
     return ReviewedInspection.model_validate(_values(row) | {"review": row.review})
 
 
 def detail(row: InspectionRow, reviews: Sequence[ReviewRow], image_kept: bool) -> InspectionDetail:
-    """A row of the history with all that was said about it."""
+    """Convert a row of the history, with all its reviews."""
     more = {"review": row.review, "reviews": reviews, "image_kept": image_kept}
     return InspectionDetail.model_validate(_values(row) | more)
 
 
 def inspected(outcome: Outcome) -> Inspected:
-    """A new inspection with its pictures."""
+    """Convert a new inspection, with its pictures in base64."""
     pictures = {"heatmap_base64": _base64(outcome.heatmap), "overlay_base64": _base64(outcome.overlay)}
     return Inspected.model_validate(_values(outcome.row) | pictures)
 
 
 def category(name: str, model: ServedModel | None) -> Category:
-    """A model, as far as it is known without loading it."""
+    """Describe a model without loading it; ``model`` is None while it is not in memory."""
     if model is None:
         return Category(name=name, model_loaded=False, threshold=None, calibration=None)
     threshold = model.inspector.threshold
@@ -53,7 +54,7 @@ def category(name: str, model: ServedModel | None) -> Category:
 
 
 def calibration(model: ServedModel) -> Calibration:
-    """What the model's threshold rests on."""
+    """Describe the healthy photos that set the model's threshold."""
     healthy = np.sort(model.inspector.decision.healthy_joined)
     return Calibration(
         photos=len(healthy),
@@ -64,7 +65,7 @@ def calibration(model: ServedModel) -> Calibration:
 
 
 def reference(model: ServedModel) -> Reference:
-    """Scores at calibration, as statistics of a day have them."""
+    """Summarise the scores at calibration by the same quantiles as the statistics of a day."""
     low, median, high = np.quantile(model.inspector.decision.healthy_joined, [0.1, 0.5, 0.9]).tolist()
     return Reference(
         category=model.category,
@@ -77,7 +78,7 @@ def reference(model: ServedModel) -> Reference:
 
 
 def model_info(model: ServedModel, changes: Sequence[ThresholdRow]) -> ModelInfo:
-    """All about a loaded model."""
+    """Describe a loaded model and every change of its threshold."""
     return ModelInfo(
         name=model.category,
         model_checksum=model.checksum,
@@ -91,7 +92,7 @@ def model_info(model: ServedModel, changes: Sequence[ThresholdRow]) -> ModelInfo
 
 
 def _values(row: InspectionRow) -> dict[str, object]:
-    names = set(StoredInspection.model_fields) - _MADE
+    names = set(StoredInspection.model_fields) - _COMPUTED
     values = {name: getattr(row, _RENAMED.get(name, name)) for name in names}
     return values | {"is_anomaly": row.decision == FAIL}
 
