@@ -64,7 +64,7 @@ function add(files) {
 
 function work() {
   count();
-  while (!paused && running < AT_ONCE) {
+  while (!paused && running < MAX_REQUESTS) {
     const item = items.find(({ state }) => state === "waiting");
     if (!item) return;
     running += 1;
