@@ -39,6 +39,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
         "help",
         "demo",
         "console",
+        "quick",
         "test",
         "faults",
         "oldest",
@@ -50,6 +51,11 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
     ]
 
 
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
 @pytest.mark.parametrize(
     ("body", "line"),
     [
@@ -59,7 +65,7 @@ def test_plain_make_lists_the_targets(tmp_path: Path) -> None:
 )
 def test_unfit_python_is_one_clear_line(body: str, line: str, tmp_path: Path) -> None:
     for name in ("requirements.txt", "requirements/dev.txt"):
-        (tmp_path / name).touch()
+        touch(tmp_path / name)
     done = make(tmp_path, "test", f"PYTHON={fake_python(tmp_path, body)}")
     assert done.returncode != 0
     assert line in done.stderr
@@ -68,7 +74,7 @@ def test_unfit_python_is_one_clear_line(body: str, line: str, tmp_path: Path) ->
 
 def test_packages_are_installed_again_only_when_requirements_change(tmp_path: Path) -> None:
     for name in ("requirements.txt", "requirements/dev.txt", "demo.py"):
-        (tmp_path / name).touch()
+        touch(tmp_path / name)
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     log = tmp_path / "calls"
     fake_python(tmp_path / ".venv" / "bin", f'echo "$*" >> {log}').rename(tmp_path / ".venv" / "bin" / "python")
@@ -89,8 +95,7 @@ def test_clean_keeps_photos_models_and_packages(tmp_path: Path) -> None:
     kept = ["data/mine/a.png", "saved_models/mine.pkl", "outputs/inference/a.png", ".venv/lib/__pycache__/a.pyc"]
     made = ["data/demo/a.png", "saved_models/demo.pkl", "outputs/demo/a.png", "models/__pycache__/a.pyc"]
     for name in kept + made:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        touch(tmp_path / name)
     assert make(tmp_path, "clean").returncode == 0
     assert all((tmp_path / name).exists() for name in kept)
     assert not any((tmp_path / name).exists() for name in made)
