@@ -6,7 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
+# Level of the test for gross outliers over all healthy scores together, and the greatest share that it may leave out.
+_OUTLIER_LEVEL, _MOST_OUTLIERS = 0.05, 0.1
+# 1.4826 median absolute deviations, or the distance from the median to this quantile, are a normal standard deviation.
+_MAD_TO_SIGMA, _ONE_SIGMA = 1.4826, 0.84
 # At the median healthy score the confidence in "normal" is 1 / (1 + exp(-3)) = 95 %.
 _CONFIDENCE_STEEPNESS = 3.0
 
@@ -50,6 +55,62 @@ def conformal_threshold(healthy: np.ndarray, alpha: float) -> tuple[float, float
     if rank > n:
         return float(ordered[-1]), 1 / (n + 1)
     return float(ordered[rank - 1]), alpha
+
+
+@dataclass(frozen=True)
+class HealthyTail:
+    """A threshold that one odd photo among the healthy ones cannot spoil, and what it rests on.
+
+    Parameters
+    ----------
+    threshold : float
+        A score above it is anomalous.
+    expected : float, 0 to 1
+        Share of healthy parts above the threshold, if healthy scores are normal but for the outliers.
+    bound : float, 0 to 1
+        (1 + number of healthy scores above the threshold, outliers among them) / (n + 1): the share that the healthy
+        scores themselves vouch for, as in split conformal prediction.
+    outliers : int64 (k,)
+        Indices of healthy scores so far above the rest that they were left out of the fit.
+    """
+
+    threshold: float
+    expected: float
+    bound: float
+    outliers: np.ndarray
+
+
+def robust_threshold(healthy: np.ndarray, alpha: float) -> HealthyTail:
+    """Find the normal prediction limit of healthy scores (n,) at ``alpha``, without gross outliers.
+
+    The threshold is mean + t(1 - alpha; n - 1) * s * sqrt(1 + 1 / n), above which one more normal score lies with
+    probability alpha (Hahn and Meeker 1991, section 4.2). Raises ValueError for fewer than two scores.
+    """
+    values = np.asarray(healthy, float)
+    outliers = gross_outliers(values)
+    kept = np.delete(values, outliers)
+    n = len(kept)
+    if n < 2:
+        raise ValueError(f"a threshold needs at least two healthy scores, got {n}")
+    threshold = float(kept.mean() + stdtrit(n - 1, 1 - alpha) * kept.std(ddof=1) * math.sqrt(1 + 1 / n))
+    return HealthyTail(threshold, alpha, false_alarm_rate(values, threshold), outliers)
+
+
+def gross_outliers(values: np.ndarray) -> np.ndarray:
+    """Find scores far above the rest of ``values`` (n,): their indices int64 (k,), the highest first.
+
+    A score is an outlier if it lies above the median by more robust standard deviations than t(1 - 0.05 / n; n / 2), so
+    that 5 % of clean collections lose one (Bonferroni). The deviation is the larger of 1.4826 median absolute
+    deviations and the distance to the 84 % quantile, since healthy scores lean to the right. At most a tenth is left
+    out.
+    """
+    values = np.asarray(values, float)
+    n = len(values)
+    median, upper = np.quantile(values, [0.5, _ONE_SIGMA])
+    sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - median))), float(upper - median), 1e-9)
+    limit = stdtrit(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
+    highest = np.argsort(-values, kind="stable")[: math.ceil(_MOST_OUTLIERS * n)]
+    return highest[(values[highest] - median) / sigma > limit]
 
 
 def false_alarm_rate(healthy: np.ndarray, threshold: float) -> float:
