@@ -172,7 +172,12 @@ class CalibrationSettings(Section):
     """From raw scores to a decision."""
 
     alpha: float = Field(
-        0.01, gt=0.0, lt=1.0, description="share of healthy parts that may be flagged; between 0 and 1"
+        0.02, gt=0.0, lt=1.0, description="share of healthy parts that may be flagged; between 0 and 1"
+    )
+    threshold: Literal["robust", "conformal"] = Field(
+        "robust",
+        description="robust = limit of the healthy scores' normal tail without gross outliers; conformal = their "
+        "quantile, which needs 1 / alpha photos and gives way to each odd one",
     )
     upper_quantile: float = Field(
         0.84,

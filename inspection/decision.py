@@ -10,7 +10,14 @@ import numpy as np
 import torch
 
 from fastener.config import CalibrationSettings
-from fastener.models.calibration import Scale, conformal_threshold, p_values
+from fastener.models.calibration import (
+    HealthyTail,
+    Scale,
+    conformal_threshold,
+    false_alarm_rate,
+    p_values,
+    robust_threshold,
+)
 from fastener.models.scores import HealthyScores
 
 
@@ -18,18 +25,31 @@ from fastener.models.scores import HealthyScores
 class Decision:
     """Joins the kinds of evidence into one score and one map, on one scale with one threshold.
 
-    ``image_scales`` and ``map_scales`` put every kind on a common scale (see ``Scale``). ``families`` says which kinds
-    judge the same thing: a family speaks with one voice, the mean of its kinds, so that two banks of structure do not
-    outvote colour. ``rule`` then joins the families: a strong voice is heard whatever the other says, and the noise of
-    a weak one hardly moves the score.
-
-    ``healthy``: kind -> float64 (n,), raw scores of healthy images that their bank had not seen, one a photo (copies
-    of a photo count once).
+    Parameters
+    ----------
+    rule : {"norm", "max", "mean"}
+        How families are joined. Under "norm" a strong voice is heard whatever the other says, and the noise of a weak
+        one hardly moves the score.
+    method : {"robust", "conformal"}
+        How the threshold follows from the healthy scores, see ``robust_threshold`` and ``conformal_threshold``.
+    alpha : float, 0 to 1
+        Share of healthy parts that may be flagged.
+    families : dict of str to str
+        Family of each kind. Kinds of one family judge the same thing and speak with one voice, the weighted mean of
+        their calibrated scores, so that two banks of structure do not outvote colour.
+    weights : dict of str to float
+        Weight of each kind within its family.
+    image_scales, map_scales : dict of str to Scale
+        Put the image scores and the maps of every kind on a common scale.
+    healthy : dict of str to float64 (n,)
+        Raw scores of healthy images that their bank had not seen, one a photo (copies of a photo count once).
     """
 
     rule: str
+    method: str
     alpha: float
     families: dict[str, str]
+    weights: dict[str, float]
     image_scales: dict[str, Scale]
     map_scales: dict[str, Scale]
     healthy: dict[str, np.ndarray]
@@ -43,6 +63,7 @@ class Decision:
         families: Mapping[str, str],
         min_units: Mapping[str, float],
         map_threshold: Mapping[str, float],
+        weights: Mapping[str, float] | None = None,
     ) -> Decision:
         """Calibrate on leave-one-out ``scores`` of healthy images; ``groups`` (n,) joins the copies of one photo.
 
@@ -63,8 +84,11 @@ class Decision:
             return Scale.fit(values, settings.upper_quantile, min_units[kind])
 
         image_scales = {kind: scale(kind, values) for kind, values in images.items()}
-        decision = cls(settings.rule, settings.alpha, dict(families), image_scales, {}, images)
-        threshold = decision.threshold()[0]
+        weights = dict.fromkeys(families, 1.0) | dict(weights or {})
+        decision = cls(
+            settings.rule, settings.threshold, settings.alpha, dict(families), weights, image_scales, {}, images
+        )
+        threshold = decision.tail().threshold
         map_scales = {
             kind: _stretched(image_scales[kind], map_threshold[kind], threshold)
             if kind in map_threshold
@@ -111,8 +135,21 @@ class Decision:
         return self.join(self.healthy)
 
     def threshold(self) -> tuple[float, float]:
-        """Threshold of the joined score, and the false-alarm rate it stands for."""
-        return conformal_threshold(self.healthy_joined, self.alpha)
+        """Return the threshold of the joined score, and the share of healthy parts that it flags at most."""
+        tail = self.tail()
+        return tail.threshold, tail.bound
+
+    def tail(self) -> HealthyTail:
+        """Find the threshold of the joined score, and what it rests on."""
+        healthy = self.healthy_joined
+        if self.method == "conformal":
+            threshold, alpha = conformal_threshold(healthy, self.alpha)
+            return HealthyTail(threshold, alpha, alpha, np.empty(0, np.int64))
+        # The soft rectifier of "norm" squeezes scores below the median together; without it they are nearly normal.
+        straight = _softplus_inverse(healthy) if self.rule == "norm" else healthy
+        tail = robust_threshold(straight, self.alpha)
+        threshold = float(np.logaddexp(0.0, tail.threshold)) if self.rule == "norm" else tail.threshold
+        return replace(tail, threshold=threshold, bound=false_alarm_rate(healthy, threshold))
 
     def p_values(self, joined: np.ndarray) -> np.ndarray:
         """Conformal p-values of joined scores (n,)."""
@@ -126,8 +163,10 @@ class Decision:
         """Plain values and tensors that ``from_state`` takes back."""
         return {
             "rule": self.rule,
+            "method": self.method,
             "alpha": self.alpha,
             "families": self.families,
+            "weights": self.weights,
             "image_scales": {kind: [s.median, s.unit] for kind, s in self.image_scales.items()},
             "map_scales": {kind: [s.median, s.unit] for kind, s in self.map_scales.items()},
             "healthy": {kind: torch.from_numpy(values) for kind, values in self.healthy.items()},
@@ -138,8 +177,11 @@ class Decision:
         """The decision that ``state`` was taken from."""
         return cls(
             rule=state["rule"],
+            # Files of earlier versions lack these two: their thresholds were conformal, their weights equal.
+            method=state.get("method", "conformal"),
             alpha=state["alpha"],
             families=state["families"],
+            weights=state.get("weights", dict.fromkeys(state["families"], 1.0)),
             image_scales={kind: Scale(*values) for kind, values in state["image_scales"].items()},
             map_scales={kind: Scale(*values) for kind, values in state["map_scales"].items()},
             healthy={kind: values.numpy() for kind, values in state["healthy"].items()},
@@ -148,15 +190,22 @@ class Decision:
     def _join(self, calibrated: Mapping[str, np.ndarray]) -> np.ndarray:
         voices = []
         for family in dict.fromkeys(self.families.values()):
-            kinds = [values for kind, values in calibrated.items() if self.families[kind] == family]
+            kinds = [kind for kind in calibrated if self.families[kind] == family]
             if kinds:
-                voices.append(np.mean(kinds, axis=0))
+                weights = [self.weights[kind] for kind in kinds]
+                voices.append(np.average([calibrated[kind] for kind in kinds], axis=0, weights=weights))
         return JOIN[self.rule](np.stack(voices))
 
 
 def _norm(voices: np.ndarray) -> np.ndarray:
     """Euclidean length of how far each voice rises above healthy; the soft rectifier keeps scores free of ties."""
     return np.sqrt(np.square(np.logaddexp(0.0, voices)).sum(0))
+
+
+def _softplus_inverse(values: np.ndarray) -> np.ndarray:
+    """Undo ``log(1 + exp(x))`` for positive values of any shape."""
+    values = np.maximum(values, np.finfo(float).tiny)
+    return values + np.log(-np.expm1(-values))
 
 
 JOIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -33,9 +33,10 @@ def fitted(
     groups: np.ndarray | None = None,
     rule: Literal["norm", "max", "mean"] = "norm",
     alpha: float = 0.05,
+    method: Literal["robust", "conformal"] = "robust",
 ) -> Decision:
     count = len(next(iter(scores.values())).images)
-    settings = CalibrationSettings(rule=rule, alpha=alpha)
+    settings = CalibrationSettings(rule=rule, alpha=alpha, threshold=method)
     kept = {kind: HealthyScores.of(one) for kind, one in scores.items()}
     return Decision.fit(
         kept, np.arange(count) if groups is None else groups, settings, FAMILIES, UNITS, {"colour": 0.5}
@@ -92,10 +93,39 @@ def test_threshold_keeps_its_promise_on_new_healthy_images() -> None:
 
 
 def test_too_few_images_say_which_rate_they_support() -> None:
-    decision = fitted(healthy(9), alpha=0.01)
+    decision = fitted(healthy(9), alpha=0.01, method="conformal")
     threshold, alpha = decision.threshold()
     assert alpha == pytest.approx(0.1)
     assert threshold == decision.healthy_joined.max()
+
+
+@pytest.mark.parametrize("rule", ["norm", "mean"])
+def test_one_odd_photo_hardly_moves_the_robust_threshold(rule: Literal["norm", "mean"]) -> None:
+    clean = fitted(healthy(60), rule=rule)
+    odd = healthy(60)
+    odd["cnn"].images[7] *= 20
+    spoilt = fitted(odd, rule=rule)
+    assert spoilt.tail().outliers.tolist() == [7]
+    assert spoilt.threshold()[0] == pytest.approx(clean.threshold()[0], rel=0.15)
+    assert fitted(odd, rule=rule, alpha=0.01, method="conformal").threshold()[0] > 3 * clean.threshold()[0]
+
+
+def test_weights_count_within_a_family_only() -> None:
+    scores = healthy()
+    kept = {kind: HealthyScores.of(one) for kind, one in scores.items()}
+    weights = {"cnn": 4.0, "filters": 1.0, "colour": 7.0}
+    arguments = (kept, np.arange(60), CalibrationSettings(rule="mean"), FAMILIES, UNITS, {"colour": 0.5})
+    decision = Decision.fit(*arguments, weights)
+    raw = {kind: one.images.astype(float) for kind, one in scores.items()}
+    z = {kind: decision.image_scales[kind](values) for kind, values in raw.items()}
+    assert decision.join(raw) == pytest.approx(((4 * z["cnn"] + z["filters"]) / 5 + z["colour"]) / 2)
+    assert Decision.from_state(decision.state()).join(raw) == pytest.approx(decision.join(raw))
+
+
+def test_files_of_earlier_versions_keep_their_conformal_threshold() -> None:
+    decision = fitted(healthy(30), method="conformal")
+    old = {key: value for key, value in decision.state().items() if key not in ("method", "weights")}
+    assert Decision.from_state(old).threshold() == decision.threshold()
 
 
 def test_copies_count_once_and_by_their_worst() -> None:
