@@ -1,7 +1,7 @@
 """Which setting gave what on a category of MVTec AD: python benchmarks/screw_settings.py --category-dir D
 
 One row a setting, each one knob away from the first. A model learns from 70 % of the healthy training photos and is
-measured twice: on the other 30 %, each as it is and with a synthetic defect (evaluation/synthetic_defects.py), and on
+measured twice: on the other 30 %, each as it is and with a synthetic defect (datasets/synthetic/defects.py), and on
 the test photos. Only the first measurement chooses: the row with the highest mean of validation AUROC and AUPRO. That
 row and the first are then learned once more, from all training photos ("final"). Intervals are 95 % bootstrap ones.
 
@@ -28,9 +28,9 @@ from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.mvtec import load_category, read_mask
+from fastener.datasets.synthetic.defects import add_defect
 from fastener.evaluation.metrics import auroc, bootstrap_ci
 from fastener.evaluation.pixel_metrics import PixelMetrics
-from fastener.evaluation.synthetic_defects import add_defect
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
 from fastener.preprocessing.segmentation import find_part

@@ -13,8 +13,8 @@ from fastener.common.errors import UserError
 from fastener.config import Config
 from fastener.datasets.images import read_image
 from fastener.datasets.near_copies import copy_groups, signature
+from fastener.datasets.synthetic.defects import add_defect
 from fastener.evaluation.metrics import auroc
-from fastener.evaluation.synthetic_defects import add_defect
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
 from fastener.models.progress import Progress, no_progress

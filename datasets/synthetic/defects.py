@@ -1,9 +1,12 @@
-"""Synthetic defects on healthy photos: they judge settings where no labelled defect may be looked at.
+"""Synthetic defects on healthy photos: they say what a threshold would find, where no labelled defect is at hand.
 
 A scar is a thin strip of the part itself, turned, brightened or darkened and laid elsewhere on the part (CutPaste-Scar:
 Li et al., "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", CVPR 2021, section 2.2). A
-scratch is a thin bent line, lighter or darker than what it crosses. A dent moves a round spot of the photo aside, so
-that edges and threads bend. They are small and plain on purpose: what ranks settings must not be found by all of them.
+scratch is a thin bent line, lighter or darker than its surroundings. A dent moves a round spot of the photo aside, so
+that edges and threads bend. A stain darkens or brightens a blotch, a foreign body covers one with another colour, a
+missing piece shows the background instead of the part, a blurred spot has lost its texture, and a patch shows texture
+from elsewhere in the photo through a blotchy mask (as in DRAEM: Zavrtanik et al., ICCV 2021, section 3.1). They are
+small and plain on purpose: defects that every threshold finds would say nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +24,11 @@ _SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)
 _SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.004, 0.008), (0.05, 0.12)
 _DENT_RADIUS = (0.015, 0.04)
 _DENT_DEPTH = (0.3, 0.6)  # in radii
+_BLOTCH_RADIUS = (0.03, 0.08)
 _GAIN = (0.75, 1.25)
 _CONTRAST = (30.0, 90.0)  # grey levels of 255
+_STAIN_CONTRAST = (20.0, 60.0)
+_BLUR = 0.012
 _VISIBLE = 10  # grey levels of 255
 _MIN_AREA = 4e-4  # of the photo's pixels, that must have changed visibly
 _ATTEMPTS = 50
@@ -100,7 +106,64 @@ def _dent(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tupl
     return moved, inside > 0
 
 
-KINDS: dict[str, Painter] = {"scar": _scar, "scratch": _scratch, "dent": _dent}
+def _stain(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    cover = _blotch(part, rng)
+    contrast = rng.choice([-1, 1]) * rng.uniform(*_STAIN_CONTRAST)
+    return _as_photo(photo + contrast * cover[..., None]), (cover > 0) & part
+
+
+def _foreign_body(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    cover = _blotch(part, rng)
+    colour = rng.uniform(20, 235, 3) if np.ptp(photo.astype(np.int16), axis=2).max() > 0 else rng.uniform(20, 235)
+    return _laid_over(photo, np.broadcast_to(colour, photo.shape), cover), (cover > 0) & part
+
+
+def _missing_piece(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    cover = _blotch(part, rng)
+    # Where the part fills the photo no background is seen: the corners' colour then stands for it.
+    background = photo[~part] if not part.all() else photo[[0, 0, -1, -1], [0, -1, 0, -1]]
+    return _laid_over(photo, np.broadcast_to(np.median(background, axis=0), photo.shape), cover), (cover > 0) & part
+
+
+def _blurred_spot(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    cover = _blotch(part, rng)
+    return _laid_over(photo, cv2.GaussianBlur(photo, (0, 0), _BLUR * min(part.shape)), cover), (cover > 0) & part
+
+
+def _texture_patch(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    cover = _blotch(part, rng)
+    height, width = part.shape
+    shift = rng.integers(height // 4, 3 * height // 4), rng.integers(width // 4, 3 * width // 4)
+    elsewhere = np.roll(photo[::-1, ::-1], shift, (0, 1))
+    return _laid_over(photo, elsewhere, cover), (cover > 0) & part
+
+
+KINDS: dict[str, Painter] = {
+    "scar": _scar,
+    "scratch": _scratch,
+    "dent": _dent,
+    "stain": _stain,
+    "foreign body": _foreign_body,
+    "missing piece": _missing_piece,
+    "blurred spot": _blurred_spot,
+    "texture patch": _texture_patch,
+}
+
+
+def _blotch(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a round spot with a ragged border, float32 (H, W) from 0 to 1, centred on the part."""
+    radius = rng.uniform(*_BLOTCH_RADIUS) * min(part.shape)
+    x, y = _point(part, rng)
+    rows, columns = np.indices(part.shape, np.float32)
+    ragged = cv2.GaussianBlur(rng.normal(size=part.shape).astype(np.float32), (0, 0), max(1.0, radius / 2))
+    ragged *= 0.3 / max(float(ragged.std()), 1e-9)
+    inside = np.hypot(columns - x, rows - y) / radius + ragged < 1
+    return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0)
+
+
+def _laid_over(photo: np.ndarray, other: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Blend ``other`` over the photo by ``cover``, float32 (H, W) from 0 to 1."""
+    return _as_photo(photo + cover[..., None] * (other.astype(np.float32) - photo))
 
 
 def _visibly_different(image: np.ndarray, photo: np.ndarray) -> np.ndarray:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastener.common.errors import UserError
+from fastener.datasets.synthetic.defects import KINDS, add_defect
 from fastener.datasets.synthetic.parts import render_part
-from fastener.evaluation.synthetic_defects import KINDS, add_defect
 
 PART = render_part(3, "bolt", size=(256, 320))
 KINDS_USED = st.sampled_from(list(KINDS))
@@ -54,7 +54,7 @@ def test_same_seed_same_bytes_and_other_seeds_other_defects() -> None:
 
 
 def test_all_kinds_are_drawn() -> None:
-    assert {add_defect(PART.image, PART.part_mask, seed).kind for seed in range(20)} == set(KINDS)
+    assert {add_defect(PART.image, PART.part_mask, seed).kind for seed in range(80)} == set(KINDS)
 
 
 def test_a_scar_on_two_plain_halves_is_made_of_their_colours() -> None:
