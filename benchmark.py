@@ -17,7 +17,7 @@ from fastener.common.errors import UserError
 if TYPE_CHECKING:
     from fastener.inspection.inspector import Inspector
     from fastener.inspection.result import Inspection
-    from fastener.inspection.writers import JsonList
+    from fastener.inspection.tables import JsonList
 
 EXAMPLE = "python benchmark.py latency --model saved_models/mvtec/screw.pkl --dir data/mvtec/screw/test --target-ms 100"
 RENDERED = 24  # photos, where none are given
@@ -80,7 +80,7 @@ def _latency(arguments: argparse.Namespace) -> int:
     from fastener.datasets.images import list_images
     from fastener.evaluation.latency import measure_latency
     from fastener.inspection.inspector import Inspector
-    from fastener.inspection.writers import JsonList
+    from fastener.inspection.tables import JsonList
 
     if arguments.json:
         check_writable(arguments.json)
@@ -123,7 +123,8 @@ def _render(folder: Path) -> list[Path]:
 def _write(result: Inspection, table: JsonList, output: Path) -> None:
     """The entry of results.json and the overlay picture, as inference.py writes them."""
     from fastener.inspection.drawing import save_picture
-    from fastener.inspection.writers import overlay_picture, preview, record
+    from fastener.inspection.pictures import overlay_picture, preview
+    from fastener.inspection.tables import record
 
     assert result.path is not None
     table.write(record(result))

@@ -65,8 +65,8 @@ def example_sheet(images: Sequence[LabelledImage]) -> Picture:
     from fastener.datasets.images import read_image
     from fastener.inspection.drawing import contact_sheet
     from fastener.inspection.inspector import Inspector
+    from fastener.inspection.pictures import overlay_picture
     from fastener.inspection.result import Inspection
-    from fastener.inspection.writers import overlay_picture
 
     inspector = Inspector.load(MODEL)
     classes: dict[tuple[str, ...], list[Path]] = {}

@@ -27,15 +27,15 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.config import Config, load_config
-from fastener.datasets.images import read_image
+from fastener.datasets.images import read_image, shrunk
 from fastener.datasets.mvtec import load_category
 from fastener.evaluation.categories import measure_category
 from fastener.evaluation.metrics import auroc, bootstrap_ci
 from fastener.inspection.drawing import png
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.pictures import PREVIEW_SIDE, detection_picture, overlay_picture
 from fastener.inspection.result import Inspection
-from fastener.inspection.writers import detection_picture, overlay_picture, shrunk
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.patchcore import PatchCore
 from fastener.preprocessing.pipeline import Preprocessor
@@ -168,7 +168,7 @@ def _nearest(bank: MemoryBank, queries: torch.Tensor, exact: bool = False) -> to
 
 
 def _draw(photo: np.ndarray, result: Inspection) -> list[bytes]:
-    small = shrunk(photo)
+    small = shrunk(photo, PREVIEW_SIDE)
     return [png(detection_picture(small, result)), png(overlay_picture(small, result))]
 
 

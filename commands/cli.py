@@ -18,11 +18,10 @@ from fastener.common.installation import install_extra
 from fastener.config import Config, load_config
 
 if TYPE_CHECKING:
-    from fastener.datasets.csv_splits import Split
+    from fastener.datasets.dataset import Split
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
 DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
-MVTEC_PRESET = CONFIGS / "mvtec.yaml"
 
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
@@ -50,25 +49,19 @@ def add_run_flags(group: argparse._ActionsContainer) -> None:
     group.add_argument("--runtime", metavar="R", help="of the CNN: auto, torch or onnx (default: auto)")
 
 
-def config_from(arguments: argparse.Namespace, **flags: Any) -> Config:
-    """The Config of --config, --set and these flags; ``section__key=value`` stands for ``section.key``.
+def config_from(arguments: argparse.Namespace, preset: str | None = None, **flags: Any) -> Config:
+    """Build the Config of --config, --set and these flags; ``section__key=value`` stands for ``section.key``.
 
-    With --mvtec-dir the settings start from configs/mvtec.yaml instead of the defaults, unless --config is given.
+    Without --config the settings start from configs/``preset``, or from the defaults if ``preset`` is None.
     """
     dotted = {name.replace("__", "."): value for name, value in flags.items()}
-    preset = MVTEC_PRESET if getattr(arguments, "mvtec_dir", None) is not None else None
-    return load_config(arguments.config or preset, arguments.set, {**run_flags(arguments), **dotted})
+    file = arguments.config or (None if preset is None else CONFIGS / preset)
+    return load_config(file, arguments.set, {**run_flags(arguments), **dotted})
 
 
 def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
     """The flags of ``add_run_flags``, by the settings they stand for."""
     return {f"run.{name}": getattr(arguments, name) for name in ("device", "precision", "runtime")}
-
-
-def add_label_flags(group: argparse._ArgumentGroup) -> None:
-    """How the columns of _classes.csv are read."""
-    group.add_argument("--defect-columns", type=names, metavar="A,B", help="label columns that mark a defect")
-    group.add_argument("--healthy-columns", type=names, metavar="A,B", help="label columns that mark a healthy part")
 
 
 def add_model_flags(group: argparse._ArgumentGroup) -> None:
@@ -97,7 +90,9 @@ def add_cluster_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
 
 
 def report_split(split: Split) -> None:
-    """Say how the label columns were read, and what stands out in the folder."""
+    """Print how the label columns of a split were read, and warn of images that were left out."""
+    if split.columns is None:
+        return
     print(f"{split.name}: {split.columns.describe()}")
     if split.unmarked:
         count = len(split.unmarked)

@@ -20,6 +20,7 @@ from fastener.common.installation import install_extra
 from fastener.config import Config
 
 if TYPE_CHECKING:
+    from fastener.commands.training import Job as TrainingJob
     from fastener.distributed.scoring import Job, Scored
     from fastener.distributed.shards import Shard
     from fastener.inspection.inspector import Inspector
@@ -50,7 +51,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     from fastener.distributed.scoring import score
     from fastener.inspection.inspector import Inspector
     from fastener.inspection.model_folder import file_of
-    from fastener.inspection.writers import picture_names
+    from fastener.inspection.pictures import picture_names
 
     images = listed_in(arguments.manifest) if arguments.manifest else images_in(arguments.dir, arguments.recursive)
     check_storage(images)
@@ -113,15 +114,17 @@ def _written(
 def _assemble(parts: Sequence[Shard], arguments: argparse.Namespace, kinds: tuple[str, ...]) -> int:
     """results.json and results.csv from all shards, in the order of the images; the counts, and what failed."""
     from fastener.distributed import shards
-    from fastener.inspection.writers import open_tables
+    from fastener.inspection.writers import WRITERS, Finding, open_writers
 
+    # Pictures were drawn by the workers.
+    tables = [name for name, writer in WRITERS.items() if getattr(arguments, name) and not writer.draws]
     counts = {"normal": 0, "anomalous": 0, "failed": 0}
     with ExitStack() as stack:
-        tables = open_tables(stack, arguments.output, arguments.json, arguments.csv, kinds)
+        writers = open_writers(stack, tables, arguments.output, kinds=kinds)
         for part in parts:
             for entry in shards.read(part):
-                for table in tables:
-                    table.write(entry)
+                for writer in writers:
+                    writer.write(Finding(entry))
                 if "error" in entry:
                     cli.warn(entry["error"])
                     counts["failed"] += 1
@@ -145,15 +148,15 @@ def trained(photos: list[Path], config: Config, arguments: argparse.Namespace) -
     return inspector
 
 
-def train_categories(outputs: dict[str, Path], config: Config, arguments: argparse.Namespace) -> int:
+def train_categories(jobs: Sequence[TrainingJob], config: Config, arguments: argparse.Namespace) -> int:
     """A model for each category, one on each worker at a time; each is written as it is done."""
     require_ray()
-    from fastener.datasets.mvtec import load_category
     from fastener.distributed import ray_engine
     from fastener.distributed.categories import train_side_by_side
     from fastener.inspection.choice import choose
 
-    photos = {name: load_category(arguments.mvtec_dir, name).train for name in outputs}
+    photos = {job.name: job.photos for job in jobs}
+    outputs = {job.name: job.output for job in jobs}
     for path in outputs.values():
         check_writable(path)
     choice = choose(config, arguments.weights)

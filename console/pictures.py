@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fastener.datasets.images import decode_reduced
+from fastener.datasets.images import decode_reduced, shrunk
 from fastener.inspection.drawing import Picture, heatmap_layer
+from fastener.inspection.pictures import colour_range
 from fastener.inspection.result import Inspection
-from fastener.inspection.writers import colour_range, shrunk
 
 # The heatmap is smooth: a larger picture would show no more detail.
 HEATMAP_SIDE = 512

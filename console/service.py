@@ -27,12 +27,12 @@ from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, i
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
 from fastener.console.tables import FAIL, PASS, InspectionRow
-from fastener.datasets.images import ImageTooLarge, decode_reduced
+from fastener.datasets.images import ImageTooLarge, decode_reduced, shrunk
 from fastener.inspection.drawing import Picture
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Loaded
 from fastener.inspection.result import Inspection
-from fastener.inspection.writers import record, shrunk
+from fastener.inspection.tables import record
 from fastener.models.runtime.device import resolve_device
 
 MAX_PIXELS = 100_000_000

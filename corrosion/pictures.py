@@ -8,8 +8,9 @@ import numpy as np
 from fastener.corrosion.analysis import ComponentResult, TimePoint
 from fastener.corrosion.colour_growth import GREEN, RUST, TARNISH
 from fastener.corrosion.comparison import MeasuredShot
+from fastener.datasets.images import shrunk
 from fastener.inspection.drawing import Picture, contact_sheet, heatmap_overlay
-from fastener.inspection.writers import overlay_picture, preview, shrunk
+from fastener.inspection.pictures import overlay_picture, preview
 
 CLASS_COLOURS = {RUST: (213, 94, 0), TARNISH: (240, 228, 66), GREEN: (0, 158, 115)}
 _CELL = 300

@@ -10,44 +10,26 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from fastener.common.errors import UserError
+from fastener.datasets.dataset import CSV_NAME, SPLIT_NAMES, Split
 from fastener.datasets.images import IMAGE_SUFFIXES, list_images
 from fastener.datasets.label_columns import Columns, read_columns
 from fastener.datasets.labelled_image import LabelledImage
 
-CSV_NAME = "_classes.csv"
-SPLIT_NAMES = ("train", "valid", "test")
 _FILENAME = "filename"
 _VALUES = {"0": False, "1": True, "0.0": False, "1.0": True}
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split; ``images`` sorted by path, ``unlisted`` the images in its folder that no row names, ``unlabelled``
-    those of which a row says that they have no label."""
-
-    name: str
-    images: tuple[LabelledImage, ...]
-    columns: Columns
-    unlisted: tuple[Path, ...]
-    unlabelled: tuple[Path, ...] = ()
-
-    @property
-    def unmarked(self) -> tuple[LabelledImage, ...]:
-        """Images whose columns are all 0: healthy by the rule, though perhaps nobody labelled them."""
-        return tuple(image for image in self.images if not image.labels)
 
 
 def load_splits(
     data_dir: Path,
     splits: Sequence[str] | None = None,
+    *,
     defect_columns: Sequence[str] | None = None,
     healthy_columns: Sequence[str] | None = None,
 ) -> list[Split]:
-    """Load the named splits, or those of train, valid and test whose folder exists.
+    """Load the named splits, or each of train, valid and test whose folder exists.
 
     Raises:
         UserError: nothing to load, or anything ``load_split`` raises.
@@ -57,12 +39,15 @@ def load_splits(
         if not splits:
             looked_for = ", ".join(f"{name}/{CSV_NAME}" for name in SPLIT_NAMES)
             raise UserError(f"{data_dir}: no split found; looked for {looked_for}; name the folder that holds them")
-    return [load_split(data_dir, name, defect_columns, healthy_columns) for name in splits]
+    return [
+        load_split(data_dir, name, defect_columns=defect_columns, healthy_columns=healthy_columns) for name in splits
+    ]
 
 
 def load_split(
     data_dir: Path,
     split: str,
+    *,
     defect_columns: Sequence[str] | None = None,
     healthy_columns: Sequence[str] | None = None,
 ) -> Split:

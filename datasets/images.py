@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
@@ -116,6 +117,15 @@ def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, i
 def _decoded(image: Image.Image) -> np.ndarray:
     image.load()
     return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def shrunk(photo: np.ndarray, side: int) -> np.ndarray:
+    """Shrink a photo, uint8 RGB (H, W, 3), until its longer side has at most ``side`` pixels; small ones stay."""
+    scale = min(1.0, side / max(photo.shape[:2]))
+    if scale == 1.0:
+        return photo
+    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:

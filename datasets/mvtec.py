@@ -7,55 +7,46 @@ use the same layout, so nothing here depends on the fifteen original names. Mask
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.datasets.dataset import GOOD, Category
 from fastener.datasets.images import IMAGE_SUFFIXES, list_images, read_image
 from fastener.datasets.labelled_image import LabelledImage
 
-GOOD = "good"
-
-
-@dataclass(frozen=True)
-class Category:
-    """One category: healthy training images, and labelled test images (none if there is no test folder)."""
-
-    name: str
-    train: tuple[Path, ...]
-    test: tuple[LabelledImage, ...]
-
-    @property
-    def defects(self) -> tuple[str, ...]:
-        """Defect types of the test images, sorted; "good" is not among them."""
-        return tuple(sorted({label for image in self.test for label in image.labels if image.is_anomalous}))
-
 
 def list_categories(root: Path) -> list[str]:
-    """Names of the folders of ``root`` that have ``train/good``, sorted. Raises UserError if there is none."""
+    """List the folders of ``root`` that have ``train/good``, sorted by name. Raises UserError if there is none."""
     if not root.is_dir():
-        raise UserError(f"--mvtec-dir {root}: no such folder")
+        raise UserError(f"{root}: no such folder; check the path")
     names = sorted(path.name for path in root.iterdir() if (path / "train" / GOOD).is_dir())
     if not names:
-        raise UserError(f"--mvtec-dir {root}: no category there; each is a folder with train/good inside")
+        raise UserError(f"{root}: no category there; each is a folder with train/good inside")
     return names
 
 
 def load_category(root: Path, name: str) -> Category:
-    """The files of one category. Raises UserError, listing the categories that are there, if it is not among them."""
-    known = list_categories(root)
+    """Read the files of one category. Raises UserError if there is no such category; the line lists the others."""
+    check_category(root, name, list_categories(root))
+    folder = root / name
+    return Category(name, tuple(list_images(folder / "train" / GOOD)), test_images(folder))
+
+
+def check_category(root: Path, name: str, known: Sequence[str]) -> None:
+    """Raise UserError, with the nearest name and a list of all, unless ``name`` is among the ``known`` categories."""
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
         raise UserError(f"--category {name}: not in {root}{hint}; there are: {', '.join(known)}")
-    folder = root / name
-    return Category(name, tuple(list_images(folder / "train" / GOOD)), _test_images(folder))
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """The defect's pixels as bool (H, W): what is not black, in a mask of grey levels what is over 127.
+    """Read a mask as bool (H, W): pixels of the defect are True.
+
+    A pixel belongs to the defect if its level is over 127, or over 0 in a mask without levels that high.
 
     Raises UserError if the file cannot be read, or is not of the photo's ``size`` (H, W).
     """
@@ -69,11 +60,12 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def readable(name: str) -> str:
-    """A folder's name for a person: "metal_nut" -> "Metal nut"."""
+    """Turn a folder's name into one for a person: "metal_nut" becomes "Metal nut"."""
     return name.replace("_", " ").replace("-", " ").capitalize()
 
 
-def _test_images(folder: Path) -> tuple[LabelledImage, ...]:
+def test_images(folder: Path) -> tuple[LabelledImage, ...]:
+    """List the test images of the category in ``folder`` with their defects and masks; none without a test folder."""
     root = folder / "test"
     if not root.is_dir():
         return ()
@@ -87,7 +79,7 @@ def _test_images(folder: Path) -> tuple[LabelledImage, ...]:
 
 
 def _mask_of(path: Path, folder: Path) -> Path | None:
-    """``<stem>_mask.<ending>`` as in MVTec AD, or ``<stem>.<ending>``, whichever is there."""
+    """Find the mask of a photo: ``<stem>_mask.<ending>`` as in MVTec AD, or else ``<stem>.<ending>``."""
     for stem in (f"{path.stem}_mask", path.stem):
         for suffix in sorted(IMAGE_SUFFIXES):
             candidate = folder / f"{stem}{suffix}"

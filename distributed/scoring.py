@@ -18,15 +18,17 @@ import ray
 
 from fastener.config import Config
 from fastener.datasets.folder import is_baseline
+from fastener.datasets.images import shrunk
 from fastener.distributed import ray_engine
 from fastener.distributed.images import load_named, read_named
 from fastener.distributed.ray_engine import Shipped, Workers, local_copy
 from fastener.distributed.shards import Shard
 from fastener.inspection.drawing import png
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.pictures import PREVIEW_SIDE, detection_picture, overlay_picture
 from fastener.inspection.reading import ahead, batches
 from fastener.inspection.result import Inspection
-from fastener.inspection.writers import detection_picture, overlay_picture, record, shrunk
+from fastener.inspection.tables import record
 from fastener.preprocessing.pipeline import Preprocessor
 
 
@@ -117,7 +119,7 @@ class _Scorer:
 
 
 def _pictures(name: str, result: Inspection) -> dict[str, bytes]:
-    photo = shrunk(read_named(name))
+    photo = shrunk(read_named(name), PREVIEW_SIDE)
     return {"det": png(detection_picture(photo, result)), "overlay": png(overlay_picture(photo, result))}
 
 

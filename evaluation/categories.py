@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.datasets.dataset import GOOD, Category
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.datasets.mvtec import GOOD, Category, read_mask
+from fastener.datasets.mvtec import read_mask
 from fastener.evaluation.measure import Measurement, summarise
 from fastener.evaluation.metrics import auroc, confusion
 from fastener.evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics

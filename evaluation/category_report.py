@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from fastener.datasets.images import read_image
+from fastener.datasets.images import read_image, shrunk
 from fastener.datasets.mvtec import read_mask, readable
 from fastener.evaluation.measure import Measurement
 from fastener.evaluation.metrics import Confusion
 from fastener.evaluation.visualize import confusion_matrix, precision_recall, roc_curve, save_figure, score_distribution
 from fastener.inspection.drawing import Picture, contact_sheet, mask_picture, save_picture
-from fastener.inspection.writers import overlay_picture, shrunk
+from fastener.inspection.pictures import overlay_picture
 
 TABLE_COLUMNS = (
     "image_auroc",

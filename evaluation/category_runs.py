@@ -10,7 +10,7 @@ from typing import Any
 
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
-from fastener.datasets.mvtec import load_category
+from fastener.datasets.dataset import Category
 from fastener.evaluation.categories import category_metrics, measure_category
 from fastener.evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
 from fastener.evaluation.measure import Measurement
@@ -22,8 +22,19 @@ METRICS_FILE = "metrics.json"
 
 @dataclass
 class CategoryRuns:
-    """What came of each category: its metrics, or why there are none. ``resumed`` were done by an earlier run;
-    ``failures`` says of each image that could not be read why."""
+    """Outcome of evaluating several categories.
+
+    Parameters
+    ----------
+    metrics : dict
+        Metrics of each category that was measured, by name.
+    errors : dict of str
+        The reason why a category was not measured, by name.
+    failures : list of str
+        The reason for each image that could not be read.
+    resumed : list of str
+        Categories whose metrics an earlier run had written.
+    """
 
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
@@ -32,10 +43,11 @@ class CategoryRuns:
 
 
 def evaluate_categories(
-    root: Path,
     names: Iterable[str],
+    load_category: Callable[[str], Category],
     load_model: Callable[[str], Inspector],
     output: Path,
+    *,
     force: bool = False,
     plots: bool = True,
     notes: Iterable[str] = (),
@@ -43,12 +55,27 @@ def evaluate_categories(
     after: Callable[[str, Measurement], object] | None = None,
     progress: Progress = no_progress,
 ) -> CategoryRuns:
-    """Evaluate the categories ``names`` of ``root``; write ``<output>/<name>/metrics.json`` and plots, and a summary.
+    """Evaluate the named categories: write ``<output>/<name>/metrics.json`` and plots for each, and a summary.
 
-    ``load_model`` gives a category's model, or raises UserError. Where metrics.json is there it is taken as it is,
-    unless ``force``, or ``identity``, which says by what a category is measured, has changed since. ``after`` is called
-    with each category measured anew. With several categories, summary.csv and summary.md hold the table with means,
-    and ``notes``.
+    Parameters
+    ----------
+    names : iterable of str
+        Categories to evaluate.
+    load_category, load_model : callable
+        Give the images and the model of a category. A UserError that they raise costs this category alone.
+    output : Path
+        Folder of the results.
+    force : bool
+        Measure again even if an earlier run has written metrics.json.
+    plots : bool
+        Draw plots beside metrics.json.
+    notes : iterable of str
+        Lines below the table of summary.md, which is written, as summary.csv is, for more than one category.
+    identity : callable
+        Identifies the model and the data of a category. Metrics of an earlier run are reused while it is the same;
+        None: they are reused in any case.
+    after : callable or None
+        Called with the name and the measurement of each category that was measured in this run.
     """
     runs = CategoryRuns()
     names = list(names)
@@ -61,9 +88,9 @@ def evaluate_categories(
             runs.resumed.append(name)
             continue
         try:
-            runs.metrics[name], measurement = _evaluate_one(
-                root, name, load_model(name), folder, plots, measured_by, progress
-            )
+            inspector = load_model(name)
+            measurement, seconds = measure_category(inspector, load_category(name), progress)
+            runs.metrics[name] = _write(measurement, seconds, inspector, folder, name, plots, measured_by, progress)
             runs.failures += [failure.error for failure in measurement.failures]
             if after is not None:
                 after(name, measurement)
@@ -77,16 +104,17 @@ def evaluate_categories(
     return runs
 
 
-def _evaluate_one(
-    root: Path,
-    name: str,
+def _write(
+    measurement: Measurement,
+    seconds: float,
     inspector: Inspector,
     folder: Path,
+    name: str,
     plots: bool,
     measured_by: str | None,
     progress: Progress,
-) -> tuple[dict[str, Any], Measurement]:
-    measurement, seconds = measure_category(inspector, load_category(root, name), progress)
+) -> dict[str, Any]:
+    """Compute a category's metrics and write them with their plots. Raises UserError if no image could be read."""
     if not measurement.inspections:
         raise UserError(f"none of the {len(measurement.failures)} test images of {name} could be read")
     metrics = category_metrics(measurement, seconds, progress)
@@ -96,12 +124,15 @@ def _evaluate_one(
         write_category_plots(measurement, metrics, folder)
     # Last, because its presence says that the category is done.
     write_atomically(folder / METRICS_FILE, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    return metrics, measurement
+    return metrics
 
 
 def _finished(path: Path, measured_by: str | None) -> dict[str, Any] | None:
-    """The metrics of an earlier run; None if there are none, the file is not whole, or they were measured by another
-    model or on other images. Without a model to compare with they are taken as they are."""
+    """Read the metrics of an earlier run.
+
+    None if there are none, if the file is not whole, or if the model or the images have changed since. With
+    ``measured_by`` None there is no model to compare with, and the metrics are reused as they are.
+    """
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

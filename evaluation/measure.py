@@ -71,6 +71,7 @@ def cross_validate(
     images: Sequence[LabelledImage],
     config: Config,
     folds: int,
+    *,
     weights: Path | None = None,
     progress: Progress = no_progress,
     warn: Callable[[str], None] = lambda line: None,

@@ -11,7 +11,7 @@ import numpy as np
 from fastener.evaluation.measure import Measurement
 from fastener.evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
 from fastener.inspection.drawing import Picture, contact_sheet, save_picture, shorten
-from fastener.inspection.writers import overlay_picture, preview
+from fastener.inspection.pictures import overlay_picture, preview
 
 _MISSES_SHOWN = 16
 

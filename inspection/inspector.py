@@ -165,10 +165,17 @@ class Inspector:
         """Inspect photos: paths, or uint8 RGB arrays (H, W, 3). A photo that cannot be read yields a Failure."""
         return list(self.stream(sources))
 
-    def stream(self, sources: Iterable[Source]) -> Iterator[Inspection | Failure]:
-        """``inspect``, one result at a time and in order; memory does not grow with the number of photos."""
+    def stream(self, sources: Iterable[Source], *, photo_side: int | None = None) -> Iterator[Inspection | Failure]:
+        """``inspect``, one result at a time and in order; memory does not grow with the number of photos.
+
+        With ``photo_side`` each result keeps its photo for pictures, the longer side at most that many pixels. Photos
+        are then read one batch ahead instead of two, because they take more memory than what the model needs.
+        """
         run = self.config.run
-        loaded = ahead(lambda source: load(source, self.preprocessor), sources, run.workers, 2 * run.batch_size)
+        window = (2 if photo_side is None else 1) * run.batch_size
+        loaded = ahead(
+            lambda source: load(source, self.preprocessor, photo_side=photo_side), sources, run.workers, window
+        )
         for batch in batches(loaded, run.batch_size):
             yield from self.inspect_loaded(batch)
 
@@ -298,10 +305,10 @@ class Inspector:
         overall = self.decision.p_values(joined)
         certain = confidence(joined, self.threshold, float(np.median(self.decision.healthy_joined)))
         by_kind = {kind: self.decision.evidence_p_values(kind, s.images) for kind, s in scores.items()}
-        paths = [one.path for one in batch if one.prepared is not None]
+        photos = [one for one in batch if one.prepared is not None]
         return [
             Inspection(
-                path=path,
+                path=loaded.path,
                 score=float(joined[i]),
                 threshold=self.threshold,
                 p_value=float(overall[i]),
@@ -315,8 +322,9 @@ class Inspector:
                 transform=one.transform,
                 photo_size=one.photo_size,
                 part_found=one.part_found,
+                photo=loaded.photo,
             )
-            for i, (path, one) in enumerate(zip(paths, prepared, strict=True))
+            for i, (loaded, one) in enumerate(zip(photos, prepared, strict=True))
         ]
 
 

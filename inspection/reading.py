@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import read_reduced
+from fastener.datasets.images import read_reduced, shrunk
 from fastener.datasets.near_copies import signature
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
@@ -39,11 +39,15 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Loaded:
-    """One photo, prepared; or why not, in one line. ``path`` is None for an array."""
+    """One photo, prepared; or why not, in one line. ``path`` is None for an array.
+
+    ``photo`` is the decoded photo, uint8 RGB (H, W, 3), or a shrunk copy of it, if it was asked for.
+    """
 
     path: Path | None
     prepared: Prepared | None
     error: str = ""
+    photo: np.ndarray | None = None
 
 
 def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, Prepared]:
@@ -66,13 +70,17 @@ def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
     return Fingerprint(checksum, signature(photo))
 
 
-def load(source: Source, preprocessor: Preprocessor) -> Loaded:
-    """Read (a path) or take (uint8 RGB (H, W, 3)) a photo and prepare it."""
+def load(source: Source, preprocessor: Preprocessor, *, photo_side: int | None = None) -> Loaded:
+    """Read (a path) or take (uint8 RGB (H, W, 3)) a photo and prepare it.
+
+    With ``photo_side`` the result keeps the photo for pictures, its longer side at most that many pixels.
+    """
     path = None if isinstance(source, np.ndarray) else source
     try:
-        return Loaded(path, prepare(source, preprocessor)[1])
+        photo, prepared = prepare(source, preprocessor)
     except UserError as error:
         return Loaded(path, None, str(error))
+    return Loaded(path, prepared, photo=None if photo_side is None else shrunk(photo, photo_side))
 
 
 def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, window: int) -> Iterator[R]:

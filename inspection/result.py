@@ -39,7 +39,8 @@ class Inspection:
 
     ``score`` is the joined calibrated score, higher = more anomalous; the verdict is ``score > threshold``. ``map`` is
     float32 (h, w) in the canonical frame, joined like the score and on its scale; regions are what exceeds
-    ``threshold`` in it. ``photo_map`` gives the map in the photo's own frame.
+    ``threshold`` in it. ``photo_map`` gives the map in the photo's own frame. ``photo`` is the photo, uint8 RGB
+    (H, W, 3), or a shrunk copy of it, if it was asked for.
     """
 
     path: Path | None
@@ -54,6 +55,7 @@ class Inspection:
     transform: np.ndarray
     photo_size: tuple[int, int]
     part_found: bool
+    photo: np.ndarray | None = None
 
     @property
     def is_anomalous(self) -> bool:

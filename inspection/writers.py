@@ -1,236 +1,190 @@
-"""Inspections as files: JSON, CSV and pictures. Dumb on purpose: nothing is computed here."""
+"""Everything that writes results, in one registry. A new writer is one class and one line in ``WRITERS``.
+
+The flags of inference.py are derived from the registry, so this module imports nothing heavy before a writer works.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import cv2
-import numpy as np
-
-from fastener.common.errors import one_line
+from fastener.common.errors import UserError
 from fastener.common.files import GrowingFile
-from fastener.datasets.images import read_reduced
-from fastener.inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
-from fastener.inspection.result import Failure, Inspection
-from fastener.preprocessing.pipeline import Prepared
 
-_DIGITS = 6
-PREVIEW_SIDE = 1600
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from fastener.inspection.result import Inspection
 
 
-def record(result: Inspection | Failure, is_baseline: bool = False) -> dict[str, Any]:
-    """One entry of results.json: plain values only, regions in photo pixels."""
-    path = str(result.path) if result.path is not None else None
-    if isinstance(result, Failure):
-        return {"path": path, "error": result.error}
-    return {
-        "path": path,
-        "is_anomalous": result.is_anomalous,
-        "is_baseline": is_baseline,
-        "score": round(result.score, _DIGITS),
-        "threshold": round(result.threshold, _DIGITS),
-        "p_value": round(result.p_value, _DIGITS),
-        "confidence": round(result.confidence, _DIGITS),
-        "part_found": result.part_found,
-        "evidence": {
-            kind: {"score": round(one.score, _DIGITS), "p_value": round(one.p_value, _DIGITS)}
-            for kind, one in result.evidence.items()
-        },
-        "regions": [
-            {
-                "x": r.x,
-                "y": r.y,
-                "width": r.width,
-                "height": r.height,
-                "score": round(r.score, _DIGITS),
-                "area": round(r.area, 1),
-            }
-            for r in result.regions
-        ],
-    }
+@dataclass(frozen=True)
+class Finding:
+    """One photo's result, as writers receive it.
 
-
-def flat_record(entry: dict[str, Any], kinds: tuple[str, ...]) -> dict[str, Any]:
-    """A ``record`` as one line of results.csv: a column a value, regions as JSON."""
-    flat = {key: entry.get(key, "") for key in CSV_COLUMNS}
-    for kind in kinds:
-        values = entry.get("evidence", {}).get(kind, {})
-        flat[f"{kind}_score"], flat[f"{kind}_p_value"] = values.get("score", ""), values.get("p_value", "")
-    flat["n_regions"] = len(entry["regions"]) if "regions" in entry else ""
-    flat["regions"] = json.dumps(entry["regions"]) if "regions" in entry else ""
-    return flat
-
-
-CSV_COLUMNS = (
-    "path",
-    "is_anomalous",
-    "is_baseline",
-    "score",
-    "threshold",
-    "p_value",
-    "confidence",
-    "part_found",
-    "error",
-)
-
-
-class JsonList:
-    """Writes entries one by one into a JSON list, so that memory does not grow with the folder."""
-
-    _END = "\n]\n"
-
-    def __init__(self, file: GrowingFile):
-        self._file = file
-        self._first = True
-        file.write("[", self._END)
-
-    def write(self, entry: dict[str, Any]) -> None:
-        self._file.write(("\n" if self._first else ",\n") + "  " + json.dumps(entry, allow_nan=False), self._END)
-        self._first = False
-
-    def close(self) -> None:
-        """Put the file in its place."""
-        self._file.close()
-
-
-class CsvTable:
-    """Writes entries one by one as lines of a table."""
-
-    def __init__(self, file: GrowingFile, kinds: tuple[str, ...]):
-        evidence = [f"{kind}_{value}" for kind in kinds for value in ("score", "p_value")]
-        self._file = file
-        self._kinds = kinds
-        self._writer = csv.DictWriter(file, [*CSV_COLUMNS, *evidence, "n_regions", "regions"])
-        self._writer.writeheader()
-
-    def write(self, entry: dict[str, Any]) -> None:
-        self._writer.writerow(flat_record(entry, self._kinds))
-
-    def close(self) -> None:
-        """Put the file in its place."""
-        self._file.close()
-
-
-def open_tables(
-    stack: ExitStack, output: Path, as_json: bool, as_csv: bool, kinds: tuple[str, ...]
-) -> list[JsonList | CsvTable]:
-    """results.json and results.csv in ``output``, as asked; put in their place when ``stack`` ends."""
-
-    def opened(name: str) -> GrowingFile:
-        file = GrowingFile(output / name)
-        stack.callback(file.close)
-        return file
-
-    tables: list[JsonList | CsvTable] = []
-    if as_json:
-        tables.append(JsonList(opened("results.json")))
-    if as_csv:
-        tables.append(CsvTable(opened("results.csv"), kinds))
-    return tables
-
-
-def picture_names(relative: Mapping[T, Path]) -> dict[T, Path]:
-    """Name of each photo's pictures below the output folder: its stem, or its full name where two share a stem."""
-    names = list(relative.values())
-    taken = Counter(names + [name.with_suffix("") for name in names])
-    return {key: name if taken[name.with_suffix("")] > 1 else name.with_suffix("") for key, name in relative.items()}
-
-
-def overlay_picture(photo: Picture, inspection: Inspection) -> Picture:
-    """The photo, or a shrunk copy of it, under its heatmap, on the model's one colour scale."""
-    return heatmap_overlay(photo, inspection.photo_map(photo.shape[:2]), *colour_range(inspection))
-
-
-def colour_range(inspection: Inspection) -> tuple[float, float]:
-    """Map values at the ends of the model's one colour scale.
-
-    What reaches not half of the threshold stays the photo it is; colours brighten up to two and a half times it.
+    Parameters
+    ----------
+    entry : dict
+        The result as in results.json, see ``tables.record``.
+    name : Path
+        Path below the output folder that the photo's pictures are named after, without an ending.
+    inspection : Inspection or None
+        The result itself; None if the photo could not be inspected, or if another machine inspected it.
+    mask_path : Path or None
+        File that marks the pixels of the defect, if the data set has one.
     """
-    threshold = max(inspection.threshold, 1e-6)
-    return 0.5 * threshold, 2.5 * threshold
+
+    entry: dict[str, Any]
+    name: Path = Path("photo")
+    inspection: Inspection | None = None
+    mask_path: Path | None = None
 
 
-def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
-    """The photo, or a shrunk copy of it, with a box round every region."""
-    scale = photo.shape[1] / inspection.photo_size[1]
-    boxes = [
-        (round(r.x * scale), round(r.y * scale), round((r.x + r.width) * scale), round((r.y + r.height) * scale))
-        for r in inspection.regions
-    ]
-    return draw_boxes(photo, boxes)
+class Writer(ABC):
+    """Writes findings one by one.
+
+    A subclass states three things: ``help``, the help text of its flag; ``draws``, whether it draws pictures, for which
+    results have to keep their photo; ``by_default``, whether it works on labelled photos without being asked for.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the results.
+    kinds : sequence of str
+        Kinds of evidence in the findings.
+    """
+
+    help: ClassVar[str]
+    draws: ClassVar[bool] = False
+    by_default: ClassVar[bool] = False
+
+    def __init__(self, output: Path, kinds: Sequence[str]):
+        self.output = output
+        self.kinds = kinds
+        # Problems that cost a part of a picture and do not end the run; the caller shows and clears them.
+        self.warnings: list[str] = []
+
+    @abstractmethod
+    def write(self, finding: Finding) -> None:
+        """Write one finding. Raises UserError if it cannot be written."""
+
+    def close(self) -> None:  # noqa: B027 - most writers have nothing to finish
+        """Finish; nothing is written afterwards."""
 
 
-def detection_picture(photo: Picture, inspection: Inspection, cell: int = 420) -> Picture:
-    """Photo, overlay and regions side by side, under the verdict."""
-    return contact_sheet(
-        [[photo, overlay_picture(photo, inspection), regions_picture(photo, inspection)]],
-        [_caption(inspection)],
-        ["photo", "anomaly map", "regions over the threshold"],
-        cell,
-    )
+class JsonWriter(Writer):
+    """Writes results.json, one entry a photo."""
+
+    help = "write results.json"
+
+    def __init__(self, output: Path, kinds: Sequence[str]):
+        from fastener.inspection.tables import JsonList
+
+        super().__init__(output, kinds)
+        self._list = JsonList(GrowingFile(output / "results.json"))
+
+    def write(self, finding: Finding) -> None:
+        """Append one entry."""
+        self._list.write(finding.entry)
+
+    def close(self) -> None:
+        """Put the file in its place."""
+        self._list.close()
 
 
-def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | None, cell: int = 320) -> Picture:
-    """Photo, heatmap, overlay and, if there is a ``mask`` (H, W) of the defect, ground truth, under the verdict."""
-    row = [photo, heatmap_picture(photo, inspection), overlay_picture(photo, inspection)]
-    titles = ["photo", "anomaly map", "overlay"]
-    if mask is not None:
-        row.append(mask_picture(mask))
-        titles.append("ground truth")
-    return contact_sheet([row], [_caption(inspection)], titles, cell)
+class CsvWriter(Writer):
+    """Writes results.csv, one line a photo."""
+
+    help = "write results.csv"
+
+    def __init__(self, output: Path, kinds: Sequence[str]):
+        from fastener.inspection.tables import CsvTable
+
+        super().__init__(output, kinds)
+        self._table = CsvTable(GrowingFile(output / "results.csv"), kinds)
+
+    def write(self, finding: Finding) -> None:
+        """Append one line."""
+        self._table.write(finding.entry)
+
+    def close(self) -> None:
+        """Put the file in its place."""
+        self._table.close()
 
 
-def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
-    """The heatmap alone, on black, in the size of ``photo``."""
-    return overlay_picture(np.zeros_like(photo), inspection)
+class DetectionWriter(Writer):
+    """Writes det_<name>.png, the photo beside its heatmap and regions, and overlay_<name>.png."""
+
+    help = "write det_<name>.png and overlay_<name>.png"
+    draws = True
+
+    def write(self, finding: Finding) -> None:
+        """Draw the two pictures; a photo that could not be inspected has none."""
+        from fastener.inspection.drawing import save_picture
+        from fastener.inspection.pictures import detection_picture, overlay_picture
+
+        inspection, folder, name = finding.inspection, self.output / finding.name.parent, finding.name.name
+        if inspection is not None and inspection.photo is not None:
+            save_picture(detection_picture(inspection.photo, inspection), folder / f"det_{name}.png")
+            save_picture(overlay_picture(inspection.photo, inspection), folder / f"overlay_{name}.png")
 
 
-def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200) -> Picture:
-    """Before (the photo in the canonical frame), mask, and after: one row a photo."""
-    rows = [[one.photo, mask_picture(one.mask), one.image] for _, one in pairs]
-    captions = [path.name + ("" if one.part_found else " (no part found: whole frame)") for path, one in pairs]
-    return contact_sheet(rows, captions, ["before", "mask", "after"], cell)
+class GroundTruthWriter(Writer):
+    """Writes <name>_result.png, the photo beside its heatmap and the ground truth, and <name>_heatmap.png."""
+
+    help = "write <name>_result.png, with the ground truth, and <name>_heatmap.png (default for labelled photos)"
+    draws = True
+    by_default = True
+
+    def write(self, finding: Finding) -> None:
+        """Draw the two pictures; a photo that could not be inspected has none."""
+        from fastener.inspection.drawing import save_picture
+        from fastener.inspection.pictures import heatmap_picture, result_picture
+
+        inspection, folder, name = finding.inspection, self.output / finding.name.parent, finding.name.name
+        if inspection is not None and (photo := inspection.photo) is not None:
+            mask = self._mask(finding, inspection.photo_size)
+            save_picture(result_picture(photo, inspection, mask), folder / f"{name}_result.png")
+            save_picture(heatmap_picture(photo, inspection), folder / f"{name}_heatmap.png")
+
+    def _mask(self, finding: Finding, size: tuple[int, int]) -> Any:
+        from fastener.datasets.mvtec import read_mask
+
+        try:
+            return None if finding.mask_path is None else read_mask(finding.mask_path, size)
+        except UserError as error:
+            self.warnings.append(str(error))
+            return None
 
 
-def verdict(inspection: Inspection) -> str:
-    """One line: name, decision, score, p-value, confidence."""
-    return (
-        f"{one_line(_name(inspection))}: {_decision(inspection)}, score {inspection.score:.2f} "
-        f"(threshold {inspection.threshold:.2f}), p = {inspection.p_value:.3f}, "
-        f"confidence {inspection.confidence:.0%}"
-    )
+WRITERS: dict[str, type[Writer]] = {
+    "visualize": DetectionWriter,
+    "json": JsonWriter,
+    "csv": CsvWriter,
+    "ground_truth": GroundTruthWriter,
+}
 
 
-def preview(path: Path, side: int = PREVIEW_SIDE) -> Picture:
-    """The photo in a file, ``shrunk``. Raises UserError if it cannot be read."""
-    return shrunk(read_reduced(path, side)[0], side)
+def open_writers(stack: ExitStack, names: Iterable[str], output: Path, *, kinds: Sequence[str]) -> list[Writer]:
+    """Open the named writers on the folder ``output``; they are closed when ``stack`` ends."""
+    writers = []
+    for name in names:
+        writers.append(WRITERS[name](output, kinds))
+        stack.callback(writers[-1].close)
+    return writers
 
 
-def shrunk(photo: Picture, side: int = PREVIEW_SIDE) -> Picture:
-    """The photo with its longer side at most ``side`` pixels; pictures for people need no more."""
-    scale = min(1.0, side / max(photo.shape[:2]))
-    if scale == 1.0:
-        return photo
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+def written_in_thread(findings: Iterable[Finding], writers: Sequence[Writer], *, window: int) -> Iterator[Finding]:
+    """Yield each finding after ``writers`` wrote it, in a thread of its own, while the next photos are inspected.
 
+    At most ``window`` findings wait in memory. A finding that was inspected before an interruption is still written.
+    """
+    from fastener.inspection.reading import ahead
 
-def _caption(inspection: Inspection) -> str:
-    """The verdict for a picture, short enough that nothing but the name is cut."""
-    name = shorten(_name(inspection), lambda text: len(text) <= 20)
-    return f"{_decision(inspection)}: score {inspection.score:.2f}, threshold {inspection.threshold:.2f} ({name})"
+    def write(finding: Finding) -> Finding:
+        for writer in writers:
+            writer.write(finding)
+        return finding
 
-
-def _decision(inspection: Inspection) -> str:
-    return "ANOMALOUS" if inspection.is_anomalous else "normal"
-
-
-def _name(inspection: Inspection) -> str:
-    return inspection.path.name if inspection.path is not None else "photo"
+    yield from ahead(write, findings, 1, window)

@@ -24,9 +24,8 @@ from sqlalchemy.exc import OperationalError
 
 from fastener.console.pictures import is_large, small_jpeg
 from fastener.console.tables import InspectionRow
-from fastener.datasets.images import decode_reduced
+from fastener.datasets.images import decode_reduced, shrunk
 from fastener.inspection.inspector import Inspector
-from fastener.inspection.writers import shrunk
 
 
 @pytest.fixture(scope="module")

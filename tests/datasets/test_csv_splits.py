@@ -111,13 +111,16 @@ def test_unlabelled_images_are_left_out(tmp_path: Path) -> None:
     assert [(image.path.name, image.is_anomalous) for image in split.images] == [("a.jpg", True), ("c.jpg", False)]
     assert [path.name for path in split.unlabelled] == ["b.jpg"]
     assert split.unlisted == ()
-    named = load_split(tmp_path, "train", ["Unlabeled", "Rust"])
+    named = load_split(tmp_path, "train", defect_columns=["Unlabeled", "Rust"])
     assert [image.is_anomalous for image in named.images] == [True, True, False]
 
 
 def test_overrides_change_the_labels(tmp_path: Path) -> None:
     write_split(tmp_path, "filename,Not_OK,Fine\na.jpg,1,0\nb.jpg,0,1\n", images="a b")
-    assert [image.is_anomalous for image in load_split(tmp_path, "train", ["Not_OK"]).images] == [True, False]
+    assert [image.is_anomalous for image in load_split(tmp_path, "train", defect_columns=["Not_OK"]).images] == [
+        True,
+        False,
+    ]
     assert [image.is_anomalous for image in load_split(tmp_path, "train").images] == [False, True]
 
 

@@ -26,7 +26,7 @@ from data_factory import FLAGS, parts, tiny_config, write_photos
 from mvtec_factory import blot, plate, write_category
 from random_networks import random_state
 
-from fastener.commands.cli import MVTEC_PRESET
+from fastener.common.files import CONFIGS
 from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
@@ -225,7 +225,8 @@ def test_categories_are_trained_side_by_side(nodes: TwoNodes, tmp_path: Path) ->
     models = tmp_path / "saved_models/mvtec"
     assert sorted(path.name for path in models.iterdir()) == ["bolt.pkl", "rod.pkl"]
     settings = ["evidence=[filters]", "preprocess.size=64", "model.coreset_ratio=0.05", "run.device=cpu"]
-    alone = Inspector.train(load_category(tmp_path / "data", "rod").train, load_config(MVTEC_PRESET, settings))
+    config = load_config(CONFIGS / "mvtec.yaml", settings)
+    alone = Inspector.train(load_category(tmp_path / "data", "rod").train, config)
     photos = [plate(300), blot(plate(301), (50, 40))[0]]
     for one, other in zip(
         Inspector.load(models / "rod.pkl", "cpu").inspect(photos), alone.inspect(photos), strict=True

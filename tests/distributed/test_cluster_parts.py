@@ -22,7 +22,7 @@ from fastener.distributed.images import check_storage, images_in, listed_in, loa
 from fastener.distributed.training import Cover, train
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure
-from fastener.inspection.writers import record
+from fastener.inspection.tables import record
 
 # Names of images
 

@@ -32,9 +32,11 @@ _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
         *(
-            "fastener.commands.category",
+            "fastener.commands.evaluating",
+            "fastener.commands.inspecting",
+            "fastener.commands.training",
             "fastener.inspection.inspector",
-            "fastener.inspection.writers",
+            "fastener.inspection.pictures",
             "fastener.evaluation.category_runs",
         ),
         *(

@@ -20,7 +20,7 @@ from privileges import unprivileged
 
 from fastener.common.errors import UserError
 from fastener.common.files import GrowingFile
-from fastener.inspection.writers import JsonList
+from fastener.inspection.tables import JsonList
 
 ROOM = 8192
 

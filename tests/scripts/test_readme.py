@@ -12,6 +12,7 @@ from data_factory import ROOT, parts, run_inside, write_photos
 from mvtec_factory import write_category
 
 from fastener.datasets.synthetic.ct import write_ct_dataset
+from fastener.inspection.writers import WRITERS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # Small pictures and no downloads; the commands themselves stay as they are.
@@ -35,8 +36,9 @@ def test_every_flag_and_script_exists(command: list[str]) -> None:
     assert (ROOT / script).is_file()
     source = (ROOT / script).read_text() + "".join(
         (ROOT / name).read_text()
-        for name in ("commands/cli.py", "commands/category.py", "commands/threshold_search.py")
+        for name in ("commands/cli.py", "commands/data.py", "commands/training.py", "commands/threshold_search.py")
     )
+    source += "".join(f'"--{name.replace("_", "-")}"' for name in WRITERS)
     for word in words:
         if word.startswith("--"):
             assert f'"{word}"' in source, f"{script} has no {word}"

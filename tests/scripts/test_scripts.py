@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,8 +131,8 @@ def test_an_interrupted_run_keeps_what_was_scored(model: Path, tmp_path: Path, m
     write_photos(photos, [part(730 + i) for i in range(4)])
     stream = Inspector.stream
 
-    def interrupted(self: Inspector, sources: Iterable[Path]) -> Iterator[Inspection | Failure]:
-        yield from islice(stream(self, sources), 3)
+    def interrupted(self: Inspector, sources: Iterable[Path], **how: Any) -> Iterator[Inspection | Failure]:
+        yield from islice(stream(self, sources, **how), 3)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Inspector, "stream", interrupted)

@@ -1,0 +1,175 @@
+"""The work of evaluate.py: one model on the splits of a data set, or one model for each category and method."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastener.commands import cli, data, threshold_search
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable, write_atomically
+from fastener.config import Config
+
+if TYPE_CHECKING:
+    from fastener.datasets.dataset import Dataset
+    from fastener.evaluation.category_runs import CategoryRuns
+    from fastener.evaluation.measure import Measurement
+    from fastener.inspection.inspector import Inspector
+
+
+def check_data(arguments: argparse.Namespace, dataset: Dataset) -> None:
+    """Raise UserError if a model cannot be measured on this data set in the way that is asked for."""
+    if not dataset.labelled:
+        raise UserError(f"{dataset.root}: its photos have no labels to measure a model by; inference.py inspects them")
+    if dataset.categories and (arguments.cross_validate is not None or arguments.split is not None):
+        flag = "--split" if arguments.cross_validate is None else "--cross-validate"
+        raise UserError(f"{flag} is for data without categories; {dataset.root} has test images for each of its own")
+
+
+def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Dataset) -> int:
+    """Measure one model on the chosen splits; write metrics.json and plots, and print a summary."""
+    from fastener.evaluation.measure import summarise
+    from fastener.evaluation.report import text_summary, write_plots
+
+    check_writable(arguments.output / "metrics.json")
+    splits = _splits(arguments, dataset)
+    if arguments.optimize_threshold:
+        threshold_search.require_permission(arguments, "test" in splits)
+    measurement, threshold_source = _measure(arguments, config, dataset, splits)
+    if not measurement.inspections:
+        raise UserError(
+            f"nothing to score in {arguments.data_dir}: {len(measurement.seen)} images are in the model, "
+            f"{len(measurement.failures)} cannot be read"
+        )
+    metrics = summarise(measurement, config.run.seed)
+    metrics["protocol"] = f"{arguments.cross_validate}-fold" if arguments.cross_validate else "held out"
+    metrics["splits"] = splits
+    metrics["threshold_source"] = threshold_source
+    write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    if not arguments.no_plots:
+        write_plots(measurement, metrics, arguments.output)
+    print(text_summary(metrics))
+    print(f"wrote {arguments.output}")
+    if arguments.optimize_threshold:
+        threshold_search.store(arguments, measurement, arguments.model or cli.DEFAULT_MODEL, "test" in splits)
+    for failure in measurement.failures:
+        cli.warn(failure.error)
+    return cli.EXIT_SOME_FAILED if measurement.failures else cli.EXIT_OK
+
+
+def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: Dataset) -> int:
+    """Measure each category by each method, and print one table."""
+    from fastener.evaluation.category_report import summary_markdown, summary_rows
+
+    if arguments.optimize_threshold:
+        # There is no validation split: all labelled photos are test data.
+        threshold_search.require_permission(arguments, on_test_data=True)
+    methods = list(data.METHODS) if arguments.method == "all" else [arguments.method]
+    names = data.categories(arguments, dataset)
+    if arguments.model is not None and len(names) * len(methods) > 1:
+        raise UserError("--model is one model of one category; leave it out with --all and --method all")
+    check_writable(arguments.output / "summary.csv")
+    rows, failed = [], 0
+    for method in methods:
+        runs = _run(method, names, arguments, config, dataset)
+        failed += len(runs.errors) + len(runs.failures)
+        label = "" if len(methods) == 1 else f" ({method})"
+        rows += [{**row, "category": f"{row['category']}{label}"} for row in summary_rows(runs.metrics)]
+    if rows:
+        print(summary_markdown(rows), end="")
+        print(f"wrote {arguments.output}")
+    return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
+
+
+def _splits(arguments: argparse.Namespace, dataset: Dataset) -> list[str]:
+    """List the splits to score: those of --split, or else the test split, or all of them for cross-validation."""
+    from fastener.datasets.dataset import SPLIT_NAMES, TEST
+
+    if arguments.split is None:
+        return list(dataset.splits) if arguments.cross_validate else [TEST]
+    if unknown := [name for name in arguments.split or ("",) if name not in SPLIT_NAMES]:
+        raise UserError(f"--split {unknown[0]!r}: one of {', '.join(SPLIT_NAMES)}, or several with commas")
+    return list(arguments.split)
+
+
+def _measure(
+    arguments: argparse.Namespace, config: Config, dataset: Dataset, splits: list[str]
+) -> tuple[Measurement, str]:
+    """Inspect the images of the splits; also name the data that the threshold comes from."""
+    from fastener.evaluation.measure import cross_validate, measure
+    from fastener.inspection.inspector import Inspector
+
+    images = [image for name in splits for image in data.report(dataset.read(name, "")).images]
+    if arguments.cross_validate:
+        measurement = cross_validate(
+            images, config, arguments.cross_validate, weights=arguments.weights, progress=cli.progress, warn=cli.warn
+        )
+        return measurement, "healthy training photos of each fold"
+    inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
+    measurement = measure(inspector, images, cli.progress)
+    if measurement.seen:
+        print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")
+    return measurement, inspector.threshold_source
+
+
+def _run(
+    method: str, names: list[str], arguments: argparse.Namespace, config: Config, dataset: Dataset
+) -> CategoryRuns:
+    """Measure the categories by one method, and print what is not in the table."""
+    from fastener.evaluation.category_runs import evaluate_categories
+
+    output = arguments.output if method == "patchcore" else arguments.output / method
+    store = partial(_store_threshold, arguments=arguments, method=method)
+    runs = evaluate_categories(
+        names,
+        dataset.category,
+        partial(_load, method=method, arguments=arguments, config=config),
+        output,
+        force=arguments.force or arguments.optimize_threshold,
+        plots=not arguments.no_plots,
+        identity=partial(_identity, method=method, arguments=arguments, dataset=dataset),
+        after=store if arguments.optimize_threshold else None,
+        progress=cli.progress,
+    )
+    for name in runs.resumed:
+        cli.say(f"{name}: taken from {output / name} (--force measures again)")
+    for error in (*runs.errors.values(), *runs.failures):
+        cli.warn(error)
+    for name, metrics in runs.metrics.items():
+        if metrics["pixel_metrics_left_out"]:
+            cli.say(f"{name}, {method}: no pixel metrics, because {metrics['pixel_metrics_left_out']}")
+    return runs
+
+
+def _load(name: str, method: str, arguments: argparse.Namespace, config: Config) -> Inspector:
+    from fastener.inspection.inspector import Inspector
+
+    path = _model(arguments, name, method)
+    if not path.exists():
+        raise UserError(
+            f"{name}: no model at {path}; train it with "
+            f"python train.py --data-dir {arguments.data_dir} --category {name} --method {method}"
+        )
+    return Inspector.load(path, config.run.device, arguments.weights, config.run)
+
+
+def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Dataset) -> str | None:
+    """Identify what a category's figures depend on: its model, and where its images are; None without a model."""
+    from fastener.inspection.model_folder import file_of
+
+    file = file_of(_model(arguments, name, method))
+    if not file.is_file():
+        return None
+    return f"{hashlib.sha256(file.read_bytes()).hexdigest()} {(dataset.root / name).resolve()}"
+
+
+def _store_threshold(name: str, measurement: Measurement, arguments: argparse.Namespace, method: str) -> Path:
+    return threshold_search.store(arguments, measurement, _model(arguments, name, method), on_test_data=True)
+
+
+def _model(arguments: argparse.Namespace, name: str, method: str) -> Path:
+    return arguments.model if arguments.model is not None else data.model_path(name, method)

@@ -1,0 +1,164 @@
+"""The work of train.py: which photos make which model, and the training of each."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastener.commands import cli, cluster, data
+from fastener.common.errors import UserError
+from fastener.common.files import check_writable
+from fastener.config import Config
+
+if TYPE_CHECKING:
+    from fastener.datasets.dataset import Dataset
+
+SHEET = Path("outputs/preprocessing.png")
+_ON_A_SHEET = 40
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to be trained.
+
+    Parameters
+    ----------
+    name : str
+        The category; "" if the data have none.
+    photos : sequence of Path
+        Healthy photos, each once.
+    output : Path
+        File of the model.
+    """
+
+    name: str
+    photos: Sequence[Path]
+    output: Path
+
+
+def add_photo_flags(group: argparse._ArgumentGroup) -> None:
+    """Add the flags that name healthy photos."""
+    data.add_flags(group)
+    group.add_argument("--images", type=Path, metavar="D", help="folder of good images, searched recursively")
+    group.add_argument("--components-dir", type=Path, metavar="D", help="time series; their baseline shots are healthy")
+    group.add_argument("--combine-normals", action="store_true", help="pool the healthy images of all splits")
+    group.add_argument("--baseline-tag", metavar="TAG", help="token that marks baseline shots (default: T0)")
+
+
+def jobs(arguments: argparse.Namespace, config: Config, dataset: Dataset | None) -> list[Job]:
+    """List the models to be trained: one for each category that is asked for, or one of all photos.
+
+    Raises UserError if there are no photos, or if flags do not fit the data set.
+    """
+    if dataset is None or not dataset.categories:
+        photos = healthy_photos(arguments, config.baseline_tag, dataset)
+        return [Job("", photos, arguments.output or cli.DEFAULT_MODEL)]
+    _check_category_flags(arguments)
+    names = data.categories(arguments, dataset)
+    if arguments.output is not None and len(names) > 1:
+        raise UserError(f"--output names one file; with --all the models go to {data.MODELS}")
+    return [
+        Job(name, dataset.category(name).train, arguments.output or data.model_path(name, arguments.method))
+        for name in names
+    ]
+
+
+def healthy_photos(arguments: argparse.Namespace, baseline_tag: str, dataset: Dataset | None) -> list[Path]:
+    """Pool the healthy photos of every folder that is named, each once and in a fixed order."""
+    from fastener.datasets.dataset import TRAIN
+    from fastener.datasets.folder import baseline_images, good_images
+
+    if dataset is None and arguments.combine_normals:
+        raise UserError("--combine-normals pools the splits of --data-dir; name that folder")
+    photos: list[Path] = []
+    if dataset is not None:
+        for name in dataset.splits if arguments.combine_normals else (TRAIN,):
+            split = data.report(dataset.read(name, ""))
+            print(f"{split.name}: learning from {len(split.healthy)} healthy of {len(split.images)} images")
+            photos += split.healthy
+        if not dataset.labelled:
+            cli.report_passed_over(dataset.root, recursive=True)
+    if arguments.images is not None:
+        photos += good_images(arguments.images)
+        cli.report_passed_over(arguments.images, recursive=True)
+    if arguments.components_dir is not None:
+        photos += baseline_images(arguments.components_dir, baseline_tag)
+    if not photos:
+        raise UserError("no healthy photos: name a folder with --images, --data-dir or --components-dir")
+    return list(dict.fromkeys(photos))
+
+
+def train(jobs: Sequence[Job], config: Config, arguments: argparse.Namespace) -> int:
+    """Train and save the models one after another."""
+    from fastener.inspection.inspector import Inspector
+
+    for job in jobs:
+        check_writable(job.output)
+        if arguments.cluster is not None:
+            inspector = cluster.trained(list(job.photos), config, arguments)
+        else:
+            checkpoint = job.output.with_suffix(".checkpoint")
+            inspector = Inspector.train(job.photos, config, arguments.weights, cli.progress, cli.warn, checkpoint)
+        inspector.save(job.output)
+        cli.say(f"{job.name}: {inspector.describe()}" if job.name else inspector.describe())
+        cli.say(f"saved {job.output}")
+    return cli.EXIT_OK
+
+
+def update(arguments: argparse.Namespace, config: Config, dataset: Dataset | None) -> int:
+    """Add photos to a saved model."""
+    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.model_folder import file_of
+
+    if dataset is not None and dataset.categories:
+        _check_category_flags(arguments)
+    cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "index", "evidence", "alpha", "seed")
+    inspector = Inspector.load(arguments.update, config.run.device, arguments.weights, config.run)
+    tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
+    output = arguments.output or file_of(arguments.update)
+    check_writable(output)
+    new = inspector.update(healthy_photos(arguments, tag, dataset), cli.progress)
+    print(f"learned {new} new photos")
+    inspector.save(output)
+    print(inspector.describe())
+    print(f"saved {output}")
+    return cli.EXIT_OK
+
+
+def write_sheet(jobs: Sequence[Job], config: Config, output: Path | None) -> int:
+    """Draw up to 40 photos, spread evenly over the list, before and after preprocessing; train nothing."""
+    from fastener.inspection.drawing import save_picture
+    from fastener.inspection.pictures import preprocessing_sheet
+    from fastener.inspection.reading import prepare
+    from fastener.preprocessing.pipeline import Preprocessor
+
+    output = output or SHEET
+    photos = [photo for job in jobs for photo in job.photos]
+    chosen = photos[:: max(1, -(-len(photos) // _ON_A_SHEET))]
+    preprocessor = Preprocessor(config.preprocess)
+    shown = cli.progress(chosen, len(chosen), "preprocessing")
+    pairs = [(path, prepare(path, preprocessor)[1]) for path in shown]
+    save_picture(preprocessing_sheet(pairs), output)
+    missing = sum(not prepared.part_found for _, prepared in pairs)
+    print(f"wrote {output}: {len(pairs)} of {len(photos)} photos, {missing} without a findable part")
+    return cli.EXIT_OK
+
+
+def _check_category_flags(arguments: argparse.Namespace) -> None:
+    """Raise UserError for flags that work on one pool of photos, where each category has its own."""
+    given = {
+        "--preprocess-only": arguments.preprocess_only,
+        "--update": arguments.update is not None,
+        "--images": arguments.images is not None,
+        "--components-dir": arguments.components_dir is not None,
+        "--combine-normals": arguments.combine_normals,
+    }
+    flag = next((name for name, was in given.items() if was), None)
+    if flag is not None:
+        raise UserError(
+            f"{flag} takes one pool of photos, but {arguments.data_dir} has categories; leave out --data-dir and name "
+            "a folder of healthy photos with --images"
+        )

@@ -1,0 +1,168 @@
+"""The layouts that a data set can have on disk, in one registry.
+
+A new layout is one class and one line in ``LAYOUTS``.
+
+A layout tells whether a folder has it, and reads the folder into a ``Dataset``. Both look at names only; no image is
+opened. Scripts list the layouts in their help, so readers of images are imported when a folder is read.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from fastener.common.errors import UserError
+from fastener.datasets.dataset import CSV_NAME, GOOD, SPLIT_NAMES, TEST, TRAIN, Dataset, Split
+from fastener.datasets.labelled_image import LabelledImage
+
+# Folders with these names say that the images are sorted into splits, so that they cannot all be healthy.
+_SPLIT_FOLDERS = {"train", "valid", "val", "test", "ground_truth"}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """How label columns are read where their names alone do not say it.
+
+    Parameters
+    ----------
+    defect_columns, healthy_columns : sequence of str or None
+        Columns that mark a defect, or a healthy part; None: the rule of ``label_columns`` decides.
+    """
+
+    defect_columns: Sequence[str] | None = None
+    healthy_columns: Sequence[str] | None = None
+
+
+class Layout(ABC):
+    """One way in which a data set lies on disk.
+
+    A subclass states ``title``, its name for a person; ``looks_for``, the files and folders by which it is recognised;
+    ``preset``, the file in configs/ from which the settings start, or None for the defaults.
+    """
+
+    title: ClassVar[str]
+    looks_for: ClassVar[str]
+    preset: ClassVar[str | None] = None
+
+    @abstractmethod
+    def matches(self, folder: Path) -> bool:
+        """Tell whether an existing folder has this layout."""
+
+    @abstractmethod
+    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+        """Read the folder. Raises UserError, in one line that says what was looked for, if it has another layout."""
+
+
+class CsvSplits(Layout):
+    """Folders train, valid and test, each with a CSV file of labels beside its images."""
+
+    title = "CSV splits"
+    looks_for = f"{'|'.join(SPLIT_NAMES)}/{CSV_NAME}"
+
+    def matches(self, folder: Path) -> bool:
+        """Tell whether one of the splits has a CSV file."""
+        return any((folder / name / CSV_NAME).is_file() for name in SPLIT_NAMES)
+
+    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+        """Read the splits whose folder is there; none of them may lack its CSV file when it is used."""
+        from fastener.datasets.csv_splits import load_split
+
+        splits = tuple(name for name in SPLIT_NAMES if (folder / name).is_dir())
+        if not splits:
+            raise UserError(f"{folder}: no split found; looked for {self.looks_for}; name the folder that holds them")
+
+        def read(split: str, category: str) -> Split:
+            return load_split(
+                folder, split, defect_columns=labels.defect_columns, healthy_columns=labels.healthy_columns
+            )
+
+        return Dataset(folder, splits, read)
+
+
+class MvtecCategories(Layout):
+    """Folders as in MVTec AD: one category, or a folder of categories."""
+
+    title = "MVTec categories"
+    looks_for = "train/good, test/<defect>, or folders that hold these"
+    preset = "mvtec.yaml"
+
+    def matches(self, folder: Path) -> bool:
+        """Tell whether the folder, or one inside it, has train/good."""
+        return _is_category(folder) or any(_is_category(path) for path in folder.iterdir())
+
+    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+        """Read one category, or all that the folder holds."""
+        from fastener.datasets.images import list_images
+        from fastener.datasets.mvtec import check_category, list_categories, test_images
+
+        root, names = (folder.parent, [folder.name]) if _is_category(folder) else (folder, list_categories(folder))
+
+        def read(split: str, category: str) -> Split:
+            check_category(root, category, names)
+            if split == TRAIN:
+                images = list_images(root / category / TRAIN / GOOD)
+                return Split(TRAIN, tuple(LabelledImage(path, False, (GOOD,)) for path in images))
+            return Split(split, test_images(root / category))
+
+        return Dataset(root, (TRAIN, TEST), read, tuple(names))
+
+
+class PlainFolder(Layout):
+    """A folder of photos without labels: all of them are healthy when a model is trained."""
+
+    title = "plain folder of photos"
+    looks_for = "photos, and no folders named train, valid or test"
+
+    def matches(self, folder: Path) -> bool:
+        """Tell whether there are images, and no folder that sorts them into splits within two levels."""
+        from fastener.datasets.images import IMAGE_SUFFIXES
+
+        inside = [path for path in folder.iterdir() if path.is_dir()]
+        deeper = [path for one in inside for path in one.iterdir() if path.is_dir()]
+        sorted_into_splits = any(path.name in _SPLIT_FOLDERS for path in inside + deeper)
+        return not sorted_into_splits and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
+
+    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+        """Take all photos, those in subfolders too, as one split: to learn from, or to inspect."""
+        from fastener.datasets.images import list_images
+
+        def read(split: str, category: str) -> Split:
+            return Split(split, tuple(LabelledImage(path, False) for path in list_images(folder)))
+
+        return Dataset(folder, (TRAIN,), read, labelled=False)
+
+
+LAYOUTS: dict[str, Layout] = {"csv": CsvSplits(), "mvtec": MvtecCategories(), "plain": PlainFolder()}
+
+
+def recognise(folder: Path, layouts: Mapping[str, Layout] | None = None) -> Layout:
+    """Find the one layout that a folder has.
+
+    Raises UserError if the folder is missing, or has none or several of them; the line says what was looked for, and
+    what was found.
+    """
+    layouts = LAYOUTS if layouts is None else layouts
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; check the path")
+    found = {name: layout for name, layout in layouts.items() if layout.matches(folder)}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        both = " and ".join(f"{layout.title} ({name})" for name, layout in found.items())
+        raise UserError(f"{folder}: has the layouts of {both}; separate the two, or name one with --layout")
+    wanted = "; ".join(f"{layout.title}: {layout.looks_for}" for layout in layouts.values())
+    raise UserError(f"{folder}: no layout that is known; looked for {wanted}; found {_contents(folder)}")
+
+
+def _is_category(folder: Path) -> bool:
+    return (folder / TRAIN / GOOD).is_dir()
+
+
+def _contents(folder: Path) -> str:
+    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir())
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}" if names else "nothing"

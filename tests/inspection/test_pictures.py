@@ -1,0 +1,62 @@
+"""Pictures show what the inspection says, at the right place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_factory import part, tiny_config
+from inspection_factory import inspection
+
+from fastener.datasets.images import shrunk
+from fastener.inspection.drawing import save_picture
+from fastener.inspection.pictures import detection_picture, overlay_picture, preprocessing_sheet, regions_picture
+from fastener.inspection.result import Inspection, Region
+from fastener.preprocessing.pipeline import Preprocessor
+
+
+def test_regions_are_drawn_where_they_are_also_on_a_shrunk_photo() -> None:
+    photo = np.full((400, 600, 3), 200, np.uint8)
+    one = inspection()
+    large = Inspection(**{**vars(one), "photo_size": (400, 600), "regions": (Region(200, 100, 100, 50, 9.0, 5000.0),)})
+    for scale in (1.0, 0.5):
+        small = shrunk(photo, round(600 * scale))
+        drawn = (regions_picture(small, large) != small).any(2)
+        rows, columns = np.nonzero(drawn)
+        assert [columns.min(), rows.min()] == pytest.approx([200 * scale, 100 * scale], abs=2)
+        assert [columns.max(), rows.max()] == pytest.approx([300 * scale, 150 * scale], abs=2)
+        assert not drawn[round(125 * scale), round(250 * scale)]
+    assert (photo == 200).all()
+
+
+def test_overlay_leaves_healthy_places_alone_and_marks_the_others() -> None:
+    photo = np.full((40, 60, 3), 200, np.uint8)
+    overlay = overlay_picture(photo, inspection())
+    assert (overlay[2:6, 2:10] == 200).all()
+    assert np.abs(overlay[14, 30].astype(int) - 200).max() > 60
+    # The colour scale is the model's: another score of the same part changes no colour.
+    assert np.array_equal(overlay, overlay_picture(photo, inspection(score=0.1)))
+
+
+def test_overlay_of_a_shrunk_photo_marks_the_same_place() -> None:
+    photo = np.full((40, 60, 3), 200, np.uint8)
+    half = overlay_picture(photo[::2, ::2], inspection())
+    whole = overlay_picture(photo, inspection())
+    assert half.shape == (20, 30, 3)
+    assert np.abs(half[7, 15].astype(int) - whole[14, 30]).max() < 20
+
+
+def test_pictures_can_be_saved(tmp_path: Path) -> None:
+    sheet = detection_picture(np.full((40, 60, 3), 90, np.uint8), inspection(Path("x" * 200 + ".png")))
+    save_picture(sheet, tmp_path / "det.png")
+    assert sheet.shape[1] > 3 * 420
+    preprocessor = Preprocessor(tiny_config().preprocess)
+    rows = preprocessing_sheet([(Path(f"{i}.png"), preprocessor(part(i))) for i in range(3)])
+    assert rows.shape[0] > 3 * 200
+
+
+def test_shrunk_keeps_small_photos_and_proportions() -> None:
+    photo = np.zeros((30, 50, 3), np.uint8)
+    assert shrunk(photo, 1600) is photo
+    assert shrunk(np.zeros((1000, 4000, 3), np.uint8), 400).shape == (100, 400, 3)

@@ -1,0 +1,106 @@
+"""JSON and CSV hold what the inspection says, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+from inspection_factory import inspection
+
+from fastener.common.files import GrowingFile
+from fastener.inspection.result import Failure
+from fastener.inspection.tables import CSV_COLUMNS, CsvTable, JsonList, record, verdict
+
+
+def test_record_has_what_is_promised() -> None:
+    entry = record(inspection(), is_baseline=True)
+    assert entry == {
+        "path": "in/bolt 7.png",
+        "is_anomalous": True,
+        "is_baseline": True,
+        "score": 5.0,
+        "threshold": 3.0,
+        "p_value": 0.012346,
+        "confidence": 0.9,
+        "part_found": True,
+        "evidence": {"filters": {"score": 1.5, "p_value": 0.5}, "colour": {"score": 0.25, "p_value": 0.01}},
+        "regions": [
+            {"x": 20, "y": 10, "width": 20, "height": 10, "score": 4.5, "area": 150.0},
+            {"x": 1, "y": 2, "width": 3, "height": 4, "score": 3.25, "area": 12.0},
+        ],
+    }
+    assert record(Failure(Path("x.png"), "why")) == {"path": "x.png", "error": "why"}
+    assert not record(inspection(score=3.0))["is_anomalous"]
+
+
+def test_json_list_grows_to_valid_json(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.json"
+    table = JsonList(GrowingFile(path))
+    assert not path.exists()
+    entries = [record(inspection()), record(Failure(Path('quote " and ü.png'), "line"))]
+    for entry in entries:
+        table.write(entry)
+    table.close()
+    assert json.loads(path.read_text(encoding="utf-8")) == entries
+    assert [one.name for one in path.parent.iterdir()] == ["results.json"]
+    empty = JsonList(GrowingFile(path))
+    empty.close()
+    assert json.loads(path.read_text()) == []
+
+
+def test_csv_has_the_same_per_line(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    table = CsvTable(GrowingFile(path), ("filters", "colour"))
+    entry = record(inspection(Path('a, "b"\n.png')))
+    table.write(entry)
+    table.write(record(Failure(Path("broken.png"), "damaged")))
+    table.close()
+    with path.open(newline="", encoding="utf-8") as file:
+        good, bad = csv.DictReader(file)
+    assert good["path"] == 'a, "b"\n.png'
+    assert [good[name] for name in ("is_anomalous", "score", "threshold")] == ["True", "5.0", "3.0"]
+    assert float(good["colour_p_value"]) == 0.01
+    assert json.loads(good["regions"]) == entry["regions"]
+    assert good["n_regions"] == "2"
+    assert (bad["path"], bad["error"], bad["score"], bad["regions"]) == ("broken.png", "damaged", "", "")
+    assert list(good)[: len(CSV_COLUMNS)] == list(CSV_COLUMNS)
+
+
+def test_names_that_are_not_unicode_do_not_stop_a_table(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(b"bolt-\xff.png"))
+    for name, kind in (("r.csv", CsvTable), ("r.json", JsonList)):
+        file = GrowingFile(tmp_path / name)
+        table = CsvTable(file, ()) if kind is CsvTable else JsonList(file)
+        table.write(record(inspection(odd)))
+        table.close()
+        assert "bolt-\\udcff.png" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_an_interrupted_piece_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = JsonList(GrowingFile(tmp_path / "results.json"))
+    table.write({"number": 1})
+    put, calls = GrowingFile._put, []
+
+    def interrupted(self: GrowingFile, data: bytes) -> None:
+        put(self, data)
+        calls.append(data)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GrowingFile, "_put", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            table.write({"number": 2})
+    table.write({"number": 3})
+    table.close()
+    assert json.loads((tmp_path / "results.json").read_text()) == [{"number": 1}, {"number": 3}]
+
+
+def test_verdict_is_one_line_with_the_facts() -> None:
+    assert verdict(inspection(Path("new\nline \x1b[31m ボルト.png"))).startswith("new\\nline \\x1b[31m ボルト.png: ")
+    line = verdict(inspection())
+    assert line == "bolt 7.png: ANOMALOUS, score 5.00 (threshold 3.00), p = 0.012, confidence 90%"
+    assert verdict(inspection(None, 1.0)).startswith("photo: normal")
