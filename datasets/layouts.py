@@ -9,7 +9,7 @@ opened. Scripts list the layouts in their help, so readers of images are importe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -41,12 +41,14 @@ class Layout(ABC):
     """One way in which a data set lies on disk.
 
     A subclass states ``title``, its name for a person; ``looks_for``, the files and folders by which it is recognised;
-    ``preset``, the file in configs/ from which the settings start, or None for the defaults.
+    ``preset``, the file in configs/ from which the settings start, or None for the defaults; ``fallback``, True if it
+    is only considered where no other layout matches, because many folders of other layouts would match it, too.
     """
 
     title: ClassVar[str]
     looks_for: ClassVar[str]
     preset: ClassVar[str | None] = None
+    fallback: ClassVar[bool] = False
 
     @abstractmethod
     def matches(self, folder: Path) -> bool:
@@ -116,6 +118,7 @@ class PlainFolder(Layout):
 
     title = "plain folder of photos"
     looks_for = "photos, and no folders named train, valid or test"
+    fallback = True
 
     def matches(self, folder: Path) -> bool:
         """Tell whether there are images, and no folder that sorts them into splits within two levels."""
@@ -139,22 +142,22 @@ class PlainFolder(Layout):
 LAYOUTS: dict[str, Layout] = {"csv": CsvSplits(), "mvtec": MvtecCategories(), "plain": PlainFolder()}
 
 
-def recognise(folder: Path, layouts: Mapping[str, Layout] | None = None) -> Layout:
+def recognise(folder: Path) -> Layout:
     """Find the one layout that a folder has.
 
     Raises UserError if the folder is missing, or has none or several of them; the line says what was looked for, and
     what was found.
     """
-    layouts = LAYOUTS if layouts is None else layouts
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the path")
-    found = {name: layout for name, layout in layouts.items() if layout.matches(folder)}
+    matching = {name: layout for name, layout in LAYOUTS.items() if layout.matches(folder)}
+    found = {name: layout for name, layout in matching.items() if not layout.fallback} or matching
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
         both = " and ".join(f"{layout.title} ({name})" for name, layout in found.items())
         raise UserError(f"{folder}: has the layouts of {both}; separate the two, or name one with --layout")
-    wanted = "; ".join(f"{layout.title}: {layout.looks_for}" for layout in layouts.values())
+    wanted = "; ".join(f"{layout.title}: {layout.looks_for}" for layout in LAYOUTS.values())
     raise UserError(f"{folder}: no layout that is known; looked for {wanted}; found {_contents(folder)}")
 
 
