@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from data_factory import parts, tiny_config, write_photos
 from hypothesis import settings
+from random_networks import State, random_state, without_head
 
 from fastener.datasets.synthetic.parts import write_demo_dataset
 from fastener.inspection.inspector import Inspector
@@ -15,6 +18,29 @@ from fastener.inspection.inspector import Inspector
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for torch: tiny networks lose more by waiting for a second thread than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def resnet18_state() -> State:
+    """Drawn weights of a whole ResNet-18; tests must not change them."""
+    return random_state("resnet18")
+
+
+@pytest.fixture(scope="session")
+def resnet18_weights(resnet18_state: State, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drawn weights in a file, without the layers that no default setting reads."""
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    torch.save(without_head(resnet18_state), path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -9,26 +9,18 @@ from typing import Any
 
 import cv2
 import numpy as np
+from data_factory import SMALL, config_from
 
-from fastener.config import Config, load_config
+from fastener.config import Config
 from fastener.corrosion.analysis import Analyser, ComponentResult
 from fastener.datasets.components import load_components
 from fastener.datasets.synthetic.parts import RenderedPart, render_part, render_time_series
 from fastener.inspection.inspector import Inspector
 
-SMALL = {
-    "preprocess.size": 64,
-    "model.backbone": "filters",
-    "evidence": ("filters", "colour"),
-    "run.device": "cpu",
-    "run.workers": 0,
-    "corrosion.frame": 384,
-}
-
 
 def small_config(**changes: object) -> Config:
     """Settings of the small model; ``corrosion__min_change=1`` sets corrosion.min_change."""
-    return load_config(flags={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
+    return config_from({**SMALL, "evidence": ("filters", "colour"), "corrosion.frame": 384}, **changes)
 
 
 @cache

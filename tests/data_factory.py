@@ -6,7 +6,7 @@ import importlib
 import io
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from fastener.commands import cli
-from fastener.config import Config
+from fastener.config import Config, load_config
 from fastener.datasets.synthetic.parts import render_part
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +55,15 @@ def tiny_config(**sections: object) -> Config:
     for section, values in sections.items():
         tree[section] = {**tree.get(section, {}), **values} if isinstance(values, dict) else values
     return Config.model_validate(tree)
+
+
+# Settings of a model that needs no weights and is trained in a moment.
+SMALL: dict[str, Any] = {"preprocess.size": 64, "model.backbone": "filters", "run.device": "cpu", "run.workers": 0}
+
+
+def config_from(start: Mapping[str, Any], **changes: object) -> Config:
+    """Settings that start from dotted ones, e.g. SMALL; ``section__key=value`` changes section.key."""
+    return load_config(flags={**start, **{key.replace("__", "."): value for key, value in changes.items()}})
 
 
 FLAGS = ("--backbone", "filters", "--coreset-ratio", "0.1", "--set", "preprocess.size=64", "--device", "cpu")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from data_factory import run_inside
+from data_factory import ROOT, run_inside
 from PIL import Image
 
 from fastener.anode.evaluation import evaluate
@@ -31,7 +31,7 @@ from fastener.datasets.ct_slices import CtSlice, Volume, Window, list_good_slice
 from fastener.datasets.images import opened
 from fastener.datasets.synthetic.ct import SIZE, write_ct_dataset
 
-PRESET = Path(__file__).resolve().parents[2] / "configs" / "anode.yaml"
+PRESET = ROOT / "configs" / "anode.yaml"
 SMALL = {"backbone": "filters", "resize_size": [128, 128], "consecutive_slices": 3, "run": {"device": "cpu"}}
 
 

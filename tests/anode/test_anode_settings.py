@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from data_factory import ROOT
 
 from fastener.anode.regions import check_regions
 from fastener.anode.settings import AnodeSettings
@@ -14,7 +15,7 @@ from fastener.common.settings import known_settings, load_settings
 from fastener.datasets.ct_slices import CtSlice, Volume
 from fastener.datasets.synthetic.ct import REGIONS, SIZE
 
-PRESET = Path(__file__).resolve().parents[2] / "configs" / "anode.yaml"
+PRESET = ROOT / "configs" / "anode.yaml"
 # The keys of the first version of this program, all of which are still read.
 OF_OLD = {
     "output_dir_model_rf_detr", "output_dir_model_patchcore", "output_inference_dir", "input_dir", "good_images_dir",

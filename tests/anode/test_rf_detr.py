@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from data_factory import ROOT
 from PIL import Image
 
 from fastener.anode.checkpoints import CHECKPOINTS
@@ -28,7 +29,7 @@ from fastener.datasets.ct_slices import list_volumes
 from fastener.datasets.images import opened, read_image
 from fastener.datasets.synthetic.ct import SIZE, write_ct_dataset
 
-PRESET = Path(__file__).resolve().parents[2] / "configs" / "anode.yaml"
+PRESET = ROOT / "configs" / "anode.yaml"
 needs_rfdetr = pytest.mark.skipif(
     find_spec("rfdetr") is None or find_spec("pytorch_lightning") is None,
     reason="rfdetr[train] is not installed (requirements/detection.txt)",

@@ -12,6 +12,7 @@ from typing import get_args
 
 import pytest
 import yaml
+from data_factory import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,6 @@ from fastener.common.errors import UserError
 from fastener.common.settings import _fields, known_settings, load_settings
 from fastener.config import Config, load_config
 
-ROOT = Path(__file__).resolve().parents[2]
 DEFAULTS_FILE = ROOT / "configs" / "fastener.yaml"
 
 
@@ -64,7 +64,7 @@ def test_later_assignment_wins() -> None:
 
 
 def test_a_setting_of_a_section_that_is_off_turns_it_on(tmp_path: Path) -> None:
-    preset = Path(__file__).resolve().parents[2] / "configs" / "anode.yaml"
+    preset = ROOT / "configs" / "anode.yaml"
     chosen = load_settings(AnodeSettings, preset, ["filter_index_range.max=20"])
     assert chosen.filter_index_range is not None
     assert (chosen.filter_index_range.min, chosen.filter_index_range.max) == (0, 20)

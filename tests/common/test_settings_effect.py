@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from corrosion_factory import CHANGES as CORROSION_CHANGES
+from data_factory import SMALL
 
 from fastener import train
 from fastener.common.errors import UserError
@@ -26,7 +27,6 @@ from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.runtime.onnx_network import OnnxNetwork
 from fastener.preprocessing.pipeline import Preprocessor
 
-SMALL = {"preprocess.size": 64, "model.backbone": "filters", "run.device": "cpu", "run.workers": 0}
 CNN = {"model.backbone": "mobilenet_v2", "evidence": ("cnn",), "model.colour_weight": 0.0}
 PLAIN = {"preprocess.enabled": False}
 REDRAWN = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_factory import ROOT
 from mvtec_factory import write_category
 from sklearn.metrics import roc_auc_score
 
@@ -18,7 +19,7 @@ from fastener.evaluation.measure import Measurement
 from fastener.inspection.inspector import Inspector
 
 CONFIG = load_config(
-    Path(__file__).resolve().parents[2] / "configs/mvtec.yaml",
+    ROOT / "configs/mvtec.yaml",
     ["evidence=[filters]", "preprocess.size=96", "model.coreset_ratio=0.2", "calibration.alpha=0.2"],
 )
 

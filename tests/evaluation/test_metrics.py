@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+from data_factory import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu
@@ -25,8 +25,6 @@ from fastener.evaluation.metrics import (
     image_metrics,
     proportion_ci,
 )
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300)
 few_levels = st.integers(-3, 3).map(float)
@@ -244,4 +242,4 @@ def test_copies_count_once_in_the_false_positive_interval() -> None:
 
 def test_importing_metrics_does_not_import_matplotlib() -> None:
     code = "import sys, evaluation.metrics, evaluation.pixel_metrics; sys.exit('matplotlib' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

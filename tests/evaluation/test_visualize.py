@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from data_factory import ROOT
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from PIL import Image
@@ -25,7 +26,6 @@ from fastener.evaluation.visualize import (
     score_distribution,
 )
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LABELS = np.array([False] * 12 + [True] * 20)
 SCORES = np.random.default_rng(0).normal(size=32) + LABELS
 
@@ -159,4 +159,4 @@ def test_figures_drawn_in_threads_equal_those_drawn_alone(tmp_path: Path) -> Non
 
 def test_pyplot_is_never_imported() -> None:
     code = "import sys, evaluation.visualize; sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from data_factory import SMALL, config_from
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastener.common.errors import UserError
-from fastener.config import CalibrationSettings, Config, load_config
+from fastener.config import CalibrationSettings, Config
 from fastener.inspection import baselines
 from fastener.inspection.baselines import AutoencoderEvidence, GlobalEvidence, hold_out
 from fastener.inspection.decision import Decision
@@ -27,12 +28,10 @@ from fastener.models.progress import no_progress
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
-SMALL: dict[str, Any] = {
+TINY: dict[str, Any] = {
+    **SMALL,
     "preprocess.enabled": False,
     "preprocess.size": 48,
-    "model.backbone": "filters",
-    "run.device": "cpu",
-    "run.workers": 0,
     "autoencoder.side": 32,
     "autoencoder.width": 2,
     "autoencoder.latent": 4,
@@ -41,18 +40,12 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small lose more by waiting for a second thread than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def config(**changes: Any) -> Config:
-    """SMALL with ``section__key=value`` changed."""
-    return load_config(flags={**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
+    """TINY with ``section__key=value`` changed."""
+    return config_from(TINY, **changes)
 
 
 def plate(seed: int, defect: bool = False) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_patchcore import model, photos
+from patchcore_factory import model, photos
 
 from fastener.config import load_config
 from fastener.inspection.inspector import Inspector

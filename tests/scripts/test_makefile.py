@@ -8,11 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from data_factory import ROOT
 
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.demo import summary
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

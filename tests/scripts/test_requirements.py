@@ -7,8 +7,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from data_factory import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 OLDEST = ROOT / "requirements/oldest.txt"
 LISTS = [
     "requirements.txt",

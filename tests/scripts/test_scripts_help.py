@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from data_factory import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted(path for path in ROOT.glob("*.py") if '__name__ == "__main__"' in path.read_text(encoding="utf-8"))
 FORBID = """
 import sys

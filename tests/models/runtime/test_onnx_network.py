@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
 import torch
+from data_factory import ROOT
 from random_networks import noise_photos, random_state, without_head
 from torch import nn
 
@@ -104,5 +103,5 @@ def test_a_damaged_graph_is_one_line(graph: torch.Tensor) -> None:
 
 
 def test_requirements_name_the_packages() -> None:
-    text = (Path(__file__).resolve().parents[3] / "requirements/onnx.txt").read_text(encoding="utf-8")
+    text = (ROOT / "requirements/onnx.txt").read_text(encoding="utf-8")
     assert all(f"\n{name}>=" in text for name in ("onnx", "onnxruntime", "onnxscript"))

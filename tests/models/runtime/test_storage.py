@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from data_factory import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -215,6 +216,6 @@ def test_a_process_killed_while_writing_leaves_the_old_file(model: Path) -> None
         "import os, sys, pathlib; from fastener.common import files; os.fsync = lambda handle: os._exit(9); "
         "files.write_atomically(pathlib.Path(sys.argv[1]), b'half')"
     )
-    root = Path(__file__).resolve().parents[3]
+    root = ROOT
     assert subprocess.run([sys.executable, "-c", script, str(model)], cwd=root).returncode == 9
     assert load_state(model)["name"] == "old"
