@@ -85,7 +85,7 @@ def _latency(arguments: argparse.Namespace) -> int:
     if arguments.json:
         check_writable(arguments.json)
     run = load_config(None, [], cli.run_flags(arguments)).run
-    inspector = Inspector.load(arguments.model, run.device, arguments.weights, run)
+    inspector = Inspector.load(arguments.model, run.device, weights=arguments.weights, run=run)
     with tempfile.TemporaryDirectory() as folder:
         paths = list_images(arguments.dir) if arguments.dir else _render(Path(folder))
         output = Path(folder) / "output"

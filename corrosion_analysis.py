@@ -32,7 +32,7 @@ def main() -> int:
     from fastener.inspection.inspector import Inspector
 
     check_writable(arguments.output / "report.json")
-    inspector = Inspector.load(arguments.model, config.run.device, arguments.weights, config.run)
+    inspector = Inspector.load(arguments.model, config.run.device, weights=arguments.weights, run=config.run)
     analyse = Analyser(inspector, config.corrosion, config.colour)
     report = Report(arguments.output, str(arguments.model), inspector.threshold, config, not arguments.no_plots)
     failed = 0

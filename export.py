@@ -34,7 +34,7 @@ def main() -> int:
     from fastener.inspection.pretrained import learned_in
 
     run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
-    saved = Inspector.load(arguments.model, "cpu", arguments.weights, run)
+    saved = Inspector.load(arguments.model, "cpu", weights=arguments.weights, run=run)
     if saved.backbone == "filters":
         raise UserError(f"{arguments.model} has no CNN: there is no network to export, and its file needs no weights")
     photos = _photos(arguments, saved) if arguments.images else []
@@ -51,11 +51,13 @@ def main() -> int:
         )
     if same:
         here = run.model_copy(update={"precision": "fp32", "runtime": "onnx"})
-        exported = Inspector.load(arguments.model, "cpu", arguments.weights, here)
+        exported = Inspector.load(arguments.model, "cpu", weights=arguments.weights, run=here)
     else:
         if saved.threshold_source != CONFORMAL:
             cli.warn(f"the threshold from {saved.threshold_source} is not that of another precision; calibrated anew")
-        exported = Inspector.train(photos, _config(saved, precision), arguments.weights, cli.progress, cli.warn)
+        exported = Inspector.fit(
+            photos, _config(saved, precision), weights=arguments.weights, progress=cli.progress, warn=cli.warn
+        )
     exported.save(output / MODEL_FILE)
     print(exported.describe())
     print(f"saved {output}, in {precision}")

@@ -173,7 +173,7 @@ def check_inspection() -> Iterator[Finding]:
         return render_part(seed, "nut", "silver", defect, size=(128, 128), background="light").image
 
     config = load_config(flags={"preprocess.size": 96, "evidence": ("filters", "colour")})
-    inspector = Inspector.train([photo(seed) for seed in range(6)], config)
+    inspector = Inspector.fit([photo(seed) for seed in range(6)], config)
     good, rusty = inspector.inspect([photo(9), photo(9, "rust")])
     assert isinstance(good, Inspection)
     assert isinstance(rusty, Inspection)

@@ -41,7 +41,7 @@ class PatchCoreDetector:
         backbone, region or grey window than ``settings`` say.
         """
         file = model_file(region, settings)
-        inspector = Inspector.load(file, device, weights, settings.run)
+        inspector = Inspector.load(file, device, weights=weights, run=settings.run)
         (place,) = (one for one in settings.roi_config if one.name == region)
         made = _how_made(place, settings)
         for key, asked, trained in (
@@ -61,7 +61,13 @@ class PatchCoreDetector:
     def _boxes(self, result: Inspection) -> list[Box]:
         dbscan, extent = self.settings.dbscan, self.settings.box_extent
         found = find_regions(
-            result.map, self.threshold, result.transform, result.photo_size, dbscan.eps, dbscan.min_samples, extent
+            result.map,
+            self.threshold,
+            result.transform,
+            result.photo_size,
+            eps=dbscan.eps,
+            min_samples=dbscan.min_samples,
+            extent=extent,
         )
         label = self.settings.class_label
         return [Box(r.x, r.y, r.x + r.width, r.y + r.height, r.score, label, r.area) for r in found]
@@ -84,7 +90,7 @@ def train(
     chosen = evenly(every, settings.patchcore.max_slices)
     windows: dict[str, Window] = {}
     crops: list[np.ndarray] = []
-    siblings: list[int] = []
+    groups: list[int] = []
     batteries = list(dict.fromkeys(volume.battery for volume in listing.volumes))
     with SliceReader() as read:
         for volume, one in progress(chosen, len(chosen), f"reading {region.name}"):
@@ -95,15 +101,15 @@ def train(
             except UserError as error:
                 warn(str(error))
                 continue
-            siblings.append(batteries.index(volume.battery))
+            groups.append(batteries.index(volume.battery))
     if len(crops) < 2:
         raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
-    seen = len(set(siblings))
+    seen = len(set(groups))
     if seen < _FEW_BATTERIES:
         warn(f"region {region.name}: good slices of {seen} battery(ies); the threshold may be too low for others")
     if seen < 2:
-        siblings = [index * _STRETCHES // len(crops) for index in range(len(crops))]
-    inspector = Inspector.train(crops, _config(settings), weights, progress, warn, siblings=siblings)
+        groups = [index * _STRETCHES // len(crops) for index in range(len(crops))]
+    inspector = Inspector.fit(crops, _config(settings), weights=weights, progress=progress, warn=warn, groups=groups)
     inspector.notes = _how_made(region, settings)
     return inspector
 

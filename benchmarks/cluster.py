@@ -51,7 +51,7 @@ def accuracy(options: argparse.Namespace, config: Config) -> None:
     root, name = options.category_dir.parent, options.category_dir.name
     category = load_category(root, name)
     start = time.perf_counter()
-    single = Inspector.train(category.train, config, options.weights)
+    single = Inspector.fit(category.train, config, weights=options.weights)
     single.save(options.models / "single.pkl")
     between = time.perf_counter()
     with ray_engine.joined("auto", options.cores) as workers:
@@ -78,7 +78,7 @@ def stages(options: argparse.Namespace, config: Config) -> None:
     from fastener.distributed.ray_engine import use_cores
 
     use_cores(1)
-    inspector = Inspector.load(options.models / "single.pkl", "cpu", options.weights)
+    inspector = Inspector.load(options.models / "single.pkl", "cpu", weights=options.weights)
     paths = [image.path for image in load_category(options.category_dir.parent, options.category_dir.name).test][:32]
     photos, decode = _timed(lambda: [read_image(path) for path in paths])
     preprocessor = Preprocessor(inspector.config.preprocess)
@@ -104,7 +104,7 @@ def speed(options: argparse.Namespace, config: Config) -> None:
     from fastener.distributed.scoring import Job, score
 
     model = options.models / "single.pkl"
-    inspector = Inspector.load(model, "cpu", options.weights)
+    inspector = Inspector.load(model, "cpu", weights=options.weights)
     test = [image.path for image in load_category(options.category_dir.parent, options.category_dir.name).test]
     with tempfile.TemporaryDirectory() as folder:
         images = []
@@ -130,7 +130,7 @@ def search(options: argparse.Namespace, config: Config) -> None:
     from fastener.distributed.ray_engine import use_cores
 
     use_cores(1)
-    inspector = Inspector.load(options.models / "single.pkl", "cpu", options.weights)
+    inspector = Inspector.load(options.models / "single.pkl", "cpu", weights=options.weights)
     patchcore = _patchcore(inspector)
     category = load_category(options.category_dir.parent, options.category_dir.name)
     preprocessor = Preprocessor(inspector.config.preprocess)

@@ -72,7 +72,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 def _small_model() -> Inspector:
     """Colour is measured without the model: the smallest will do."""
     flags = {"preprocess.size": 64, "evidence": ("filters", "colour"), "model.backbone": "filters", "run.workers": 0}
-    return Inspector.train([render_part(seed, background="white").image for seed in range(6)], load_config(flags=flags))
+    return Inspector.fit([render_part(seed, background="white").image for seed in range(6)], load_config(flags=flags))
 
 
 if __name__ == "__main__":

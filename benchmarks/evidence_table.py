@@ -60,7 +60,7 @@ def main() -> int:
 def row(data: str, name: str, config: Config, train: list[Path], test: list[LabelledImage]) -> None:
     """Fit, score and print one line."""
     start = time.perf_counter()
-    inspector = Inspector.train(train, config)
+    inspector = Inspector.fit(train, config)
     learned = time.perf_counter() - start
     start = time.perf_counter()
     inspections = tuple(one for one in inspector.stream([i.path for i in test]) if isinstance(one, Inspection))

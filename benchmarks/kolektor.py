@@ -84,13 +84,13 @@ def main() -> int:
         start = time.perf_counter()
         if arguments.choose:
             count = 2 * len(learned) // 3
-            inspector = Inspector.train(learned[:count], config)
+            inspector = Inspector.fit(learned[:count], config)
             sound = [read_image(path) for path in learned[count:]]
             made = [crack(photo, seed) for seed, photo in enumerate(sound + sound)]
             results = inspector.inspect(sound), inspector.inspect([image for image, _ in made])
             truth = [box for _, box in made]
         else:
-            inspector = Inspector.train(learned, config)
+            inspector = Inspector.fit(learned, config)
             results = inspector.inspect(rest), inspector.inspect(list(cracked))
             truth = list(cracked.values())
         label = name + (" (chosen)" if name == CHOSEN else "")
@@ -128,7 +128,7 @@ def share(part: int, whole: int) -> str:
 
 def boxes_of(one: Inspection, threshold: float) -> Boxes:
     """The boxes of what lies above ``threshold``, as (n, 4)."""
-    regions = find_regions(one.map, threshold, one.transform, one.photo_size, JOINED_WITHIN)
+    regions = find_regions(one.map, threshold, one.transform, one.photo_size, eps=JOINED_WITHIN)
     return as_boxes([(r.x, r.y, r.x + r.width, r.y + r.height) for r in regions])
 
 

@@ -113,7 +113,7 @@ def print_accuracy(arguments: argparse.Namespace) -> None:
         }
         config = load_config(MVTEC, [*SETTING, *arguments.set], flags)
         start = time.perf_counter()
-        inspector = Inspector.train(list(category.train), config, arguments.weights)
+        inspector = Inspector.fit(list(category.train), config, weights=arguments.weights)
         learned = time.perf_counter() - start
         scores, seconds = score(inspector, category.test)
         reference = scores if reference is None else reference

@@ -143,7 +143,7 @@ def learn(setting: Setting, photos: Sequence[np.ndarray], assignments: Sequence[
     config = load_config(MVTEC, [*BASE, *setting.changes, *assignments])
     start = time.perf_counter()
     shown = [turned(photo, 360 * k / setting.turns) for photo in photos for k in range(setting.turns)]
-    return Inspector.train(shown, config), time.perf_counter() - start
+    return Inspector.fit(shown, config), time.perf_counter() - start
 
 
 def measure(inspector: Inspector, labelled: Labelled) -> Result:

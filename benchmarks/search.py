@@ -108,7 +108,7 @@ def _add_accuracy(report: Report, arguments: argparse.Namespace) -> None:
     folder: Path = arguments.category_dir
     category = load_category(folder.parent, folder.name)
     config = load_config(MVTEC, [*BASE, f"model.coreset_ratio={arguments.keep}", "run.device=cpu"])
-    inspector = Inspector.train([read_image(path) for path in category.train], config, arguments.weights)
+    inspector = Inspector.fit([read_image(path) for path in category.train], config, weights=arguments.weights)
     evidence = inspector.evidence["cnn"]
     assert isinstance(evidence, StructureEvidence)
     bank = evidence.patchcore.bank_

@@ -56,7 +56,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
     images = listed_in(arguments.manifest) if arguments.manifest else images_in(arguments.dir, arguments.recursive)
     check_storage(images)
     model = arguments.model or cli.DEFAULT_MODEL
-    inspector = Inspector.load(model, "cpu", arguments.weights, config.run)
+    inspector = Inspector.load(model, "cpu", weights=arguments.weights, run=config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     computed = inspector.config.run.precision, inspector.config.run.runtime
     run = json.dumps([hashlib.sha256(file_of(model).read_bytes()).hexdigest(), tag, arguments.visualize, *computed])

@@ -109,7 +109,9 @@ def _measure(
             images, config, arguments.cross_validate, weights=arguments.weights, progress=cli.progress, warn=cli.warn
         )
         return measurement, "healthy training photos of each fold"
-    inspector = Inspector.load(arguments.model or cli.DEFAULT_MODEL, config.run.device, arguments.weights, config.run)
+    inspector = Inspector.load(
+        arguments.model or cli.DEFAULT_MODEL, config.run.device, weights=arguments.weights, run=config.run
+    )
     measurement = measure(inspector, images, cli.progress)
     if measurement.seen:
         print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")
@@ -154,7 +156,7 @@ def _load(name: str, method: str, arguments: argparse.Namespace, config: Config)
             f"{name}: no model at {path}; train it with "
             f"python train.py --data-dir {arguments.data_dir} --category {name} --method {method}"
         )
-    return Inspector.load(path, config.run.device, arguments.weights, config.run)
+    return Inspector.load(path, config.run.device, weights=arguments.weights, run=config.run)
 
 
 def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Dataset) -> str | None:

@@ -68,7 +68,9 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
     chosen = _writers(photos, arguments)
     if chosen:
         check_writable(arguments.output / "results.json")
-    inspector = Inspector.load(arguments.model or photos.model, config.run.device, arguments.weights, config.run)
+    inspector = Inspector.load(
+        arguments.model or photos.model, config.run.device, weights=arguments.weights, run=config.run
+    )
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
         inspector = _adapted(inspector, photos, tag)

@@ -52,7 +52,7 @@ def store(arguments: argparse.Namespace, measurement: Measurement, model: Path, 
         raise UserError(f"--optimize-threshold: {error}") from None
     data = "TEST DATA" if on_test_data else "validation data"
     source = f"{objective} on {len(labels)} photos of {data}"
-    inspector = Inspector.load(model, "cpu", arguments.weights)
+    inspector = Inspector.load(model, "cpu", weights=arguments.weights)
     path = model.with_name(f"{model.stem}-threshold{model.suffix}")
     if model.is_dir():
         path.mkdir(exist_ok=True)

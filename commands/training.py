@@ -101,7 +101,14 @@ def train(jobs: Sequence[Job], config: Config, arguments: argparse.Namespace) ->
             inspector = cluster.trained(list(job.photos), config, arguments)
         else:
             checkpoint = job.output.with_suffix(".checkpoint")
-            inspector = Inspector.train(job.photos, config, arguments.weights, cli.progress, cli.warn, checkpoint)
+            inspector = Inspector.fit(
+                job.photos,
+                config,
+                weights=arguments.weights,
+                progress=cli.progress,
+                warn=cli.warn,
+                checkpoint=checkpoint,
+            )
         inspector.save(job.output)
         cli.say(f"{job.name}: {inspector.describe()}" if job.name else inspector.describe())
         cli.say(f"saved {job.output}")
@@ -116,12 +123,12 @@ def update(arguments: argparse.Namespace, config: Config, dataset: Dataset | Non
     if dataset is not None and dataset.categories:
         _check_category_flags(arguments)
     cli.keep_model_settings(arguments, "coreset_ratio", "backbone", "index", "evidence", "alpha", "seed")
-    inspector = Inspector.load(arguments.update, config.run.device, arguments.weights, config.run)
+    inspector = Inspector.load(arguments.update, config.run.device, weights=arguments.weights, run=config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     output = arguments.output or file_of(arguments.update)
     check_writable(output)
-    new = inspector.update(healthy_photos(arguments, tag, dataset), cli.progress)
-    print(f"learned {new} new photos")
+    inspector.partial_fit(healthy_photos(arguments, tag, dataset), progress=cli.progress)
+    print(f"learned {inspector.new_photos_} new photos")
     inspector.save(output)
     print(inspector.describe())
     print(f"saved {output}")
@@ -140,7 +147,7 @@ def write_sheet(jobs: Sequence[Job], config: Config, output: Path | None) -> int
     chosen = photos[:: max(1, -(-len(photos) // _ON_A_SHEET))]
     preprocessor = Preprocessor(config.preprocess)
     shown = cli.progress(chosen, len(chosen), "preprocessing")
-    pairs = [(path, prepare(path, preprocessor)[1]) for path in shown]
+    pairs = [(path, prepare(path, preprocessor)[1][0]) for path in shown]
     save_picture(preprocessing_sheet(pairs), output)
     missing = sum(not prepared.part_found for _, prepared in pairs)
     print(f"wrote {output}: {len(pairs)} of {len(photos)} photos, {missing} without a findable part")

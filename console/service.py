@@ -237,7 +237,7 @@ def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prep
         upload,
         sha256(upload.content).hexdigest(),
         shrunk(photo, OVERLAY_SIDE) if with_pictures else None,
-        Loaded(None, inspector.preprocessor(photo).of_photo(size)),
+        Loaded(None, inspector.preprocessor.tiles(photo, size)),
     )
 
 

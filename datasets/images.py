@@ -41,7 +41,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises ``UserError`` for a file that is missing, damaged, no image, under 20 px or over 144 megapixels.
     """
     with opened(Path(path)) as image:
-        return _decoded(image)
+        return rgb_of(image)
 
 
 def read_reduced(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -69,7 +69,7 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.
     Raises ``ImageTooLarge`` over ``max_pixels``, and ``UserError`` like ``read_image``.
     """
     with _image_in(file, name, max_pixels) as image:
-        return _decoded(image)
+        return rgb_of(image)
 
 
 @contextmanager
@@ -108,13 +108,14 @@ def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, i
     image.draft(None, (max(1, width // reduction), max(1, height // reduction)))
     came_whole = image.size == (width, height)
     lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
-    pixels = _decoded(image)
+    pixels = rgb_of(image)
     if came_whole:
         return pixels, (pixels.shape[0], pixels.shape[1])
     return pixels, (width, height) if lies else (height, width)
 
 
-def _decoded(image: Image.Image) -> np.ndarray:
+def rgb_of(image: Image.Image) -> np.ndarray:
+    """Convert a Pillow image of any mode to uint8 RGB (H, W, 3), turned as its EXIF orientation says."""
     image.load()
     return _to_rgb(ImageOps.exif_transpose(image))
 

@@ -29,7 +29,7 @@ class Trained:
 def train_side_by_side(
     photos: Mapping[str, Sequence[Path]], config: Config, choice: Choice, workers: Workers
 ) -> Iterator[Trained]:
-    """``Inspector.train`` for each category, in the order in which they are done; one that fails stops no other.
+    """``Inspector.fit`` for each category, in the order in which they are done; one that fails stops no other.
 
     ``choice`` is what this machine made of ``config``: workers use its weights.
     """
@@ -57,7 +57,7 @@ def _train(category: str, photos: Sequence[Path], config: Config, weights: Shipp
     with local_copy(weights) as file, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pkl"
         try:
-            inspector = Inspector.train(photos, config, file)
+            inspector = Inspector.fit(photos, config, weights=file)
             inspector.save(path)
         except UserError as error:
             return Trained(category, b"", "", f"{category}: {error}")

@@ -84,9 +84,9 @@ def load_named(name: str, preprocessor: Preprocessor) -> Loaded:
         return load(Path(name), preprocessor)
     try:
         photo, size = decode_reduced(io.BytesIO(_fetched(name)), name, preprocessor.useful_side)
-        return Loaded(Path(name), preprocessor(photo).of_photo(size))
+        return Loaded(Path(name), preprocessor.tiles(photo, size))
     except UserError as error:
-        return Loaded(Path(name), None, str(error))
+        return Loaded(Path(name), (), str(error))
 
 
 def relative_names(names: Sequence[str], root: str | None = None) -> dict[str, Path]:

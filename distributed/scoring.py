@@ -102,7 +102,7 @@ class _Scorer:
         self.job = job
         with local_copy(job.model) as model, local_copy(job.weights) as weights:
             assert model is not None
-            self.inspector = Inspector.load(model, job.config.run.device, weights, job.config.run)
+            self.inspector = Inspector.load(model, job.config.run.device, weights=weights, run=job.config.run)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         results = [

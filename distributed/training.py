@@ -30,14 +30,14 @@ from fastener.distributed import ray_engine
 from fastener.distributed import training_tasks as tasks
 from fastener.distributed.ray_engine import Shipped, Workers
 from fastener.inspection.choice import choose
-from fastener.inspection.evidence import EVIDENCE, StructureEvidence
+from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Fingerprint, prepare
+from fastener.inspection.training import Grouping, build_evidence, build_setup
 from fastener.models.moments import Moments
 from fastener.models.patchcore import evenly
 from fastener.models.progress import Progress, no_progress
-from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
 
@@ -86,9 +86,9 @@ def train(
     progress: Progress = no_progress,
     warn: Callable[[str], None] = lambda line: None,
 ) -> tuple[Inspector, list[Cover]]:
-    """``Inspector.train`` on a cluster (see ``ray_engine.joined``), and how well each bank covers its patches.
+    """``Inspector.fit`` on a cluster (see ``ray_engine.joined``), and how well each bank covers its patches.
 
-    Raises UserError as ``Inspector.train`` does, and for kinds of evidence that are not learned in shards.
+    Raises UserError as ``Inspector.fit`` does, and for kinds of evidence that are not learned in shards.
     """
     choice = choose(config, weights)
     if choice.warning:
@@ -103,14 +103,17 @@ def train(
     if config.run.precision == "int8":
         raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
     sources = [path.absolute() for path in sources]
-    setup = Setup(config, resolve_device(config.run.device), choice.backbone, choice.weights)
-    evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
-    teacher = _Teacher(sources, setup, evidence, workers, progress)
-    inspector = Inspector.taught(config, setup, evidence, teacher.show(), teacher.fit_collected)
-    return inspector, teacher.covers
+    setup = build_setup(config, choice)
+    evidence = build_evidence(setup, choice.kinds)
+    cluster = _Cluster(sources, setup, evidence, workers, progress)
+    photos = cluster.collect()
+    grouping = Grouping.of(photos)
+    scores = cluster.fit(grouping.left_out)
+    inspector = Inspector.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
+    return inspector, cluster.covers
 
 
-class _Teacher:
+class _Cluster:
     """Runs the steps on the cluster; what is learned ends in ``evidence``."""
 
     def __init__(
@@ -130,11 +133,11 @@ class _Teacher:
         self._positions: dict[str, int] = {}
         self._scores: dict[str, HealthyScores] = {}
 
-    def show(self) -> list[Fingerprint]:
+    def collect(self) -> list[Fingerprint]:
         """Show every shard to evidence of its own; its features stay in the cluster."""
         if not self._sources:
             raise UserError("no healthy photos to learn from")
-        first = images_of([prepare(self._sources[0], Preprocessor(self.config.preprocess))[1]])
+        first = images_of(prepare(self._sources[0], Preprocessor(self.config.preprocess))[1])
         for one in self.structure.values():  # the shards subtract what one machine subtracts
             one.extractor.centre_on(one.extractor(first))
         states = ray.put({kind: one.extractor.state() for kind, one in self.structure.items()})
@@ -151,7 +154,7 @@ class _Teacher:
         self._scores = {kind: HealthyScores.join([one.scores[kind] for one in shown]) for kind in others}
         return [fingerprint for one in shown for fingerprint in one.fingerprints]
 
-    def fit_collected(self, groups: np.ndarray) -> dict[str, HealthyScores]:
+    def fit(self, groups: np.ndarray) -> dict[str, HealthyScores]:
         """Make the banks; every photo's score as unseen by them. ``groups`` (n,) are left out together."""
         return {
             kind: self._learn(kind, self.structure[kind], groups) if kind in self.structure else self._scores[kind]

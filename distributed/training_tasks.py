@@ -18,13 +18,12 @@ from fastener.config import Config
 from fastener.distributed.ray_engine import Shipped, local_copy, use_cores
 from fastener.inspection.evidence import EVIDENCE, StructureEvidence, hold_features
 from fastener.inspection.evidence_base import Evidence, Setup
-from fastener.inspection.inspector import show as show_photos
 from fastener.inspection.reading import Fingerprint
+from fastener.inspection.training import collect
 from fastener.models.coreset import cover_radius, greedy_coreset
 from fastener.models.feature_extractor import rescale
 from fastener.models.moments import Moments
 from fastener.models.patchcore import evenly
-from fastener.models.progress import no_progress
 from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
@@ -68,7 +67,8 @@ def collect_features(lesson: Lesson, extractors: dict[str, dict[str, Any]], sour
     structure = {kind: one for kind, one in evidence.items() if isinstance(one, StructureEvidence)}
     for kind, one in structure.items():
         one.extractor.restore(extractors[kind])
-    fingerprints = show_photos(sources, evidence, lesson.config, no_progress)
+    preprocessor = Preprocessor(lesson.config.preprocess)
+    fingerprints = collect(sources, evidence, lesson.config, preprocessor=preprocessor)
     scores = {kind: one.fit_collected(range(len(sources))) for kind, one in evidence.items() if kind not in structure}
     features = [one.patchcore.take_features().numpy() for one in structure.values()]
     positions = {kind: part.shape[1] * part.shape[2] for kind, part in zip(structure, features, strict=True)}

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from fastener.common.errors import UserError
-from fastener.inspection import inspector as inspector_module
 from fastener.inspection import reading
+from fastener.inspection import result as result_module
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
@@ -158,7 +158,7 @@ def _parts(inspector: Inspector) -> Iterator[tuple[Any, str, str]]:
         else:
             yield evidence, "score", kind
     yield Decision, "join_maps", "map"
-    yield inspector_module, "find_regions", "map"
+    yield result_module, "find_regions", "map"
 
 
 @contextmanager

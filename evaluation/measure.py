@@ -92,7 +92,7 @@ def cross_validate(
     for number in range(folds):
         train = [readable[i].path for i in np.flatnonzero(healthy & (fold != number))]
         held_out = np.flatnonzero(fold == number)
-        inspector = Inspector.train(train, config, weights, warn=warn if number == 0 else lambda line: None)
+        inspector = Inspector.fit(train, config, weights=weights, warn=warn if number == 0 else lambda line: None)
         stream = inspector.stream([readable[i].path for i in held_out])
         label = f"fold {number + 1} of {folds}"
         results.update(zip(held_out, progress(stream, len(held_out), label), strict=True))

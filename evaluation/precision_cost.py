@@ -49,7 +49,9 @@ def auroc_by_setting(
     testing = [photo for photo, out in zip(photos, held_out, strict=True) if out]
     measured = {}
     for name, config in configs.items():
-        inspector = Inspector.train(learning, _with_every_patch(config), weights, progress)
+        inspector = Inspector.fit(
+            learning, _with_every_patch(config), weights=weights, progress=progress, warn=lambda line: None
+        )
         labels, scores = [], []
         count = (1 + _DEFECTS) * len(testing)
         shown = progress(_plain_and_defective(testing, config.run.seed), count, f"judging {name}")

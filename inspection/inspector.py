@@ -1,60 +1,93 @@
-"""The whole inspector: learn from healthy photos, inspect new ones, be saved in one file."""
+"""The whole inspector: fit it to healthy photos, inspect new ones, save it in one file."""
 
 from __future__ import annotations
 
 import copy
-import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fastener.common.errors import UserError
 from fastener.config import Config, RunSettings
-from fastener.datasets.near_copies import copy_groups, is_copy_of
+from fastener.inspection import training as steps
 from fastener.inspection.choice import choose
 from fastener.inspection.decision import Decision
-from fastener.inspection.evidence import EVIDENCE, hold_features
-from fastener.inspection.evidence_base import Evidence, Setup, images_of
-from fastener.inspection.model_folder import load_model, save_model
-from fastener.inspection.pretrained import decided, for_saved, graph_of, quantise
-from fastener.inspection.reading import Fingerprint, Loaded, Source, ahead, batches, fingerprint, load, prepare
-from fastener.inspection.regions import find_regions
-from fastener.inspection.result import EvidenceResult, Failure, Inspection
-from fastener.models.calibration import confidence
+from fastener.inspection.description import CONFORMAL as CONFORMAL
+from fastener.inspection.description import describe
+from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.inspection.judging import judge
+from fastener.inspection.model_folder import save_model
+from fastener.inspection.model_state import read_model, state_of
+from fastener.inspection.pretrained import graph_of
+from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, load, sources_of
+from fastener.inspection.result import Failure, Inspection
+from fastener.inspection.training import Grouping, TrainingRecord
 from fastener.models.progress import Progress, no_progress
-from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
-from fastener.preprocessing.pipeline import Prepared, Preprocessor
-
-# Settings of ``run`` that change no score, so that each machine may have its own.
-_OF_THE_MACHINE = ("batch_size", "workers", "memory_limit_mb")
-CONFORMAL = "healthy training photos"
-_FEW_MISSED = 0.1  # share of photos without a findable part that is no reason to say so
-_QUANTISED_ON = 32  # photos whose activations set the ranges of int8
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """Which photos a model knows: their SHA-256 checksums, signatures float32 (n, 4096), and groups of copies (n,)."""
-
-    checksums: tuple[str, ...]
-    signatures: np.ndarray
-    groups: np.ndarray
+from fastener.preprocessing.pipeline import Preprocessor
 
 
 class Inspector:
-    """Preprocessing, evidence and decision in one. Make it with ``train`` or ``load``.
+    """Join preprocessing, evidence and decision in one. Make an inspector with ``fit`` or ``load``.
 
-    ``notes``, text by name, is saved with it: for callers that have to know again how they made the photos.
+    Photos are given as a list of paths, of uint8 RGB arrays (H, W, 3) or of Pillow images; as one such photo; or as the
+    path of a folder, which stands for all images in it.
+
+    Parameters
+    ----------
+    config : Config
+        Settings of the model.
+    setup : Setup
+        Device, backbone and weights that the evidence was built from.
+    evidence : dict of str to Evidence
+        Fitted evidence by kind.
+    decision : Decision
+        Calibration on healthy photos: it joins the kinds of evidence into one score.
+    training : TrainingRecord
+        Identity of the photos that the model was trained on.
+
+    Attributes
+    ----------
+    threshold : float
+        Joined score above which a part is flagged.
+    threshold_source : str
+        Origin of the threshold; ``CONFORMAL`` if it comes from the healthy training photos.
+    alpha : float, 0 to 1
+        Share of healthy parts that a threshold from the training photos flags at most.
+    notes : dict of str to str
+        Text that is saved with the model, for callers that have to know again how they made the photos.
+    new_photos_ : int
+        Number of photos that the last ``fit`` or ``partial_fit`` learned; 0 for a loaded model.
+    preprocessor : Preprocessor
+        Brings photos into the canonical frame. A subclass such as ``SquareTiles`` is not saved with the model.
+
+    Examples
+    --------
+    Fit to six healthy nuts and inspect a rusty one; without ``model__backbone`` a pretrained network is used:
+
+    >>> from fastener import Inspector
+    >>> from fastener.datasets.synthetic.parts import render_part
+    >>> def nut(seed, defect="none"):
+    ...     return render_part(seed, "nut", "silver", defect, (64, 64), background="white").image
+    >>> healthy = [nut(seed) for seed in range(6)]
+    >>> inspector = Inspector.fit(healthy, model__backbone="filters", preprocess__size=64)
+    >>> inspector.new_photos_
+    6
+    >>> (result,) = inspector.inspect(nut(9, "rust"))
+    >>> result.is_anomalous, result.photo_map().shape
+    (True, (64, 64))
     """
 
     def __init__(
-        self, config: Config, setup: Setup, evidence: dict[str, Evidence], decision: Decision, training: TrainingRecord
+        self,
+        config: Config,
+        setup: Setup,
+        *,
+        evidence: dict[str, Evidence],
+        decision: Decision,
+        training: TrainingRecord,
     ):
         self.config = config
         self.backbone = setup.backbone
@@ -63,317 +96,230 @@ class Inspector:
         self.training = training
         self.notes: dict[str, str] = {}
         self.preprocessor = Preprocessor(config.preprocess)
+        self.new_photos_ = len(training.checksums)
         self._decide_by(decision)
 
     @classmethod
-    def train(
+    def fit(
         cls,
-        sources: Sequence[Source],
-        config: Config,
+        images: Images,
+        config: Config | None = None,
+        *,
         weights: Path | None = None,
+        groups: Sequence[int] | None = None,
+        preprocessor: Preprocessor | None = None,
         progress: Progress = no_progress,
-        warn: Callable[[str], None] = lambda line: None,
+        warn: steps.Warn = steps.warn_python,
         checkpoint: Path | None = None,
-        siblings: Sequence[int] | None = None,
+        **settings: Any,
     ) -> Inspector:
-        """Learn from healthy photos: paths, or uint8 RGB arrays (H, W, 3). A few batches are in memory at a time.
+        """Fit an inspector to healthy photos. A few batches of photos are in memory at a time.
 
-        ``checkpoint`` is a file from which an interrupted training of an autoencoder goes on. ``siblings``, a number
-        for each photo, says which are alike for another reason than health (slices of one battery): those of one
-        number are left out together when they are scored, so that the threshold is one for batteries not seen. Copies
-        are not looked for then, as neighbouring slices are copies by nature.
+        Parameters
+        ----------
+        images : paths, arrays, Pillow images or a folder
+            Healthy photos, at least two different ones.
+        config : Config, optional
+            Settings of the model; default settings if it is missing.
+        weights : Path, optional
+            File of the backbone's weights, where it is not found by itself.
+        groups : sequence of int, (n,), optional
+            Number of the group of each photo, where photos are alike for another reason than being healthy, such as
+            slices of one battery. The photos of a group are left out together when they are scored as unseen, so that
+            the threshold holds for unseen batteries. Copies of photos are not looked for then. If it is missing,
+            copies of one photo make a group.
+        preprocessor : Preprocessor, optional
+            Brings photos into the canonical frame; ``Preprocessor(config.preprocess)`` if it is missing. One that cuts
+            photos into tiles has to be given again, by ``with_preprocessor``, to a loaded model.
+        progress : callable
+            Wraps what is iterated over, to show how far the work is; shows nothing by default.
+        warn : callable
+            Takes one line of text that the user should read; Python's ``warnings.warn`` by default.
+        checkpoint : Path, optional
+            File from which an interrupted training of an autoencoder continues.
+        **settings
+            Settings that override ``config``, each as ``section__key=value``.
 
-        Raises UserError for a photo that cannot be read, for fewer than two different photos, and where named weights
-        cannot be had.
+        Raises
+        ------
+        UserError
+            If a photo cannot be read, fewer than two photos are different, weights that are named cannot be had, or a
+            setting is unknown.
         """
+        config = steps.with_settings(config, settings)
+        sources = _listed(images)
         choice = choose(config, weights)
         if choice.warning:
             warn(choice.warning)
-        device = resolve_device(config.run.device)
-        setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
-        setup = replace(setup, sharing=hold_features(choice.kinds))
-        evidence = {kind: EVIDENCE[kind](setup) for kind in choice.kinds}
+        preprocessor = preprocessor or Preprocessor(config.preprocess)
+        setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint)
+        evidence = steps.build_evidence(setup, choice.kinds)
         if config.run.precision == "int8":
-            _quantise(sources, evidence, config)
-        fingerprints = show(sources, evidence, config, progress)
-        missed = sum(not one.part_found for one in fingerprints)
-        if config.preprocess.enabled and missed > _FEW_MISSED * len(fingerprints):
-            warn(
-                f"no part was found in {missed} of {len(fingerprints)} photos, which are judged whole: look at "
-                "train.py --preprocess-only; for photos without a background set preprocess.enabled=false"
-            )
-        return cls.taught(config, setup, evidence, fingerprints, lambda groups: _learn(evidence, groups), siblings)
+            steps.quantise_networks(sources, evidence, config, preprocessor)
+        photos = steps.collect(sources, evidence, config, preprocessor=preprocessor, progress=progress)
+        steps.warn_of_missed_parts(photos, config, warn)
+        grouping = Grouping.of(photos, groups)
+        scores = steps.fit_evidence(evidence, steps.per_tile(grouping.left_out, photos))
+        fitted = cls.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
+        return fitted.with_preprocessor(preprocessor)
 
     @classmethod
-    def taught(
+    def calibrated(
         cls,
         config: Config,
         setup: Setup,
+        *,
         evidence: dict[str, Evidence],
-        fingerprints: Sequence[Fingerprint],
-        learn: Callable[[np.ndarray], dict[str, HealthyScores]],
-        siblings: Sequence[int] | None = None,
+        photos: Sequence[Fingerprint],
+        grouping: Grouping,
+        scores: Mapping[str, HealthyScores],
     ) -> Inspector:
-        """The last steps of ``train``, for evidence that was shown the photos of ``fingerprints``.
+        """Make an inspector of fitted evidence: calibrate the decision, and record the photos.
 
-        ``fit_collected`` makes the evidence ready and gives the leave-one-out scores of the photos, by kind; it is
-        told which photos (n,) have to be left out together. Raises UserError for fewer than two different photos.
+        ``scores`` are by kind of evidence, with one value for each tile of ``photos``, as ``fit_evidence`` gives them.
         """
-        signatures = np.stack([f.signature for f in fingerprints])
-        groups = copy_groups(signatures) if siblings is None else np.arange(len(fingerprints))
-        apart = groups if siblings is None else np.asarray(siblings)
-        if len(np.unique(apart)) < 2:
-            raise UserError(
-                f"at least two different healthy photos are needed to calibrate; {len(fingerprints)} given, all alike"
-            )
-        scores = learn(apart)
-        families = {kind: one.family for kind, one in evidence.items()}
-        min_units = {kind: one.min_unit for kind, one in evidence.items()}
-        map_threshold = {kind: one.map_threshold for kind, one in evidence.items() if one.map_threshold is not None}
-        decision = Decision.fit(scores, groups, config.calibration, families, min_units, map_threshold)
-        training = TrainingRecord(tuple(f.checksum for f in fingerprints), signatures, groups)
-        return cls(config, setup, evidence, decision, training)
+        decision = steps.calibrate(scores, evidence, steps.per_tile(grouping.copies, photos), config)
+        training = TrainingRecord.of(photos, grouping)
+        return cls(config, setup, evidence=evidence, decision=decision, training=training)
 
-    def update(self, sources: Sequence[Source], progress: Progress = no_progress) -> int:
-        """Learn more healthy photos; copies of photos already known are passed over. Returns how many were new.
+    def partial_fit(self, images: Images, *, progress: Progress = no_progress) -> Inspector:
+        """Learn more healthy photos, and return this inspector itself; ``new_photos_`` says how many were new.
 
-        Raises UserError if a photo cannot be read or none is new.
+        Photos that the model knows, and copies of them, are passed over. The threshold moves with the new photos; one
+        that came from elsewhere is dropped. Raises UserError if a photo cannot be read or none is new.
         """
-        fresh = show(sources, self.evidence, self.config, progress, self.training.signatures)
-        if not fresh:
+        sources = _listed(images)
+        known = self.training.signatures
+        photos = steps.collect(
+            sources, self.evidence, self.config, preprocessor=self.preprocessor, progress=progress, known=known
+        )
+        if not photos:
             raise UserError(
                 f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
             )
-        signatures = np.stack([f.signature for f in fresh])
-        groups = copy_groups(signatures) + self.training.groups.max() + 1
-        scores = _learn(self.evidence, groups)
-        self._decide_by(self.decision.extend(scores, groups))
-        self.training = TrainingRecord(
-            self.training.checksums + tuple(f.checksum for f in fresh),
-            np.concatenate([self.training.signatures, signatures]),
-            np.concatenate([self.training.groups, groups]),
-        )
-        return len(fresh)
+        self.training = self.training.extended(photos)
+        groups = steps.per_tile(self.training.groups[-len(photos) :], photos)
+        self._decide_by(self.decision.extend(steps.fit_evidence(self.evidence, groups), groups))
+        self.new_photos_ = len(photos)
+        return self
 
     def _decide_by(self, decision: Decision) -> None:
-        """Take this decision and its own threshold; one that was stored from elsewhere no longer fits."""
+        """Take this decision and its own threshold; a threshold that came from elsewhere no longer fits."""
         self.decision = decision
         self.threshold, self.alpha = decision.threshold()
         self.threshold_source = CONFORMAL
 
-    def inspect(self, sources: Iterable[Source]) -> list[Inspection | Failure]:
-        """Inspect photos: paths, or uint8 RGB arrays (H, W, 3). A photo that cannot be read yields a Failure."""
-        return list(self.stream(sources))
+    def inspect(self, images: Images) -> list[Inspection | Failure]:
+        """Inspect photos, in their order. A photo that cannot be read gives a Failure instead of an Inspection."""
+        return list(self.stream(images))
 
-    def stream(self, sources: Iterable[Source], *, photo_side: int | None = None) -> Iterator[Inspection | Failure]:
-        """``inspect``, one result at a time and in order; memory does not grow with the number of photos.
+    def stream(self, images: Images, *, photo_side: int | None = None) -> Iterator[Inspection | Failure]:
+        """Inspect photos and yield one result after another; memory does not grow with the number of photos.
 
-        With ``photo_side`` each result keeps its photo for pictures, the longer side at most that many pixels. Photos
-        are then read one batch ahead instead of two, because they take more memory than what the model needs.
+        With ``photo_side`` each result holds its photo for pictures, the longer side at most that many pixels, so that
+        no file is decoded twice. Photos are then read one batch ahead instead of two, because they take more memory
+        than the frames that the model needs.
         """
         run = self.config.run
+
+        def loaded(source: Any) -> Loaded:
+            return load(source, self.preprocessor, photo_side=photo_side)
+
         window = (2 if photo_side is None else 1) * run.batch_size
-        loaded = ahead(
-            lambda source: load(source, self.preprocessor, photo_side=photo_side), sources, run.workers, window
-        )
-        for batch in batches(loaded, run.batch_size):
+        for batch in batches(ahead(loaded, sources_of(images), run.workers, window), run.batch_size):
             yield from self.inspect_loaded(batch)
 
+    def inspect_loaded(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
+        """Inspect photos that were prepared with this inspector's ``preprocessor``, in one forward pass.
+
+        Photos of several tiles may take several passes, of ``run.batch_size`` tiles each.
+        """
+        at_once = max(len(batch), self.config.run.batch_size)
+        judged = judge(batch, self.evidence, self.decision, threshold=self.threshold, at_once=at_once)
+        return iter(judged)
+
     def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
-        """Whether each photo, or a copy of it, was among the training photos: bool (n,)."""
-        if not photos:
-            return np.zeros(0, bool)
-        same = np.array([bool(p.checksum) and p.checksum in self.training.checksums for p in photos])
-        return same | is_copy_of(np.stack([p.signature for p in photos]), self.training.signatures)
+        """Tell whether each photo, or a copy of it, was among the training photos: bool (n,)."""
+        return self.training.knows(photos)
 
     @property
     def holds_networks(self) -> bool:
-        """Whether a saved file holds every network that there is, so that it needs no weights beside it."""
+        """Whether a saved file holds every network of the model, so that it needs no weights beside it."""
         extractors = [one.pretrained for one in self.evidence.values() if one.pretrained is not None]
         return all(graph_of(extractor) for extractor in extractors)
 
     def describe(self) -> str:
-        """What the model is, in a few lines for a person."""
-        different = len(np.unique(self.training.groups))
-        backbone = "" if self.backbone == "filters" else f" ({self.backbone})"
-        lines = [
-            f"{len(self.training.groups)} healthy photos, {different} of them different",
-            f"evidence: {', '.join(self.evidence)}{backbone}, on {self.device}",
-            f"threshold {self.threshold:.3f}, "
-            + (
-                f"flags at most {self.alpha:.1%} of healthy parts like these"
-                if self.threshold_source == CONFORMAL
-                else f"from {self.threshold_source}"
-            ),
-        ]
-        asked = self.config.calibration.alpha
-        if self.alpha > asked and self.threshold_source == CONFORMAL:
-            count = len(self.decision.healthy_joined)
-            lines.append(f"alpha {asked:g} was asked for; {count} photos support no less than {self.alpha:.3f}")
-        return "\n".join(lines)
+        """Describe the model in a few lines for a person."""
+        return describe(self)
 
     def with_threshold(self, threshold: float, source: str) -> Inspector:
-        """The same inspector with another decision threshold on the joined score; ``source`` says where it is from."""
+        """Copy the inspector with another threshold on the joined score; ``source`` says where it comes from."""
         other = copy.copy(self)
         other.threshold, other.threshold_source = threshold, source
         return other
 
-    def adapted_to(self, baseline_scores: Sequence[float]) -> Inspector:
-        """The same inspector for another camera or light, from joined scores of healthy shots taken there.
+    def with_preprocessor(self, preprocessor: Preprocessor) -> Inspector:
+        """Copy the inspector with another preprocessor, such as one that cuts photos into tiles."""
+        other = copy.copy(self)
+        other.preprocessor = preprocessor
+        return other
 
-        The threshold moves by as much as the median of these scores lies above or below the training photos'. The
-        false-alarm guarantee does not survive the move; it is an estimate as good as the baseline shots are many.
+    def adapted_to(self, baseline_scores: Sequence[float]) -> Inspector:
+        """Copy the inspector for another camera or light, from joined scores of healthy shots that were taken there.
+
+        The threshold moves by the distance between the median of these scores and the median of the training photos'
+        scores. The guaranteed false-alarm rate is lost: the new threshold is an estimate, and the more baseline shots,
+        the better it is.
         """
         shift = float(np.median(baseline_scores) - np.median(self.decision.healthy_joined))
         return self.with_threshold(self.threshold + shift, f"{len(baseline_scores)} baseline shots")
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write everything that is needed to give the same scores again, except the backbone's public weights.
 
-        A model that runs on ONNX holds its network, too. ``path``: a file, or a folder, see inspection/model_folder.py.
+        The file of a model that runs on ONNX holds its network, too. ``path`` is a file, or a folder, see
+        inspection/model_folder.py. Raises UserError if it cannot be written.
         """
-        run = self.config.run if self.backbone == "filters" else decided(self.config.run, self.device, self.backbone)
-        save_model(
-            {
-                "config": self.config.model_copy(update={"run": run}).model_dump(mode="json"),
-                "backbone": self.backbone,
-                "evidence": {kind: one.state() for kind, one in self.evidence.items()},
-                "decision": self.decision.state(),
-                "threshold": [self.threshold, self.threshold_source],
-                "checksums": list(self.training.checksums),
-                # Half precision keeps correlations to 1e-3, far finer than the gap between copies and others.
-                "signatures": torch.from_numpy(self.training.signatures).half(),
-                "groups": torch.from_numpy(self.training.groups),
-                "notes": self.notes,
-                "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "faiss-cpu")}
-                | {"python": platform.python_version()},
-            },
-            path,
-        )
+        save_model(state_of(self), Path(path))
 
     @classmethod
     def load(
-        cls, path: Path | str, device: str = "auto", weights: Path | None = None, run: RunSettings | None = None
+        cls,
+        path: Path | str,
+        device: str = "auto",
+        *,
+        weights: Path | None = None,
+        run: RunSettings | None = None,
     ) -> Inspector:
-        """Read a saved inspector, a file or a folder. ``weights`` is the backbone's file where it is not found by
-        itself; ``run`` gives batch size, workers, memory limit, precision and runtime for this machine, else those of
-        training are used, where they can be.
+        """Read a saved inspector.
 
-        Raises UserError if the file is missing, damaged or of another version, the weights are missing or others, or
-        the model cannot be computed in the precision or by the runtime of ``run``.
+        Parameters
+        ----------
+        path : Path or str
+            File or folder of the model.
+        device : str
+            "auto", "cpu", "cuda" or "cuda:N".
+        weights : Path, optional
+            File of the backbone's weights, where it is not found by itself.
+        run : RunSettings, optional
+            Batch size, workers, memory limit, precision and runtime for this machine; the settings of training, as far
+            as they can be used here, if it is missing.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, damaged or of another version, the weights are missing or differ, or the model
+            cannot be computed in the precision or by the runtime of ``run``.
         """
-        try:
-            return cls._restored(load_model(Path(path)), device, weights, run)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            if "memory" in str(error):
-                raise  # the file is good, the machine too small
-            raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
-
-    @classmethod
-    def _restored(cls, state: dict[str, Any], device: str, weights: Path | None, run: RunSettings | None) -> Inspector:
-        config = Config.model_validate(state["config"])
-        if run is not None:
-            here = config.run.model_copy(update={name: getattr(run, name) for name in _OF_THE_MACHINE})
-            config = config.model_copy(update={"run": here})
-        setup = Setup(config, resolve_device(device), state["backbone"], weights)
-        if setup.backbone != "filters":
-            config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})
-            setup = replace(setup, config=config)
-        setup = replace(setup, sharing=hold_features(state["evidence"]))
-        evidence = {}
-        for kind, saved in state["evidence"].items():
-            evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))
-            evidence[kind].restore(saved)
-        training = TrainingRecord(
-            tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
+        parts = read_model(Path(path), device=device, weights=weights, run=run)
+        loaded = cls(
+            parts.config, parts.setup, evidence=parts.evidence, decision=parts.decision, training=parts.training
         )
-        restored = cls(config, setup, evidence, Decision.from_state(state["decision"]), training)
-        restored.notes = state.get("notes", {})  # files written before there were any lack them
-        return restored.with_threshold(*state["threshold"])
-
-    def inspect_loaded(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
-        """``inspect``, in one forward pass, for photos that ``reading.load`` prepared with this ``preprocessor``."""
-        readable = [one.prepared for one in batch if one.prepared is not None]
-        results = iter(self._inspections(batch, readable) if readable else [])
-        for one in batch:
-            yield Failure(one.path, one.error) if one.prepared is None else next(results)
-
-    def _inspections(self, batch: Sequence[Loaded], prepared: Sequence[Prepared]) -> list[Inspection]:
-        scores = {kind: one.score(prepared) for kind, one in self.evidence.items()}
-        joined = self.decision.join({kind: s.images for kind, s in scores.items()})
-        maps = self.decision.join_maps({kind: s.maps for kind, s in scores.items()})
-        overall = self.decision.p_values(joined)
-        certain = confidence(joined, self.threshold, float(np.median(self.decision.healthy_joined)))
-        by_kind = {kind: self.decision.evidence_p_values(kind, s.images) for kind, s in scores.items()}
-        photos = [one for one in batch if one.prepared is not None]
-        return [
-            Inspection(
-                path=loaded.path,
-                score=float(joined[i]),
-                threshold=self.threshold,
-                p_value=float(overall[i]),
-                confidence=float(certain[i]),
-                evidence={
-                    kind: EvidenceResult(float(s.images[i]), float(by_kind[kind][i])) for kind, s in scores.items()
-                },
-                regions=find_regions(maps[i], self.threshold, one.transform, one.photo_size),
-                map=maps[i],
-                mask=one.mask,
-                transform=one.transform,
-                photo_size=one.photo_size,
-                part_found=one.part_found,
-                photo=loaded.photo,
-            )
-            for i, (loaded, one) in enumerate(zip(photos, prepared, strict=True))
-        ]
+        loaded.notes, loaded.new_photos_ = parts.notes, 0
+        return loaded.with_threshold(parts.threshold, parts.threshold_source)
 
 
-def _quantise(sources: Sequence[Source], evidence: dict[str, Evidence], config: Config) -> None:
-    """Bring networks down to int8 on a sample of the photos, evenly spread; those that cannot be read tell later."""
-    preprocessor = Preprocessor(config.preprocess)
-    chosen = np.linspace(0, len(sources) - 1, min(len(sources), _QUANTISED_ON)).astype(int)
-    loaded = ahead(lambda i: load(sources[i], preprocessor), chosen, config.run.workers, _QUANTISED_ON)
-    sample = [one.prepared for one in loaded if one.prepared is not None]
-    for one in evidence.values():
-        if one.pretrained is not None and sample:
-            quantise(one.pretrained, images_of(sample))
-
-
-def show(
-    sources: Sequence[Source],
-    evidence: dict[str, Evidence],
-    config: Config,
-    progress: Progress,
-    known: np.ndarray | None = None,
-) -> list[Fingerprint]:
-    """Show photos to all evidence, but for copies of those whose signatures are ``known``; what was shown.
-
-    The first photo that cannot be read is an error, as it cannot be judged healthy.
-    """
-    if not sources:
-        raise UserError("no healthy photos to learn from")
-    preprocessor = Preprocessor(config.preprocess)
-
-    def both(source: Source) -> tuple[Prepared, Fingerprint]:
-        photo, prepared = prepare(source, preprocessor)
-        return prepared, replace(fingerprint(source, photo), part_found=prepared.part_found)
-
-    run = config.run
-    shown: list[Fingerprint] = []
-    pairs = progress(ahead(both, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
-    for batch in batches(pairs, run.batch_size):
-        if known is not None:
-            copies = is_copy_of(np.stack([one.signature for _, one in batch]), known)
-            batch = [pair for pair, is_copy in zip(batch, copies, strict=True) if not is_copy]
-        if batch:
-            for one in evidence.values():
-                one.collect_features([prepared for prepared, _ in batch])
-            shown += [one for _, one in batch]
-    return shown
-
-
-def _learn(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str, HealthyScores]:
-    try:
-        return {kind: one.fit_collected(groups.tolist()) for kind, one in evidence.items()}
-    except ValueError as error:
-        raise UserError(f"cannot learn from these {len(groups)} photos: {error}") from None
+def _listed(images: Images) -> Sequence[Any]:
+    """List photos whose number must be known; a sequence that decodes its photos when asked for them stays as it is."""
+    sources = sources_of(images)
+    return sources if isinstance(sources, Sequence) else list(sources)

@@ -12,82 +12,139 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import read_reduced, shrunk
+from fastener.datasets.images import list_images, read_reduced, rgb_of, shrunk
 from fastener.datasets.near_copies import signature
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 _THUMBNAIL_OF = 256  # pixels a side are enough for a signature
 
-Source = Path | np.ndarray
+# One photo: the path of a file, uint8 RGB (H, W, 3), or a Pillow image of any mode.
+Source = str | Path | np.ndarray | Image.Image
+# Photos as callers may give them: one after another, one alone, or the path of a folder.
+Images = Source | Iterable[Source]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells a photo from others: SHA-256 of its file ("" for an array), and its perceptual signature (4096,).
+    """Identify a photo.
 
-    ``part_found``: whether the part was told from the ground; True where it was not looked for.
+    Attributes
+    ----------
+    checksum : str
+        SHA-256 of the photo's file; "" for a photo that came as an array.
+    signature : ndarray of float32, (4096,)
+        Perceptual signature, which copies of a photo share.
+    part_found : bool
+        Whether the part was told from the ground in any tile; True where no part was sought.
+    tiles : int
+        Number of frames that the preprocessor made of the photo.
     """
 
     checksum: str
     signature: np.ndarray
     part_found: bool = True
+    tiles: int = 1
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One photo, prepared; or why not, in one line. ``path`` is None for an array.
+    """Hold one photo that is ready for the model, or the reason why it is not.
 
-    ``photo`` is the decoded photo, uint8 RGB (H, W, 3), or a shrunk copy of it, if it was asked for.
+    Attributes
+    ----------
+    path : Path or None
+        File of the photo; None for a photo that came as an array.
+    tiles : tuple of Prepared
+        The frames that the preprocessor made of the photo, usually one; empty if the photo cannot be read.
+    error : str
+        One line that says why the photo cannot be read, or "".
+    photo : ndarray of uint8, (H, W, 3), or None
+        The decoded photo or a shrunk copy of it, RGB, where it was asked for or came as an array.
     """
 
     path: Path | None
-    prepared: Prepared | None
+    tiles: tuple[Prepared, ...]
     error: str = ""
     photo: np.ndarray | None = None
 
 
-def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, Prepared]:
-    """Read (a path) or take (uint8 RGB (H, W, 3)) a photo, and prepare it: the photo, and what became of it.
+def sources_of(images: Images) -> Iterable[Source]:
+    """Turn what a caller gave into photos one after another.
 
-    Large JPEGs are read at the size that ``preprocessor`` makes use of; all results are in pixels of the whole photo.
-    Raises UserError if it cannot be read.
+    A folder stands for all images in it (without its subfolders), and a single photo for a list of one. Raises
+    UserError for a folder without images.
     """
-    if isinstance(source, np.ndarray):
-        return source, preprocessor(source)
-    photo, size = read_reduced(source, preprocessor.useful_side)
-    return photo, preprocessor(photo).of_photo(size)
+    if isinstance(images, str | Path):
+        return list_images(Path(images), recursive=False) if Path(images).is_dir() else [images]
+    if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
+        return [images]
+    return images
+
+
+def path_of(source: Source) -> Path | None:
+    """Return the file of a photo; None for an array or a Pillow image."""
+    return Path(source) if isinstance(source, str | Path) else None
+
+
+def decode(source: Source, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decode a photo to uint8 RGB (H, W, 3), and return it with the (height, width) of the full-size photo.
+
+    A large JPEG file is decoded at a reduced size, of at least ``longest`` pixels on its longer side. Raises UserError
+    for a file that cannot be read, and for an array that is not uint8 RGB.
+    """
+    if isinstance(source, str | Path):
+        return read_reduced(Path(source), longest)
+    photo = rgb_of(source) if isinstance(source, Image.Image) else source
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise UserError(f"a photo must be a uint8 RGB array (height, width, 3), not {photo.dtype} {photo.shape}")
+    return photo, (photo.shape[0], photo.shape[1])
+
+
+def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, tuple[Prepared, ...]]:
+    """Decode a photo and prepare it: the decoded photo, and the frames that ``preprocessor`` made of it.
+
+    A large JPEG file is decoded at the size that ``preprocessor`` makes use of; all results are in pixels of the
+    full-size photo. Raises UserError if the photo cannot be read.
+    """
+    photo, size = decode(source, preprocessor.useful_side)
+    return photo, preprocessor.tiles(photo, size)
 
 
 def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
-    """Identify a photo; ``photo`` saves reading it again. Raises UserError if it cannot be read."""
+    """Identify a photo; ``photo``, if it is decoded already, saves decoding it again. Raises UserError."""
     if photo is None:
-        photo = source if isinstance(source, np.ndarray) else read_reduced(source, _THUMBNAIL_OF)[0]
-    checksum = "" if isinstance(source, np.ndarray) else hashlib.sha256(source.read_bytes()).hexdigest()
+        photo = decode(source, _THUMBNAIL_OF)[0]
+    path = path_of(source)
+    checksum = "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
     return Fingerprint(checksum, signature(photo))
 
 
 def load(source: Source, preprocessor: Preprocessor, *, photo_side: int | None = None) -> Loaded:
-    """Read (a path) or take (uint8 RGB (H, W, 3)) a photo and prepare it.
+    """Decode and prepare a photo; one that cannot be read is a result, too.
 
-    With ``photo_side`` the result keeps the photo for pictures, its longer side at most that many pixels.
+    With ``photo_side`` the result holds the photo for pictures, its longer side at most that many pixels. Without it,
+    the result holds an array that was given, as the caller holds it anyway.
     """
-    path = None if isinstance(source, np.ndarray) else source
+    path = path_of(source)
     try:
-        photo, prepared = prepare(source, preprocessor)
+        photo, tiles = prepare(source, preprocessor)
     except UserError as error:
-        return Loaded(path, None, str(error))
-    return Loaded(path, prepared, photo=None if photo_side is None else shrunk(photo, photo_side))
+        return Loaded(path, (), str(error))
+    if photo_side is not None:
+        return Loaded(path, tiles, photo=shrunk(photo, photo_side))
+    return Loaded(path, tiles, photo=photo if path is None else None)
 
 
 def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, window: int) -> Iterator[R]:
-    """``map(function, items)`` in order, computed by ``workers`` threads at most ``window`` items ahead.
+    """Compute ``map(function, items)`` in ``workers`` threads, in order and at most ``window`` items ahead.
 
-    Memory does not grow with the number of items. With no workers it is plain ``map``. Where ``items`` ends in an
-    exception, an interruption say, the results of all items before it come first.
+    Memory does not grow with the number of items. With 0 workers this is plain ``map``. If ``items`` ends in an
+    exception, such as an interruption, the results of all items before it are yielded first.
     """
     if workers == 0:
         yield from map(function, items)
@@ -114,7 +171,7 @@ def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, window: 
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of ``size`` items; the last may be shorter."""
+    """Group items into lists of ``size`` items; the last list may be shorter."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

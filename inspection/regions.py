@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-from fastener.inspection.result import Region
-
-# Pairs of neighbours that clustering may hold at once: some megabytes, and a fraction of a second.
+# Pairs of neighbours that clustering may hold at once: they take some megabytes and a fraction of a second.
 MAX_PAIRS = 400_000
-# Touching pixels, diagonals included, and single pixels count: with these, clusters are 8-connected areas.
+# At this distance pixels touch, diagonals included; if single pixels count too, clusters are 8-connected areas.
 TOUCHING = 1.5
+
+
+@dataclass(frozen=True)
+class Region:
+    """Box one cluster of anomalous pixels, in pixels of the photo.
+
+    Attributes
+    ----------
+    x, y : int
+        Left and top edge of the box, in pixels from the photo's upper left corner.
+    width, height : int
+        Sides of the box in pixels, at least 1.
+    score : float
+        Highest value of the anomaly map inside the cluster, on the scale of the inspection's score.
+    area : float
+        Area of the cluster's own pixels, in square photo pixels.
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+    score: float
+    area: float
 
 
 def find_regions(
@@ -18,20 +42,39 @@ def find_regions(
     threshold: float,
     transform: np.ndarray,
     photo_size: tuple[int, int],
+    *,
     eps: float = TOUCHING,
     min_samples: int = 1,
     extent: float = 0.0,
 ) -> tuple[Region, ...]:
-    """Clusters of the pixels of ``map_`` (h, w) above ``threshold``, as boxes in photo pixels, the highest score first.
+    """Find the clusters of pixels above a threshold, as boxes in photo pixels, the highest score first.
 
-    ``threshold`` is on the scale of the raw map, the same for every image, so that a flat map gives no box.
-    ``transform`` (2, 3) takes photo pixels to map pixels. The box encloses the cluster's outline after it is taken back
-    to the photo, cut at the photo's border. ``eps`` (map pixels) and ``min_samples`` (pixels) are those of DBSCAN; the
-    defaults give the 8-connected areas.
+    Parameters
+    ----------
+    map_ : ndarray of float, (h, w)
+        Anomaly map; NaN pixels were not inspected and belong to no cluster.
+    threshold : float
+        Lower limit on the scale of the map. It is the same for every photo, so that a flat map gives no box.
+    transform : ndarray of float64, (2, 3)
+        Affine transform from photo pixels to map pixels.
+    photo_size : tuple of int
+        (height, width) of the photo in pixels; boxes are cut at its border.
+    eps : float
+        Distance in map pixels within which DBSCAN joins pixels. The default, with ``min_samples`` 1, gives the
+        8-connected areas.
+    min_samples : int
+        Number of pixels within ``eps`` from which DBSCAN counts a pixel as the core of a cluster.
+    extent : float, 0 to 1
+        Part of each cluster that is kept. A map falls off slowly round a defect, because patches see more than their
+        own place, so that a strong defect has a wide halo above the threshold. Only pixels are kept that lie above this
+        share of the way from the threshold to the cluster's peak; the rest may fall into several regions. 0 keeps all.
 
-    A map falls off slowly round a defect, as patches see more than themselves, so that a strong defect has a wide halo
-    above the threshold. ``extent`` in 0 to 1 cuts it: of each cluster only what lies above that share of the way from
-    the threshold to its peak is kept, which may fall into several regions. At 0 all of it is kept.
+    Examples
+    --------
+    >>> heat = np.zeros((8, 8))
+    >>> heat[2:4, 3:6] = 5.0
+    >>> find_regions(heat, 1.0, np.eye(2, 3), (8, 8))
+    (Region(x=3, y=2, width=3, height=2, score=5.0, area=6.0),)
     """
     above = map_ > threshold
     rows, columns = np.nonzero(above)
@@ -51,20 +94,23 @@ def find_regions(
 
 
 def cluster(above: np.ndarray, eps: float, min_samples: int) -> np.ndarray:
-    """Cluster of each pixel set in ``above``, bool (h, w) -> int (h, w); -1 for noise and for pixels not set.
+    """Number the clusters of the pixels that are set in ``above``, bool (h, w).
+
+    The result is int (h, w), and -1 for noise and for pixels that are not set.
 
     DBSCAN (Ester et al., "A Density-Based Algorithm for Discovering Clusters in Large Spatial Databases with Noise",
-    KDD 1996) holds every pair of neighbours in memory, which for a map above its threshold all over grows with the
-    fourth power of its side. Where that would be more than ``MAX_PAIRS``, pixels are first joined into square cells,
-    each weighing as many samples as it has pixels: clusters closer than a cell may then become one. Cells grow only as
-    far as they must, so that ordinary maps are clustered pixel by pixel.
+    KDD 1996) holds every pair of neighbours in memory. On a map that is above its threshold everywhere, the number of
+    pairs grows with the fourth power of the map's side. Where there would be more than ``MAX_PAIRS``, pixels are first
+    joined into square cells, and each cell weighs as many samples as it has pixels. Clusters closer than a cell may
+    then become one. Cells grow only as far as they must, so that ordinary maps are clustered pixel by pixel.
     """
     if (eps, min_samples) == (TOUCHING, 1):
         return np.asarray(cv2.connectedComponents(above.astype(np.uint8), connectivity=8)[1], int) - 1
-    from sklearn.cluster import DBSCAN  # here, as it takes seconds and 150 MB, and the defaults do without
+    # Imported here because it takes seconds and 150 MB, and the defaults do without it.
+    from sklearn.cluster import DBSCAN
 
     side, weights = 1, above.astype(np.int64)
-    # Cells that touch belong together whatever eps, as their pixels may touch.
+    # Cells that touch belong together whatever ``eps`` is, because their pixels may touch.
     while np.count_nonzero(weights) * (2 * int(max(eps / side, side > 1)) + 1) ** 2 > MAX_PAIRS:
         side, weights = 2 * side, _sums_of_four(weights)
     cells = np.full(weights.shape, -1)
@@ -78,7 +124,7 @@ def cluster(above: np.ndarray, eps: float, min_samples: int) -> np.ndarray:
 
 
 def _cores(map_: np.ndarray, labels: np.ndarray, threshold: float, extent: float) -> np.ndarray:
-    """The pixels of each cluster above their share of its height: bool (h, w)."""
+    """Keep the pixels of each cluster that lie above the share ``extent`` of the cluster's height: bool (h, w)."""
     inside = labels >= 0
     peaks = np.full(labels.max(initial=-1) + 1, -np.inf)
     np.maximum.at(peaks, labels[inside], map_[inside])
@@ -88,13 +134,13 @@ def _cores(map_: np.ndarray, labels: np.ndarray, threshold: float, extent: float
 
 
 def _sums_of_four(weights: np.ndarray) -> np.ndarray:
-    """Sums over cells of 2 x 2; an odd last row or column is a cell of its own."""
+    """Sum over cells of 2 x 2 pixels; an odd last row or column makes smaller cells."""
     even = np.pad(weights, [(0, length % 2) for length in weights.shape])
     return np.asarray(even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).sum((1, 3)))
 
 
 def _members(labels: np.ndarray) -> list[np.ndarray]:
-    """Indices of each cluster's pixels, without the noise."""
+    """List the indices of each cluster's pixels; noise is left out."""
     order = np.argsort(labels, kind="stable")
     first = np.flatnonzero(np.diff(labels[order], prepend=-2))
     return [part for part in np.split(order, first[1:]) if len(part) and labels[part[0]] >= 0]
@@ -103,6 +149,7 @@ def _members(labels: np.ndarray) -> list[np.ndarray]:
 def _box_in_photo(
     rows: np.ndarray, columns: np.ndarray, to_photo: np.ndarray, photo_size: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
+    """Enclose pixels of the map by a box (x, y, width, height) in the photo; None if all lie outside of the photo."""
     # A pixel is a square: its corners, not its centre, bound the area.
     corners = [(columns + dx, rows + dy) for dx in (-0.5, 0.5) for dy in (-0.5, 0.5)]
     points = np.concatenate([np.stack(corner, 1) for corner in corners]) @ to_photo[:, :2].T + to_photo[:, 2]

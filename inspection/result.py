@@ -1,33 +1,32 @@
-"""The one result that every consumer shares."""
+"""The result of an inspection, which all consumers share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import html
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from fastener.inspection.regions import Region as Region
+from fastener.inspection.regions import find_regions
 from fastener.preprocessing.pipeline import map_to_photo
-
-
-@dataclass(frozen=True)
-class Region:
-    """A box round one cluster of anomalous pixels, in photo pixels.
-
-    ``score`` is the map's peak inside, ``area`` that of the cluster's own pixels, in square photo pixels.
-    """
-
-    x: int
-    y: int
-    width: int
-    height: int
-    score: float
-    area: float
+from fastener.preprocessing.registration import compose, frame_transform, invert
 
 
 @dataclass(frozen=True)
 class EvidenceResult:
-    """What one kind of evidence says: raw score in its own unit, and conformal p-value."""
+    """Hold the result of one kind of evidence.
+
+    Attributes
+    ----------
+    score : float
+        Raw score in the unit of this kind of evidence; higher is more anomalous.
+    p_value : float, 0 to 1
+        Conformal p-value: share of healthy photos that score at least as high.
+    """
 
     score: float
     p_value: float
@@ -35,12 +34,50 @@ class EvidenceResult:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The verdict on one photo.
+    """Hold the verdict on one photo. In Jupyter it shows itself, with its numbers and a picture.
 
-    ``score`` is the joined calibrated score, higher = more anomalous; the verdict is ``score > threshold``. ``map`` is
-    float32 (h, w) in the canonical frame, joined like the score and on its scale; regions are what exceeds
-    ``threshold`` in it. ``photo_map`` gives the map in the photo's own frame. ``photo`` is the photo, uint8 RGB
-    (H, W, 3), or a shrunk copy of it, if it was asked for.
+    Attributes
+    ----------
+    path : Path or None
+        File of the photo; None for a photo that came as an array.
+    score : float
+        Joined score of all evidence, calibrated: 0 is the median healthy photo, higher is more anomalous.
+    threshold : float
+        Score above which a part is flagged.
+    p_value : float, 0 to 1
+        Conformal p-value: share of healthy photos that score at least as high.
+    confidence : float, 0.5 to 1
+        Distance of the score from the threshold, as a logistic: 0.5 at the threshold, 0.95 at the median healthy
+        photo. It is no probability that the verdict is right.
+    evidence : dict of str to EvidenceResult
+        Result of each kind of evidence by itself.
+    map : ndarray of float32, (h, w)
+        Anomaly map in the canonical frame, on the scale of ``score``; NaN where nothing was inspected.
+    mask : ndarray of bool, (h, w)
+        Pixels of the part in the canonical frame.
+    transform : ndarray of float64, (2, 3)
+        Affine transform from photo pixels to pixels of the canonical frame.
+    photo_size : tuple of int
+        (height, width) of the photo in pixels.
+    part_found : bool
+        False if a part was sought and not found, so that the whole photo was judged.
+    photo : ndarray of uint8, (H, W, 3), or None
+        The photo, RGB, as far as it is held; a photo that came from a file is usually not, and is decoded again for
+        a picture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> heat = np.zeros((8, 8), np.float32)
+    >>> heat[2:4, 3:6] = 5.0
+    >>> result = Inspection(
+    ...     path=None, score=5.0, threshold=3.0, p_value=0.01, confidence=0.9, evidence={}, map=heat,
+    ...     mask=np.ones((8, 8), bool), transform=np.eye(2, 3), photo_size=(8, 8), part_found=True,
+    ... )
+    >>> result.is_anomalous
+    True
+    >>> result.regions
+    (Region(x=3, y=2, width=3, height=2, score=5.0, area=6.0),)
     """
 
     path: Path | None
@@ -49,36 +86,97 @@ class Inspection:
     p_value: float
     confidence: float
     evidence: dict[str, EvidenceResult]
-    regions: tuple[Region, ...]
-    map: np.ndarray
-    mask: np.ndarray
-    transform: np.ndarray
+    map: np.ndarray = field(repr=False)
+    mask: np.ndarray = field(repr=False)
+    transform: np.ndarray = field(repr=False)
     photo_size: tuple[int, int]
     part_found: bool
-    photo: np.ndarray | None = None
+    photo: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_anomalous(self) -> bool:
-        """Whether the part is flagged."""
+        """Whether the part is flagged: ``score > threshold``."""
         return self.score > self.threshold
 
-    def photo_map(self, size: tuple[int, int] | None = None) -> np.ndarray:
-        """The anomaly map in the photo's frame: float32 (H, W), NaN where the model did not look.
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """Boxes round clusters of map pixels above the threshold, highest score first; found when first asked for."""
+        return find_regions(self.map, self.threshold, self.transform, self.photo_size)
 
-        ``size`` (height, width) gives it for a copy of the photo that was shrunk to that size.
+    def photo_map(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Draw the anomaly map in the photo's own frame: float32 (H, W), NaN where the model did not look.
+
+        ``size`` (height, width) draws it for a copy of the photo that was shrunk to that size.
         """
         if size is None or size == self.photo_size:
             return map_to_photo(self.map, self.transform, self.photo_size)
-        scale = np.array([self.photo_size[1] / size[1], self.photo_size[0] / size[0]])
-        linear = self.transform[:, :2] * scale
-        # Pixel centres lie at whole numbers: x_photo = (x + 0.5) * scale - 0.5.
-        offset = self.transform[:, :2] @ (0.5 * scale - 0.5) + self.transform[:, 2]
-        return map_to_photo(self.map, np.column_stack([linear, offset]), size)
+        return map_to_photo(self.map, compose(self.transform, invert(frame_transform(self.photo_size, size))), size)
+
+    def overlay(self, photo: np.ndarray | None = None) -> np.ndarray:
+        """Draw the photo, or a shrunk copy of it, under its heatmap: uint8 RGB (H, W, 3).
+
+        ``photo``, uint8 RGB (H, W, 3), is needed only where the inspection does not hold it and has no file. Raises
+        UserError if the file cannot be read, and ValueError if there is no photo.
+        """
+        from fastener.inspection.pictures import overlay_picture
+
+        return overlay_picture(self.picture() if photo is None else photo, self)
+
+    def picture(self) -> np.ndarray:
+        """Return the photo, or a copy of it that is shrunk to 1600 pixels a side: uint8 RGB (H, W, 3).
+
+        Raises UserError if the photo's file cannot be read, and ValueError if there is no photo.
+        """
+        from fastener.datasets.images import shrunk
+        from fastener.inspection.pictures import PREVIEW_SIDE, preview
+
+        if self.photo is not None:
+            return shrunk(self.photo, PREVIEW_SIDE)
+        if self.path is None:
+            raise ValueError("the photo is not held; give it: overlay(photo)")
+        return preview(self.path)
+
+    def _repr_png_(self) -> bytes | None:
+        """Draw photo, heatmap and regions side by side, for Jupyter; None if the photo is gone."""
+        from fastener.common.errors import UserError
+        from fastener.inspection.drawing import png
+        from fastener.inspection.pictures import detection_picture
+
+        try:
+            return png(detection_picture(self.picture(), self))
+        except (UserError, ValueError):
+            return None
+
+    def _repr_html_(self) -> str:
+        """Lay out the verdict, the numbers of each kind of evidence and the picture, for Jupyter."""
+        verdict = "anomalous" if self.is_anomalous else "normal"
+        rows = [("all evidence", f"{self.score:.2f}", f"{self.p_value:.3f}")]
+        rows += [(kind, f"{one.score:.3g}", f"{one.p_value:.3f}") for kind, one in self.evidence.items()]
+        cells = "".join(
+            f"<tr><td>{html.escape(name)}</td><td>{score}</td><td>{p_value}</td></tr>" for name, score, p_value in rows
+        )
+        picture = self._repr_png_()
+        shown = f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">' if picture else ""
+        name = "photo" if self.path is None else self.path.name
+        found = "" if self.part_found else ", no part found"
+        return (
+            f"<p><b>{html.escape(name)}: {verdict}</b>, score {self.score:.2f}, threshold {self.threshold:.2f}, "
+            f"{len(self.regions)} region{'' if len(self.regions) == 1 else 's'}{found}</p>"
+            f"<table><tr><th>evidence</th><th>score</th><th>p-value</th></tr>{cells}</table>{shown}"
+        )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A photo that could not be inspected, and why in one line."""
+    """Say why a photo could not be inspected.
+
+    Attributes
+    ----------
+    path : Path or None
+        File of the photo; None for a photo that came as an array.
+    error : str
+        One line that names the reason and the remedy.
+    """
 
     path: Path | None
     error: str

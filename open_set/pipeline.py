@@ -158,7 +158,7 @@ class Pipeline:
     def gate(self, device: str) -> SteelGate:
         """The trained PatchCore, on "cpu" or another device."""
         self._gate_training()
-        return SteelGate(Inspector.load(self._gate_file, device, self.gate_weights, self.settings.run))
+        return SteelGate(Inspector.load(self._gate_file, device, weights=self.gate_weights, run=self.settings.run))
 
     def gate_scores(self) -> GateScores:
         """PatchCore's scores of all NEU images, and of the steel strips held out for the test."""
@@ -263,7 +263,13 @@ class Pipeline:
             settings, roles = self.settings, self._roles
             self.say(f"PatchCore: learning {len(roles.train)} defect-free strips with {self.gate_backbone}")
             gate, alpha = SteelGate.train(
-                self.strips, roles, settings.steel, self.gate_backbone, self.gate_weights, settings.run, self.progress
+                self.strips,
+                roles,
+                settings.steel,
+                backbone=self.gate_backbone,
+                weights=self.gate_weights,
+                run=settings.run,
+                progress=self.progress,
             )
             gate.inspector.save(self._gate_file)
             return {"threshold": gate.threshold, "alpha": alpha}

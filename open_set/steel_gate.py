@@ -1,25 +1,21 @@
 """The first stage of the cascade: PatchCore on defect-free steel decides between defect and no defect.
 
-Strips are long, PatchCore sees squares: an image is cut into squares of its shorter side that cover it evenly, and its
-score is that of its most anomalous square. A square NEU image is one tile, so that a 256 px tile of a strip and a
+Strips are long, and PatchCore sees squares. So an image is cut into squares of its shorter side, see SquareTiles, and
+its score is the score of its most anomalous square. A square NEU image is one tile: a 256 px tile of a strip and a
 200 px NEU image fill the same frame.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 
 from fastener.common.errors import UserError
 from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings, RunSettings
-from fastener.datasets.images import opened, read_image
+from fastener.datasets.images import read_image
 from fastener.datasets.near_copies import copy_groups, signature
 from fastener.datasets.severstal import SteelStrip
 from fastener.inspection.inspector import Inspector
@@ -28,13 +24,14 @@ from fastener.models.calibration import conformal_threshold
 from fastener.models.progress import Progress, no_progress
 from fastener.open_set.settings import SteelSettings
 from fastener.open_set.splits import hold_out
+from fastener.preprocessing.tiles import SquareTiles
 
 HELD_OUT = "held-out defect-free strips"
 
 
 @dataclass(frozen=True)
 class SteelRoles:
-    """Strips by what they are for, as places in the list of all: int64 (n,) each."""
+    """Assign strips to their roles. Each field holds indices into the list of all strips, int64 (n,)."""
 
     train: np.ndarray
     calibration: np.ndarray
@@ -43,10 +40,16 @@ class SteelRoles:
 
 
 class SteelGate:
-    """An Inspector that judges images tile by tile; ``threshold`` is on the score of the worst tile."""
+    """Judge images of steel tile by tile: the score of an image is the score of its worst tile.
+
+    Parameters
+    ----------
+    inspector : Inspector
+        Model of defect-free steel, fitted to tiles.
+    """
 
     def __init__(self, inspector: Inspector):
-        self.inspector = inspector
+        self.inspector = inspector.with_preprocessor(SquareTiles(inspector.config.preprocess))
 
     @classmethod
     def train(
@@ -54,106 +57,56 @@ class SteelGate:
         strips: Sequence[SteelStrip],
         roles: SteelRoles,
         settings: SteelSettings,
+        *,
         backbone: str,
         weights: Path | None,
         run: RunSettings,
         progress: Progress = no_progress,
     ) -> tuple[SteelGate, float]:
-        """Learn from the training strips; the threshold comes from the calibration strips, by images and not by tiles.
+        """Fit to the training strips, and take the threshold from the calibration strips, by images and not by tiles.
 
-        Returns the gate, and the share of defect-free images that its threshold stands for: more than was asked for
-        where the calibration strips are too few. ``backbone`` "filters" needs no weights. Raises UserError for a strip
-        that cannot be read.
+        Returns the gate, and the share of defect-free images that its threshold flags at most. This share is higher
+        than ``settings.alpha`` if there are too few calibration strips. ``backbone`` "filters" needs no weights. Raises
+        UserError for a strip that cannot be read.
         """
-        tiles = Tiles([strips[place].path for place in roles.train])
         config = gate_config(settings, backbone, run)
-        gate = cls(Inspector.train(tiles, config, weights if backbone != "filters" else None, progress))
-        held_out = gate.scores([strips[place].path for place in roles.calibration], progress)
+        fitted = Inspector.fit(
+            [strips[place].path for place in roles.train],
+            config,
+            weights=weights if backbone != "filters" else None,
+            preprocessor=SquareTiles(config.preprocess),
+            progress=progress,
+        )
+        held_out = cls(fitted).scores([strips[place].path for place in roles.calibration], progress)
         threshold, alpha = conformal_threshold(held_out, settings.alpha)
-        return cls(gate.inspector.with_threshold(threshold, HELD_OUT)), alpha
+        return cls(fitted.with_threshold(threshold, HELD_OUT)), alpha
 
     @property
     def threshold(self) -> float:
-        """Images that score above it are defective."""
+        """Score above which an image is defective."""
         return self.inspector.threshold
 
     def scores(self, paths: Sequence[Path], progress: Progress = no_progress) -> np.ndarray:
-        """Score of the worst tile of each image: float64 (n,). Raises UserError for one that cannot be read."""
-        owners: list[int] = []
-
-        def tiles() -> Iterator[np.ndarray]:
-            for place, path in enumerate(progress(paths, len(paths), "PatchCore")):
-                found = tiles_of(read_image(path))
-                owners.extend([place] * len(found))
-                yield from found
-
-        scores = [self._score_of(one) for one in self.inspector.stream(tiles())]
-        worst = np.full(len(paths), -np.inf)
-        np.maximum.at(worst, owners, scores)
-        return worst
+        """Score images by their worst tile: float64 (n,). Raises UserError for an image that cannot be read."""
+        results = progress(self.inspector.stream(paths), len(paths), "PatchCore")
+        return np.array([_score_of(one) for one in results])
 
     def score(self, photo: np.ndarray) -> float:
-        """Score of the worst tile of a photo, uint8 RGB (H, W, 3)."""
-        return max(self._score_of(one) for one in self.inspector.inspect(tiles_of(photo)))
-
-    @staticmethod
-    def _score_of(result: Inspection | Failure) -> float:
-        assert isinstance(result, Inspection)  # tiles are arrays: nothing is left to read
-        return result.score
+        """Score a photo, uint8 RGB (H, W, 3), by its worst tile."""
+        (result,) = self.inspector.inspect(photo)
+        return _score_of(result)
 
 
-class Tiles(Sequence[np.ndarray]):
-    """``tiles_of`` of each image, one image after another, decoded when they are asked for: memory for one image.
-
-    To go through all of them decodes each image once; a place, each time. Raises UserError for an image that cannot be
-    read.
-    """
-
-    def __init__(self, paths: Sequence[Path]):
-        self._paths = paths
-        self._ends = list(accumulate(map(_tile_count, paths)))
-
-    def __len__(self) -> int:
-        return self._ends[-1] if self._ends else 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for path in self._paths:
-            yield from tiles_of(read_image(path))
-
-    @overload
-    def __getitem__(self, place: int) -> np.ndarray: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[np.ndarray]: ...
-    def __getitem__(self, place: int | slice) -> np.ndarray | list[np.ndarray]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
-        index = range(len(self))[place]
-        image = bisect_right(self._ends, index)
-        return tiles_of(read_image(self._paths[image]))[index - self._ends[image]]
-
-
-def tiles_of(photo: np.ndarray) -> list[np.ndarray]:
-    """Squares of the shorter side, evenly spaced from end to end: uint8 RGB (H, W, 3) -> (side, side, 3) each.
-
-    As few as cover the photo; a square photo is its only tile.
-    """
-    side, length = sorted(photo.shape[:2])
-    starts = np.linspace(0, length - side, math.ceil(length / side)).round().astype(int)
-    along_width = photo.shape[1] == length
-    return [photo[:, start : start + side] if along_width else photo[start : start + side] for start in starts]
-
-
-def _tile_count(path: Path) -> int:
-    """How many tiles ``tiles_of`` makes of an image, by its header: turning it to its orientation changes nothing."""
-    with opened(path) as image:
-        side, length = sorted(image.size)
-    return math.ceil(length / side)
+def _score_of(result: Inspection | Failure) -> float:
+    if isinstance(result, Failure):
+        raise UserError(result.error)
+    return result.score
 
 
 def steel_roles(strips: Sequence[SteelStrip], settings: SteelSettings, seed: int) -> SteelRoles:
-    """Share out the defect-free strips, copies together; all defective ones are for the test.
+    """Share out the defect-free strips among the roles, copies together; all defective strips are for the test.
 
-    Raises UserError if there are too few defect-free ones, or one cannot be read.
+    Raises UserError if there are too few defect-free strips, or one of them cannot be read.
     """
     normal = np.array([place for place, strip in enumerate(strips) if not strip.is_anomalous], np.int64)
     if not len(normal):
@@ -165,7 +118,7 @@ def steel_roles(strips: Sequence[SteelStrip], settings: SteelSettings, seed: int
 
 
 def gate_config(settings: SteelSettings, backbone: str, run: RunSettings) -> Config:
-    """The Inspector's settings: tiles as they are, one kind of evidence, no colour (steel is photographed in grey)."""
+    """Make the inspector's settings: unprocessed tiles, one kind of evidence, and no colour, as steel is grey."""
     return Config.model_validate(
         {
             "preprocess": PreprocessSettings(enabled=False, size=settings.size),

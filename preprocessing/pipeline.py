@@ -27,7 +27,7 @@ from fastener.preprocessing.registration import (
 )
 from fastener.preprocessing.segmentation import Part, find_part
 
-# The part is sought on a copy of at most this many pixels a side; light is corrected on one of at most the other.
+# Longest side, in pixels, of the shrunk copy on which the part is sought, and of the copy on which light is corrected.
 _SEARCH_SIDE = 800
 _LIGHT_SIDE = 2400
 _SEEN_BY_PEOPLE = 1024
@@ -35,16 +35,26 @@ _SEEN_BY_PEOPLE = 1024
 
 @dataclass(frozen=True)
 class Prepared:
-    """A photo in the canonical frame of (h, w) pixels.
+    """Hold a photo in the canonical frame of (h, w) pixels.
 
-    image: uint8 (h, w, 3) RGB, what the model sees: light corrected, background filled with one grey.
-    mask: bool (h, w), the part; where none was sought or found, all that lies inside the photo.
-    photo: uint8 (h, w, 3) RGB, the unprocessed photo in the same frame, its border repeated outside.
-    transform: float64 (2, 3), photo px to canonical px, pixel centres at whole numbers.
-    photo_size: (height, width) of the photo.
-    white: float32 (3,) RGB 0..255, the colour of a white surface in the photo, see ``white_reference``.
-    white_is_background: whether ``white`` was seen as the background or had to be estimated.
-    part_found: False when no part was found and the frame shows the whole photo instead.
+    Attributes
+    ----------
+    image : ndarray of uint8, (h, w, 3)
+        RGB picture for the model: the light is corrected, and one grey fills the background.
+    mask : ndarray of bool, (h, w)
+        Pixels of the part. Where no part was sought or found, all pixels that lie inside the photo.
+    photo : ndarray of uint8, (h, w, 3)
+        The unprocessed photo in the same frame, RGB; the photo's border is repeated outside of it.
+    transform : ndarray of float64, (2, 3)
+        Affine transform from photo pixels to frame pixels; pixel centres lie at whole numbers.
+    photo_size : tuple of int
+        (height, width) of the photo in pixels.
+    white : ndarray of float32, (3,)
+        RGB colour of a white surface in the photo, 0 to 255, see ``white_reference``.
+    white_is_background : bool
+        Whether ``white`` was measured on the background; otherwise it is an estimate.
+    part_found : bool
+        False if a part was sought and not found, so that the frame shows the whole photo.
     """
 
     image: np.ndarray
@@ -57,7 +67,7 @@ class Prepared:
     part_found: bool
 
     def of_photo(self, size: tuple[int, int]) -> Prepared:
-        """The same, of the photo of ``size`` (height, width) of which a copy of another size was prepared."""
+        """Return this result in the coordinates of the full-size photo of ``size`` (height, width)."""
         if size == self.photo_size:
             return self
         to_copy = frame_transform(size, self.photo_size)
@@ -67,13 +77,26 @@ class Prepared:
 class Preprocessor:
     """Bring photos into the canonical frame.
 
-    The order is fixed: gray-world white balance, highlight inpainting, CLAHE on L*, mask, crop with padding,
-    alignment by moments, scaling to the model's input, background fill. With ``settings.enabled`` off the photo's
-    centre is only stretched to the frame.
+    The steps have a fixed order: gray-world white balance, highlight inpainting, CLAHE on L*, mask, crop with padding,
+    alignment by moments, scaling to the model's input, background fill. With ``settings.enabled`` off, the centre of
+    the photo is stretched to the frame and nothing else is done.
 
-    The mask compares colours from before CLAHE, which amplifies the ground's noise tile by tile: with web
-    photos made 20 % darker, masks overlap their originals by 0.98 so and by 0.89 after CLAHE. It is found first,
-    as inpainting needs it to tell the part's highlights from the ground.
+    The mask is found on the colours before CLAHE, because CLAHE amplifies the noise of the ground. On web photos that
+    were made 20 % darker, such a mask overlaps the mask of the original by 0.98; a mask found after CLAHE, by 0.89.
+    The mask is found before inpainting, because inpainting must tell highlights on the part from bright ground.
+
+    Parameters
+    ----------
+    settings : PreprocessSettings
+        Size of the frame in pixels, and which steps are done.
+
+    Examples
+    --------
+    >>> from fastener.config import PreprocessSettings
+    >>> from fastener.datasets.synthetic.parts import render_part
+    >>> prepared = Preprocessor(PreprocessSettings(size=64))(render_part(0, "nut", size=(96, 96)).image)
+    >>> prepared.image.shape, prepared.part_found
+    ((64, 64, 3), True)
     """
 
     def __init__(self, settings: PreprocessSettings) -> None:
@@ -83,18 +106,26 @@ class Preprocessor:
         """Prepare one photo, uint8 RGB (H, W, 3)."""
         return self._aligned(photo) if self.settings.enabled else self._plain(photo)
 
+    def tiles(self, photo: np.ndarray, photo_size: tuple[int, int] | None = None) -> tuple[Prepared, ...]:
+        """Prepare one photo, uint8 RGB (H, W, 3), as one or several frames; this class makes one.
+
+        ``photo_size`` is the (height, width) of the full-size photo if ``photo`` is a shrunk copy of it. A subclass may
+        return several frames, each with its own transform: the inspector scores every frame and joins the results.
+        """
+        return (self(photo).of_photo(photo_size or photo.shape[:2]),)
+
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the canonical frame."""
+        """Return (height, width) of the canonical frame, in pixels."""
         size = self.settings.size
         return (size, size) if isinstance(size, int) else size
 
     @property
     def useful_side(self) -> int:
-        """A photo whose longer side has fewer pixels is seen less well; more than twice as many change next to nothing.
+        """Longest side worth decoding, in pixels: less loses detail, over twice this changes almost nothing.
 
-        Four photo pixels a pixel of the frame; where the part is sought it may fill a fraction of the photo only. What
-        is seen by people, too, has enough for them.
+        Without a search for the part these are four photo pixels for each pixel of the frame, and at least enough for a
+        picture that people look at. With a search there are more, as the part may fill a fraction of the photo.
         """
         side = max(self.size)
         if self.settings.enabled:
@@ -132,7 +163,7 @@ class Preprocessor:
         lit_transform = from_small
         zoom = float(np.linalg.norm(from_small[:, 0]))
         if zoom > 1.0 and max(photo_size) > _SEARCH_SIDE:
-            # The frame shows more detail than the search copy has.
+            # The frame shows more detail than the copy on which the part was sought.
             larger, to_larger = shrink(photo, min(round(zoom * _SEARCH_SIDE), _LIGHT_SIDE))
             lit = self._correct_light(larger, gains, part)
             lit_transform = compose(transform, invert(to_larger))
@@ -163,7 +194,10 @@ class Preprocessor:
 
 
 def map_to_photo(map_: np.ndarray, transform: np.ndarray, photo_size: tuple[int, int]) -> np.ndarray:
-    """A map of the canonical frame, (h, w), in the photo's frame: float32 (H, W), NaN where the frame did not look."""
+    """Draw a map of the canonical frame, (h, w), in the photo's frame: float32 (H, W), NaN outside of the frame.
+
+    ``transform`` (2, 3) takes photo pixels to frame pixels; ``photo_size`` is (height, width).
+    """
     size = (photo_size[1], photo_size[0])
     flags = cv2.WARP_INVERSE_MAP
     drawn = cv2.warpAffine(

@@ -51,7 +51,7 @@ def good_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="session")
 def inspector(good_photos: list[Path]) -> Inspector:
     """Trained on ``good_photos``; tests must not change it."""
-    return Inspector.train(good_photos, tiny_config())
+    return Inspector.fit(good_photos, tiny_config())
 
 
 @pytest.fixture(scope="session")
@@ -75,5 +75,5 @@ def console_models(model_file: Path, good_photos: list[Path], tmp_path_factory: 
     folder = tmp_path_factory.mktemp("models")
     shutil.copy(model_file, folder / "nut.pkl")
     (folder / "research").mkdir()
-    Inspector.train(good_photos[:8], tiny_config()).save(folder / "research" / "screw.pkl")
+    Inspector.fit(good_photos[:8], tiny_config()).save(folder / "research" / "screw.pkl")
     return folder

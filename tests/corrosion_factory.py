@@ -28,7 +28,7 @@ def small_inspector() -> Inspector:
     """Filters and colour, trained on six healthy rendered parts."""
     finishes = ("silver", "grey", "black")
     photos = [render_part(50 + i, "bolt", finishes[i % 3], background="white").image for i in range(6)]
-    return Inspector.train(photos, small_config())
+    return Inspector.fit(photos, small_config())
 
 
 def write_photo(folder: Path, name: str, photo: np.ndarray) -> Path:

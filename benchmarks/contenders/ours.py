@@ -62,7 +62,7 @@ def fit(
     clock = StageClock()
     config = config_of(keep, assignments or [])
     start = time.perf_counter()
-    inspector = Inspector.train([Path(image) for image in images], config, Path(weights), clock)
+    inspector = Inspector.fit([Path(image) for image in images], config, weights=Path(weights), progress=clock)
     seconds = time.perf_counter() - start
     bank = inspector.evidence["cnn"].state()["bank"]
     if model is not None:
@@ -73,7 +73,7 @@ def fit(
 
 def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: int = 3) -> dict[str, Any]:
     """From image files to decisions with maps, ``batch`` at a time; seconds of each batch after the first few."""
-    inspector = Inspector.load(model, "cpu", Path(weights), config_of(0.1, [f"run.batch_size={batch}"]).run)
+    inspector = Inspector.load(model, "cpu", weights=Path(weights), run=config_of(0.1, [f"run.batch_size={batch}"]).run)
     seconds, scores = [], []
     for at in range(0, len(images) - batch + 1, batch):
         start = time.perf_counter()

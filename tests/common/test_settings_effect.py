@@ -134,7 +134,7 @@ def outcome(flags: dict[str, Any]) -> tuple[Any, ...]:
 
 @cache
 def _outcome(flags: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
-    inspector = Inspector.train(HEALTHY, load_config(flags={**SMALL, **dict(flags)}))
+    inspector = Inspector.fit(HEALTHY, load_config(flags={**SMALL, **dict(flags)}))
     said: list[Any] = []
     for result in inspector.inspect(TEST):
         assert isinstance(result, Inspection)
@@ -169,7 +169,7 @@ def run_batch_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(FeatureExtractor, "__call__", counted)
     for size, expected in ((3, [3, 3, 2]), (4, [4, 4])):
         passes.clear()
-        Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.batch_size": size}))
+        Inspector.fit(HEALTHY, load_config(flags={**SMALL, "run.batch_size": size}))
         assert passes == expected
 
 
@@ -184,21 +184,21 @@ def run_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(Preprocessor, "__call__", watched)
     for workers in (0, 1):
         threads.clear()
-        Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.workers": workers}))
+        Inspector.fit(HEALTHY, load_config(flags={**SMALL, "run.workers": workers}))
         assert (threading.get_ident() in threads) is (workers == 0)
 
 
 def run_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.device": "auto"})).device.type == "cpu"
+    assert Inspector.fit(HEALTHY, load_config(flags={**SMALL, "run.device": "auto"})).device.type == "cpu"
     with pytest.raises(UserError, match="--device cuda"):
-        Inspector.train(HEALTHY, load_config(flags={**SMALL, "run.device": "cuda"}))
+        Inspector.fit(HEALTHY, load_config(flags={**SMALL, "run.device": "cuda"}))
 
 
 def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, expected in (("torch", False), ("onnx", True)):
         flags = {**SMALL, **CNN, "model.layers": ("features.4",), "run.runtime": name}
-        inspector = Inspector.train(HEALTHY, load_config(flags=flags))
+        inspector = Inspector.fit(HEALTHY, load_config(flags=flags))
         (structure,) = inspector.evidence.values()
         assert isinstance(structure, StructureEvidence)
         assert isinstance(structure.extractor.network, OnnxNetwork) is expected
@@ -206,9 +206,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for kind in ("auto", "flat", "ivf", "hnsw", "pq"):
-        inspector = Inspector.train(
-            HEALTHY, load_config(flags={**SMALL, "evidence": ("filters",), "model.index": kind})
-        )
+        inspector = Inspector.fit(HEALTHY, load_config(flags={**SMALL, "evidence": ("filters",), "model.index": kind}))
         (structure,) = inspector.evidence.values()
         assert isinstance(structure, StructureEvidence)
         found = structure.patchcore.bank_.index
@@ -219,7 +217,7 @@ def max_photos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     many = [*HEALTHY, *(photo(20 + seed) for seed in range(4))]
     for most, expected in ((1000, 12), (10, 10)):
         flags = {**SMALL, "evidence": ("filters",), "calibration.max_photos": most}
-        inspector = Inspector.train(many, load_config(flags=flags))
+        inspector = Inspector.fit(many, load_config(flags=flags))
         assert len(inspector.decision.healthy_joined) == expected
 
 

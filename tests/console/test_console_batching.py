@@ -28,11 +28,11 @@ class FakeInspector:
         if any(one.error == "explodes" for one in batch):
             raise MemoryError("too much")
         for one in batch:
-            yield Inspection(None, float(len(one.error)), *cast(Any, [None] * 10))
+            yield Inspection(None, float(len(one.error)), *cast(Any, [None] * 9))
 
 
 def submitted(batcher: Batcher, inspector: FakeInspector, names: Sequence[str]) -> list[Any]:
-    return [batcher.submit(cast(Inspector, inspector), Loaded(None, None, name)) for name in names]
+    return [batcher.submit(cast(Inspector, inspector), Loaded(None, (), name)) for name in names]
 
 
 def test_what_waits_goes_together_by_model_and_at_most_batch_size() -> None:

@@ -287,7 +287,7 @@ def test_models_appear_are_replaced_and_vanish(
         shutil.copy(console_models / "nut.pkl", models / "nut.pkl")
         before = send(client, photos[0]).json()
         assert client.get("/categories").json()[0]["model_loaded"]
-        Inspector.train(good_photos[:6], tiny_config()).save(models / "nut.pkl")
+        Inspector.fit(good_photos[:6], tiny_config()).save(models / "nut.pkl")
         after = send(client, photos[0]).json()
         assert after["model_checksum"] != before["model_checksum"]
         assert after["anomaly_score"] == pytest.approx(scores_of(client, "nut", photos[:1])[0], rel=1e-6)

@@ -35,7 +35,7 @@ def data() -> Path:
 def analyser() -> Analyser:
     config = load_config(flags={"model.backbone": "resnet18", "run.device": "cpu"})
     healthy = [image.path for image in load_splits(data() / "fasteners", ["train"])[0].images if not image.is_anomalous]
-    inspector = Inspector.train([*healthy, *baseline_images(data() / "components", "T0")], config)
+    inspector = Inspector.fit([*healthy, *baseline_images(data() / "components", "T0")], config)
     return Analyser(inspector, Config().corrosion, Config().colour)
 
 

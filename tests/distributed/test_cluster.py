@@ -163,7 +163,7 @@ def test_an_exported_folder_needs_no_weights_on_the_workers(
     torch.save(random_state("resnet18"), tmp_path / "resnet18.pth")
     model = {"backbone": "resnet18", "layers": ("layer1",), "coreset_ratio": 0.05, "target_dim": 32}
     config = tiny_config(model=model, evidence=("cnn",), run={"runtime": "onnx"})
-    trained = Inspector.train(good_photos, config, tmp_path / "resnet18.pth")
+    trained = Inspector.fit(good_photos, config, weights=tmp_path / "resnet18.pth")
     trained.save(tmp_path / "exported" / MODEL_FILE)
     (tmp_path / "resnet18.pth").unlink()
     monkeypatch.delenv("FASTENER_WEIGHTS_DIR", raising=False)
@@ -226,7 +226,7 @@ def test_categories_are_trained_side_by_side(nodes: TwoNodes, tmp_path: Path) ->
     assert sorted(path.name for path in models.iterdir()) == ["bolt.pkl", "rod.pkl"]
     settings = ["evidence=[filters]", "preprocess.size=64", "model.coreset_ratio=0.05", "run.device=cpu"]
     config = load_config(CONFIGS / "mvtec.yaml", settings)
-    alone = Inspector.train(load_category(tmp_path / "data", "rod").train, config)
+    alone = Inspector.fit(load_category(tmp_path / "data", "rod").train, config)
     photos = [plate(300), blot(plate(301), (50, 40))[0]]
     for one, other in zip(
         Inspector.load(models / "rod.pkl", "cpu").inspect(photos), alone.inspect(photos), strict=True

@@ -45,7 +45,7 @@ def test_an_image_that_cannot_be_had_is_a_failure_with_its_url(inspector: Inspec
     fsspec.filesystem("memory").pipe("/bucket/bad.png", b"no picture")
     for url, reason in (("memory://bucket/gone.png", "no such file"), ("memory://bucket/bad.png", "not an image")):
         loaded = load_named(url, inspector.preprocessor)
-        assert loaded.prepared is None
+        assert loaded.tiles == ()
         assert loaded.error.startswith(f"{url}: {reason}")
 
 

@@ -33,7 +33,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def inspector(root: Path) -> Inspector:
-    return Inspector.train(load_category(root, "plate").train, CONFIG)
+    return Inspector.fit(load_category(root, "plate").train, CONFIG)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_plots_are_written_and_stale_ones_removed(measured: Measurement, tmp_pat
     (tmp_path / "worst_misses.png").write_bytes(b"of an earlier measurement")
     right = Measurement(
         measured.images,
-        tuple(Inspection(**{**vars(one), "threshold": 0.0}) for one in measured.inspections),
+        tuple(replace(one, threshold=0.0) for one in measured.inspections),
         measured.groups,
     )
     anomalous = Measurement(right.images[5:], right.inspections[5:], right.groups[5:])
@@ -134,7 +135,7 @@ def test_plots_are_written_and_stale_ones_removed(measured: Measurement, tmp_pat
 
 def test_worst_misses_shows_the_clearest_errors(measured: Measurement) -> None:
     def judged(threshold: float) -> Measurement:
-        changed = tuple(Inspection(**{**vars(one), "threshold": threshold}) for one in measured.inspections)
+        changed = tuple(replace(one, threshold=threshold) for one in measured.inspections)
         return Measurement(measured.images, changed, measured.groups)
 
     none = judged(float(np.median(measured.scores)))
@@ -156,17 +157,17 @@ def test_cross_validation_never_scores_what_a_bank_has_seen(tmp_path: Path, monk
     bad = write_photos(tmp_path, parts(3, 500, "rust"), "bad{}.png")
     of_part = {path: path.name[:5] for path in [*good, *copies, *bad]}
     rounds: list[tuple[set[str], list[Path]]] = []
-    train, stream = Inspector.train.__func__, Inspector.stream  # type: ignore[attr-defined]
+    fit, stream = Inspector.fit.__func__, Inspector.stream  # type: ignore[attr-defined]
 
-    def spied_train(cls: type[Inspector], sources: Sequence[Path], *rest: Any, **named: Any) -> Inspector:
+    def spied_fit(cls: type[Inspector], sources: Sequence[Path], *rest: Any, **named: Any) -> Inspector:
         rounds.append(({of_part[path] for path in sources}, []))
-        return train(cls, sources, *rest, **named)
+        return fit(cls, sources, *rest, **named)
 
     def spied_stream(self: Inspector, sources: Sequence[Path]) -> Iterator[Inspection | Failure]:
         rounds[-1][1].extend(sources)
         return stream(self, sources)
 
-    monkeypatch.setattr(Inspector, "train", classmethod(spied_train))
+    monkeypatch.setattr(Inspector, "fit", classmethod(spied_fit))
     monkeypatch.setattr(Inspector, "stream", spied_stream)
     images = labelled([*good, *copies], False) + labelled(bad, True)
     result = cross_validate(images, tiny_config(), 3)

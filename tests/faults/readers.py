@@ -282,7 +282,7 @@ def _all_of(calls: Iterable[Callable[[], object]]) -> list[object]:
 
 def _small_model(folder: Path) -> bytes:
     config = tiny_config(preprocess={"size": 32}, model={"backbone": "filters", "coreset_ratio": 0.2})
-    Inspector.train(parts(4), config).save(folder / "whole.pkl")
+    Inspector.fit(parts(4), config).save(folder / "whole.pkl")
     return (folder / "whole.pkl").read_bytes()
 
 

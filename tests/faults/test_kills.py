@@ -62,7 +62,7 @@ def evaluate(home: Path) -> tuple[Job, Job]:
     for name in ("plate", "sheet"):
         write_category(home / "data" / name, 6, 3, 3)
         config = tiny_config(preprocess={"enabled": False})
-        Inspector.train(sorted((home / "data" / name / "train/good").iterdir()), config).save(
+        Inspector.fit(sorted((home / "data" / name / "train/good").iterdir()), config).save(
             home / "saved_models/mvtec" / f"{name}.pkl"
         )
     output = home / "results"
@@ -230,4 +230,4 @@ def check(job: Job, before: dict[str, bytes], after: dict[str, bytes]) -> None:
 
 
 def _model(path: Path) -> None:
-    Inspector.train(parts(8), tiny_config()).save(path)
+    Inspector.fit(parts(8), tiny_config()).save(path)

@@ -25,7 +25,7 @@ COUNT = 5000 if LONG else 1000
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = tiny_config(evidence=("filters",), preprocess={"enabled": False, "size": 32}, calibration={"alpha": 0.3})
     path = tmp_path_factory.mktemp("model") / "model.pkl"
-    Inspector.train([texture(seed) for seed in range(6)], config).save(path)
+    Inspector.fit([texture(seed) for seed in range(6)], config).save(path)
     return path
 
 

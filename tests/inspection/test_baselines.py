@@ -84,12 +84,12 @@ def inspect(inspector: Inspector, photos: list[np.ndarray]) -> list[Inspection]:
 def autoencoder() -> Inspector:
     """One that has learned something."""
     chosen = config(evidence=("autoencoder",), autoencoder__epochs=150, autoencoder__width=4)
-    return Inspector.train(HEALTHY, chosen)
+    return Inspector.fit(HEALTHY, chosen)
 
 
 class TestGlobal:
     def test_judges_the_image_and_marks_no_place(self) -> None:
-        inspector = Inspector.train(HEALTHY, config(evidence=("global",)))
+        inspector = Inspector.fit(HEALTHY, config(evidence=("global",)))
         assert not inspector.decision.localises
         good, _, defect = inspect(inspector, NEW)
         assert defect.is_anomalous
@@ -101,7 +101,7 @@ class TestGlobal:
             assert np.isnan(result.photo_map()).all()
 
     def test_threshold_comes_from_leaving_each_photo_out(self) -> None:
-        inspector = Inspector.train(HEALTHY, config(evidence=("global",)))
+        inspector = Inspector.fit(HEALTHY, config(evidence=("global",)))
         evidence = inspector.evidence["global"]
         assert isinstance(evidence, GlobalEvidence)
         rows = evidence.model.bank_.features.numpy().astype(float)
@@ -138,8 +138,8 @@ class TestGlobal:
             stranger.restore(evidence.state())
 
     def test_beside_a_kind_with_a_map_the_map_is_that_kinds(self) -> None:
-        alone = Inspector.train(HEALTHY, config(evidence=("filters",)))
-        both = Inspector.train(HEALTHY, config(evidence=("filters", "global")))
+        alone = Inspector.fit(HEALTHY, config(evidence=("filters",)))
+        both = Inspector.fit(HEALTHY, config(evidence=("filters", "global")))
         assert both.decision.localises
         for one, other in zip(inspect(alone, NEW), inspect(both, NEW), strict=True):
             np.testing.assert_allclose(one.map, other.map, rtol=1e-5)
@@ -179,14 +179,14 @@ class TestAutoencoder:
 
     def test_needs_four_different_photos(self) -> None:
         with pytest.raises(UserError, match=r"at least 4 different healthy photos.*; 3 given"):
-            Inspector.train(HEALTHY[:3], config(evidence=("autoencoder",)))
-        assert Inspector.train(HEALTHY[:4], config(evidence=("autoencoder",))).alpha == pytest.approx(1 / 3)
+            Inspector.fit(HEALTHY[:3], config(evidence=("autoencoder",)))
+        assert Inspector.fit(HEALTHY[:4], config(evidence=("autoencoder",))).alpha == pytest.approx(1 / 3)
 
     def test_new_photos_widen_the_calibration_and_leave_the_network(self) -> None:
-        inspector = Inspector.train(HEALTHY, config(evidence=("autoencoder",)))
+        inspector = Inspector.fit(HEALTHY, config(evidence=("autoencoder",)))
         evidence, before = inspector.evidence["autoencoder"], len(inspector.decision.healthy["autoencoder"])
         weights = evidence.state()["weights"]
-        assert inspector.update([plate(70), plate(71)]) == 2
+        assert inspector.partial_fit([plate(70), plate(71)]).new_photos_ == 2
         assert len(inspector.decision.healthy["autoencoder"]) == before + 2
         assert all(torch.equal(tensor, weights[key]) for key, tensor in evidence.state()["weights"].items())
 
@@ -194,7 +194,7 @@ class TestAutoencoder:
 @pytest.mark.parametrize("kind", ["global", "autoencoder"])
 class TestBoth:
     def test_saved_and_loaded_scores_are_the_same(self, kind: str, tmp_path: Path) -> None:
-        inspector = Inspector.train(HEALTHY, config(evidence=(kind,)))
+        inspector = Inspector.fit(HEALTHY, config(evidence=(kind,)))
         inspector.save(tmp_path / "model")
         loaded = Inspector.load(tmp_path / "model", "cpu")
         assert loaded.threshold == inspector.threshold
@@ -203,7 +203,7 @@ class TestBoth:
             np.testing.assert_array_equal(one.map, other.map)
 
     def test_same_seed_same_scores(self, kind: str) -> None:
-        one, other = (inspect(Inspector.train(HEALTHY, config(evidence=(kind,))), NEW) for _ in range(2))
+        one, other = (inspect(Inspector.fit(HEALTHY, config(evidence=(kind,))), NEW) for _ in range(2))
         assert [result.score for result in one] == [result.score for result in other]
 
 

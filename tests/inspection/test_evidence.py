@@ -106,7 +106,7 @@ def test_kinds_that_hold_features_share_the_memory() -> None:
     assert hold_features(kinds) == 2
     assert hold_features(("colour",)) == 0
     config = tiny_config(run={"memory_limit_mb": 10})
-    trained = Inspector.train([part(i) for i in range(4)], config)
+    trained = Inspector.fit([part(i) for i in range(4)], config)
     assert sorted(trained.evidence) == ["colour", "filters"]
     alone = trained.evidence["filters"]
     assert isinstance(alone, FilterEvidence)

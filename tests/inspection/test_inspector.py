@@ -70,7 +70,7 @@ def test_same_score_alone_in_a_batch_saved_and_in_another_process(
 
 def test_same_seed_same_bytes(good_photos: list[Path], tmp_path: Path) -> None:
     for name in ("one.pkl", "two.pkl"):
-        Inspector.train(good_photos[:4], tiny_config()).save(tmp_path / name)
+        Inspector.fit(good_photos[:4], tiny_config()).save(tmp_path / name)
     assert (tmp_path / "one.pkl").read_bytes() == (tmp_path / "two.pkl").read_bytes()
 
 
@@ -141,11 +141,12 @@ def test_a_saved_model_knows_the_same_photos(model_file: Path, good_photos: list
 
 
 def test_update_learns_new_photos_and_passes_over_copies(good_photos: list[Path], tmp_path: Path) -> None:
-    model = Inspector.train(good_photos[:6], tiny_config())
+    model = Inspector.fit(good_photos[:6], tiny_config())
     bank = model.evidence["filters"].state()["bank"]
     black = [save((part(i) * 0.35).astype(np.uint8), tmp_path / f"{i}.png") for i in range(50, 54)]
-    new = model.update([*black, save(part(2)[:, ::-1], tmp_path / "copy.png")])
-    assert new == 4
+    grown_model = model.partial_fit([*black, save(part(2)[:, ::-1], tmp_path / "copy.png")])
+    assert grown_model is model
+    assert model.new_photos_ == 4
     grown = model.evidence["filters"].state()["bank"]
     assert torch.equal(grown[: len(bank)], bank)
     assert len(grown) > len(bank)
@@ -155,14 +156,14 @@ def test_update_learns_new_photos_and_passes_over_copies(good_photos: list[Path]
     again = Inspector.load(tmp_path / "updated.pkl")
     assert scored(again, good_photos[8:9])[0].score == pytest.approx(scored(model, good_photos[8:9])[0].score, abs=1e-4)
     with pytest.raises(UserError, match="none of the 4 photos is new"):
-        again.update(black)
+        again.partial_fit(black)
 
 
 def test_update_lowers_the_scores_of_what_it_learned(good_photos: list[Path]) -> None:
-    model = Inspector.train(good_photos[:6], tiny_config())
+    model = Inspector.fit(good_photos[:6], tiny_config())
     odd = [part(70 + i, "pit") for i in range(4)]
     before = [one.score for one in scored(model, odd)]
-    model.update(odd)
+    model.partial_fit(odd)
     after = [one.score for one in scored(model, odd)]
     assert np.mean(after) < np.mean(before)
 
@@ -188,10 +189,10 @@ def test_training_needs_two_different_photos(tmp_path: Path) -> None:
     photo = part(0)
     alike = [save(photo, tmp_path / "a.png"), save(photo[:, ::-1], tmp_path / "b.png")]
     with pytest.raises(UserError, match="two different healthy photos"):
-        Inspector.train(alike, tiny_config())
+        Inspector.fit(alike, tiny_config())
     with pytest.raises(UserError, match="no healthy photos"):
-        Inspector.train([], tiny_config())
-    two = Inspector.train([part(0), part(1)], tiny_config())
+        Inspector.fit([], tiny_config())
+    two = Inspector.fit([part(0), part(1)], tiny_config())
     assert two.alpha == pytest.approx(1 / 3)
     assert "alpha 0.1 was asked for" in two.describe()
 
@@ -200,12 +201,12 @@ def test_training_stops_at_a_photo_that_cannot_be_read(good_photos: list[Path], 
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"")
     with pytest.raises(UserError, match=r"broken\.png"):
-        Inspector.train([*good_photos[:3], broken], tiny_config())
+        Inspector.fit([*good_photos[:3], broken], tiny_config())
 
 
 def test_a_bank_from_one_photo_is_explained() -> None:
     with pytest.raises(UserError, match="coreset_ratio"):
-        Inspector.train([part(0), part(1)], tiny_config(model={"coreset_ratio": 1e-6}))
+        Inspector.fit([part(0), part(1)], tiny_config(model={"coreset_ratio": 1e-6}))
 
 
 def test_a_model_of_another_version_is_explained(inspector: Inspector, tmp_path: Path) -> None:
@@ -235,8 +236,8 @@ def test_other_thresholds(inspector: Inspector, queries: list[Path]) -> None:
 
 
 def test_an_update_forgets_a_threshold_from_elsewhere() -> None:
-    moved = Inspector.train(parts(6), tiny_config()).with_threshold(1e9, "a test")
-    moved.update(parts(2, first=40))
+    moved = Inspector.fit(parts(6), tiny_config()).with_threshold(1e9, "a test")
+    moved.partial_fit(parts(2, first=40))
     assert moved.threshold == moved.decision.threshold()[0]
     assert moved.threshold_source == CONFORMAL
 
@@ -244,9 +245,9 @@ def test_an_update_forgets_a_threshold_from_elsewhere() -> None:
 def test_photos_without_a_findable_part_are_told() -> None:
     said: list[str] = []
     noise = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3), dtype=np.uint8)
-    Inspector.train([*parts(5), *noise], tiny_config(), warn=said.append)
+    Inspector.fit([*parts(5), *noise], tiny_config(), warn=said.append)
     (line,) = [line for line in said if "no part was found" in line]
     assert "in 3 of 8 photos" in line
     said.clear()
-    Inspector.train(parts(5), tiny_config(), warn=said.append)
+    Inspector.fit(parts(5), tiny_config(), warn=said.append)
     assert not any("no part" in line for line in said)

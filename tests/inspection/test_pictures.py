@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_factory import part, tiny_config
-from inspection_factory import inspection
+from inspection_factory import inspection, with_regions
 
 from fastener.datasets.images import shrunk
 from fastener.inspection.drawing import save_picture
 from fastener.inspection.pictures import detection_picture, overlay_picture, preprocessing_sheet, regions_picture
-from fastener.inspection.result import Inspection, Region
+from fastener.inspection.result import Region
 from fastener.preprocessing.pipeline import Preprocessor
 
 
 def test_regions_are_drawn_where_they_are_also_on_a_shrunk_photo() -> None:
     photo = np.full((400, 600, 3), 200, np.uint8)
     one = inspection()
-    large = Inspection(**{**vars(one), "photo_size": (400, 600), "regions": (Region(200, 100, 100, 50, 9.0, 5000.0),)})
+    large = with_regions(replace(one, photo_size=(400, 600)), Region(200, 100, 100, 50, 9.0, 5000.0))
     for scale in (1.0, 0.5):
         small = shrunk(photo, round(600 * scale))
         drawn = (regions_picture(small, large) != small).any(2)

@@ -84,9 +84,9 @@ def test_load_and_fingerprint_of_a_file_and_of_its_pixels(tmp_path: Path) -> Non
     from_file, from_array = load(path, preprocessor), load(image, preprocessor)
     assert from_file.path == path
     assert from_array.path is None
-    assert from_file.prepared is not None
-    assert from_array.prepared is not None
-    assert np.array_equal(from_file.prepared.image, from_array.prepared.image)
+    assert from_file.tiles
+    assert from_array.tiles
+    assert np.array_equal(from_file.tiles[0].image, from_array.tiles[0].image)
     identity = fingerprint(path)
     assert identity.checksum == hashlib.sha256(path.read_bytes()).hexdigest()
     assert fingerprint(image).checksum == ""
@@ -97,7 +97,7 @@ def test_a_broken_file_is_a_result_for_load_and_an_error_for_fingerprint(tmp_pat
     path = tmp_path / "broken.jpg"
     path.write_bytes(b"no image")
     loaded = load(path, Preprocessor(PreprocessSettings()))
-    assert loaded.prepared is None
+    assert loaded.tiles == ()
     assert "broken.jpg" in loaded.error
     assert "\n" not in loaded.error
     with pytest.raises(UserError, match=r"broken\.jpg"):
@@ -110,7 +110,7 @@ def test_a_large_jpeg_is_prepared_as_its_whole_self(tmp_path: Path, enabled: boo
     Image.fromarray(photo).save(tmp_path / "large.jpg", quality=97)
     preprocessor = Preprocessor(PreprocessSettings(size=128, enabled=enabled))
     whole = preprocessor(read_image(tmp_path / "large.jpg"))
-    loaded = load(tmp_path / "large.jpg", preprocessor).prepared
+    loaded = load(tmp_path / "large.jpg", preprocessor).tiles[0]
     assert loaded is not None
     assert loaded.photo_size == (2250, 3000)
     np.testing.assert_allclose(loaded.transform, whole.transform, rtol=0.01, atol=0.5)

@@ -130,7 +130,7 @@ def test_a_saved_model_judges_alike(tmp_path: Path) -> None:
     settings = {"evidence": ["filters"], "preprocess.size": 64, "model.per_position": True, "model.line_length": 24}
     config = load_config("configs/mvtec.yaml", flags=settings)
     healthy = list(photos(5, 64, 64))
-    saved = Inspector.train(healthy, config)
+    saved = Inspector.fit(healthy, config)
     saved.save(tmp_path / "model.pkl")
     cracked = photos(1, 64, 64, seed=8)[0]
     cracked[30:33, 5:60] = 0

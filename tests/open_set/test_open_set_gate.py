@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from steel_factory import write_severstal
 
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
-from fastener.datasets.images import read_image
+from fastener.datasets.images import read_image, read_reduced
 from fastener.datasets.severstal import SteelStrip, load_severstal
 from fastener.open_set.settings import SteelSettings
-from fastener.open_set.steel_gate import SteelGate, Tiles, steel_roles, tiles_of
+from fastener.open_set.steel_gate import SteelGate, gate_config, steel_roles
+from fastener.preprocessing.pipeline import Preprocessor
+from fastener.preprocessing.tiles import SquareTiles, tile_corners
 
 RUN = RunSettings(device="cpu", workers=0)
 SETTINGS = SteelSettings(backbone="filters", size=48, coreset_ratio=0.05, alpha=0.2)
@@ -25,17 +25,6 @@ SETTINGS = SteelSettings(backbone="filters", size=48, coreset_ratio=0.05, alpha=
 @pytest.fixture(scope="module")
 def strips(tmp_path_factory: pytest.TempPathFactory) -> list[SteelStrip]:
     return load_severstal(write_severstal(tmp_path_factory.mktemp("steel"), 24, 5))
-
-
-@given(st.integers(1, 30), st.integers(1, 90), st.booleans())
-def test_tiles_are_squares_that_cover_the_photo(side: int, length: int, tall: bool) -> None:
-    side, length = sorted((side, length))
-    photo = np.arange(side * length * 3).reshape(side, length, 3)
-    photo = photo.transpose(1, 0, 2) if tall else photo
-    tiles = tiles_of(photo)
-    assert all(tile.shape == (side, side, 3) for tile in tiles)
-    assert len(tiles) == -(-length // side)
-    assert {int(value) for tile in tiles for value in tile.ravel()} == set(range(photo.size))
 
 
 def test_roles_are_apart_and_defective_strips_are_for_the_test(strips: list[SteelStrip]) -> None:
@@ -48,7 +37,7 @@ def test_roles_are_apart_and_defective_strips_are_for_the_test(strips: list[Stee
 
 def test_cracks_are_found_and_the_threshold_is_that_of_the_calibration_strips(strips: list[SteelStrip]) -> None:
     roles = steel_roles(strips, SETTINGS, seed=1)
-    gate, alpha = SteelGate.train(strips, roles, SETTINGS, "filters", None, RUN)
+    gate, alpha = SteelGate.train(strips, roles, SETTINGS, backbone="filters", weights=None, run=RUN)
     scores = gate.scores([strip.path for strip in strips])
     assert scores[roles.test_defective].min() > scores[roles.test_normal].max()
     held_out = np.sort(scores[roles.calibration])
@@ -59,16 +48,17 @@ def test_cracks_are_found_and_the_threshold_is_that_of_the_calibration_strips(st
     assert gate.scores([strips[0].path]) == pytest.approx(scores[:1])
 
 
-def test_tiles_are_those_of_all_strips_in_order(strips: list[SteelStrip]) -> None:
-    paths = [strip.path for strip in strips[:3]]
-    expected = [tile for path in paths for tile in tiles_of(read_image(path))]
-    tiles = Tiles(paths)
-    assert len(tiles) == len(expected) == 15
-    for found in (list(tiles), [tiles[place] for place in range(-15, 0)], tiles[:]):
-        np.testing.assert_array_equal(np.stack(found), np.stack(expected))
-    with pytest.raises(IndexError):
-        tiles[15]
-    assert len(Tiles([])) == 0
+def test_strips_are_judged_in_tiles_of_their_whole_height(strips: list[SteelStrip]) -> None:
+    config = gate_config(SETTINGS, "filters", RUN)
+    plain, tiled = Preprocessor(config.preprocess), SquareTiles(config.preprocess)
+    for strip in strips[:3]:
+        photo = read_image(strip.path)
+        side = photo.shape[0]
+        tiles = tiled.tiles(photo)
+        crops = [photo[:, left : left + side] for _, left in tile_corners(photo.shape[:2])]
+        assert len(tiles) == len(crops) == 5
+        for tile, crop in zip(tiles, crops, strict=True):
+            np.testing.assert_array_equal(tile.image, plain(crop).image)
 
 
 def test_training_holds_few_strips_at_a_time(strips: list[SteelStrip], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,16 +66,16 @@ def test_training_holds_few_strips_at_a_time(strips: list[SteelStrip], monkeypat
     read: list[weakref.ref[np.ndarray]] = []
     alive: list[int] = []
 
-    def watched(path: Path) -> np.ndarray:
-        photo = read_image(path)
+    def watched(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+        photo, size = read_reduced(path, longest)
         read.append(weakref.ref(photo))
         alive.append(sum(one() is not None for one in read))
-        return photo
+        return photo, size
 
     roles = steel_roles(strips, SETTINGS, seed=1)
-    monkeypatch.setattr("fastener.open_set.steel_gate.read_image", watched)
+    monkeypatch.setattr("fastener.inspection.reading.read_reduced", watched)
     run = RunSettings(device="cpu", workers=0, batch_size=1)
-    SteelGate.train(strips, roles, SETTINGS, "filters", None, run)
+    SteelGate.train(strips, roles, SETTINGS, backbone="filters", weights=None, run=run)
     assert len(alive) == len(roles.train) + len(roles.calibration)
     assert max(alive) <= 3 < len(roles.train)
 

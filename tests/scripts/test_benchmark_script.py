@@ -52,7 +52,7 @@ def inspector() -> Inspector:
         ["preprocess.size=64", "model.coreset_ratio=0.1", "run.device=cpu"],
         {"evidence": ["filters", "colour"]},
     )
-    return Inspector.train([render_part(seed, size=(96, 96)).image for seed in range(6)], config)
+    return Inspector.fit([render_part(seed, size=(96, 96)).image for seed in range(6)], config)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_where_nothing_is_computed_there_is_no_limit(
     script: Callable[..., int], photos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     colour = load_config(None, ["preprocess.size=64", "run.device=cpu"], {"evidence": ["colour"]})
-    Inspector.train([render_part(seed, size=(96, 96)).image for seed in range(6)], colour).save(tmp_path / "c.pkl")
+    Inspector.fit([render_part(seed, size=(96, 96)).image for seed in range(6)], colour).save(tmp_path / "c.pkl")
     flags = ("--dir", photos[0].parent, "--target-ms", 1e9, "--json", tmp_path / "r.json")
     assert script("--model", tmp_path / "c.pkl", *flags) == 0
     assert "physical limit" not in capsys.readouterr().out

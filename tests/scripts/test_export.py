@@ -47,7 +47,7 @@ def model(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     torch.save(without_head(random_state("resnet18")), folder / "resnet18.pth")
     sources = sorted((photos / "good").iterdir())
-    Inspector.train(sources, CONFIG, folder / "resnet18.pth").save(folder / "mine.pkl")
+    Inspector.fit(sources, CONFIG, weights=folder / "resnet18.pth").save(folder / "mine.pkl")
     return folder / "mine.pkl"
 
 
@@ -86,7 +86,7 @@ def test_the_folder_holds_a_graph_for_each_network_and_one_file(exported: dict[s
 
 
 def test_fp32_gives_the_scores_of_the_saved_model(model: Path, exported: dict[str, Path]) -> None:
-    original, other = Inspector.load(model, "cpu", weights(model)), Inspector.load(exported["fp32"], "cpu")
+    original, other = Inspector.load(model, "cpu", weights=weights(model)), Inspector.load(exported["fp32"], "cpu")
     images = [*parts(3, 100), *parts(3, 200, "rust")]
     assert other.threshold == original.threshold
     for one, same in zip(scored(original, images), scored(other, images), strict=True):
@@ -97,12 +97,12 @@ def test_fp32_gives_the_scores_of_the_saved_model(model: Path, exported: dict[st
 
 def test_the_least_arithmetic_is_that_of_the_same_network(model: Path, exported: dict[str, Path]) -> None:
     """ONNX Runtime tells nothing of what it computes."""
-    original, other = Inspector.load(model, "cpu", weights(model)), Inspector.load(exported["fp32"], "cpu")
+    original, other = Inspector.load(model, "cpu", weights=weights(model)), Inspector.load(exported["fp32"], "cpu")
     assert inspection_flop(other) == inspection_flop(original)
 
 
 def test_int8_has_a_bank_and_a_threshold_of_its_own(model: Path, exported: dict[str, Path], photos: Path) -> None:
-    original, small = Inspector.load(model, "cpu", weights(model)), Inspector.load(exported["int8"], "cpu")
+    original, small = Inspector.load(model, "cpu", weights=weights(model)), Inspector.load(exported["int8"], "cpu")
     bank, other = (one.evidence["cnn"].state()["bank"] for one in (original, small))
     assert bank.shape == other.shape
     assert not torch.equal(bank, other)
@@ -110,14 +110,14 @@ def test_int8_has_a_bank_and_a_threshold_of_its_own(model: Path, exported: dict[
     assert small.threshold == small.decision.threshold()[0] != original.threshold
     assert small.training.checksums == original.training.checksums
     config = CONFIG.model_copy(update={"run": CONFIG.run.model_copy(update={"precision": "int8"})})
-    trained = Inspector.train(sorted((photos / "good").iterdir()), config, weights(model))
+    trained = Inspector.fit(sorted((photos / "good").iterdir()), config, weights=weights(model))
     assert trained.threshold == small.threshold
 
 
 def test_int8_finds_what_fp32_finds(model: Path, exported: dict[str, Path]) -> None:
     images = [*parts(8, 100), *parts(8, 200, "pit")]
     labels = np.arange(16) >= 8
-    original, small = Inspector.load(model, "cpu", weights(model)), Inspector.load(exported["int8"], "cpu")
+    original, small = Inspector.load(model, "cpu", weights=weights(model)), Inspector.load(exported["int8"], "cpu")
     found = [auroc(labels, [one.evidence["cnn"].score for one in scored(m, images)]) for m in (original, small)]
     assert found[1] >= found[0] - 0.05  # two of the 64 pairs, and a bit
 
@@ -195,8 +195,8 @@ def test_a_folder_that_is_not_whole_is_one_line(exported: dict[str, Path], tmp_p
 
 
 def test_a_saved_model_keeps_its_precision(model: Path, exported: dict[str, Path]) -> None:
-    on_onnx = Inspector.load(model, "cpu", weights(model), RunSettings(runtime="onnx"))
-    on_torch = Inspector.load(exported["fp32"], "cpu", weights(model), RunSettings(runtime="torch"))
+    on_onnx = Inspector.load(model, "cpu", weights=weights(model), run=RunSettings(runtime="onnx"))
+    on_torch = Inspector.load(exported["fp32"], "cpu", weights=weights(model), run=RunSettings(runtime="torch"))
     images = parts(2, 100)
     first, second = ([one.score for one in scored(m, images)] for m in (on_onnx, on_torch))
     assert first == pytest.approx(second, abs=1e-3)
@@ -207,12 +207,12 @@ def test_a_saved_model_keeps_its_precision(model: Path, exported: dict[str, Path
         (exported["int8"], RunSettings(runtime="torch"), "leave out --runtime torch"),
     ):
         with pytest.raises(UserError, match=words):
-            Inspector.load(path, "cpu", weights(model), run)
+            Inspector.load(path, "cpu", weights=weights(model), run=run)
 
 
 def test_settings_of_the_machine_are_those_of_this_one(model: Path) -> None:
     here = RunSettings(batch_size=3, workers=1, memory_limit_mb=5, seed=9)
-    loaded = Inspector.load(model, "cpu", weights(model), here)
+    loaded = Inspector.load(model, "cpu", weights=weights(model), run=here)
     assert (loaded.config.run.batch_size, loaded.config.run.workers, loaded.config.run.seed) == (3, 1, 42)
     evidence = loaded.evidence["cnn"]
     assert isinstance(evidence, StructureEvidence)
@@ -223,7 +223,7 @@ def test_a_model_of_another_precision_is_learned_anew_or_refused_at_once(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:
     in_bf16 = CONFIG.model_copy(update={"run": CONFIG.run.model_copy(update={"precision": "bf16"})})
-    Inspector.train(sorted((photos / "good").iterdir()), in_bf16, weights(model)).save(tmp_path / "model.pkl")
+    Inspector.fit(sorted((photos / "good").iterdir()), in_bf16, weights=weights(model)).save(tmp_path / "model.pkl")
     flags = ("--model", tmp_path / "model.pkl", "--weights", weights(model), "--output", tmp_path / "out")
     refused = run_inside("export.py", *flags)
     assert refused.returncode == 2
@@ -231,7 +231,7 @@ def test_a_model_of_another_precision_is_learned_anew_or_refused_at_once(
     done = run_inside("export.py", *flags, "--precision", "fp32", "--images", photos)
     assert done.returncode == 0, done.stderr
     exported = Inspector.load(tmp_path / "out", "cpu")
-    original = Inspector.load(model, "cpu", weights(model))
+    original = Inspector.load(model, "cpu", weights=weights(model))
     assert exported.threshold == pytest.approx(original.threshold, rel=1e-3), "that of the same photos, in fp32"
 
 
@@ -241,7 +241,7 @@ def test_a_model_in_fp16_is_read_on_a_cpu_in_fp32(model: Path, tmp_path: Path) -
     assert state["config"]["run"]["precision"] == "fp32", "what auto means on a CPU"
     state["config"]["run"]["precision"] = "fp16"
     save_state(state, tmp_path / "model.pkl")
-    assert Inspector.load(tmp_path / "model.pkl", "cpu", weights(model)).config.run.precision == "fp32"
+    assert Inspector.load(tmp_path / "model.pkl", "cpu", weights=weights(model)).config.run.precision == "fp32"
 
 
 def test_auto_takes_int8_only_where_it_costs_little(
@@ -268,13 +268,13 @@ def test_auto_takes_int8_only_where_it_costs_little(
 
 def test_the_cost_is_measured_on_photos_that_were_not_learned(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learned: list[list[Path]] = []
-    train = Inspector.train
+    fit = Inspector.fit
 
-    def watched(sources: list[Path], *rest: Any) -> Inspector:
+    def watched(sources: list[Path], *rest: Any, **named: Any) -> Inspector:
         learned.append(sources)
-        return train(sources, *rest)
+        return fit(sources, *rest, **named)
 
-    monkeypatch.setattr(precision_cost.Inspector, "train", watched)
+    monkeypatch.setattr(precision_cost.Inspector, "fit", watched)
     good = sorted((photos / "good").iterdir())
     config = tiny_config()
     cost = precision_cost.auroc_by_setting(good, {"one": config, "other": config})
@@ -287,7 +287,7 @@ def test_the_cost_is_measured_on_photos_that_were_not_learned(photos: Path, monk
 
 def test_pooled_features_are_exported_too(model: Path, tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"evidence": ("global",)})
-    pooled = Inspector.train(parts(6), config, weights(model))
+    pooled = Inspector.fit(parts(6), config, weights=weights(model))
     pooled.save(tmp_path / "pooled.pkl")
     done = run_inside("export.py", "--model", tmp_path / "pooled.pkl", "--weights", weights(model))
     assert done.returncode == 0, done.stderr
@@ -328,11 +328,11 @@ def test_on_real_photos_onnx_is_torch_and_int8_costs_little(tmp_path: Path) -> N
         evidence=("cnn",),
     )
     in_int8 = config.model_copy(update={"run": config.run.model_copy(update={"precision": "int8"})})
-    Inspector.train(learning, config, REAL).save(tmp_path / "model.pkl")
+    Inspector.fit(learning, config, weights=REAL).save(tmp_path / "model.pkl")
     models = {
-        "torch": Inspector.load(tmp_path / "model.pkl", "cpu", REAL),
-        "onnx": Inspector.load(tmp_path / "model.pkl", "cpu", REAL, RunSettings(runtime="onnx")),
-        "int8": Inspector.train(learning, in_int8, REAL),
+        "torch": Inspector.load(tmp_path / "model.pkl", "cpu", weights=REAL),
+        "onnx": Inspector.load(tmp_path / "model.pkl", "cpu", weights=REAL, run=RunSettings(runtime="onnx")),
+        "int8": Inspector.fit(learning, in_int8, weights=REAL),
     }
     photos = [image.path for image in testing]
     scores = {

@@ -24,7 +24,7 @@ import fastener
 assert Path(fastener.__file__).is_relative_to(sys.prefix), fastener.__file__
 from fastener import Inspector, load_config
 flags = {"preprocess.size": 64, "model.coreset_ratio": 0.1, "model.backbone": "filters", "run.device": "cpu"}
-Inspector.train(sorted(Path("good").iterdir()), load_config(flags=flags)).save(Path("python.pkl"))
+Inspector.fit(sorted(Path("good").iterdir()), load_config(flags=flags)).save(Path("python.pkl"))
 """
 LOOK_AROUND = """
 from sqlalchemy import inspect

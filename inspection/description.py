@@ -1,0 +1,35 @@
+"""A fitted inspector in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastener.inspection.inspector import Inspector
+
+# Origin of a threshold that no caller has changed.
+CONFORMAL = "healthy training photos"
+
+
+def describe(inspector: Inspector) -> str:
+    """Describe a model in a few lines: its photos, evidence and threshold, and what the threshold rests on."""
+    groups = inspector.training.groups
+    backbone = "" if inspector.backbone == "filters" else f" ({inspector.backbone})"
+    own = inspector.threshold_source == CONFORMAL
+    rests_on = (
+        f"flags at most {inspector.alpha:.1%} of healthy parts like these"
+        if own
+        else f"from {inspector.threshold_source}"
+    )
+    lines = [
+        f"{len(groups)} healthy photos, {len(np.unique(groups))} of them different",
+        f"evidence: {', '.join(inspector.evidence)}{backbone}, on {inspector.device}",
+        f"threshold {inspector.threshold:.3f}, {rests_on}",
+    ]
+    asked = inspector.config.calibration.alpha
+    if inspector.alpha > asked and own:
+        count = len(inspector.decision.healthy_joined)
+        lines.append(f"alpha {asked:g} was asked for; {count} photos support no less than {inspector.alpha:.3f}")
+    return "\n".join(lines)

@@ -1,0 +1,99 @@
+"""From prepared photos to verdicts: score every tile, join kinds of evidence and tiles, compare with healthy photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from fastener.inspection.decision import Decision
+from fastener.inspection.evidence_base import Evidence
+from fastener.inspection.reading import Loaded, batches
+from fastener.inspection.result import EvidenceResult, Failure, Inspection
+from fastener.models.calibration import confidence
+from fastener.preprocessing.pipeline import Prepared
+from fastener.preprocessing.tiles import stitch
+
+
+def judge(
+    photos: Sequence[Loaded],
+    evidence: Mapping[str, Evidence],
+    decision: Decision,
+    *,
+    threshold: float,
+    at_once: int,
+) -> list[Inspection | Failure]:
+    """Judge photos in forward passes of at most ``at_once`` tiles; a photo that could not be read gives a Failure."""
+    readable = [one for one in photos if one.tiles]
+    judged = iter(_judged(readable, evidence, decision, threshold, at_once) if readable else ())
+    return [next(judged) if one.tiles else Failure(one.path, one.error) for one in photos]
+
+
+def _judged(
+    photos: Sequence[Loaded],
+    evidence: Mapping[str, Evidence],
+    decision: Decision,
+    threshold: float,
+    at_once: int,
+) -> list[Inspection]:
+    """Judge photos that could be read.
+
+    The score of a photo is the highest calibrated score of its tiles; so is the raw score of each kind of evidence.
+    """
+    tiles = [tile for photo in photos for tile in photo.tiles]
+    raw, joined, maps = _scored(tiles, evidence, decision, at_once)
+    bounds = list(pairwise(accumulate((len(photo.tiles) for photo in photos), initial=0)))
+    scores = _worst(joined, bounds)
+    worst = {kind: _worst(values, bounds) for kind, values in raw.items()}
+    overall = decision.p_values(scores)
+    certain = confidence(scores, threshold, float(np.median(decision.healthy_joined)))
+    by_kind = {kind: decision.evidence_p_values(kind, values) for kind, values in worst.items()}
+    results = []
+    for at, (photo, (first, end)) in enumerate(zip(photos, bounds, strict=True)):
+        map_, mask, transform = _of_photo(photo.tiles, maps[first:end])
+        results.append(
+            Inspection(
+                path=photo.path,
+                score=float(scores[at]),
+                threshold=threshold,
+                p_value=float(overall[at]),
+                confidence=float(certain[at]),
+                evidence={k: EvidenceResult(float(worst[k][at]), float(by_kind[k][at])) for k in evidence},
+                map=map_,
+                mask=mask,
+                transform=transform,
+                photo_size=photo.tiles[0].photo_size,
+                part_found=any(tile.part_found for tile in photo.tiles),
+                photo=photo.photo,
+            )
+        )
+    return results
+
+
+def _scored(
+    tiles: Sequence[Prepared], evidence: Mapping[str, Evidence], decision: Decision, at_once: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
+    """Score tiles: raw scores (n,) by kind of evidence, joined scores (n,), and one joined map (h, w) for each tile."""
+    raw: dict[str, list[np.ndarray]] = {kind: [] for kind in evidence}
+    joined: list[np.ndarray] = []
+    maps: list[np.ndarray] = []
+    for batch in batches(tiles, at_once):
+        scores = {kind: one.score(batch) for kind, one in evidence.items()}
+        for kind, one in scores.items():
+            raw[kind].append(one.images)
+        joined.append(decision.join({kind: one.images for kind, one in scores.items()}))
+        maps.extend(decision.join_maps({kind: one.maps for kind, one in scores.items()}))
+    return {kind: np.concatenate(parts) for kind, parts in raw.items()}, np.concatenate(joined), maps
+
+
+def _worst(values: np.ndarray, bounds: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Highest value between each pair of bounds: the worst tile of each photo."""
+    return np.maximum.reduceat(values, [first for first, _ in bounds])
+
+
+def _of_photo(tiles: Sequence[Prepared], maps: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Map, mask and transform of a photo; several tiles are stitched together."""
+    if len(tiles) == 1:
+        return maps[0], tiles[0].mask, tiles[0].transform
+    return stitch(maps, tiles)

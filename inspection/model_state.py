@@ -1,0 +1,110 @@
+"""A fitted inspector as plain values and tensors, and back: the contents of a model file."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fastener.common.errors import UserError
+from fastener.config import Config, RunSettings
+from fastener.inspection.decision import Decision
+from fastener.inspection.evidence import EVIDENCE, hold_features
+from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.inspection.model_folder import load_model
+from fastener.inspection.pretrained import decided, for_saved
+from fastener.inspection.training import TrainingRecord
+from fastener.models.runtime.device import resolve_device
+
+if TYPE_CHECKING:
+    from fastener.inspection.inspector import Inspector
+
+# Settings of ``run`` that change no score, so that each machine may have its own.
+_OF_THE_MACHINE = ("batch_size", "workers", "memory_limit_mb")
+_VERSIONS = ("torch", "torchvision", "numpy", "faiss-cpu")
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Hold what an inspector is made of, as it was read from a model file."""
+
+    config: Config
+    setup: Setup
+    evidence: dict[str, Evidence]
+    decision: Decision
+    training: TrainingRecord
+    threshold: float
+    threshold_source: str
+    notes: dict[str, str]
+
+
+def state_of(inspector: Inspector) -> dict[str, Any]:
+    """Collect everything that is needed to give the same scores again, except a backbone's public weights."""
+    run = inspector.config.run
+    if inspector.backbone != "filters":
+        run = decided(run, inspector.device, inspector.backbone)
+    return {
+        "config": inspector.config.model_copy(update={"run": run}).model_dump(mode="json"),
+        "backbone": inspector.backbone,
+        "evidence": {kind: one.state() for kind, one in inspector.evidence.items()},
+        "decision": inspector.decision.state(),
+        "threshold": [inspector.threshold, inspector.threshold_source],
+        "checksums": list(inspector.training.checksums),
+        # Half precision keeps correlations to 1e-3, far finer than the gap between copies and different photos.
+        "signatures": torch.from_numpy(inspector.training.signatures).half(),
+        "groups": torch.from_numpy(inspector.training.groups),
+        "notes": inspector.notes,
+        "versions": {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()},
+    }
+
+
+def read_model(path: Path, *, device: str, weights: Path | None, run: RunSettings | None) -> Restored:
+    """Read the parts of an inspector from a model's file or folder; ``run`` as in ``restore``.
+
+    Raises UserError if the model cannot be read or used on this machine.
+    """
+    try:
+        return restore(load_model(path), device=device, weights=weights, run=run)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        if "memory" in str(error):
+            raise  # the file is good, but the machine has too little memory
+        raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
+
+
+def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: RunSettings | None) -> Restored:
+    """Rebuild the parts of an inspector from the ``state`` of a model file.
+
+    ``run`` gives batch size, workers, memory limit, precision and runtime for this machine; None keeps the settings of
+    training. Raises UserError if this machine lacks what the model needs, and one of the errors of looking up and
+    converting values if the state is of another version.
+    """
+    config = Config.model_validate(state["config"])
+    if run is not None:
+        here = config.run.model_copy(update={name: getattr(run, name) for name in _OF_THE_MACHINE})
+        config = config.model_copy(update={"run": here})
+    setup = Setup(config, resolve_device(device), state["backbone"], weights)
+    if setup.backbone != "filters":
+        config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})
+        setup = replace(setup, config=config)
+    setup = replace(setup, sharing=hold_features(state["evidence"]))
+    evidence = {}
+    for kind, saved in state["evidence"].items():
+        evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))
+        evidence[kind].restore(saved)
+    threshold, source = state["threshold"]
+    return Restored(
+        config=config,
+        setup=setup,
+        evidence=evidence,
+        decision=Decision.from_state(state["decision"]),
+        training=TrainingRecord(
+            tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
+        ),
+        threshold=threshold,
+        threshold_source=source,
+        notes=state.get("notes", {}),  # models that were saved before there were notes lack them
+    )

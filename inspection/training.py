@@ -1,0 +1,240 @@
+"""The steps of training, in their order: build the evidence, collect features, group the photos, fit.
+
+One machine and a cluster (distributed/training.py) take the same steps; only who does the work differs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastener.common.errors import UserError
+from fastener.config import Config, load_config
+from fastener.datasets.near_copies import copy_groups, is_copy_of
+from fastener.inspection.choice import Choice
+from fastener.inspection.decision import Decision
+from fastener.inspection.evidence import EVIDENCE, hold_features
+from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.pretrained import quantise
+from fastener.inspection.reading import Fingerprint, Source, ahead, batches, fingerprint, load, prepare
+from fastener.models.progress import Progress, no_progress
+from fastener.models.runtime.device import resolve_device
+from fastener.models.scores import HealthyScores
+from fastener.preprocessing.pipeline import Prepared, Preprocessor
+
+Warn = Callable[[str], None]
+
+_FEW_MISSED = 0.1  # share of photos without a findable part up to which no warning is given
+_QUANTISED_ON = 32  # photos whose activations set the ranges of int8
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """Remember which photos a model was trained on.
+
+    Attributes
+    ----------
+    checksums : tuple of str, n
+        SHA-256 of each photo's file; "" for a photo that came as an array.
+    signatures : ndarray of float32, (n, 4096)
+        Perceptual signature of each photo.
+    groups : ndarray of int64, (n,)
+        Number of the group of copies that each photo belongs to.
+    """
+
+    checksums: tuple[str, ...]
+    signatures: np.ndarray
+    groups: np.ndarray
+
+    @classmethod
+    def of(cls, fingerprints: Sequence[Fingerprint], grouping: Grouping) -> TrainingRecord:
+        """Record photos and their groups of copies."""
+        signatures = np.stack([one.signature for one in fingerprints])
+        return cls(tuple(one.checksum for one in fingerprints), signatures, grouping.copies)
+
+    def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
+        """Tell whether each photo, or a copy of it, is recorded: bool (n,)."""
+        if not photos:
+            return np.zeros(0, bool)
+        same = np.array([bool(one.checksum) and one.checksum in self.checksums for one in photos])
+        return same | is_copy_of(np.stack([one.signature for one in photos]), self.signatures)
+
+    def extended(self, fingerprints: Sequence[Fingerprint]) -> TrainingRecord:
+        """Append new photos; their groups of copies get the numbers after the present ones."""
+        signatures = np.stack([one.signature for one in fingerprints])
+        return TrainingRecord(
+            self.checksums + tuple(one.checksum for one in fingerprints),
+            np.concatenate([self.signatures, signatures]),
+            np.concatenate([self.groups, copy_groups(signatures) + self.groups.max() + 1]),
+        )
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Say which healthy photos belong together.
+
+    Attributes
+    ----------
+    copies : ndarray of int64, (n,)
+        Photos with the same number are copies of one photo and count as one observation.
+    left_out : ndarray of int64, (n,)
+        Photos with the same number are left out together when they are scored as unseen.
+    """
+
+    copies: np.ndarray
+    left_out: np.ndarray
+
+    @classmethod
+    def of(cls, fingerprints: Sequence[Fingerprint], groups: Sequence[int] | None = None) -> Grouping:
+        """Look for copies among the photos, or take the ``groups`` that a caller knows.
+
+        With ``groups`` no copies are looked for: neighbouring slices of one battery, for example, look like copies by
+        nature. Raises UserError unless at least two photos are different.
+        """
+        if groups is None:
+            copies = left_out = copy_groups(np.stack([one.signature for one in fingerprints]))
+        else:
+            copies, left_out = np.arange(len(fingerprints)), np.asarray(groups)
+        if len(np.unique(left_out)) < 2:
+            raise UserError(
+                f"at least two different healthy photos are needed to calibrate; {len(fingerprints)} given, all alike"
+            )
+        return cls(copies, left_out)
+
+
+def per_tile(values: np.ndarray, fingerprints: Sequence[Fingerprint]) -> np.ndarray:
+    """Repeat a value of each photo, (n,), for each of its tiles: (number of all tiles,)."""
+    return np.repeat(values, [one.tiles for one in fingerprints])
+
+
+def with_settings(config: Config | None, settings: dict[str, Any]) -> Config:
+    """Override settings of ``config`` (None: the defaults), each named ``section__key``.
+
+    Raises UserError for a setting that does not exist and for a value that is not allowed.
+    """
+    if config is not None and not settings:
+        return config
+    try:
+        changed = load_config(flags={name.replace("__", "."): value for name, value in settings.items()})
+    except UserError as error:
+        raise UserError(str(error).removeprefix("--set: ")) from None
+    if config is None:
+        return changed
+    tree = config.model_dump()
+    for name, value in settings.items():
+        *sections, key = name.split("__")
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[key] = value
+    return Config.model_validate(tree)
+
+
+def warn_python(line: str) -> None:
+    """Show a line to the user as a Python warning."""
+    warnings.warn(line, stacklevel=3)
+
+
+def build_setup(
+    config: Config, choice: Choice, *, progress: Progress = no_progress, checkpoint: Path | None = None
+) -> Setup:
+    """Put together all that evidence of the chosen kinds is built from."""
+    device = resolve_device(config.run.device)
+    setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
+    return replace(setup, sharing=hold_features(choice.kinds))
+
+
+def build_evidence(setup: Setup, kinds: Sequence[str]) -> dict[str, Evidence]:
+    """Construct empty evidence of each kind."""
+    return {kind: EVIDENCE[kind](setup) for kind in kinds}
+
+
+def quantise_networks(
+    sources: Sequence[Source], evidence: dict[str, Evidence], config: Config, preprocessor: Preprocessor
+) -> None:
+    """Bring networks down to int8 on an evenly spaced sample of the photos.
+
+    Photos that cannot be read are passed over here; ``collect`` reports them.
+    """
+    chosen = np.linspace(0, len(sources) - 1, min(len(sources), _QUANTISED_ON)).astype(int)
+    loaded = ahead(lambda i: load(sources[i], preprocessor), chosen, config.run.workers, _QUANTISED_ON)
+    sample = [tile for one in loaded for tile in one.tiles]
+    for one in evidence.values():
+        if one.pretrained is not None and sample:
+            quantise(one.pretrained, images_of(sample))
+
+
+def collect(
+    sources: Sequence[Source],
+    evidence: dict[str, Evidence],
+    config: Config,
+    *,
+    preprocessor: Preprocessor,
+    progress: Progress = no_progress,
+    known: np.ndarray | None = None,
+) -> list[Fingerprint]:
+    """Let all evidence collect the features of the photos, a few batches at a time; identify the photos.
+
+    ``known``, signatures (m, 4096), are photos whose copies are passed over; they are not in the result. Raises
+    UserError for the first photo that cannot be read, as nobody can say that it is healthy.
+    """
+    if not sources:
+        raise UserError("no healthy photos to learn from")
+
+    def identified(source: Source) -> tuple[tuple[Prepared, ...], Fingerprint]:
+        photo, tiles = prepare(source, preprocessor)
+        found = any(tile.part_found for tile in tiles)
+        return tiles, replace(fingerprint(source, photo), part_found=found, tiles=len(tiles))
+
+    run = config.run
+    collected: list[Fingerprint] = []
+    pairs = progress(ahead(identified, sources, run.workers, 2 * run.batch_size), len(sources), "reading")
+    for batch in batches(pairs, run.batch_size):
+        if known is not None:
+            copies = is_copy_of(np.stack([one.signature for _, one in batch]), known)
+            batch = [pair for pair, is_copy in zip(batch, copies, strict=True) if not is_copy]
+        for prepared in batches((tile for tiles, _ in batch for tile in tiles), run.batch_size):
+            for one in evidence.values():
+                one.collect_features(prepared)
+        collected += [one for _, one in batch]
+    return collected
+
+
+def fit_evidence(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str, HealthyScores]:
+    """Fit all evidence to what it has collected, and return every image's score as if its group had been left out.
+
+    ``groups`` (n,) has one number for each collected image. Raises UserError if these images cannot be fitted.
+    """
+    try:
+        return {kind: one.fit_collected(groups.tolist()) for kind, one in evidence.items()}
+    except ValueError as error:
+        raise UserError(f"cannot learn from these {len(groups)} photos: {error}") from None
+
+
+def calibrate(
+    scores: Mapping[str, HealthyScores], evidence: Mapping[str, Evidence], groups: np.ndarray, config: Config
+) -> Decision:
+    """Calibrate the decision on scores by kind of evidence; images with the same number in ``groups`` count as one."""
+    return Decision.fit(
+        scores,
+        groups,
+        config.calibration,
+        {kind: one.family for kind, one in evidence.items()},
+        {kind: one.min_unit for kind, one in evidence.items()},
+        {kind: one.map_threshold for kind, one in evidence.items() if one.map_threshold is not None},
+    )
+
+
+def warn_of_missed_parts(fingerprints: Sequence[Fingerprint], config: Config, warn: Warn) -> None:
+    """Warn if the part was not found in more than a tenth of the photos."""
+    missed = sum(not one.part_found for one in fingerprints)
+    if config.preprocess.enabled and missed > _FEW_MISSED * len(fingerprints):
+        warn(
+            f"no part was found in {missed} of {len(fingerprints)} photos, which are judged whole: look at "
+            "train.py --preprocess-only; for photos without a background set preprocess.enabled=false"
+        )
