@@ -343,6 +343,7 @@ def test_boxes_move_outwards_to_whole_pixels() -> None:
     assert hit == Hit(5, "left", Box(10, 23, 11, 40, 2.0, "crack", 7.0))
 
 
+@pytest.mark.slow
 def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:
     """Every cracked battery is found, no good one has four slices in a row, and boxes fit."""
     write_ct_dataset(tmp_path / "good", good=3, cracked=0, slices=10, seed=21)

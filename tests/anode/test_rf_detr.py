@@ -231,6 +231,7 @@ def assert_alike(found: list[list[Box]], expected: list[list[Box]]) -> None:
         np.testing.assert_allclose(best[0], best[1], atol=0.05)
 
 
+@pytest.mark.slow
 @needs_rfdetr
 def test_training_learns_and_its_checkpoint_gives_the_same_boxes(home: Path) -> None:
     said: list[str] = []

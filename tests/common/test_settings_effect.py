@@ -27,6 +27,8 @@ from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.runtime.onnx_network import OnnxNetwork
 from fastener.preprocessing.pipeline import Preprocessor
 
+pytestmark = pytest.mark.slow
+
 CNN = {"model.backbone": "mobilenet_v2", "evidence": ("cnn",), "model.colour_weight": 0.0}
 PLAIN = {"preprocess.enabled": False}
 REDRAWN = {

@@ -22,7 +22,10 @@ from fastener.console.app import create_app
 from fastener.datasets.csv_splits import load_split
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt install chromium)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt install chromium)"),
+]
 expect.set_options(timeout=15_000)
 EVIL = "<img src=x onerror=alert(1)>.png"
 

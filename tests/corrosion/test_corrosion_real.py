@@ -20,9 +20,13 @@ from fastener.datasets.images import read_image
 from fastener.inspection.inspector import Inspector
 
 NEEDED = ("FASTENER_DATA_DIR", "FASTENER_WEIGHTS_DIR")
-pytestmark = pytest.mark.skipif(
-    any(name not in os.environ for name in NEEDED), reason=f"set {' and '.join(NEEDED)} to the real data and weights"
-)
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        any(name not in os.environ for name in NEEDED),
+        reason=f"set {' and '.join(NEEDED)} to the real data and weights",
+    ),
+]
 NAMES = ("Bolt Allen Black", "Bolt M5x0.8 Grey", "Nut Black", "Nut Insert Black", "Washer Black")
 SEVERAL_SHOTS = NAMES[:4]
 

@@ -17,6 +17,8 @@ from fastener.corrosion.comparison import NO_VIEW, PLACES
 from fastener.corrosion.records import component_record
 from fastener.datasets.synthetic.parts import render_part
 
+pytestmark = pytest.mark.slow
+
 # Setting -> (series to look at, another value).
 # Where the severity is the worse of two, the other one is kept quiet.
 QUIET = {"colour_cutoffs": {"corrosion__min_growth": 100.0}, "growth_cutoffs": {"corrosion__min_change": 100.0}}

@@ -140,6 +140,7 @@ def test_folders_without_components(tmp_path: Path) -> None:
         load_components(tmp_path / "elsewhere")
 
 
+@pytest.mark.real_data
 def test_real_components() -> None:
     root = os.environ.get("FASTENER_DATA_DIR")
     if root is None:

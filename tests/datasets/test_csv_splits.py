@@ -204,6 +204,7 @@ def test_a_split_folder_without_its_csv_is_not_passed_over(tmp_path: Path) -> No
         load_splits(tmp_path)
 
 
+@pytest.mark.real_data
 def test_real_fasteners() -> None:
     root = os.environ.get("FASTENER_DATA_DIR")
     if root is None:

@@ -89,6 +89,7 @@ def test_names_for_a_person() -> None:
     assert [readable(name) for name in ("metal_nut", "thread_side", "good")] == ["Metal nut", "Thread side", "Good"]
 
 
+@pytest.mark.real_data
 def test_the_real_screws() -> None:
     root = os.environ.get("FASTENER_DATA_DIR")
     if root is None:

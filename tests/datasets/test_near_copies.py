@@ -195,6 +195,7 @@ def test_nothing_to_compare() -> None:
     assert not is_copy_of(some, nothing).any()
 
 
+@pytest.mark.real_data
 def test_no_copy_straddles_the_real_splits() -> None:
     root = os.environ.get("FASTENER_DATA_DIR")
     if root is None:
@@ -206,6 +207,7 @@ def test_no_copy_straddles_the_real_splits() -> None:
     assert len(splits) == len(set(groups.tolist())) == 187
 
 
+@pytest.mark.real_data
 def test_screws_turned_upright_are_no_copies() -> None:
     """As on a rig that holds them: with a plain correlation of 0.95, 100 screws were 36."""
     root = os.environ.get("FASTENER_DATA_DIR")
@@ -217,6 +219,7 @@ def test_screws_turned_upright_are_no_copies() -> None:
     assert len(np.unique(copy_groups(np.stack([signature(photo) for photo in upright])))) >= 97
 
 
+@pytest.mark.real_data
 @pytest.mark.parametrize("folder", ["mvtec/screw/train/good", "neu_det/images/scratches"])
 def test_parts_on_one_rig_are_no_copies(folder: str) -> None:
     root = os.environ.get("FASTENER_DATA_DIR")

@@ -75,6 +75,7 @@ def test_a_folder_of_other_images_is_refused(tmp_path: Path) -> None:
         load_neu(tmp_path / "nowhere")
 
 
+@pytest.mark.real_data
 @pytest.mark.skipif("FASTENER_DATA_DIR" not in os.environ, reason="FASTENER_DATA_DIR is not set")
 def test_the_real_ones() -> None:
     images, skipped = load_neu(Path(os.environ["FASTENER_DATA_DIR"]) / "neu_det")

@@ -90,6 +90,7 @@ def test_pixels_that_do_not_fit_name_the_image(folder: Path) -> None:
         load_severstal(folder)[0].mask((48, 200))
 
 
+@pytest.mark.real_data
 @pytest.mark.skipif("FASTENER_DATA_DIR" not in os.environ, reason="FASTENER_DATA_DIR is not set")
 def test_the_real_ones() -> None:
     strips = load_severstal(Path(os.environ["FASTENER_DATA_DIR"]) / "severstal_like")

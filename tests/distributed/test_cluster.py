@@ -35,6 +35,8 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_folder import MODEL_FILE
 from fastener.inspection.result import Inspection
 
+pytestmark = pytest.mark.cluster
+
 N_IMAGES = 160
 
 

@@ -24,6 +24,8 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure
 from fastener.inspection.tables import record
 
+pytestmark = pytest.mark.cluster
+
 # Names of images
 
 

@@ -18,6 +18,8 @@ from safetensors.torch import save_file
 
 from fastener.models.runtime.storage import load_state
 
+pytestmark = pytest.mark.slow
+
 PATCHCORE, AUTOENCODER = "cnn,filters,colour,global", "autoencoder"
 TOLERANCE = 1e-5  # of the weights of an autoencoder, and of what it says, on another number of threads
 

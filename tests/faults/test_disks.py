@@ -22,6 +22,8 @@ from fastener.common.errors import UserError
 from fastener.common.files import GrowingFile
 from fastener.inspection.tables import JsonList
 
+pytestmark = pytest.mark.slow
+
 ROOM = 8192
 
 

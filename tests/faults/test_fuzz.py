@@ -23,6 +23,8 @@ from fastener.common.errors import UserError
 from fastener.inspection.inspector import Inspector
 from fastener.models.runtime.storage import load_state, save_state
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 1000 if LONG else 150
 GUIDED_SECONDS = 10
 SECONDS, MEGABYTES = 20 * 60 if LONG else 120, 3000

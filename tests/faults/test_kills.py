@@ -21,6 +21,8 @@ from steel_factory import flags, write_neu, write_severstal, write_weights
 
 from fastener.inspection.inspector import Inspector
 
+pytestmark = pytest.mark.slow
+
 # 50 kills in all in the long form.
 KILLS = {"train": 10, "update": 10, "inference": 8, "evaluate": 8, "corrosion": 8, "open-set": 6}
 SHORT = 2

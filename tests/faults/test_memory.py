@@ -8,7 +8,10 @@ import pytest
 
 from fastener.benchmarks.memory_growth import SIGNATURE_MB, inspect, rise, train, write_photos
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc"),
+]
 FEW, MANY, SIDE = 60, 460, 128
 # What heaps differ by from run to run. With the features of 400 photos in memory it would be 100 MB more.
 SLACK_MB = 60

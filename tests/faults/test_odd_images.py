@@ -18,6 +18,8 @@ from fastener.common.errors import UserError
 from fastener.datasets.images import list_images
 from fastener.inspection.inspector import Inspector
 
+pytestmark = pytest.mark.slow
+
 COUNT = 5000 if LONG else 1000
 
 

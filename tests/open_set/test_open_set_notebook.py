@@ -7,9 +7,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 import nbformat
+import pytest
 from data_factory import ROOT
 from nbclient import NotebookClient
 from steel_factory import flags, write_neu, write_severstal, write_weights
+
+pytestmark = pytest.mark.slow
 
 NOTEBOOK = ROOT / "notebooks" / "open_set_recognition.ipynb"
 

@@ -19,6 +19,8 @@ from fastener.open_set.report import COLUMNS
 from fastener.open_set.settings import load_open_set
 from fastener.open_set.splits import Split
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "open_set_recognition.py"
 
 

@@ -17,6 +17,8 @@ from fastener.open_set.pipeline import Pipeline
 from fastener.open_set.report import default_score
 from fastener.open_set.settings import OpenSetSettings, load_open_set
 
+pytestmark = pytest.mark.slow
+
 SMALL: dict[str, Any] = {
     "classifier.backbone": "resnet18",
     "classifier.mode": "frozen",

@@ -206,6 +206,7 @@ def _real(folder: str) -> list[Path]:
     return list_images(Path(root) / folder)
 
 
+@pytest.mark.real_data
 def test_real_components_are_found_without_the_scale_bar() -> None:
     for path in _real("components")[::6]:
         photo = read_image(path)
@@ -219,6 +220,7 @@ def test_real_components_are_found_without_the_scale_bar() -> None:
             assert not back[int(rows.mean()), int(cols.mean())], path.name
 
 
+@pytest.mark.real_data
 def test_real_web_photos_mostly_show_a_part() -> None:
     found = [prepare(read_image(path), size=64).part_found for path in _real("fasteners")[::4]]
     assert 0.6 < np.mean(found) < 0.95

@@ -27,6 +27,8 @@ from fastener.inspection.model_folder import MODEL_FILE
 from fastener.inspection.result import Inspection
 from fastener.models.runtime.storage import load_state, save_state
 
+pytestmark = pytest.mark.slow
+
 CONFIG = tiny_config(
     model={"backbone": "resnet18", "layers": ("layer1", "layer2"), "coreset_ratio": 0.05, "target_dim": 64},
     evidence=("cnn", "colour"),
@@ -316,6 +318,7 @@ REAL = Path(os.environ.get("FASTENER_WEIGHTS_DIR", "")) / "resnet18.npz"
 SCREW = Path(os.environ.get("FASTENER_DATA_DIR", "")) / "mvtec" / "screw"
 
 
+@pytest.mark.real_data
 @pytest.mark.skipif(not (REAL.is_file() and SCREW.is_dir()), reason="FASTENER_WEIGHTS_DIR or FASTENER_DATA_DIR unset")
 def test_on_real_photos_onnx_is_torch_and_int8_costs_little(tmp_path: Path) -> None:
     """MVTec screw with ImageNet weights; every patch is kept, so that no coreset differs. A minute."""

@@ -65,6 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_tours_run_in_the_order_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     ran = 0

@@ -37,6 +37,7 @@ def report(folder: Path, blocked: tuple[str, ...] = (), encoding: str = "utf-8")
     return done
 
 
+@pytest.mark.slow
 def test_ready_machine(tmp_path: Path) -> None:
     done = report(tmp_path)
     assert done.returncode == 0, done.stdout
