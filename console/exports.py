@@ -11,9 +11,10 @@ from typing import IO
 
 from fastener.console.pictures import suffix
 from fastener.console.store import PictureStore
-from fastener.console.tables import FAIL, InspectionRow
+from fastener.console.tables import FAIL, RESULT_COLUMNS, InspectionRow
 from fastener.datasets.csv_splits import CSV_NAME
 
+_FIGURES = tuple(field.name for field in RESULT_COLUMNS if field.kind is float)
 _COLUMNS = (
     "id",
     "time",
@@ -21,22 +22,22 @@ _COLUMNS = (
     "model_checksum",
     "file_name",
     "image_checksum",
-    "score",
-    "threshold",
-    "p_value",
-    "confidence",
+    *_FIGURES,
     "decision",
     "reviewed_verdict",
     "reviewer",
     "note",
     "reviewed_at",
 )
-# Spreadsheets take text that begins so for a formula.
+# Spreadsheets run text that begins with one of these characters as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
-    """CSV lines, the header first. Text that a spreadsheet would run is quoted with an apostrophe."""
+    """Format rows as lines of CSV, the header first.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
     yield _line(_COLUMNS)
     for row in rows:
         review = row.review
@@ -48,10 +49,7 @@ def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
                 row.model_checksum,
                 _text(row.file_name),
                 row.image_checksum,
-                row.score,
-                row.threshold,
-                row.p_value,
-                row.confidence,
+                *(getattr(row, name) for name in _FIGURES),
                 row.decision,
                 review.verdict if review else "",
                 _text(review.reviewer) if review else "",
@@ -63,17 +61,17 @@ def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Exported:
-    """How many images went into a split, and how many are no longer kept."""
+    """Number of images in a split, and of images that could not be exported because they are no longer stored."""
 
     images: int
     missing: int
 
 
 def write_split(rows: Iterable[InspectionRow], pictures: PictureStore, split: str, file: IO[bytes]) -> Exported:
-    """Zip ``<split>/_classes.csv`` and the images of reviewed inspections, labelled as the reviewers said.
+    """Zip ``<split>/_classes.csv`` and the images of reviewed inspections, labelled as the reviewers judged them.
 
-    ``rows`` come the latest first: an image that was inspected several times has its latest review. Images are named
-    by their checksum, as their own names may be anything.
+    ``rows`` come with the latest first, so that an image which was inspected several times has its latest review.
+    Images are named by their checksum, because their own names may not be safe as file names.
     """
     lines = [_line(("filename", "good", "defect"))]
     seen: set[str] = set()

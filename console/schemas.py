@@ -1,12 +1,22 @@
-"""What the service answers and takes, as its documentation shows it."""
+"""The responses and request bodies of the service, as its documentation shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model
 
+from fastener.console.tables import RESULT_COLUMNS
+from fastener.inspection.fields import RESULT_FIELDS, ByEvidence, Rows
+from fastener.inspection.fields import Field as ResultField
+
+# Fields that rows of older versions lack; responses then say null.
+_ADDED_LATER = ("area",)
+# Fields of a result that responses call by another name.
+API_NAMES = {"score": "anomaly_score"}
+M = TypeVar("M", bound=BaseModel)
 Decision = Literal["PASS", "FAIL"]
 
 
@@ -22,45 +32,45 @@ Reason = Annotated[Text, StringConstraints(min_length=1)]
 
 
 class Answer(BaseModel):
-    """Base of all answers."""
+    """Common base of all responses."""
 
     model_config = ConfigDict(from_attributes=True)
 
 
 class Closed(BaseModel):
-    """Base of what the service takes: a field that it does not know is an error."""
+    """Common base of all request bodies: a field that the service does not know is an error."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Problem(Answer):
-    """Why a request was not served, in one line."""
+    """The reason why a request was not served, in one line."""
 
     detail: str
 
 
 class Health(Answer):
-    """Whether the service is up, and how busy."""
+    """The state of the service and its load."""
 
     status: Literal["ok"]
     device: str = Field(description="where models compute: cpu or cuda")
     cuda_available: bool
-    models: int = Field(description="how many models can be used")
-    queue: int = Field(description="images under way")
+    models: int = Field(description="number of models that can be used")
+    queue: int = Field(description="number of images being inspected or waiting")
     version: str
 
 
 class Calibration(Answer):
-    """What the threshold rests on."""
+    """The healthy photos that set the threshold."""
 
-    photos: int = Field(description="healthy photos, copies counted once")
+    photos: int = Field(description="number of healthy photos; copies count once")
     alpha: float = Field(description="at most this share of healthy parts is flagged, by the threshold in force")
     median: float = Field(description="joined score of the median healthy photo")
     healthy_scores: list[float] = Field(description="joined scores of the healthy photos, ascending")
 
 
 class Category(Answer):
-    """A model that can be used. What is null is known once it is loaded."""
+    """A model that can be used. Threshold and calibration are null until it is loaded."""
 
     name: str
     model_loaded: bool
@@ -69,20 +79,20 @@ class Category(Answer):
 
 
 class ModelInfo(Answer):
-    """Everything about one model."""
+    """All facts about one model."""
 
     name: str
     model_checksum: str = Field(description="SHA-256 of the model file")
     description: list[str]
     evidence: list[str]
-    threshold: float = Field(description="in force: an image scoring above it fails")
+    threshold: float = Field(description="threshold in force: an image whose score lies above it fails")
     own_threshold: float = Field(description="the threshold in the model file")
     calibration: Calibration
     threshold_changes: list[ThresholdChange]
 
 
 class ThresholdChange(Answer):
-    """Who changed a threshold, when and why."""
+    """One change of a threshold: who made it, when and why."""
 
     timestamp: datetime = Field(validation_alias="created_at")
     model_checksum: str
@@ -93,33 +103,56 @@ class ThresholdChange(Answer):
 
 
 class NewThreshold(Closed):
-    """A threshold to decide by from now on."""
+    """A new threshold, in force from now on."""
 
-    threshold: float = Field(description="any finite number; /model/info tells what each would flag")
+    threshold: float = Field(description="any finite number; /model/info shows which scores healthy photos have")
     changed_by: Name
     reason: Reason
-    model_checksum: str = Field(description="of the model that was looked at; another one in its place is refused")
+    model_checksum: str = Field(
+        description="SHA-256 of the model file that is meant; refused if another is in its place"
+    )
+
+
+def with_fields(fields: Sequence[ResultField], names: dict[str, str] | None = None) -> Callable[[type[M]], type[M]]:
+    """Decorate a model so that it also has ``fields`` of a result; ``names`` renames some of them."""
+
+    def decorated(model: type[M]) -> type[M]:
+        derived: dict[str, Any] = {}
+        for field in fields:
+            kind, default = (_type(field) | None, None) if field.name in _ADDED_LATER else (_type(field), ...)
+            derived[(names or {}).get(field.name, field.name)] = kind, Field(default, description=field.description)
+        return create_model(model.__name__, __base__=model, __doc__=model.__doc__, __module__=__name__, **derived)
+
+    return decorated
+
+
+def _type(field: ResultField) -> Any:
+    """Choose the type of a field: a nested one is a list of models, or a dictionary of them by kind of evidence."""
+    if isinstance(field.kind, Rows):
+        return list[_NESTED[field.name]]  # type: ignore[misc]
+    if isinstance(field.kind, ByEvidence):
+        return dict[str, _NESTED[field.name]]  # type: ignore[misc]
+    return field.kind
 
 
 class Region(Answer):
-    """A box in pixels of the image, as it is seen upright."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    score: float
+    """A box in pixels of the image as it is seen upright."""
 
 
 class EvidenceScore(Answer):
-    """What one kind of evidence says."""
-
-    score: float
-    p_value: float
+    """The result of one kind of evidence."""
 
 
+_NESTED = {
+    field.name: with_fields(field.kind.fields)(Region if isinstance(field.kind, Rows) else EvidenceScore)
+    for field in RESULT_FIELDS
+    if isinstance(field.kind, Rows | ByEvidence)
+}
+
+
+@with_fields(RESULT_COLUMNS, API_NAMES)
 class StoredInspection(Answer):
-    """An inspection as the history has it."""
+    """An inspection as the history stores it."""
 
     id: str
     timestamp: datetime
@@ -129,71 +162,64 @@ class StoredInspection(Answer):
     image_checksum: str
     width: int
     height: int
-    anomaly_score: float
-    threshold: float
     is_anomaly: bool
     decision: Decision
-    confidence: float = Field(description="0.5 at the threshold to 1")
-    p_value: float = Field(description="share of healthy parts that look at least as odd")
-    part_found: bool
-    evidence: dict[str, EvidenceScore]
-    regions: list[Region]
-    seconds: float
+    seconds: float = Field(description="time from the upload to the answer, in seconds")
 
 
 class Review(Answer):
-    """What a person said about a decision."""
+    """A person's judgement of a decision."""
 
     timestamp: datetime = Field(validation_alias="created_at")
-    verdict: Decision = Field(description="what the decision should have been")
+    verdict: Decision = Field(description="the decision that would have been right")
     reviewer: str
     note: str
 
 
 class ReviewedInspection(StoredInspection):
-    """An inspection, and the review that counts."""
+    """An inspection with its latest review, which is the one that counts."""
 
     review: Review | None
 
 
 class InspectionDetail(ReviewedInspection):
-    """An inspection, and all its reviews, the latest first."""
+    """An inspection with all its reviews, the latest first."""
 
     reviews: list[Review]
-    image_kept: bool = Field(description="whether /image still has it")
+    image_kept: bool = Field(description="whether the image is still stored, so that /image returns it")
 
 
 class NewReview(Closed):
-    """A second look."""
+    """A review of a decision."""
 
-    verdict: Decision = Field(description="what the decision should have been: PASS or FAIL")
+    verdict: Decision = Field(description="the decision that would have been right: PASS or FAIL")
     reviewer: Name
     note: Text = ""
 
 
 class Inspected(StoredInspection):
-    """A new inspection. Pictures are null if they were not asked for, or no evidence says where."""
+    """A new inspection. The pictures are null if they were not asked for, or if the model draws no map."""
 
-    heatmap_base64: str | None = Field(None, description="PNG with transparency, to be laid over the image")
-    overlay_base64: str | None = Field(None, description="JPEG, the image under the heatmap, at most 1024 px a side")
+    heatmap_base64: str | None = Field(None, description="heatmap as PNG with transparency, to be laid over the image")
+    overlay_base64: str | None = Field(None, description="image under the heatmap as JPEG, at most 1024 pixels a side")
 
 
 class Failed(Answer):
-    """An image of a batch that was not inspected."""
+    """An image of a batch that could not be inspected."""
 
     file_name: str
-    status: int = Field(description="the status code that it alone would have got")
+    status: int = Field(description="status code that this image alone would have received")
     detail: str
 
 
 class Batch(Answer):
-    """One entry an image, in the order they were sent."""
+    """The results of a batch: one entry for each image, in the order in which the images were sent."""
 
     results: list[Inspected | Failed]
 
 
 class Page(Answer):
-    """A page of the history, the newest first."""
+    """One page of the history, the newest inspections first."""
 
     total: int
     page: int
@@ -205,7 +231,7 @@ Moment = Annotated[AwareDatetime, Field(description="with its time zone, e.g. 20
 
 
 class DayStatistics(Answer):
-    """One day of one model file; days are those of the service's time zone."""
+    """Figures of one model file on one day, in the service's time zone."""
 
     day: date
     category: str
@@ -219,7 +245,7 @@ class DayStatistics(Answer):
 
 
 class Reference(Answer):
-    """Scores of healthy photos at calibration, for comparison with those of a day."""
+    """Scores of the healthy photos that calibrated a model, to compare the scores of a day with."""
 
     category: str
     model_checksum: str
@@ -230,7 +256,7 @@ class Reference(Answer):
 
 
 class Statistics(Answer):
-    """Figures per day, and for the models in memory what they are to be compared with."""
+    """Figures of each day, and a reference for each model in memory."""
 
     days: list[DayStatistics]
     references: list[Reference]

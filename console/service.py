@@ -26,13 +26,12 @@ from fastener.console.metrics import Metrics
 from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
-from fastener.console.tables import FAIL, PASS, InspectionRow
+from fastener.console.tables import FAIL, PASS, RESULT_COLUMNS, InspectionRow
 from fastener.datasets.images import ImageTooLarge, decode_reduced, shrunk
 from fastener.inspection.drawing import Picture
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Loaded
 from fastener.inspection.result import Inspection
-from fastener.inspection.tables import record
 from fastener.models.runtime.device import resolve_device
 
 MAX_PIXELS = 100_000_000
@@ -192,7 +191,6 @@ class Service:
         layer, preview = heatmap_rgba(result), prepared.preview
         heatmap = None if layer is None else heatmap_png(layer)
         overlay = None if preview is None or layer is None else overlay_jpeg(preview, layer)
-        entry = record(result)
         row = InspectionRow(
             id=uuid4().hex,
             created_at=datetime.now(UTC),
@@ -204,15 +202,9 @@ class Service:
             heatmap_checksum=self.pictures.save(heatmap) if heatmap is not None else None,
             width=result.photo_size[1],
             height=result.photo_size[0],
-            score=result.score,
-            threshold=result.threshold,
-            p_value=result.p_value,
-            confidence=result.confidence,
             decision=FAIL if result.is_anomalous else PASS,
-            part_found=result.part_found,
-            evidence=entry["evidence"],
-            regions=entry["regions"],
             seconds=time.perf_counter() - start,
+            **{field.name: field.value(result) for field in RESULT_COLUMNS},
         )
         self.history.add(row)
         return Outcome(row, heatmap if preview is not None else None, overlay)

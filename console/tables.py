@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Float, ForeignKey, Integer, String, Text
+from sqlalchemy import JSON, Boolean, DateTime, Dialect, Float, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from fastener.inspection.fields import RESULT_FIELDS, Field
+from fastener.inspection.result import Inspection
 
 PASS, FAIL = "PASS", "FAIL"
+# Fields of a result that have a column of their name. The console names files and verdicts in columns of its own, and
+# knows no baseline shots.
+RESULT_COLUMNS = tuple(
+    field
+    for field in RESULT_FIELDS
+    if Inspection in field.on and field.name not in ("path", "is_anomalous", "is_baseline")
+)
+_COLUMN_TYPES: dict[Any, TypeEngine[Any]] = {bool: Boolean(), int: Integer(), float: Float(53), str: Text()}
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A moment, always with its time zone; SQLite itself would forget it."""
+    """Stores a moment with its time zone, which SQLite itself would forget."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC, which also compares as text."""
+        """Convert to UTC, so that moments also compare as text."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """In UTC."""
+        """Return the moment in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """What the tables have in common."""
+    """Common base of the tables."""
 
 
 class InspectionRow(Base):
-    """One inspection, as it was answered."""
+    """One inspection, as the service answered it. The columns of the result follow from ``RESULT_COLUMNS``."""
 
     __tablename__ = "inspections"
 
@@ -47,22 +58,30 @@ class InspectionRow(Base):
     heatmap_checksum: Mapped[str | None] = mapped_column(String(64))
     width: Mapped[int] = mapped_column(Integer)
     height: Mapped[int] = mapped_column(Integer)
-    score: Mapped[float] = mapped_column(Float(53))
-    threshold: Mapped[float] = mapped_column(Float(53))
-    p_value: Mapped[float] = mapped_column(Float(53))
-    confidence: Mapped[float] = mapped_column(Float(53))
     decision: Mapped[str] = mapped_column(String(4), index=True)
-    part_found: Mapped[bool]
-    evidence: Mapped[dict[str, Any]] = mapped_column(JSON)
-    regions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     seconds: Mapped[float] = mapped_column(Float(53))
     review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", use_alter=True))
 
     review: Mapped[ReviewRow | None] = relationship(foreign_keys=[review_id], lazy="joined", post_update=True)
 
+    if TYPE_CHECKING:  # of the derived columns, those that the code names
+        score: Mapped[float]
+        threshold: Mapped[float]
+        p_value: Mapped[float]
+        confidence: Mapped[float]
+
+
+def _column(field: Field) -> Any:
+    """Make the column of a result field; a nested value is stored as JSON."""
+    return mapped_column(_COLUMN_TYPES.get(field.kind, JSON()), nullable=False)
+
+
+for _field in RESULT_COLUMNS:
+    setattr(InspectionRow, _field.name, _column(_field))
+
 
 class ReviewRow(Base):
-    """What a person said about a decision. Rows are added, never changed: the latest one counts."""
+    """A person's judgement of a decision. Rows are added and never changed: the latest one counts."""
 
     __tablename__ = "reviews"
 
@@ -75,7 +94,7 @@ class ReviewRow(Base):
 
 
 class ThresholdRow(Base):
-    """A change of a model's threshold. Rows are added, never changed: the latest one of a model file is in force."""
+    """A change of a model's threshold. Rows are added and never changed: the latest one is in force."""
 
     __tablename__ = "threshold_changes"
 

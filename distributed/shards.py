@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ import pyarrow.parquet as pq
 
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
+from fastener.inspection.fields import RESULT_FIELDS, Field, Rows
+
+_TYPES: dict[type, Callable[[], pa.DataType]] = {bool: pa.bool_, int: pa.int64, float: pa.float64, str: pa.string}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def plan(images: Sequence[str], size: int, folder: Path, run: str) -> list[Shard
 
 
 def write(shard: Shard, records: Sequence[dict[str, Any]], kinds: Sequence[str]) -> None:
-    """Write the ``records`` (see inspection/writers.py) of a shard's images; the file appears whole or not at all."""
+    """Write the ``records`` (see inspection/tables.py) of a shard's images; the file appears whole or not at all."""
     buffer = io.BytesIO()
     rows = [{key: _unicode(value) if isinstance(value, str) else value for key, value in r.items()} for r in records]
     pq.write_table(pa.Table.from_pylist(rows, schema=_schema(kinds)), buffer, compression="zstd")
@@ -80,21 +83,12 @@ def _unicode(text: str) -> str:
 
 
 def _schema(kinds: Sequence[str]) -> pa.Schema:
-    score = pa.struct({"score": pa.float64(), "p_value": pa.float64()})
-    number = {name: pa.int64() for name in ("x", "y", "width", "height")}
-    region = pa.struct({**number, "score": pa.float64(), "area": pa.float64()})
-    return pa.schema(
-        {
-            "path": pa.string(),
-            "is_anomalous": pa.bool_(),
-            "is_baseline": pa.bool_(),
-            "score": pa.float64(),
-            "threshold": pa.float64(),
-            "p_value": pa.float64(),
-            "confidence": pa.float64(),
-            "part_found": pa.bool_(),
-            "error": pa.string(),
-            "evidence": pa.struct(dict.fromkeys(kinds, score)),
-            "regions": pa.list_(region),
-        }
-    )
+    return pa.schema({field.name: _type(field, kinds) for field in RESULT_FIELDS})
+
+
+def _type(field: Field, kinds: Sequence[str]) -> pa.DataType:
+    """Choose the Parquet type of a field; a nested field becomes a struct, or a list of structs."""
+    if isinstance(field.kind, type):
+        return _TYPES[field.kind]()
+    row = pa.struct({one.name: _type(one, kinds) for one in field.kind.fields})
+    return pa.list_(row) if isinstance(field.kind, Rows) else pa.struct(dict.fromkeys(kinds, row))

@@ -11,6 +11,8 @@ import pytest
 from data_factory import part, run_inside, save
 from inspection_factory import inspection
 
+from fastener.console.schemas import API_NAMES, ReviewedInspection, StoredInspection
+from fastener.console.tables import InspectionRow
 from fastener.datasets import images
 from fastener.inspection.fields import RESULT_FIELDS
 from fastener.inspection.inspector import Inspector
@@ -26,6 +28,25 @@ def test_files_have_the_fields_of_the_list() -> None:
     assert set(flat_record(done, ("filters",))) >= {field.name for field in RESULT_FIELDS} - {"evidence"}
     for field in RESULT_FIELDS:
         assert field.description, field.name
+
+
+def test_the_console_stores_and_answers_the_fields_of_the_list() -> None:
+    stored = [
+        field.name for field in RESULT_FIELDS if field.name not in ("path", "is_anomalous", "is_baseline", "error")
+    ]
+    assert set(InspectionRow.__table__.columns.keys()) >= set(stored)
+    answered = StoredInspection.model_fields
+    assert set(answered) >= {API_NAMES.get(name, name) for name in stored}
+    described = {field.name: field.description for field in RESULT_FIELDS}
+    assert answered["anomaly_score"].description == described["score"]
+    assert issubclass(ReviewedInspection, StoredInspection)
+
+
+def test_parquet_has_the_fields_of_the_list() -> None:
+    pytest.importorskip("pyarrow")
+    from fastener.distributed.shards import _schema
+
+    assert _schema(("filters",)).names == [field.name for field in RESULT_FIELDS]
 
 
 class LinesWriter(Writer):
