@@ -105,7 +105,7 @@ def _chosen(arguments: argparse.Namespace, saved: Inspector, photos: list[Path])
     from fastener.evaluation.precision_cost import auroc_by_setting
 
     configs = {precision: _config(saved, precision) for precision in ("fp32", "int8")}
-    measured = auroc_by_setting(photos, configs, arguments.weights, cli.progress)
+    measured = auroc_by_setting(photos, configs, weights=arguments.weights, progress=cli.progress)
     exact, small = measured.auroc["fp32"], measured.auroc["int8"]
     chosen = "int8" if exact >= LEAST_AUROC and small >= exact - TOLERANCE else "fp32"
     figures = ", ".join(f"{precision} {auroc:.3f}" for precision, auroc in measured.auroc.items())

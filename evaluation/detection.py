@@ -1,9 +1,9 @@
-"""Metrics of boxes: average precision, defects found, false boxes.
+"""Compute metrics of boxes: average precision, defects found, false boxes.
 
-Boxes are float (n, 4): x_min, y_min, x_max, y_max in pixels, max just outside. Average precision is COCO's (Lin et al.,
-"Microsoft COCO: Common Objects in Context", ECCV 2014; 101 recall points, at most 100 boxes an image), computed by
-faster-coco-eval. It ranks boxes by their score over all images; boxes below a detector's threshold are not there, so it
-is a lower bound of what the detector could reach.
+Boxes are float (n, 4): x_min, y_min, x_max, y_max in pixels, of which x_max and y_max lie just outside the box. Average
+precision is COCO's (Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014; 101 recall points, at most 100
+boxes an image), computed by faster-coco-eval. It ranks the boxes of all images by their score. A detector reports no
+boxes below its threshold, so the result is a lower bound of its average precision.
 """
 
 from __future__ import annotations
@@ -24,20 +24,43 @@ FOUND_IOU = 0.1
 
 @dataclass(frozen=True)
 class ImageBoxes:
-    """One image: the true boxes (n, 4), those found (m, 4), and their scores (m,)."""
+    """Boxes of one image.
+
+    Parameters
+    ----------
+    truth : float64 (n, 4)
+        Boxes of the labelled defects.
+    found : float64 (m, 4)
+        Boxes that the detector reported.
+    scores : float64 (m,)
+        Score of each reported box, higher = more certain.
+    """
 
     truth: Boxes
     found: Boxes
     scores: npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectionMetrics:
-    """What a detector is worth on a set of images; None where the data, or the packages at hand, cannot give a value.
+    """Metrics of a detector on a set of images; None where the data or the installed packages cannot give a value.
 
-    ``ap50`` and ``ap50_95``: average precision at IoU 0.5, and its mean over 0.5, 0.55, ... 0.95. ``recall``: share of
-    defects that some box finds, see ``finds``, with a 95 % interval (Clopper-Pearson; defects count as independent).
-    ``mean_iou``: mean over all defects of the best IoU of any box, 0 for one that no box touches.
+    Attributes
+    ----------
+    images, good_images : int
+        Number of images, and of images without a defect.
+    defects, defects_found : int
+        Number of defects, and of defects that at least one box finds, see ``finds``.
+    false_boxes : int
+        Number of boxes on images without a defect.
+    ap50, ap50_95 : float or None
+        Average precision at IoU 0.5, and its mean over IoU 0.5, 0.55, ... 0.95; 0 to 1.
+    recall, recall_ci95 : float, tuple of float, or None
+        Share of defects found, with its 95 % interval (Clopper-Pearson; defects count as independent).
+    mean_iou : float or None
+        Mean over all defects of the best IoU of any box; a defect that no box touches counts 0.
+    false_boxes_per_good_image : float or None
+        Mean number of boxes on an image without a defect.
     """
 
     images: int
@@ -54,7 +77,7 @@ class DetectionMetrics:
 
 
 def detection_metrics(images: Iterable[ImageBoxes]) -> DetectionMetrics:
-    """All metrics of a set of images. False boxes are those on images without a defect."""
+    """Compute all metrics of a set of images."""
     every = list(images)
     hits = [np.asarray(finds(one.found, one.truth).any(0)) for one in every]
     best = [iou(one.found, one.truth).max(0, initial=0.0) for one in every]
@@ -78,7 +101,11 @@ def detection_metrics(images: Iterable[ImageBoxes]) -> DetectionMetrics:
 
 
 def iou(a: Boxes, b: Boxes) -> Boxes:
-    """Intersection over union of every pair of (n, 4) and (m, 4): (n, m) in 0 to 1."""
+    """Compute the intersection over union of every pair of boxes (n, 4) and (m, 4): float (n, m), 0 to 1.
+
+    >>> iou(as_boxes([[0, 0, 2, 2]]), as_boxes([[0, 0, 2, 1], [5, 5, 6, 6]])).tolist()
+    [[0.5, 0.0]]
+    """
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(2)
@@ -88,9 +115,9 @@ def iou(a: Boxes, b: Boxes) -> Boxes:
 
 
 def finds(found: Boxes, truth: Boxes) -> npt.NDArray[np.bool_]:
-    """Whether each box of (n, 4) finds each defect of (m, 4): bool (n, m).
+    """Tell which box of ``found`` (n, 4) finds which defect of ``truth`` (m, 4): bool (n, m).
 
-    It does if their IoU is at least 0.1, or the centre of the defect lies in the box.
+    A box finds a defect if their IoU is at least 0.1, or if the centre of the defect lies in the box.
     """
     centre = (truth[:, :2] + truth[:, 2:]) / 2
     inside = ((centre[None] >= found[:, None, :2]) & (centre[None] <= found[:, None, 2:])).all(2)
@@ -98,7 +125,7 @@ def finds(found: Boxes, truth: Boxes) -> npt.NDArray[np.bool_]:
 
 
 def average_precision(images: Sequence[ImageBoxes]) -> tuple[float, float] | None:
-    """AP50 and AP50-95 of one class, 0 to 1; None if faster-coco-eval is not installed."""
+    """Compute AP50 and AP50-95 of one class, 0 to 1; None if faster-coco-eval is not installed."""
     if find_spec("faster_coco_eval") is None:
         return None
     from faster_coco_eval import COCO, COCOeval_faster
@@ -117,7 +144,7 @@ def average_precision(images: Sequence[ImageBoxes]) -> tuple[float, float] | Non
 
 
 def as_boxes(boxes: Sequence[Sequence[float]]) -> Boxes:
-    """A list of x_min, y_min, x_max, y_max as float64 (n, 4); (0, 4) for an empty one."""
+    """Convert a list of (x_min, y_min, x_max, y_max) to float64 (n, 4); an empty list gives (0, 4)."""
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 

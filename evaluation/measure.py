@@ -119,7 +119,9 @@ def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int)
 def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
     """Everything that metrics.json holds about one measurement; the AUROC of each kind of evidence beside."""
     labels, groups = measurement.labels, measurement.groups
-    result: dict[str, Any] = dict(image_metrics(labels, measurement.scores, measurement.thresholds, groups, seed))
+    result: dict[str, Any] = dict(
+        image_metrics(labels, measurement.scores, measurement.thresholds, groups=groups, seed=seed)
+    )
     result["n_excluded_seen_in_training"] = len(measurement.seen)
     result["n_failed"] = len(measurement.failures)
     thresholds = np.unique(measurement.thresholds)

@@ -1,8 +1,9 @@
-"""Image-level metrics on raw scores.
+"""Compute image-level metrics on raw scores.
 
 Conventions: ``labels`` is bool (n,), True = anomalous; ``scores`` is float (n,), higher = more anomalous, unclamped; an
-image is flagged when ``score > threshold``. A value that the data cannot give (one class only, nothing flagged) is None
-in a result and a ValueError from the function that computes it alone. NaN or infinite scores are a ValueError.
+image is flagged when ``score > threshold``. If the data do not define a value (one class only, nothing flagged), the
+value is None in a table of results, and the function that computes this value alone raises ValueError. NaN or infinite
+scores raise ValueError.
 """
 
 from __future__ import annotations
@@ -25,7 +26,21 @@ _CHUNK_CELLS = 4_000_000  # bootstrap weights held at once: 32 MB
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of decisions; anomalous is the positive class. A ratio with nothing below the line is None."""
+    """Counts of decisions; anomalous is the positive class. A ratio whose denominator is 0 is None.
+
+    Parameters
+    ----------
+    tn, fp : int
+        Good images that passed, and good images that were flagged.
+    fn, tp : int
+        Anomalous images that passed, and anomalous images that were flagged.
+
+    Examples
+    --------
+    >>> counts = Confusion(tn=8, fp=2, fn=1, tp=4)
+    >>> counts.recall, counts.false_positive_rate
+    (0.8, 0.2)
+    """
 
     tn: int
     fp: int
@@ -34,27 +49,32 @@ class Confusion:
 
     @property
     def accuracy(self) -> float | None:
+        """Share of images with the right decision, 0 to 1."""
         return _ratio(self.tn + self.tp, self.tn + self.fp + self.fn + self.tp)
 
     @property
     def precision(self) -> float | None:
+        """Share of flagged images that are anomalous, 0 to 1."""
         return _ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float | None:
+        """Share of anomalous images that are flagged, 0 to 1."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float | None:
+        """Harmonic mean of precision and recall, 0 to 1."""
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def false_positive_rate(self) -> float | None:
+        """Share of good images that are flagged, 0 to 1."""
         return _ratio(self.fp, self.fp + self.tn)
 
 
 def check_inputs(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
-    """Return labels as bool (n,) and scores as float64 (n,), or raise ValueError saying what is wrong with them."""
+    """Return labels as bool (n,) and scores as float64 (n,), or raise ValueError with the reason."""
     truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if truth.ndim != 1 or truth.shape != values.shape:
         raise ValueError(f"labels {truth.shape} and scores {values.shape} must be two lists of the same length")
@@ -67,7 +87,7 @@ def check_inputs(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, F
 
 
 def check_two_classes(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Bools, Floats]:
-    """As `check_inputs`; ValueError too where the labels hold one class only."""
+    """Check as `check_inputs` does, and raise ValueError if the labels hold one class only."""
     truth, values = check_inputs(labels, scores)
     if truth.all() or not truth.any():
         raise ValueError(f"needs good and anomalous images; got {int(truth.sum())} anomalous of {truth.size}")
@@ -75,22 +95,29 @@ def check_two_classes(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Boo
 
 
 def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Probability that an anomalous image scores above a good one, ties counted half (0.5 for constant scores)."""
+    """Estimate the probability that an anomalous image scores above a good one; ties count half.
+
+    >>> auroc([False, False, True, True], [0.1, 0.4, 0.4, 0.9])
+    0.875
+    """
     return float(roc_auc_score(*check_two_classes(labels, scores)))
 
 
 def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Area under the precision-recall steps, without interpolation (AUPR); the share of anomalies if scores tie."""
+    """Compute the area under the precision-recall steps, without interpolation (AUPR).
+
+    If all scores are equal, this is the share of anomalous images.
+    """
     return float(average_precision_score(*check_two_classes(labels, scores)))
 
 
 def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, float]:
-    """Best F1 over all thresholds and a threshold that gives it under ``score > threshold``.
+    """Find the best F1 over all thresholds, and a threshold that gives it under ``score > threshold``.
 
-    The threshold is the midpoint between the lowest flagged score and the next one below, so it does not hang on the
-    rounding of a score. Where flagging everything is best, it is 1 + |lowest| under the lowest (-1 for distances).
-    Of equally good thresholds the highest is returned: it flags fewest. It is chosen on the very data it is measured
-    on, so it bounds what a threshold could do and is no estimate of what a calibrated one does.
+    The threshold is the midpoint between the lowest flagged score and the next lower score, so that rounding a score
+    does not change a decision. If flagging every image is best, it is the lowest score minus (1 + |lowest score|). Of
+    equally good thresholds the highest is returned, which flags the fewest images. The threshold is chosen on the same
+    data that F1 is measured on: the result is an upper bound, not an estimate of F1 with a calibrated threshold.
     """
     truth, values = check_two_classes(labels, scores)
     precision, recall, levels = precision_recall_curve(truth, values)
@@ -103,12 +130,12 @@ def f1_max(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, float]:
         return float(f1[best]), high - (1.0 + abs(high))
     low = float(lower.max())
     middle = low / 2 + high / 2
-    # Between neighbouring floats the midpoint rounds onto one of them: the lower one still separates.
+    # The midpoint of neighbouring floats rounds to one of them; the lower one still separates the two scores.
     return float(f1[best]), middle if low <= middle < high else low
 
 
 def confusion(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: npt.ArrayLike) -> Confusion:
-    """Count decisions ``score > threshold`` against the labels; ValueError for a NaN threshold."""
+    """Count decisions ``score > threshold`` against the labels. Raises ValueError if a threshold is NaN."""
     truth, values = check_inputs(labels, scores)
     if np.isnan(threshold).any():
         raise ValueError("the threshold is NaN")
@@ -121,16 +148,39 @@ def bootstrap_ci(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     metric: Metric = auroc,
+    *,
     n_resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
     groups: npt.ArrayLike | None = None,
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a metric (Efron and Tibshirani, 1993, chapter 13), stratified by class.
+    """Compute the percentile bootstrap interval of a metric, stratified by class.
 
-    ``groups`` (n,) names what must stay together, such as copies of one photo: whole groups are drawn, those that hold
-    only good, only anomalous and both kinds of images each from among their like. Where the classes are separated
-    perfectly the interval of AUROC is (1, 1): resampling cannot show what the sample does not hold.
+    Parameters
+    ----------
+    labels, scores : array (n,)
+        Labels, True = anomalous, and raw scores.
+    metric : callable
+        ``metric(labels, scores)`` returns the value of one resample.
+    n_resamples : int
+        Number of resamples, at least 1.
+    level : float
+        Coverage of the interval, between 0 and 1.
+    seed : int
+        Seed of the resampling.
+    groups : array (n,), optional
+        Name of each image's group. Whole groups are drawn, so that copies of one photo stay together. Groups with only
+        good, only anomalous, and both kinds of images are three strata.
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper limit. If the classes are separated perfectly, the interval of AUROC is (1, 1), because no
+        resample contains an error that the sample does not contain.
+
+    References
+    ----------
+    Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
     """
     truth, values = check_two_classes(labels, scores)
     if not 0 < level < 1 or n_resamples < 1:
@@ -146,7 +196,13 @@ def bootstrap_ci(
 
 
 def proportion_ci(successes: float, trials: float, level: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of a proportion: covers at least ``level`` of the time; counts may be fractions."""
+    """Compute the Clopper-Pearson interval of a proportion, with coverage of at least ``level``.
+
+    ``successes`` and ``trials`` may be fractions, such as effective sample sizes.
+
+    >>> [round(limit, 3) for limit in proportion_ci(9, 10)]
+    [0.555, 0.997]
+    """
     tail = (1 - level) / 2
     low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
     high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
@@ -157,14 +213,15 @@ def image_metrics(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     threshold: npt.ArrayLike,
+    *,
     groups: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> dict[str, MetricValue]:
-    """All image-level metrics in one flat dict, ready for JSON; None where the data cannot give a value.
+    """Compute all image-level metrics in one flat dict, ready for JSON; None where the data do not define a value.
 
-    ``f1_max`` is the best over all thresholds; accuracy, precision, recall, f1 and false_positive_rate are those of
-    ``threshold``, one for all images or one each (n,). Intervals are [low, high] at 95 %: `bootstrap_ci` for AUROC,
-    `proportion_ci` for the false positive rate. With ``groups`` both treat copies of one photo as one observation.
+    ``f1_max`` is the best F1 over all thresholds. Accuracy, precision, recall, f1 and false_positive_rate hold for
+    ``threshold``: one number, or one for each image (n,). Intervals are [low, high] at 95 %: `bootstrap_ci` for AUROC,
+    `proportion_ci` for the false positive rate. With ``groups``, both count copies of one photo as one observation.
     """
     truth, values = check_inputs(labels, scores)
     index = _group_index(groups, truth.size)
@@ -198,7 +255,7 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _group_index(groups: npt.ArrayLike | None, n: int) -> npt.NDArray[np.intp]:
-    """Number the groups as they appear, so that draws do not hang on their names; None: each image is its own."""
+    """Number the groups in order of appearance, so that names do not influence draws; None: one group per image."""
     if groups is None:
         return np.arange(n)
     names = np.asarray(groups)
@@ -212,7 +269,7 @@ def _false_positive_ci(counts: Confusion, good_groups: npt.NDArray[np.intp]) -> 
     rate = counts.false_positive_rate
     if rate is None:
         return None
-    # Kish's effective sample size: copies agree with one another, so a group of ten is not ten witnesses.
+    # Kish's effective sample size: copies of one photo agree, so a group of ten is not ten independent observations.
     sizes = np.bincount(good_groups)
     effective = float(sizes.sum() ** 2 / (sizes**2).sum())
     return list(proportion_ci(rate * effective, effective))
@@ -221,7 +278,7 @@ def _false_positive_ci(counts: Confusion, good_groups: npt.NDArray[np.intp]) -> 
 def _resample_weights(
     truth: Bools, group: npt.NDArray[np.intp], n_resamples: int, seed: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield int64 (r, n) blocks, together ``n_resamples`` rows: how often each resample draws each image."""
+    """Yield int64 blocks (r, n), ``n_resamples`` rows in total: how often each resample draws each image."""
     rng = np.random.default_rng(seed)
     anomalous = np.bincount(group, weights=truth)
     kind = np.where(anomalous == 0, 0, np.where(anomalous == np.bincount(group), 1, 2))
@@ -236,7 +293,7 @@ def _resample_weights(
 
 
 def _weighted_auroc(truth: Bools, scores: Floats, weights: npt.NDArray[np.int64]) -> Floats:
-    """AUROC of each row of integer weights: Mann-Whitney's U by one pass over the sorted scores, ties counted half."""
+    """Compute the AUROC of each row of integer weights by Mann-Whitney's U; ties count half."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
     anomalous = np.add.reduceat(weights[:, order] * truth[order], starts, axis=1)

@@ -1,4 +1,7 @@
-"""What a precision costs, from healthy photos alone: models of most of them judge the rest, plain and with defects."""
+"""Estimate what a numeric precision costs in AUROC from healthy photos alone.
+
+A model of each setting trains on most of the photos and scores the others, as they are and with synthetic defects.
+"""
 
 from __future__ import annotations
 
@@ -20,48 +23,59 @@ from fastener.inspection.result import Inspection
 from fastener.models.progress import Progress, no_progress
 from fastener.preprocessing.segmentation import find_part
 
-_HELD_OUT = 0.3
-_MOST_HELD_OUT = 50
-_MOST_LEARNED = 30
-_FEWEST = 10
+_HELD_OUT = 0.3  # share of the photos
+_MAX_HELD_OUT = 50
+_MAX_TRAINING = 30
+_MIN_PHOTOS = 10
 _DEFECTS = 4  # on each held-out photo, one at a time
 
 
 @dataclass(frozen=True)
 class PrecisionCost:
-    """AUROC by name of the setting, each on the same ``n`` held-out photos, as they are and with synthetic defects."""
+    """AUROC of each setting on the same held-out photos.
+
+    Parameters
+    ----------
+    auroc : dict of float
+        Name of the setting -> AUROC of photos with synthetic defects against the same photos without.
+    n : int
+        Number of held-out photos.
+    """
 
     auroc: dict[str, float]
     n: int
 
 
 def auroc_by_setting(
-    photos: Sequence[Path], configs: Mapping[str, Config], weights: Path | None = None, progress: Progress = no_progress
+    photos: Sequence[Path],
+    configs: Mapping[str, Config],
+    *,
+    weights: Path | None = None,
+    progress: Progress = no_progress,
 ) -> PrecisionCost:
-    """Train by each of ``configs`` on 70 % of the photos, at most 30, and measure it on the others, at most 50.
+    """Train by each of ``configs`` on 70 % of the photos, at most 30, and measure AUROC on the others, at most 50.
 
-    Copies are kept together; ``run.seed`` draws. Every patch is kept: which of them a coreset keeps moves AUROC by more
-    than the precision does. Raises UserError for fewer than ten different photos.
+    ``run.seed`` draws the photos; copies of one photo stay together. Each model keeps every patch, because the choice
+    of a coreset changes AUROC more than the precision does. Raises UserError for fewer than ten different photos.
     """
     held_out = _hold_out(photos, next(iter(configs.values())).run.seed)
     rest = [photo for photo, out in zip(photos, held_out, strict=True) if not out]
-    learning = [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, min(len(rest), _MOST_LEARNED)).astype(int))]
-    testing = [photo for photo, out in zip(photos, held_out, strict=True) if out]
+    training = [rest[i] for i in np.unique(np.linspace(0, len(rest) - 1, min(len(rest), _MAX_TRAINING)).astype(int))]
+    validation = [photo for photo, out in zip(photos, held_out, strict=True) if out]
     measured = {}
     for name, config in configs.items():
         inspector = Inspector.fit(
-            learning, _with_every_patch(config), weights=weights, progress=progress, warn=lambda line: None
+            training, _with_every_patch(config), weights=weights, progress=progress, warn=lambda line: None
         )
         labels, scores = [], []
-        count = (1 + _DEFECTS) * len(testing)
-        shown = progress(_plain_and_defective(testing, config.run.seed), count, f"judging {name}")
-        for anomalous, photo in shown:
+        count = (1 + _DEFECTS) * len(validation)
+        for anomalous, photo in progress(_with_defects(validation, config.run.seed), count, f"scoring {name}"):
             (result,) = inspector.inspect([photo])
             assert isinstance(result, Inspection)
             labels.append(anomalous)
             scores.append(result.score)
         measured[name] = auroc(labels, scores)
-    return PrecisionCost(measured, len(testing))
+    return PrecisionCost(measured, len(validation))
 
 
 def _with_every_patch(config: Config) -> Config:
@@ -69,23 +83,23 @@ def _with_every_patch(config: Config) -> Config:
 
 
 def _hold_out(photos: Sequence[Path], seed: int) -> np.ndarray:
-    """Which photos are held out, bool (n,); copies of one photo stay together."""
+    """Draw the photos to hold out, bool (n,); copies of one photo stay together."""
     groups = copy_groups(np.stack([signature(read_image(photo)) for photo in photos]))
     names = np.unique(groups)
-    if len(names) < _FEWEST:
+    if len(names) < _MIN_PHOTOS:
         raise UserError(
-            f"--precision auto: {len(names)} different photos are too few to tell by; name fp32 or int8 instead"
+            f"--precision auto: {len(names)} different photos are too few to compare; choose fp32 or int8 instead"
         )
-    count = min(_MOST_HELD_OUT, round(_HELD_OUT * len(names)))
+    count = min(_MAX_HELD_OUT, round(_HELD_OUT * len(names)))
     return np.isin(groups, np.random.default_rng(seed).permutation(names)[:count])
 
 
-def _plain_and_defective(photos: Sequence[Path], seed: int) -> Iterator[tuple[bool, np.ndarray]]:
-    """Each photo, uint8 RGB, and again with one defect after another (True), where one shows on it."""
+def _with_defects(photos: Sequence[Path], seed: int) -> Iterator[tuple[bool, np.ndarray]]:
+    """Yield each photo (False, uint8 RGB), then the same photo with one defect at a time (True)."""
     for index, path in enumerate(photos):
         photo = read_image(path)
         part = find_part(photo).mask
         yield False, photo
         for k in range(_DEFECTS):
-            with suppress(UserError):  # a part so even that no defect shows
+            with suppress(UserError):  # on a part without structure no defect is visible
                 yield True, add_defect(photo, part, seed * 1_000_000 + _DEFECTS * index + k).image

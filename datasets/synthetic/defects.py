@@ -1,12 +1,12 @@
-"""Synthetic defects on healthy photos: they say what a threshold would find, where no labelled defect is at hand.
+"""Draw synthetic defects on healthy photos, to estimate what a setting or threshold finds without labelled defects.
 
 A scar is a thin strip of the part itself, turned, brightened or darkened and laid elsewhere on the part (CutPaste-Scar:
 Li et al., "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", CVPR 2021, section 2.2). A
-scratch is a thin bent line, lighter or darker than its surroundings. A dent moves a round spot of the photo aside, so
-that edges and threads bend. A stain darkens or brightens a blotch, a foreign body covers one with another colour, a
-missing piece shows the background instead of the part, a blurred spot has lost its texture, and a patch shows texture
-from elsewhere in the photo through a blotchy mask (as in DRAEM: Zavrtanik et al., ICCV 2021, section 3.1). They are
-small and plain on purpose: defects that every threshold finds would say nothing.
+scratch is a thin bent line, lighter or darker than the surface around it. A dent shifts the pixels of a round spot, so
+that edges and threads bend. A stain darkens or brightens a blotch, a foreign body covers a blotch with another colour,
+a missing piece shows the background instead of the part, a blurred spot has lost its texture, and a patch shows texture
+from elsewhere in the photo through a blotchy mask (as in DRAEM: Zavrtanik et al., ICCV 2021, section 3.1). The defects
+are small on purpose: a defect that every setting finds cannot tell settings apart.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import numpy as np
 
 from fastener.common.errors import UserError
 
-# Lengths are in parts of the photo's shorter side. The strips are those of CutPaste-Scar (2 to 16 by 10 to 25 of 256).
+# Lengths are fractions of the photo's shorter side. Strips have the size of CutPaste-Scar: 2 to 16 by 10 to 25 of 256.
 _SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)
 _SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.004, 0.008), (0.05, 0.12)
 _DENT_RADIUS = (0.015, 0.04)
-_DENT_DEPTH = (0.3, 0.6)  # in radii
+_DENT_DEPTH = (0.3, 0.6)  # largest shift, as a fraction of the radius
 _BLOTCH_RADIUS = (0.03, 0.08)
 _GAIN = (0.75, 1.25)
 _CONTRAST = (30.0, 90.0)  # grey levels of 255
 _STAIN_CONTRAST = (20.0, 60.0)
 _BLUR = 0.012
 _VISIBLE = 10  # grey levels of 255
-_MIN_AREA = 4e-4  # of the photo's pixels, that must have changed visibly
+_MIN_AREA = 4e-4  # fraction of the photo's pixels that must have changed visibly
 _ATTEMPTS = 50
 
 Painter = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -38,19 +38,42 @@ Painter = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarr
 
 @dataclass(frozen=True)
 class DefectivePhoto:
-    """``image`` uint8 RGB (H, W, 3), equal to the healthy photo outside ``mask``, bool (H, W)."""
+    """A photo with one synthetic defect.
+
+    Parameters
+    ----------
+    image : uint8 RGB (H, W, 3)
+        The photo; outside ``mask`` it equals the healthy photo.
+    mask : bool (H, W)
+        True on the pixels of the defect.
+    kind : str
+        One of ``KINDS``.
+    """
 
     image: np.ndarray
     mask: np.ndarray
     kind: str
 
 
-def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, kind: str | None = None) -> DefectivePhoto:
-    """Draw one defect on a healthy photo, uint8 RGB (H, W, 3); the same arguments give the same bytes.
+def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, *, kind: str | None = None) -> DefectivePhoto:
+    """Draw one defect on a healthy photo; the same arguments give the same bytes.
 
-    ``part``, bool (H, W), says where the part is: every defect is centred on it. ``kind`` is one of ``KINDS``, drawn
-    from the seed when None. Raises UserError for an empty or misshapen ``part``, an unknown kind, or a part so even
-    that no defect of this kind shows on it.
+    Parameters
+    ----------
+    photo : uint8 RGB (H, W, 3)
+        A photo of a healthy part.
+    part : bool (H, W)
+        Mask of the part. The centre of the defect lies on it.
+    seed : int
+        Seed of the position, the shape and, if ``kind`` is None, the kind.
+    kind : str, optional
+        One of ``KINDS``.
+
+    Raises
+    ------
+    UserError
+        If ``part`` is empty or has another size, if the kind is unknown, or if no defect of this kind is visible on the
+        part because its surface is too even.
     """
     if part.shape != photo.shape[:2] or not part.any():
         raise UserError(f"part: expected a mask of {photo.shape[:2]} with some pixels set, got {part.shape}")
@@ -63,7 +86,7 @@ def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, kind: str | None 
         mask &= _visibly_different(image, photo)
         if mask.mean() >= _MIN_AREA:
             return DefectivePhoto(np.where(mask[..., None], image, photo), mask, kind)
-    raise UserError(f"no {kind} of {_ATTEMPTS} shows on this photo: the part is too even or too small")
+    raise UserError(f"no {kind} is visible on this photo in {_ATTEMPTS} attempts: the part is too even or too small")
 
 
 def _scar(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -167,14 +190,14 @@ def _laid_over(photo: np.ndarray, other: np.ndarray, cover: np.ndarray) -> np.nd
 
 
 def _visibly_different(image: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """bool (H, W): where some channel changed by more than a glance overlooks, small gaps closed."""
+    """Mark pixels, bool (H, W), of which a channel changed by more than ten grey levels; small gaps are closed."""
     changed = np.abs(image.astype(np.int16) - photo).max(2) > _VISIBLE
     closed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     return np.asarray(closed > 0)
 
 
 def _point(part: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """A pixel of the part, (x, y)."""
+    """Draw a pixel (x, y) of the part."""
     rows, columns = np.nonzero(part)
     index = int(rng.integers(len(rows)))
     return float(columns[index]), float(rows[index])

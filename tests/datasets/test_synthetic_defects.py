@@ -19,7 +19,7 @@ KINDS_USED = st.sampled_from(list(KINDS))
 @given(seed=st.integers(0, 2**32), kind=KINDS_USED)
 def test_only_the_masked_pixels_change_and_they_show(seed: int, kind: str) -> None:
     photo = PART.image.copy()
-    made = add_defect(photo, PART.part_mask, seed, kind)
+    made = add_defect(photo, PART.part_mask, seed, kind=kind)
     np.testing.assert_array_equal(photo, PART.image)
     np.testing.assert_array_equal(made.image[~made.mask], photo[~made.mask])
     assert made.kind == kind
@@ -33,13 +33,13 @@ def test_only_the_masked_pixels_change_and_they_show(seed: int, kind: str) -> No
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32), kind=st.sampled_from(["scar", "scratch"]))
 def test_scars_and_scratches_stay_on_the_part(seed: int, kind: str) -> None:
-    assert not (add_defect(PART.image, PART.part_mask, seed, kind).mask & ~PART.part_mask).any()
+    assert not (add_defect(PART.image, PART.part_mask, seed, kind=kind).mask & ~PART.part_mask).any()
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_dents_are_small_round_spots_that_begin_on_the_part(seed: int) -> None:
-    mask = add_defect(PART.image, PART.part_mask, seed, "dent").mask
+    mask = add_defect(PART.image, PART.part_mask, seed, kind="dent").mask
     rows, columns = np.nonzero(mask)
     widest = 2 * 0.04 * min(mask.shape) + 1
     assert max(np.ptp(rows), np.ptp(columns)) <= widest
@@ -62,7 +62,7 @@ def test_a_scar_on_two_plain_halves_is_made_of_their_colours() -> None:
     photo[:, 100:] = 200
     part = np.zeros((200, 200), bool)
     part[40:160, 40:160] = True
-    made = add_defect(photo, part, 1, "scar")
+    made = add_defect(photo, part, 1, kind="scar")
     inside = np.unique(made.image[made.mask])
     # One gain of 0.75 to 1.25 on 60 and 200, bilinear between the two; untouched pixels where gaps were closed.
     assert inside.min() >= 45
@@ -71,8 +71,8 @@ def test_a_scar_on_two_plain_halves_is_made_of_their_colours() -> None:
 
 def test_nothing_shows_on_an_even_part() -> None:
     photo = np.full((100, 100, 3), 90, np.uint8)
-    with pytest.raises(UserError, match="no dent of 50 shows"):
-        add_defect(photo, np.ones((100, 100), bool), 0, "dent")
+    with pytest.raises(UserError, match="no dent is visible on this photo in 50 attempts"):
+        add_defect(photo, np.ones((100, 100), bool), 0, kind="dent")
 
 
 @pytest.mark.parametrize("part", [np.zeros((256, 320), bool), np.ones((10, 10), bool)])
@@ -83,4 +83,4 @@ def test_an_empty_or_misshapen_part_is_refused(part: np.ndarray) -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UserError, match="'rust' is not known; use one of scar, scratch, dent"):
-        add_defect(PART.image, PART.part_mask, 0, "rust")
+        add_defect(PART.image, PART.part_mask, 0, kind="rust")
