@@ -260,7 +260,7 @@ def test_auto_takes_int8_only_where_it_costs_little(
         (0.69, 0.75, "fp32", 12),  # too near to chance to tell
     ):
         found = PrecisionCost({"fp32": exact, "int8": small}, 7)
-        monkeypatch.setattr(precision_cost, "auroc_by_setting", lambda *_, found=found: found)
+        monkeypatch.setattr(precision_cost, "auroc_by_setting", lambda *_, found=found, **options: found)
         done = run_inside("export.py", *flags)
         assert f"{expected} it is" in done.stdout, done.stderr
         assert "2 of 12 training photos are not in" in done.stderr
