@@ -55,7 +55,7 @@ class DefectivePhoto:
     kind: str
 
 
-def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, *, kind: str | None = None) -> DefectivePhoto:
+def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, kind: str | None = None) -> DefectivePhoto:
     """Draw one defect on a healthy photo; the same arguments give the same bytes.
 
     Parameters
