@@ -17,24 +17,34 @@ import faiss
 import ray
 import torch
 
+import fastener
 from fastener.common.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
 AUTO, _HERE = "auto", "local"
-RETRIES = 3  # a photo or a category that kills its worker so often is named instead of tried for ever
-# Ray Data's operators ask for no more than this, so that actors which fill a node never starve what feeds them.
+# A photo or a category that kills its worker more often than this is named instead of being tried for ever.
+RETRIES = 3
+# CPU cores that a reading operator of Ray Data asks for: none, so that actors which fill a node never starve it.
 NO_CPU = 0
-# No report to Ray's makers; no messages of its C++ part, whose errors come as exceptions too.
+# Ray sends no report to its makers, and its C++ part prints no messages: its errors come as exceptions, too.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-# What a worker that dies again and again is raised as.
+# Errors that Ray raises for a worker that dies again and again.
 DIED = (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 
 
 @dataclass(frozen=True)
 class Workers:
-    """What a cluster offers: ``count`` workers side by side, each of ``cores`` CPU cores and ``gpus`` GPUs (0 or 1).
+    """Describe the workers that a cluster offers.
 
-    ``cpus``: CPU cores of the cluster, for reading images ahead of GPUs.
+    Attributes
+    ----------
+    count : int
+        Number of workers that run side by side.
+    cores : int
+        CPU cores of each worker.
+    gpus : int, 0 or 1
+        GPUs of each worker.
+    cpus : int
+        CPU cores of the whole cluster, for reading images ahead of GPUs.
     """
 
     count: int
@@ -43,7 +53,7 @@ class Workers:
     cpus: int
 
     def describe(self) -> str:
-        """ "4 workers of 2 cores", or "2 workers of a GPU"."""
+        """Describe the workers in words, such as "4 workers of 2 cores" or "2 workers of a GPU"."""
         each = "a GPU" if self.gpus else f"{self.cores} core{'s' if self.cores > 1 else ''}"
         return f"{self.count} worker{'s' if self.count > 1 else ''} of {each}"
 
@@ -52,22 +62,22 @@ class Workers:
 def joined(address: str, cores: int) -> Iterator[Workers]:
     """Work on the cluster at ``address`` (host:port) while the block runs.
 
-    ``auto`` is the cluster that RAY_ADDRESS names; without one it is this machine alone, whose Ray ends with the block.
-    The toolkit's own code travels to the workers; images are read by them, so local paths have to be seen by all.
+    The address "auto" means the cluster that RAY_ADDRESS names. If RAY_ADDRESS is not set, it means this machine alone,
+    and its Ray ends with the block. The toolkit's own code travels to the workers. The workers read the images, so all
+    of them have to see local paths.
 
-    Raises UserError if no cluster answers, and for what went wrong in it, where that was a UserError too.
+    Raises UserError if no cluster answers, and passes on a UserError that was raised on the cluster.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     where = os.environ.get("RAY_ADDRESS", _HERE) if address == AUTO else address
     if where != _HERE or address != AUTO:
         _check_answers(where)
-    code = {"working_dir": str(ROOT), "excludes": [".git", ".venv", "docs", "tests"]}
     try:
         with _silent():
             ray.init(
                 where,
-                runtime_env={**code, "env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
+                runtime_env={**own_code(), "env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
                 **({"include_dashboard": False} if where == _HERE else {}),
@@ -85,22 +95,42 @@ def joined(address: str, cores: int) -> Iterator[Workers]:
         ray.shutdown()
 
 
+def own_code() -> dict[str, Any]:
+    """Name the toolkit's own code for Ray's ``runtime_env``, so that it travels to the workers.
+
+    An installed package holds all its code and is shipped as a module. In a clone the packages stand beside the folder
+    ``fastener``, so the whole clone is shipped as the working directory.
+    """
+    package = Path(fastener.__file__).resolve().parent
+    if (package / "models").is_dir():
+        return {"py_modules": [str(package)]}
+    return {"working_dir": str(package.parent), "excludes": [".git", ".venv", "docs", "tests"]}
+
+
 @dataclass(frozen=True)
 class Shipped:
-    """A file that every worker can have: its name, and a reference to its content in Ray's object store."""
+    """Make a file available to every worker.
+
+    Attributes
+    ----------
+    name : str
+        Name of the file, without its folder.
+    content : ray.ObjectRef
+        Reference to the file's content in Ray's object store.
+    """
 
     name: str
     content: Any
 
     @classmethod
     def of(cls, path: Path) -> Shipped:
-        """The file as it is now."""
+        """Put a file, as it is now, into Ray's object store."""
         return cls(path.name, ray.put(path.read_bytes()))
 
 
 @contextmanager
 def local_copy(shipped: Shipped | None) -> Iterator[Path | None]:
-    """The file on this worker's disk while the block runs; None stays None."""
+    """Write a shipped file to this worker's disk while the block runs; None stays None."""
     if shipped is None:
         yield None
         return
@@ -111,7 +141,7 @@ def local_copy(shipped: Shipped | None) -> Iterator[Path | None]:
 
 
 def use_cores(cores: int) -> None:
-    """Within a worker: let the libraries compute with so many threads, whatever the machine has."""
+    """Let the libraries of this worker compute with ``cores`` threads, however many cores the machine has."""
     torch.set_num_threads(cores)
     faiss.omp_set_num_threads(cores)
     cv2.setNumThreads(cores)
@@ -119,7 +149,7 @@ def use_cores(cores: int) -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what Ray's C++ part says of its own log level off stderr; what fails comes as an exception."""
+    """Keep messages of Ray's C++ part about its own log level off stderr; failures come as exceptions."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
@@ -131,7 +161,7 @@ def _silent() -> Iterator[None]:
 
 
 def _check_answers(address: str) -> None:
-    """Ray itself would wait for minutes."""
+    """Check that a cluster answers at ``address``, as Ray itself would wait for minutes. Raises UserError."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isdecimal() and "/" not in host):
         raise UserError(f"--cluster {address}: give HOST:PORT of a running Ray cluster, or auto")
@@ -158,7 +188,7 @@ def _offered(cores: int) -> Workers:
 
 
 def _told(error: Exception) -> Exception:
-    """The UserError behind what Ray wrapped, or one that says a worker died too often; else the error itself."""
+    """Find the UserError inside an error of Ray; without one, explain a worker that died too often, or pass it on."""
     cause: BaseException | None = error
     while cause is not None:
         inner = getattr(cause, "cause", None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fastener.inspection.regions import Region as Region
 from fastener.inspection.regions import find_regions
@@ -138,12 +140,15 @@ class Inspection:
 
     def _repr_png_(self) -> bytes | None:
         """Draw photo, heatmap and regions side by side, for Jupyter; None if the photo is gone."""
+        sheet = self._sheet()
+        return None if sheet is None else _encoded(sheet, "PNG")
+
+    def _sheet(self) -> np.ndarray | None:
         from fastener.common.errors import UserError
-        from fastener.inspection.drawing import png
         from fastener.inspection.pictures import detection_picture
 
         try:
-            return png(detection_picture(self.picture(), self))
+            return detection_picture(self.picture(), self)
         except (UserError, ValueError):
             return None
 
@@ -155,8 +160,10 @@ class Inspection:
         cells = "".join(
             f"<tr><td>{html.escape(name)}</td><td>{score}</td><td>{p_value}</td></tr>" for name, score, p_value in rows
         )
-        picture = self._repr_png_()
-        shown = f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}">' if picture else ""
+        sheet = self._sheet()
+        # JPEG, as notebooks keep their pictures: a PNG of a photo takes ten times the space.
+        encoded = "" if sheet is None else base64.b64encode(_encoded(sheet, "JPEG")).decode()
+        shown = f'<img alt="{verdict}" src="data:image/jpeg;base64,{encoded}">' if encoded else ""
         name = "photo" if self.path is None else self.path.name
         found = "" if self.part_found else ", no part found"
         return (
@@ -164,6 +171,13 @@ class Inspection:
             f"{len(self.regions)} region{'' if len(self.regions) == 1 else 's'}{found}</p>"
             f"<table><tr><th>evidence</th><th>score</th><th>p-value</th></tr>{cells}</table>{shown}"
         )
+
+
+def _encoded(picture: np.ndarray, format_: str) -> bytes:
+    """Encode a picture, uint8 RGB (H, W, 3), as the content of a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format_, quality=85)
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

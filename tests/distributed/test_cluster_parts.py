@@ -14,6 +14,7 @@ import fsspec
 import pyarrow.parquet as pq
 from data_factory import part, save
 
+import fastener
 from fastener.common.errors import UserError
 from fastener.config import load_config
 from fastener.datasets.images import read_image
@@ -25,6 +26,18 @@ from fastener.inspection.result import Failure
 from fastener.inspection.tables import record
 
 pytestmark = pytest.mark.cluster
+
+# The code that travels
+
+
+def test_a_clone_travels_whole_and_a_package_as_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(fastener.__file__).parent
+    assert ray_engine.own_code()["working_dir"] == str(package.parent)
+    installed = tmp_path / "site-packages" / "fastener"
+    (installed / "models").mkdir(parents=True)
+    monkeypatch.setattr(fastener, "__file__", str(installed / "__init__.py"))
+    assert ray_engine.own_code() == {"py_modules": [str(installed)]}
+
 
 # Names of images
 
