@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastener.inspection.drawing import Picture
 
 DATA, MODEL, OUTPUT = Path("data/demo"), Path("saved_models/demo.pkl"), Path("outputs/demo")
-# A white sheet, as the README advises for real photos. The seed is not one that settings were tried on.
+# Parts lie on a white sheet, as the README advises for real photos. No setting was tried on this seed.
 SEED, PARTS = 7, 100
 COMMANDS = (
     f"train.py --data-dir {DATA} --backbone filters --alpha 0.05 --output {MODEL}",
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def summary(images: Sequence[LabelledImage], flagged: dict[str, bool]) -> str:
-    """How many were flagged, one line for each class; ``flagged``: path -> verdict."""
+    """Count the flagged images of each class, one line a class; ``flagged`` maps paths to verdicts."""
     verdicts: dict[str, list[bool]] = {}
     for image in images:
         verdicts.setdefault(", ".join(image.labels), []).append(flagged[str(image.path)])
@@ -59,7 +59,7 @@ def summary(images: Sequence[LabelledImage], flagged: dict[str, bool]) -> str:
 
 
 def example_sheet(images: Sequence[LabelledImage]) -> Picture:
-    """The first two parts of each class with their anomaly maps and verdicts: a class a row."""
+    """Show the first two parts of each class with their anomaly maps and verdicts, one row a class."""
     import numpy as np
 
     from fastener.datasets.images import read_image

@@ -1,10 +1,10 @@
 """Write a saved model as a folder that runs on ONNX Runtime: the network as a graph, bank, calibration, settings.
 
-The folder is used wherever a model file is, and needs no file of weights. fp32 gives the scores of the saved model.
-int8 is several times quicker; it is learned anew from the training photos, bank and threshold included, because
-distances between features in 8 bits are others. The photos are known by their checksums; --images says where to look.
---precision auto, the default, takes int8 if it costs at most 0.5 points of AUROC on held-out training photos, plain and
-with synthetic defects; without --images it takes fp32.
+The folder can be used wherever a model file can, and needs no file of weights. With fp32 it gives the scores of the
+saved model. With int8 it is several times as fast, but bank and threshold are fitted anew to the training photos,
+because distances between 8-bit features are different. --images names the folder in which the photos are looked for, by
+their checksums. --precision auto, the default, takes int8 if it costs at most 0.5 points of AUROC on held-out training
+photos, plain and with synthetic defects; without --images it takes fp32.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fastener.inspection.inspector import Inspector
 
 EXAMPLE = "python export.py --model saved_models/mine.pkl --format onnx --precision int8 --images photos/good"
-TOLERANCE = 0.005  # of AUROC, that int8 may cost before auto leaves it
-LEAST_AUROC = 0.7  # of fp32: where it hardly tells the defects itself, the comparison says nothing
+TOLERANCE = 0.005  # loss of AUROC up to which auto takes int8
+LEAST_AUROC = 0.7  # least AUROC of fp32 for a comparison: below it, fp32 hardly finds the defects itself
 
 
 def main() -> int:
@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _photos(arguments: argparse.Namespace, saved: Inspector) -> list[Path]:
-    """The photos that the model was trained on, in that order, as far as they are found in --images."""
+    """Find the photos that the model was trained on in --images, in the order of training."""
     from fastener.datasets.folder import good_images
 
     wanted = saved.training.checksums
@@ -101,7 +101,7 @@ def _photos(arguments: argparse.Namespace, saved: Inspector) -> list[Path]:
 
 
 def _chosen(arguments: argparse.Namespace, saved: Inspector, photos: list[Path]) -> str:
-    """int8, unless it costs too much on held-out training photos with synthetic defects, or that cannot be told."""
+    """Choose int8, unless it costs too much AUROC on held-out training photos, or the cost cannot be measured."""
     from fastener.evaluation.precision_cost import auroc_by_setting
 
     configs = {precision: _config(saved, precision) for precision in ("fp32", "int8")}
@@ -118,7 +118,7 @@ def _chosen(arguments: argparse.Namespace, saved: Inspector, photos: list[Path])
 
 
 def _config(saved: Inspector, precision: str) -> Config:
-    """The settings of the saved model, with nothing left to be found out, in another precision."""
+    """Copy the settings of the saved model in another precision, with every automatic choice already made."""
     config = saved.config
     return config.model_copy(
         update={

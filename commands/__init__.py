@@ -1,1 +1,1 @@
-"""What several scripts share: flags, exit codes, and the jobs on categories and clusters."""
+"""Do the work that several scripts share: flags, exit codes, data sets, training, inspection and clusters."""

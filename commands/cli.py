@@ -1,4 +1,4 @@
-"""What every script shares: common flags, one-line errors, exit codes. Imports nothing heavy, so --help is quick."""
+"""Common flags, one-line errors and exit codes of all scripts. Nothing heavy is imported, so --help is quick."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
 
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
-    """An ArgumentParser with --config, --set and how to compute, which every script understands."""
+    """Make an ArgumentParser with the flags of every script: --config, --set and those of ``add_run_flags``."""
     result = argparse.ArgumentParser(
         description=description, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,10 +43,10 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
 
 
 def add_run_flags(group: argparse._ActionsContainer) -> None:
-    """How to compute: ``run_flags`` gives the settings."""
+    """Add the flags that choose device, precision and runtime; ``run_flags`` turns them into settings."""
     group.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
-    group.add_argument("--precision", metavar="P", help="of the CNN: auto, fp32, bf16, fp16 or int8 (default: auto)")
-    group.add_argument("--runtime", metavar="R", help="of the CNN: auto, torch or onnx (default: auto)")
+    group.add_argument("--precision", metavar="P", help="CNN precision: auto, fp32, bf16, fp16 or int8 (default: auto)")
+    group.add_argument("--runtime", metavar="R", help="CNN runtime: auto, torch or onnx (default: auto)")
 
 
 def config_from(arguments: argparse.Namespace, preset: str | None = None, **flags: Any) -> Config:
@@ -60,7 +60,7 @@ def config_from(arguments: argparse.Namespace, preset: str | None = None, **flag
 
 
 def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The flags of ``add_run_flags``, by the settings they stand for."""
+    """Collect the flags of ``add_run_flags`` by the settings that they stand for."""
     return {f"run.{name}": getattr(arguments, name) for name in ("device", "precision", "runtime")}
 
 
@@ -78,7 +78,7 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def add_cluster_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--cluster and what it needs; the group, for flags of one script."""
+    """Add --cluster and --cores; return their group, so that a script can add flags of its own."""
     group = parser.add_argument_group(f"many machines ({install_extra('cluster')})")
     group.add_argument(
         "--cluster",
@@ -108,7 +108,7 @@ def report_split(split: Split) -> None:
 
 
 def report_passed_over(folder: Path, recursive: bool) -> None:
-    """Warn of what lies in a folder of photos and is not looked at."""
+    """Warn of photos and folders in a folder of photos that are not inspected."""
     from fastener.datasets.images import not_readable, unsearched
 
     if others := not_readable(folder, recursive):
@@ -118,7 +118,7 @@ def report_passed_over(folder: Path, recursive: bool) -> None:
 
 
 def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:
-    """For a saved model: UserError if one of these flags or a --set asks for another one than was trained."""
+    """Raise UserError if one of these flags, or a --set, would change a setting that a saved model was trained with."""
     given = [f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag) is not None]
     given += [f"--set {text}" for text in arguments.set if not text.strip().startswith(("run.", "baseline_tag"))]
     if given:
@@ -126,12 +126,12 @@ def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Argparse type: a comma-separated list, each name once."""
+    """Parse a comma-separated list for argparse; each name counts once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def positive(text: str) -> int:
-    """Argparse type: a whole number from 1."""
+    """Parse a whole number from 1 for argparse."""
     number = int(text)
     if number < 1:
         raise ValueError
@@ -139,12 +139,12 @@ def positive(text: str) -> int:
 
 
 def say(line: str) -> None:
-    """One line on stdout, above a progress bar if there is one."""
+    """Print one line on stdout, above a progress bar if there is one."""
     _write_line(line, sys.stdout)
 
 
 def warn(line: str) -> None:
-    """One line on stderr, so that stdout stays clean."""
+    """Print one line on stderr, so that stdout holds results only."""
     _write_line(f"warning: {one_line(line)}", sys.stderr)
 
 
@@ -156,17 +156,18 @@ def _write_line(line: str, file: TextIO) -> None:
 
 
 def progress(iterable: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """A progress bar on a terminal; silent in a pipe."""
+    """Show a progress bar on a terminal, and nothing in a pipe."""
     from tqdm import tqdm
 
-    return tqdm(iterable, total=total, desc=label, unit="", leave=False, disable=not sys.stderr.isatty())
+    bar: Iterable[Any] = tqdm(iterable, total=total, desc=label, unit="", leave=False, disable=not sys.stderr.isatty())
+    return bar
 
 
 def run(main: Callable[[], int]) -> None:
     """Call ``main`` and exit with its code; a UserError becomes one line on stderr and exit code 2."""
-    # Idle OpenMP threads that spin starve the other library's threads on small machines.
+    # Idle OpenMP threads would otherwise spin and starve the threads of the other library on small machines.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # A service manager's stop is an interruption too: open files are closed on the way out.
+    # The stop signal of a service manager is an interruption, too: open files are closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""What evaluate.py does with --optimize-threshold: find a threshold on labelled photos, store it in a copied model."""
+"""Find a threshold on labelled photos and store it in a copy of the model, for evaluate.py --optimize-threshold."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """--optimize-threshold, its objectives and --on-test-data."""
+    """Add --optimize-threshold, its objectives and --on-test-data."""
     group = parser.add_argument_group("threshold search")
     group.add_argument("--optimize-threshold", action="store_true", help="store a threshold in a copy of the model")
-    group.add_argument("--on-test-data", action="store_true", help="allow it on test data; every output then says so")
+    group.add_argument(
+        "--on-test-data", action="store_true", help="allow the search on test data; every output then says so"
+    )
     objective = group.add_mutually_exclusive_group()
-    objective.add_argument("--objective", choices=["f1"], help="the best F1 (default)")
-    objective.add_argument("--max-false-alarms", type=_share, metavar="S", help="flag at most this share of good ones")
-    objective.add_argument("--min-recall", type=_share, metavar="S", help="find at least this share of defects")
+    objective.add_argument("--objective", choices=["f1"], help="maximise F1 (default)")
+    objective.add_argument(
+        "--max-false-alarms", type=_share, metavar="S", help="flag at most this share of the good photos"
+    )
+    objective.add_argument("--min-recall", type=_share, metavar="S", help="find at least this share of the defects")
 
 
 def require_permission(arguments: argparse.Namespace, on_test_data: bool) -> None:
-    """Raises UserError if test data would choose the threshold without --on-test-data."""
+    """Raise UserError if test data would choose the threshold without --on-test-data."""
     if on_test_data and not arguments.on_test_data:
         raise UserError(
             "--optimize-threshold would choose on the test data that is reported; use a validation split "

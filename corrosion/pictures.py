@@ -54,7 +54,7 @@ def grid(result: ComponentResult, threshold: float, cell: int = _CELL) -> Pictur
             rows.append([photo_picture(shot), heat_picture(shot, threshold), mask_picture(shot)])
             captions.append(caption(point, shot))
     titles = ["photo, as measured", f"heatmap, alarm at {threshold:.3g}", "rust (orange), tarnish, green"]
-    return contact_sheet(rows, captions, titles, cell)
+    return contact_sheet(rows, captions, titles, cell=cell)
 
 
 def strip(point: TimePoint, threshold: float, side: int = 360) -> list[list[Picture]]:
@@ -72,7 +72,7 @@ def overlays(result: ComponentResult, cell: int = 420) -> Picture:
         rows.append([overlay_picture(_whole(shot), shot.look.inspection) for shot in point.shots])
         names = ", ".join(f"{shot.look.inspection.score:.2f}" for shot in point.shots)
         captions.append(f"T{point.hours:g} h: score {names} (threshold {point.shots[0].look.inspection.threshold:.2f})")
-    return contact_sheet(rows, captions, None, cell)
+    return contact_sheet(rows, captions, None, cell=cell)
 
 
 def caption(point: TimePoint, shot: MeasuredShot) -> str:

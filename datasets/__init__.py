@@ -1,1 +1,1 @@
-"""Which files, which labels, which masks: knows folder layouts, opens no model."""
+"""Read data sets: files, labels and masks of any layout. No model is opened here."""

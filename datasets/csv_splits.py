@@ -1,9 +1,9 @@
-"""Labelled images laid out as ``train|valid|test/_classes.csv`` beside the images (Roboflow's multi-class export).
+"""Read labelled images from ``train|valid|test/_classes.csv`` beside the images (Roboflow's multi-class export).
 
-The CSV is comma-separated UTF-8 with a header: a column ``filename``, then one 0/1 column a class (``0.0`` and
-``1.0``, which spreadsheets and pandas write, count as well). An image is anomalous if any defect column is 1, else
-healthy; which columns mark a defect is read from their names (``label_columns``). Whatever could turn a defective part
-into a healthy one by mistake is an error that names the file, the line and the fix.
+The CSV is comma-separated UTF-8 with a header: a column ``filename``, then one column a class with 0 or 1 (also ``0.0``
+and ``1.0``, as spreadsheets and pandas write them). An image is anomalous if any defect column is 1, and healthy
+otherwise; ``label_columns`` tells from their names which columns mark a defect. Anything that could turn a defective
+part into a healthy one by mistake is an error that names the file, the line and the fix.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def load_split(
     rows = _read_rows(csv_path)
     header = next(rows, (0, []))[1]
     filename_at, label_names = _read_header(header, csv_path)
-    columns = read_columns(label_names, str(csv_path), defect_columns, healthy_columns)
+    columns = read_columns(label_names, str(csv_path), defect_columns=defect_columns, healthy_columns=healthy_columns)
 
     line_of: dict[Path, int] = {}
     images: list[LabelledImage] = []
@@ -95,9 +95,9 @@ def load_split(
 
 
 def _read_rows(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, stripped cells) of every row that is not blank; the header is one of them."""
+    """Yield line number and stripped cells of every row that is not blank, the header included."""
     try:
-        # utf-8-sig drops the byte order mark that Excel writes, which would else be part of the first column's name.
+        # utf-8-sig drops the byte order mark of Excel, which would otherwise become part of the first column's name.
         with csv_path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
             for row in reader:
@@ -113,7 +113,7 @@ def _read_rows(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _read_header(header: list[str], csv_path: Path) -> tuple[int, list[str]]:
-    """Position of the filename column, and the names of the others."""
+    """Find the position of the filename column and the names of the other columns."""
     if not header:
         raise UserError(
             f"{csv_path}: the file is empty; it needs a header '{_FILENAME},<class>,...' and one row an image"
@@ -137,10 +137,10 @@ def _read_header(header: list[str], csv_path: Path) -> tuple[int, list[str]]:
 
 
 def _image_path(folder: Path, name: str, where: str) -> Path:
-    """The file that a row names; it exists, and its name stays inside the split's folder."""
+    """Return the file that a row names, after checking that it exists and lies inside the split's folder."""
     if not name:
         raise UserError(f"{where}: {_FILENAME} is empty; name an image or delete the row")
-    # Windows rules know both slashes and drive letters, so that a CSV is as safe on every system.
+    # The rules of Windows cover both kinds of slash and drive letters, so a CSV is equally safe on every system.
     parts = PureWindowsPath(name)
     if parts.anchor or ".." in parts.parts:
         raise UserError(f"{where}: {_FILENAME} {name!r} leads out of the split's folder; name a file inside it")
@@ -150,7 +150,7 @@ def _image_path(folder: Path, name: str, where: str) -> Path:
         raise UserError(f"{where}: {_FILENAME} {name!r} is not an image file; name one of these kinds: {kinds}")
     try:
         there = path.is_file()
-    except OSError:  # a longer name than files can have, a folder that may not be entered
+    except OSError:  # the name is too long for a file, or the folder may not be entered
         there = False
     if not there:
         raise UserError(f"{where}: {_FILENAME} {name!r} is not in {folder}; add the image or delete the row")

@@ -1,4 +1,4 @@
-"""A plain folder of photos: all of them good, or the baseline shots among them."""
+"""Photos of a plain folder: all of them, or the baseline shots among them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastener.datasets.images import list_images
 
 
 def good_images(folder: Path) -> list[Path]:
-    """Every image below ``folder``, sorted.
+    """List every image below ``folder``, sorted by path.
 
     Raises:
         UserError: no such folder, or no image in it.
@@ -19,7 +19,7 @@ def good_images(folder: Path) -> list[Path]:
 
 
 def baseline_images(folder: Path, tag: str) -> list[Path]:
-    """The images below ``folder`` that ``tag`` marks as baseline, sorted.
+    """List the images below ``folder`` whose names ``tag`` marks as baseline shots, sorted by path.
 
     Raises:
         UserError: no such folder, or none of its images carries the tag.
@@ -34,7 +34,7 @@ def baseline_images(folder: Path, tag: str) -> list[Path]:
 
 
 def is_baseline(path: Path, tag: str) -> bool:
-    """Whether the file name ends in the token ``tag``, as in ``Nut Black-T0.jpg`` or ``nut_black_t0_1.jpg``.
+    """Tell whether the file name ends in the token ``tag``, as in ``Nut Black-T0.jpg`` or ``nut_black_t0_1.jpg``.
 
     The tag is compared as a whole token, in any case: neither ``bolt01.jpg`` nor ``bolt-T01.jpg`` is a "T0".
     """
@@ -44,8 +44,8 @@ def is_baseline(path: Path, tag: str) -> bool:
 def match_tag(path: Path, tag_pattern: str) -> re.Match[str] | None:
     """Match ``[<name>-]<tag>[-<shot>]`` on the file name without its suffix; ``_`` separates as ``-`` does.
 
-    ``tag_pattern`` is a regular expression for the tag. The match has the groups ``name`` (None if the tag is all there
-    is), ``shot`` (digits, or None) and those of ``tag_pattern``.
+    ``tag_pattern`` is a regular expression for the tag. The match has the groups ``name`` (None if the file name is the
+    tag alone), ``shot`` (digits, or None) and the groups of ``tag_pattern``.
     """
     pattern = rf"(?:(?P<name>.*)[-_])?(?:{tag_pattern})(?:[-_](?P<shot>[0-9]+))?"
     return re.fullmatch(pattern, path.stem, re.IGNORECASE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""Image files to arrays: any common format, depth or colour model to uint8 RGB; and the images of a folder."""
+"""Decode image files of any common format, depth or colour model to uint8 RGB, and list the images of a folder."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from fastener.common.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# Photos all the same, that nobody should think were looked at.
+# Photos of these kinds cannot be read; callers warn of them, so that nobody believes they were inspected.
 OTHER_IMAGES = frozenset({".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".orf"})
 MIN_SIDE = 20
 MAX_PIXELS = 12_000 * 12_000
-# Sensors deliver 8, 12 or 16 bits; a 16-bit file holds any of them, right-aligned.
+# Sensors deliver 8, 12 or 16 bits; a 16-bit file may hold any of these, right-aligned.
 _FULL_SCALES = (255.0, 4095.0, 65535.0)
-# Pillow knows more, some of which call other programs (EPS).
+# Pillow knows more formats, but some of them start other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _LYING = range(5, 9)  # EXIF orientations whose rows are columns
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
 
 
 class ImageTooLarge(UserError):
-    """More pixels than are decoded; found in the header, before any of them is."""
+    """Raised for an image with too many pixels, which its header tells before anything is decoded."""
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image file as uint8 RGB, shape (H, W, 3).
 
-    The EXIF orientation is applied, transparency is composited on white, CMYK is converted, of several frames the
+    The EXIF orientation is applied, transparency is composited on white, CMYK is converted, and of several frames the
     first is taken. Greys deeper than 8 bits are scaled by the range they were stored with, see ``deep_to_uint8``.
 
     Raises ``UserError`` for a file that is missing, damaged, no image, under 20 px or over 144 megapixels.
@@ -45,11 +45,11 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_reduced(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """``read_image``, at no more pixels than are needed, and the (height, width) of the whole image.
+    """Read an image file at a reduced size; return the pixels and the (height, width) of the full-size image.
 
     A JPEG whose longer side is twice ``longest`` or more is decoded at a half, a quarter or an eighth of its size,
-    which averages pixels while it decodes and takes a fraction of the time. Its longer side stays at least ``longest``.
-    Other images come whole.
+    which averages pixels while it decodes and takes a fraction of the time. Its longer side keeps at least ``longest``
+    pixels. Other images are decoded at full size.
     """
     with opened(Path(path)) as image:
         return _reduced(image, longest)
@@ -58,13 +58,13 @@ def read_reduced(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]
 def decode_reduced(
     file: BinaryIO, name: str, longest: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """``read_reduced`` for a file that is open, or for bytes in memory; see ``decode_image``."""
+    """Decode an open file, or bytes in memory, as ``read_reduced`` does; for ``name`` see ``decode_image``."""
     with _image_in(file, name, max_pixels) as image:
         return _reduced(image, longest)
 
 
 def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """``read_image`` for a file that is open, or for bytes in memory; ``name`` is what errors call it.
+    """Decode an open file, or bytes in memory, as ``read_image`` does; errors call the image ``name``.
 
     Raises ``ImageTooLarge`` over ``max_pixels``, and ``UserError`` like ``read_image``.
     """
@@ -74,7 +74,7 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, of a size that can be read; whatever Pillow raises while it is open becomes a ``UserError``."""
+    """Open an image file whose size can be read; any exception of Pillow while it is open becomes a ``UserError``."""
     try:
         if not path.is_file():
             missing = "a link that leads to no file" if path.is_symlink() else "no such file"
@@ -130,11 +130,11 @@ def shrunk(photo: np.ndarray, side: int) -> np.ndarray:
 
 
 def list_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """The image files in ``folder``, sorted; suffixes compare without case, hidden files and folders are skipped.
+    """List the image files in ``folder``, sorted by path. Suffixes compare without case; hidden files are skipped.
 
-    Links count as what they lead to, and links that lead nowhere as files, so that no image is missed in silence.
-    Folders behind links are not searched. Raises ``UserError`` if the folder is missing or holds no image, or if it or
-    a folder in it may not be read.
+    A link counts as the file that it leads to, and a link that leads nowhere counts as a file, so that no image is
+    missed in silence. Folders behind links and hidden folders are not searched. Raises ``UserError`` if the folder is
+    missing or holds no image, or if it or a folder in it may not be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -157,24 +157,24 @@ def list_images(folder: Path, recursive: bool = True) -> list[Path]:
 
 
 def not_readable(folder: Path, recursive: bool = True) -> list[Path]:
-    """Photos in ``folder`` of kinds that cannot be read (HEIC, raw), which ``list_images`` passes over; sorted."""
+    """List the photos in ``folder`` that ``list_images`` skips because their kind cannot be read (HEIC, raw)."""
     return sorted(path for path in _visible(folder, recursive) if path.suffix.lower() in OTHER_IMAGES)
 
 
 def unsearched(folder: Path) -> int:
-    """How many folders in ``folder``, hidden ones aside, ``list_images`` passes over where it is not recursive."""
+    """Count the folders in ``folder``, without hidden ones, that ``list_images`` skips unless it is recursive."""
     return sum(path.is_dir() for path in _visible(folder, recursive=False))
 
 
 def _visible(folder: Path, recursive: bool) -> Iterator[Path]:
-    """What is in a folder, and below it if ``recursive``, but for hidden files and what is in hidden folders."""
+    """Yield the contents of a folder, and of its subfolders if ``recursive``, without hidden files and folders."""
     for path in folder.rglob("*") if recursive else folder.glob("*"):
         if not any(name.startswith(".") for name in path.relative_to(folder).parts):
             yield path
 
 
 def deep_to_uint8(values: np.ndarray) -> np.ndarray:
-    """Greys of any depth, shape (H, W), to uint8.
+    """Convert grey levels of any depth, shape (H, W), to uint8.
 
     Whole numbers are divided by the smallest full scale of 8, 12 or 16 bits that holds their maximum, not by the
     maximum itself, so that two shots of one camera keep their relative brightness. Floats within 0 to 1 count as
@@ -189,7 +189,7 @@ def deep_to_uint8(values: np.ndarray) -> np.ndarray:
         full = next(scale for scale in _FULL_SCALES if high <= scale)
     else:
         grey, full = grey - low, max(high - low, 1e-12)
-    return np.rint(grey * (255.0 / full)).astype(np.uint8)
+    return np.asarray(np.rint(grey * (255.0 / full)), np.uint8)
 
 
 def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:

@@ -1,4 +1,4 @@
-"""Which label columns of a multi-class CSV mark a healthy part, and which a defect.
+"""Sort the label columns of a multi-class CSV into those of healthy parts and those of defects.
 
 A column marks a healthy part when its name starts with ``non``, ``not``, ``good``, ``healthy``, ``normal`` or ``ok``,
 in any case and with any separator; every other column marks a defect. Names are compared by their first word, cut at
@@ -9,7 +9,7 @@ separators and at camelCase, because a defect may merely begin with the same let
 - ``non`` and ``not`` run on only before a word for a defect ("noncorroded", "Notrusty"), so that "Notch" and
   "Nonuniform-wear" stay defects.
 
-A column called ``Unlabeled`` or ``Unannotated``, as Roboflow writes it, says neither: its images are left out.
+A column called ``Unlabeled`` or ``Unannotated``, as Roboflow writes it, says neither; its images are left out.
 
 A rule about names cannot know their meaning ("Not_OK" reads as healthy): callers print ``Columns.describe()`` and offer
 the override.
@@ -33,19 +33,27 @@ _HEALTHY_WORD = re.compile(rf"(good|healthy|normal).*|ok(ay)?|no[nt]({_DEFECT_ST
 
 @dataclass(frozen=True)
 class Columns:
-    """How the label columns were read, each group in the order of the file; ``unlabelled`` ones tell of no label."""
+    """The label columns of a file, sorted by their meaning; each group keeps the order of the file.
+
+    Parameters
+    ----------
+    defect, healthy : tuple of str
+        Columns that mark a defect, or a healthy part.
+    unlabelled : tuple of str
+        Columns that mark an image as having no label.
+    """
 
     defect: tuple[str, ...]
     healthy: tuple[str, ...]
     unlabelled: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """One line for the user, "defect: A, B; healthy: C"."""
+        """Describe the columns in one line, "defect: A, B; healthy: C"."""
         return f"defect: {', '.join(self.defect) or 'none'}; healthy: {', '.join(self.healthy) or 'none'}"
 
 
 def is_healthy_name(column: str) -> bool:
-    """Whether the column's name alone says that it marks healthy parts (the rule at the top of this file)."""
+    """Tell whether a column marks healthy parts, by its name alone (see the rule at the top of this file)."""
     word = _WORD.search(_CAMEL_CASE.sub(" ", column))
     return word is not None and _HEALTHY_WORD.fullmatch(word.group().casefold()) is not None
 
@@ -53,6 +61,7 @@ def is_healthy_name(column: str) -> bool:
 def read_columns(
     names: Sequence[str],
     source: str,
+    *,
     defect_columns: Sequence[str] | None = None,
     healthy_columns: Sequence[str] | None = None,
 ) -> Columns:
@@ -93,7 +102,7 @@ def _sorted(
 
 
 def _known(wanted: Sequence[str], names: Sequence[str], source: str, option: str) -> set[str]:
-    """The columns that an override means, spelt as in the file."""
+    """Find the columns that an override means, spelt as in the file."""
     by_key = {name.casefold(): name for name in names}
     found = set()
     for name in wanted:

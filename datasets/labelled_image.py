@@ -1,4 +1,4 @@
-"""One image file with what is known about it."""
+"""One image file with its label."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from pathlib import Path
 class LabelledImage:
     """An image file and its label.
 
-    ``labels`` names every class that the data set gives the image (several, one or none). ``mask_path`` is the file
-    that marks the defect's pixels, None where the data set has none for this image.
+    Parameters
+    ----------
+    path : Path
+        The image file.
+    is_anomalous : bool
+        Whether the part has a defect.
+    labels : tuple of str
+        Every class that the data set gives the image; may be empty.
+    mask_path : Path or None
+        File that marks the pixels of the defect; None if the data set has no such file for this image.
     """
 
     path: Path

@@ -1,4 +1,6 @@
-"""The layout of MVTec AD: ``<root>/<category>/{train/good, test/<defect>, ground_truth/<defect>/<name>_mask.png}``.
+"""Read folders in the layout of MVTec AD.
+
+A category holds ``train/good``, ``test/<defect>`` and ``ground_truth/<defect>/<name>_mask.png``.
 
 Bergmann et al. 2019, "MVTec AD: A Comprehensive Real-World Dataset for Unsupervised Anomaly Detection". Other data sets
 use the same layout, so nothing here depends on the fifteen original names. Masks may be missing for some or all images.

@@ -1,14 +1,15 @@
-"""Copies of a photo among others, re-encoded, resized or mirrored.
+"""Find copies of a photo in a collection: re-encoded, resized or mirrored.
 
 Collections of web photos hold many photos twice. A copy on both sides of a train/test or cross-validation split makes
 a model look better than it is, so copies have to stay together. Two photos are near copies if the fine detail of their
 64 x 64 grey thumbnails correlates by 0.95 or more under the best of the four flips.
 
-Parts of one kind in one pose on one inspection rig are as like as that without being copies. So correlation counts
-beside how far the photos of a collection lie from their mean: what two photos differ by may be a twentieth of that. Web
-photos have little in common, and for them this is a correlation of 0.95; parts on a rig differ from their mean as much
-as from each other, and copies of one of them much less (benchmarks/near_copies.py measures it). Where parts differ by
-where they lie and hardly else, neighbours would still chain to one large group: there only what is the same counts.
+Parts of one kind on one inspection rig correlate as strongly as copies do. So similarity is judged against the
+collection's own spread: two photos are copies if 1 minus their correlation is at most a twentieth of their squared
+distance from the collection's mean. Web photos have little in common, and for them this is a correlation of 0.95. Parts
+on a rig differ from their mean as much as from each other, while copies of one part differ much less
+(benchmarks/near_copies.py measures it). Where parts differ in little but their position, neighbours would still chain to
+one large group; in such a collection only photos that are the same but for their encoding count as copies.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-NEAR_COPY_SIMILARITY = 0.95  # where photos have nothing in common
-# A copy in any company: no more than a new encoding of good quality changes.
+NEAR_COPY_SIMILARITY = 0.95  # least correlation of copies in a collection whose photos have nothing in common
+# Least correlation of copies in any collection: a new encoding of good quality changes no more.
 SAME = 0.9995
-# So many in one group, and more than half of all, are no copies of each other.
+# A group of at least this many photos, and of more than half of all, does not consist of copies.
 _CROWD = 6
-_SAMPLE = 512  # photos by which that is told
+_SAMPLE = 512  # photos that are looked at to find such a group
 _SIDE = 64
 # Structure coarser than this many thumbnail pixels is shared by all photos of one rig.
 _DETAIL_SIGMA = 4.0
@@ -35,7 +36,7 @@ _BLOCK = 512
 
 
 def signature(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Detail of the area-averaged 64 x 64 grey thumbnail (less its Gaussian blur), mean removed, unit norm.
+    """Compute the signature of a photo: fine detail of its 64 x 64 grey thumbnail, mean removed, unit norm.
 
     Args:
         image: RGB, (H, W, 3), 0 to 255.
@@ -54,11 +55,11 @@ def signature(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Greatest correlation over no flip, horizontal, vertical and both: (n, 4096), (m, 4096) -> (n, m) in [-1, 1].
+    """Compute the greatest correlation over the four flips: (n, 4096), (m, 4096) -> (n, m) in [-1, 1].
 
-    The zero signature of a constant image has similarity 1 with its like and 0 with all others.
+    The zero signature of a constant image has similarity 1 with other zero signatures, and 0 with the rest.
     """
-    # A flip of one has the same correlations as that of the other; b may be all photos there are, and is not copied.
+    # Flipping a gives the same correlations as flipping b, which may hold all photos and should not be copied.
     thumbnails = a.reshape(-1, _SIDE, _SIDE)
     best = a @ b.T
     for flipped in (thumbnails[:, :, ::-1], thumbnails[:, ::-1], thumbnails[:, ::-1, ::-1]):
@@ -80,7 +81,7 @@ def _groups(signatures: NDArray[np.float32], apart: NDArray[np.float64], crowd: 
     count = len(signatures)
     labels = np.arange(count)
     for start in range(0, count, _BLOCK):
-        # Of two photos the earlier one looks for the later.
+        # Each photo is compared with itself and later ones only.
         alike = similarity(signatures[start : start + _BLOCK], signatures[start:])
         near = _near(alike, apart[start : start + _BLOCK], apart[start:], crowd)
         rows, columns = np.nonzero(near)
@@ -93,7 +94,7 @@ def _groups(signatures: NDArray[np.float32], apart: NDArray[np.float64], crowd: 
 
 
 def is_copy_of(signatures: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether each of (n, 4096) is a near copy of any of the collection ``reference`` (m, 4096): (n,)."""
+    """Tell for each of (n, 4096) signatures whether it is a near copy of one in ``reference`` (m, 4096): bool (n,)."""
     copies = np.zeros(len(signatures), dtype=bool)
     apart, apart_of, crowd = _apart(reference), _apart(reference, signatures), _is_crowd(reference)
     for start in range(0, len(reference), _BLOCK):
@@ -106,13 +107,13 @@ def is_copy_of(signatures: NDArray[np.float32], reference: NDArray[np.float32]) 
 def _near(
     alike: NDArray[np.float32], apart: NDArray[np.float64], apart_other: NDArray[np.float64], crowd: bool
 ) -> NDArray[np.bool_]:
-    """Which pairs of similarity (n, m) are near copies, the photos lying so far from the mean: (n,), (m,)."""
+    """Tell which pairs (n, m) are near copies, from their similarity and their squared distances to the mean."""
     differ = 0 if crowd else (apart[:, None] + apart_other) / 2
     return np.asarray((alike >= SAME) | (1 - alike <= (1 - NEAR_COPY_SIMILARITY) * differ))
 
 
 def _is_crowd(collection: NDArray[np.float32]) -> bool:
-    """Whether photos of this collection would chain to one large group, so that likeness tells nothing."""
+    """Tell whether photos of this collection would chain to one large group, so that likeness tells nothing."""
     sample = collection[:: -(-len(collection) // _SAMPLE)] if len(collection) else collection
     if len(sample) < _CROWD:
         return False
@@ -122,10 +123,10 @@ def _is_crowd(collection: NDArray[np.float32]) -> bool:
 
 
 def _apart(collection: NDArray[np.float32], photos: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
-    """Squared distance of each of ``photos`` (n, 4096) to the mean of the ``collection`` (m, 4096), at most 1: (n,).
+    """Compute the squared distance of each photo (n, 4096) to the mean of the collection (m, 4096), at most 1: (n,).
 
-    Without ``photos``, of each in the collection to the mean of the others. Two photos have no company to be seen in:
-    1.
+    Without ``photos``, each photo of the collection is compared with the mean of the others. With fewer than two other
+    photos, return 1.
     """
     own = photos is None
     photos = collection if photos is None else photos

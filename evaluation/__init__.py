@@ -1,1 +1,1 @@
-"""Metrics and plots on raw scores and anomaly maps."""
+"""Compute metrics and draw plots from raw scores and anomaly maps."""

@@ -1,4 +1,4 @@
-"""Measure a model on one category in the MVTec layout: image, pixel and per-defect figures."""
+"""Measure a model on one category: figures of images, of pixels and of each type of defect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fastener.models.progress import Progress, no_progress
 def measure_category(
     inspector: Inspector, category: Category, progress: Progress = no_progress
 ) -> tuple[Measurement, float]:
-    """Inspect all test images of a category; also the seconds per image, reading included.
+    """Inspect all test images of a category; return the measurement and the seconds per image, reading included.
 
     Raises UserError if it has no test images.
     """
@@ -44,7 +44,7 @@ def measure_category(
 def category_metrics(
     measurement: Measurement, seconds_per_image: float, progress: Progress = no_progress, seed: int = 0
 ) -> dict[str, Any]:
-    """Everything that a category's metrics.json holds; a value that the data cannot give is None, with the reason."""
+    """Compute the content of a category's metrics.json; a value that the data do not allow is None."""
     metrics = summarise(measurement, seed)
     pixels, aupro_of, reason = _pixel_metrics(measurement, progress)
     return {
@@ -63,7 +63,7 @@ def _defects(images: Sequence[LabelledImage]) -> list[str]:
 
 
 def _defect_metrics(measurement: Measurement, name: str, aupro_of: dict[str, float | None]) -> dict[str, Any]:
-    """One defect type against all good images."""
+    """Compute the figures of one defect type against all good images."""
     scores, labels = measurement.scores, measurement.labels
     of_type = np.array([image.is_anomalous and image.labels[0] == name for image in measurement.images])
     both = of_type | ~labels
@@ -79,7 +79,7 @@ def _defect_metrics(measurement: Measurement, name: str, aupro_of: dict[str, flo
 def _pixel_metrics(
     measurement: Measurement, progress: Progress
 ) -> tuple[dict[str, float | None], dict[str, float | None], str | None]:
-    """Pixel figures over all images, AUPRO of each defect type with all good images, and why there are none."""
+    """Compute pixel figures, and the AUPRO of each defect type with all good images; or the reason for having none."""
     pairs = list(zip(measurement.images, measurement.inspections, strict=True))
     reason = _no_pixel_metrics(pairs)
     if reason is not None:

@@ -1,4 +1,4 @@
-"""A category's figures as pictures, and many categories' figures as one table."""
+"""Draw the figures of a category, and list the figures of many categories in one table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _EXAMPLES_PER_TYPE = 2
 
 
 def write_category_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
-    """roc_curve.png, pr_curve.png, score_distribution.png (by defect type), confusion_matrix.png and examples.png."""
+    """Write roc_curve.png, pr_curve.png, score_distribution.png, confusion_matrix.png and examples.png."""
     labels, scores = measurement.labels, measurement.scores
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]
@@ -45,7 +45,7 @@ def write_category_plots(measurement: Measurement, metrics: Mapping[str, Any], f
 
 
 def examples(measurement: Measurement) -> Picture:
-    """Photo, heatmap and ground truth of the least and the most anomalous image of every type."""
+    """Show photo, heatmap and ground truth of the least and the most anomalous image of every type."""
     types = sorted({image.labels[0] for image in measurement.images})
     rows, captions = [], []
     for name in types:
@@ -60,11 +60,11 @@ def examples(measurement: Measurement) -> Picture:
             rows.append([small, overlay_picture(small, inspection), shrunk(truth, 512)])
             verdict = "flagged" if inspection.is_anomalous else "passed"
             captions.append(f"{readable(name)} {image.path.name}: {verdict}, score {inspection.score:.2f}")
-    return contact_sheet(rows, captions, ["photo", "anomaly map", "ground truth"], 240)
+    return contact_sheet(rows, captions, ["photo", "anomaly map", "ground truth"], cell=240)
 
 
 def summary_rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a category and, of several, their mean over those that have the value; ``None`` where there is none."""
+    """List one row a category and, if there are several, a row of means. A value that is missing is None."""
     rows = [{"category": name, **{key: metrics[key] for key in TABLE_COLUMNS}} for name, metrics in results.items()]
     if len(rows) > 1:
         mean: dict[str, Any] = {"category": "mean"}
@@ -76,7 +76,7 @@ def summary_rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def summary_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as CSV; empty where there is no value."""
+    """Format the table as CSV; a missing value is an empty cell."""
     text = io.StringIO()
     writer = csv.DictWriter(text, ["category", *TABLE_COLUMNS])
     writer.writeheader()
@@ -85,7 +85,7 @@ def summary_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summary_markdown(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> str:
-    """The table as Markdown, three digits; notes below it."""
+    """Format the table as Markdown with three decimal places, and the notes below it."""
     lines = [f"| category | {' | '.join(TABLE_COLUMNS)} |", "|---" * (len(TABLE_COLUMNS) + 1) + "|"]
     for row in rows:
         cells = ["-" if row[key] is None else f"{row[key]:.3f}" for key in TABLE_COLUMNS]

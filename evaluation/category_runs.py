@@ -1,4 +1,4 @@
-"""Evaluate many categories, a folder of results each: resumable, and a failing category does not stop the others."""
+"""Evaluate many categories into a folder each. A run can be resumed, and a failing category stops no other."""
 
 from __future__ import annotations
 

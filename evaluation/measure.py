@@ -1,4 +1,4 @@
-"""Run an inspector over labelled images, without ever scoring a photo its memory bank has seen."""
+"""Measure an inspector on labelled images, and never on a photo that it was trained on."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ from fastener.models.progress import Progress, no_progress
 class Measurement:
     """Labelled images with their inspections.
 
-    ``groups`` (n,) joins copies of one photo; ``seen`` are images left out because the model was trained on them or on
-    copies of them, ``failures`` those that could not be read.
+    Parameters
+    ----------
+    images, inspections : tuple, n
+        The images and their results, in the same order.
+    groups : ndarray of int, (n,)
+        Images with the same number are copies of one photo.
+    seen : tuple of LabelledImage
+        Images that were left out because the model was trained on them or on copies of them.
+    failures : tuple of Failure
+        Images that could not be read.
     """
 
     images: tuple[LabelledImage, ...]
@@ -36,26 +44,26 @@ class Measurement:
 
     @property
     def labels(self) -> np.ndarray:
-        """bool (n,): anomalous or not."""
+        """Labels, bool (n,): True for an anomalous image."""
         return np.array([image.is_anomalous for image in self.images], bool)
 
     @property
     def scores(self) -> np.ndarray:
-        """float64 (n,): joined scores."""
+        """Joined scores, float64 (n,)."""
         return np.array([inspection.score for inspection in self.inspections], float)
 
     @property
     def thresholds(self) -> np.ndarray:
-        """float64 (n,): the threshold each image was judged by; they differ when cross-validating."""
+        """Threshold that each image was judged by, float64 (n,); each fold of cross-validation has its own."""
         return np.array([inspection.threshold for inspection in self.inspections], float)
 
     def evidence_scores(self, kind: str) -> np.ndarray:
-        """float64 (n,): raw scores of one kind of evidence."""
+        """Return the raw scores of one kind of evidence, float64 (n,)."""
         return np.array([inspection.evidence[kind].score for inspection in self.inspections], float)
 
 
 def measure(inspector: Inspector, images: Sequence[LabelledImage], progress: Progress = no_progress) -> Measurement:
-    """Inspect all images that the model does not know already."""
+    """Inspect all images that the model was not trained on."""
     photos, failures = _fingerprints(images, inspector.config, progress)
     readable = [image for image, photo in zip(images, photos, strict=True) if photo is not None]
     known = inspector.knows([photo for photo in photos if photo is not None])
@@ -76,8 +84,9 @@ def cross_validate(
     progress: Progress = no_progress,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Measurement:
-    """Fit ``folds`` times on the healthy images of the other folds; every image is scored once, by a model that has
-    seen neither it nor a copy of it.
+    """Fit one model for each fold on the healthy images of the other folds, and inspect the fold with it.
+
+    So every image is scored once, by a model that was trained neither on it nor on a copy of it.
 
     Raises UserError if there are too few different healthy photos.
     """
@@ -100,7 +109,9 @@ def cross_validate(
 
 
 def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """A fold 0..folds-1 for each image: copies together, groups with healthy images spread evenly, and so the others.
+    """Assign each image to a fold from 0 to ``folds`` - 1.
+
+    Copies stay together. Groups with healthy images are spread evenly over the folds, and so are the other groups.
 
     Raises UserError if a fold would leave fewer than two groups with healthy images to learn from.
     """
@@ -117,7 +128,7 @@ def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int)
 
 
 def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
-    """Everything that metrics.json holds about one measurement; the AUROC of each kind of evidence beside."""
+    """Compute the content of metrics.json for one measurement, the AUROC of each kind of evidence included."""
     labels, groups = measurement.labels, measurement.groups
     result: dict[str, Any] = dict(
         image_metrics(labels, measurement.scores, measurement.thresholds, groups=groups, seed=seed)
@@ -142,7 +153,7 @@ def _measurement(
     seen: tuple[LabelledImage, ...],
     failures: Sequence[Failure],
 ) -> Measurement:
-    """Sort results into inspections, with their images and groups, and failures: a file can vanish meanwhile."""
+    """Separate inspections, with their images and groups, from failures: a file can vanish during the run."""
     scored = {i: result for i, result in enumerate(results) if isinstance(result, Inspection)}
     failed = [result for result in results if isinstance(result, Failure)]
     return Measurement(

@@ -1,4 +1,4 @@
-"""A measurement as text and pictures."""
+"""Report a measurement as text and pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MISSES_SHOWN = 16
 
 
 def text_summary(metrics: Mapping[str, Any]) -> str:
-    """The main figures in a few lines, every AUROC with its interval and number of images."""
+    """Summarise the main figures in a few lines; each AUROC has its interval."""
     lines = [f"{metrics['n_images']} images, {metrics['n_anomalous']} of them anomalous ({metrics['protocol']})"]
     if metrics["n_excluded_seen_in_training"]:
         lines.append(
@@ -39,9 +39,9 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
 
 
 def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
-    """roc_curve.png, pr_curve.png, score_distribution.png and worst_misses.png, as far as the data allow.
+    """Write roc_curve.png, pr_curve.png, score_distribution.png and worst_misses.png, as far as the data allow.
 
-    What they do not allow is removed, lest an earlier measurement's plot be taken for this one's.
+    A plot that the data do not allow is removed, so that nobody takes the plot of an earlier measurement for a new one.
     """
     for name in ("roc_curve.png", "pr_curve.png", "worst_misses.png"):
         (folder / name).unlink(missing_ok=True)
@@ -58,7 +58,7 @@ def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Pa
 
 
 def worst_misses(measurement: Measurement) -> Picture | None:
-    """False alarms and misses, the clearest errors first, photo and heatmap side by side; None if there are none."""
+    """Show false alarms and misses, the clearest errors first, as photo and heatmap; None if there are no errors."""
     margins = measurement.scores - measurement.thresholds
     wrong = np.flatnonzero((margins > 0) != measurement.labels)
     if not len(wrong):
@@ -72,7 +72,7 @@ def worst_misses(measurement: Measurement) -> Picture | None:
         error, side = ("missed", "under") if image.is_anomalous else ("false alarm", "over")
         name = shorten(image.path.name, lambda text: len(text) <= 20)
         captions.append(f"{error}, {inspection.score:.2f} {side} {inspection.threshold:.2f} ({name})")
-    return contact_sheet(rows, captions, ["photo", "anomaly map"], 240)
+    return contact_sheet(rows, captions, ["photo", "anomaly map"], cell=240)
 
 
 def _with_interval(value: float, interval: list[float]) -> str:

@@ -11,12 +11,12 @@ from fastener.evaluation.metrics import check_inputs, f1_max
 
 
 def threshold_for_f1(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """The threshold of the best F1; the highest of equally good ones. Raises ValueError without both classes."""
+    """Find the threshold of the best F1, the highest of equally good ones. Raises ValueError for a single class."""
     return f1_max(labels, scores)[1]
 
 
 def threshold_for_false_alarms(labels: npt.ArrayLike, scores: npt.ArrayLike, max_share: float) -> float:
-    """The lowest threshold that flags at most ``max_share`` (0 to 1) of the good images, and so the best recall.
+    """Find the lowest threshold that flags at most ``max_share`` (0 to 1) of the good images.
 
     It lies midway to the next score above, where there is one. Raises ValueError without a good image.
     """
@@ -33,7 +33,7 @@ def threshold_for_false_alarms(labels: npt.ArrayLike, scores: npt.ArrayLike, max
 
 
 def threshold_for_recall(labels: npt.ArrayLike, scores: npt.ArrayLike, min_share: float) -> float:
-    """The highest threshold that flags at least ``min_share`` (0 to 1) of the anomalous images.
+    """Find the highest threshold that flags at least ``min_share`` (0 to 1) of the anomalous images.
 
     It lies midway to the next score below, where there is one. Raises ValueError without an anomalous image.
     """
@@ -58,6 +58,6 @@ def _below(values: np.ndarray, score: float) -> float:
 
 
 def _between(low: float, high: float) -> float:
-    """The middle; ``low`` where rounding leaves nothing between, so that ``low > t`` fails and ``high > t`` holds."""
+    """Return the middle, or ``low`` if no number lies between, so that ``low > t`` fails and ``high > t`` holds."""
     middle = low + (high - low) / 2
     return middle if low <= middle < high else low

@@ -1,7 +1,7 @@
-"""Plots for a report; nothing here touches pyplot, so it works in any thread and without a display.
+"""Draw the plots of a report. No function uses pyplot, so they work in any thread and without a display.
 
-Figures are matplotlib ``Figure`` objects; `save_figure` alone writes. Colours are those of Okabe and Ito ("Color
-Universal Design", 2008), which stay apart for colour-blind readers.
+Figures are matplotlib ``Figure`` objects; `save_figure` alone writes. The colours are from Okabe and Ito
+("Color Universal Design", 2008); colour-blind readers can tell them apart.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def save_figure(fig: Figure, path: Path, dpi: int = 150) -> None:
 def roc_curve(
     labels: npt.ArrayLike, scores: npt.ArrayLike, auroc: float, ci95: tuple[float, float] | None = None
 ) -> Figure:
-    """ROC curve, through every threshold; ``auroc`` and its interval are shown in the title, not computed here."""
+    """Draw the ROC curve through every threshold. The title shows ``auroc`` and its interval as they are given."""
     truth, values = check_two_classes(labels, scores)
     false_positive_rate, recall, _ = roc_points(truth, values, drop_intermediate=False)
     fig, ax = _square_axes(_counts(truth), _with_interval("AUROC", auroc, ci95))
@@ -61,7 +61,7 @@ def roc_curve(
 def roc_comparison(
     curves: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], title: str, x_label: str, y_label: str
 ) -> Figure:
-    """ROC curves of several methods in one figure: name for the legend -> labels and scores."""
+    """Draw the ROC curves of several methods; ``curves`` maps each name in the legend to labels and scores."""
     fig = Figure(figsize=(5.4, 5.6), layout="constrained")
     ax = fig.add_subplot()
     _square(ax, title)
@@ -78,7 +78,7 @@ def roc_comparison(
 
 
 def precision_recall(labels: npt.ArrayLike, scores: npt.ArrayLike, ci95: tuple[float, float] | None = None) -> Figure:
-    """Precision-recall steps, the point of the best F1, and the precision of flagging every image."""
+    """Draw the precision-recall steps, the point of the best F1, and the precision of flagging every image."""
     truth, values = check_two_classes(labels, scores)
     precision, recall, _ = precision_recall_curve(truth, values)
     best_f1, threshold = f1_max(truth, values)
@@ -104,10 +104,11 @@ def precision_recall(labels: npt.ArrayLike, scores: npt.ArrayLike, ci95: tuple[f
 
 
 def score_distribution(groups: Sequence[str], scores: npt.ArrayLike, threshold: float | None = None) -> Figure:
-    """One row a group, in order of first appearance from the top: every image a point, under the group's histogram.
+    """Draw the scores of each group in a row of its own: every image as a point under the group's histogram.
 
-    ``groups`` (n,) names each image's label or defect class. Points are spread upwards only to be told apart, always
-    in the same way. A group of fewer than ten has no histogram. The count above the threshold stands at each row.
+    ``groups`` (n,) names each image's label or defect class; rows follow the order of first appearance. The height of a
+    point means nothing: points are spread so that they can be told apart. A group of fewer than ten images has no
+    histogram. The label of a row counts the images above the threshold.
     """
     _, values = check_inputs(np.zeros(len(groups), dtype=np.bool_), scores)
     names = list(dict.fromkeys(groups))
@@ -146,7 +147,7 @@ def score_distribution(groups: Sequence[str], scores: npt.ArrayLike, threshold: 
 
 
 def confusion_matrix(counts: Confusion) -> Figure:
-    """Counts of decisions; the colour and the percentage are the share of the row, so unequal classes compare."""
+    """Draw the counts of decisions. Colour and percentage are shares of the row, so that unequal classes compare."""
     table = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
     accuracy = "" if counts.accuracy is None else f", accuracy {counts.accuracy:.3f}"
     title = f"n = {table.sum()} ({table[1].sum()} anomalous){accuracy}"
@@ -154,7 +155,7 @@ def confusion_matrix(counts: Confusion) -> Figure:
 
 
 def confusion_table(table: np.ndarray, truths: Sequence[str], decisions: Sequence[str], title: str) -> Figure:
-    """Counts int (r, c): a row a true class, a column a decision; colour and percentage are the share of the row."""
+    """Draw counts, int (r, c): one row a true class, one column a decision. Colours are shares of the row."""
     side = 5 if len(table) <= 2 else 2.5 + 1.05 * len(table)
     share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     fig = Figure(figsize=(side, side - 0.4), layout="constrained")
@@ -182,7 +183,7 @@ def _square_axes(counts: str, result: str) -> tuple[Figure, Axes]:
 
 
 def _square(ax: Axes, title: str) -> None:
-    """Both axes from 0 to 1, on a light grid."""
+    """Set both axes to 0 to 1, on a light grid."""
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal", title=title)
     ax.grid(color="#E6E6E6", linewidth=0.8)
     ax.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""Pictures for a person: a heatmap laid over its photo, and sheets of captioned pictures. All uint8 RGB (H, W, 3)."""
+"""Draw pictures for people: heatmaps over photos, boxes, captioned sheets. All pictures are uint8 RGB (H, W, 3)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Picture = npt.NDArray[np.uint8]
 
 SHEET = (235, 235, 235)  # not white, so that photos on white show where they end
 BOX_COLOUR = (255, 64, 64)
-_DIMMED = 0.6  # how dark a place is that was not inspected
+_DIMMED = 0.6  # share of the brightness taken from places that were not inspected
 _CAPTION, _TITLE = "black", "#6E6E6E"
-# Runs only, and one filter instead of a trial of five for each row: half the time for a few percent of size.
+# Run lengths only, and one filter for all rows instead of trying five: half the time for a few percent more size.
 _FAST_PNG = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
@@ -29,14 +29,14 @@ _FAST_PNG = [
 
 
 def heatmap_overlay(
-    image: Picture, score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float = 0.75
+    image: Picture, score_map: npt.NDArray[np.floating], vmin: float, vmax: float, *, alpha: float = 0.75
 ) -> Picture:
     """Lay an anomaly map over its photo: image uint8 RGB (H, W, 3), map float (H, W) -> uint8 RGB (H, W, 3).
 
     ``vmin`` and ``vmax`` are the model's one colour scale, so that healthy parts look alike and healthy. The colour
     map is inferno: its lightness rises evenly with the score, in print and for colour-blind readers too, where rainbows
     make edges that are not in the data. Opacity rises with the score, from 0 at ``vmin`` to ``alpha`` at the middle of
-    the scale and above: a healthy part stays the photo it is. NaN pixels were not inspected: the photo, dimmed.
+    the scale and above, so that a healthy part looks as in its photo. NaN pixels, which were not inspected, are dimmed.
 
     Raises:
         ValueError: sizes differ, vmin is not below vmax, or alpha is outside 0 to 1.
@@ -59,9 +59,9 @@ def heatmap_overlay(
 
 
 def heatmap_layer(
-    score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float = 0.75
+    score_map: npt.NDArray[np.floating], vmin: float, vmax: float, *, alpha: float = 0.75
 ) -> npt.NDArray[np.uint8]:
-    """What ``heatmap_overlay`` lays over the photo, by itself: map float (H, W) -> uint8 RGBA (H, W, 4)."""
+    """Draw the heatmap of ``heatmap_overlay`` as a transparent layer: map float (H, W) -> uint8 RGBA (H, W, 4)."""
     table = np.rint(_layer_table(alpha) * (1, 1, 1, 255)).astype(np.uint8)
     # A pixel is looked up as one number of 32 bits, which is several times as fast as four of 8.
     level, not_seen = _levels(score_map, vmin, vmax, alpha)
@@ -74,9 +74,10 @@ def contact_sheet(
     rows: Sequence[Sequence[Picture]],
     captions: Sequence[str],
     column_titles: Sequence[str] | None = None,
+    *,
     cell: int = 224,
 ) -> Picture:
-    """Rows of pictures, each row under its own caption -> uint8 RGB.
+    """Arrange rows of pictures on one sheet, each row under its own caption.
 
     Every picture is fitted into a square of ``cell`` pixels with its proportions kept; rows may differ in length.
     Captions and titles too wide for their place lose their middle: a file name keeps its number and its ending.
@@ -115,7 +116,7 @@ def contact_sheet(
 
 
 def draw_boxes(picture: Picture, boxes: Sequence[tuple[int, int, int, int]], captions: Sequence[str] = ()) -> Picture:
-    """A copy of the picture with a frame round each box (left, top, right, bottom; the last two just outside).
+    """Draw a frame round each box (left, top, right, bottom; the last two just outside) on a copy of the picture.
 
     A caption stands above its box, or below where there is no room above.
     """
@@ -139,7 +140,7 @@ def draw_boxes(picture: Picture, boxes: Sequence[tuple[int, int, int, int]], cap
 
 
 def mask_picture(mask: npt.NDArray[np.bool_]) -> Picture:
-    """A mask, bool (H, W), as white on black."""
+    """Draw a mask, bool (H, W), white on black."""
     return np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
 
 
@@ -156,12 +157,12 @@ def save_picture(picture: Picture, path: Path) -> None:
 
 
 def png(picture: Picture) -> bytes:
-    """The content of a .png file of the picture."""
+    """Encode a picture as the content of a .png file."""
     return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), _FAST_PNG)[1].tobytes()
 
 
 def shorten(text: str, fits: Callable[[str], bool]) -> str:
-    """The text if ``fits(text)``, or as much of its two ends round an ellipsis as fits."""
+    """Shorten a text until ``fits(text)``: an ellipsis replaces its middle, and both ends keep as much as fits."""
     if fits(text):
         return text
     for kept in range(len(text) - 1, 0, -1):
@@ -174,7 +175,7 @@ def shorten(text: str, fits: Callable[[str], bool]) -> str:
 def _levels(
     score_map: npt.NDArray[np.floating], vmin: float, vmax: float, alpha: float
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Which row of ``_layer_table`` each pixel takes, (H, W), and where nothing was seen, which is at level 0."""
+    """Compute each pixel's row of ``_layer_table``, (H, W), and the pixels that were not inspected, at level 0."""
     if not vmin < vmax or not 0 <= alpha <= 1:
         raise ValueError(f"vmin {vmin} must be below vmax {vmax}, and alpha {alpha} lie in 0 to 1")
     # Clipped first: convertScaleAbs overflows to 0 beyond 32 bits. fmax takes NaN to 0.
@@ -189,7 +190,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _layer_table(alpha: float) -> npt.NDArray[np.float64]:
-    """Colour, 0 to 255, and opacity, 0 to 1, of each level: (256, 4)."""
+    """Tabulate colour, 0 to 255, and opacity, 0 to 1, of each level: (256, 4)."""
     level = np.linspace(0, 1, 256)
     colour = 255 * matplotlib.colormaps["inferno"](level)[:, :3]
     return np.column_stack([colour, alpha * np.minimum(2 * level, 1.0)])

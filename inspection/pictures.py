@@ -56,17 +56,17 @@ def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
     return draw_boxes(photo, boxes)
 
 
-def detection_picture(photo: Picture, inspection: Inspection, cell: int = 420) -> Picture:
+def detection_picture(photo: Picture, inspection: Inspection, *, cell: int = 420) -> Picture:
     """Show photo, overlay and regions side by side under the verdict, each in a square of ``cell`` pixels."""
     return contact_sheet(
         [[photo, overlay_picture(photo, inspection), regions_picture(photo, inspection)]],
         [_caption(inspection)],
         ["photo", "anomaly map", "regions over the threshold"],
-        cell,
+        cell=cell,
     )
 
 
-def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | None, cell: int = 320) -> Picture:
+def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | None, *, cell: int = 320) -> Picture:
     """Show photo, heatmap and overlay side by side under the verdict.
 
     ``mask``, bool (H, W), marks the pixels of the defect; the sheet shows it as the ground truth. None: no such panel.
@@ -76,7 +76,7 @@ def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | No
     if mask is not None:
         row.append(mask_picture(mask))
         titles.append("ground truth")
-    return contact_sheet([row], [_caption(inspection)], titles, cell)
+    return contact_sheet([row], [_caption(inspection)], titles, cell=cell)
 
 
 def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
@@ -84,11 +84,11 @@ def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
     return overlay_picture(np.zeros_like(photo), inspection)
 
 
-def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], cell: int = 200) -> Picture:
+def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], *, cell: int = 200) -> Picture:
     """Show each photo in the canonical frame, its mask, and the input of the model: one row a photo."""
     rows = [[one.photo, mask_picture(one.mask), one.image] for _, one in pairs]
     captions = [path.name + ("" if one.part_found else " (no part found: whole frame)") for path, one in pairs]
-    return contact_sheet(rows, captions, ["before", "mask", "after"], cell)
+    return contact_sheet(rows, captions, ["before", "mask", "after"], cell=cell)
 
 
 def _caption(inspection: Inspection) -> str:

@@ -86,7 +86,7 @@ def test_one_override_settles_the_other_group() -> None:
 )
 def test_bad_overrides(defect: list[str] | None, healthy: list[str] | None, words: list[str]) -> None:
     with pytest.raises(UserError) as caught:
-        read_columns(["Fine", "Rust", "Dent"], "x.csv", defect, healthy)
+        read_columns(["Fine", "Rust", "Dent"], "x.csv", defect_columns=defect, healthy_columns=healthy)
     assert all(word in str(caught.value) for word in ["x.csv", *words])
 
 
@@ -216,5 +216,6 @@ def test_real_fasteners() -> None:
         corroded = {row["filename"] for row in rows if "1" in [row[key] for key in row if key.startswith("Corroded")]}
         assert {image.path.name for image in split.images if image.is_anomalous} == corroded
         assert len(split.images) == len(rows)
+        assert split.columns is not None
         assert len(split.columns.defect) == len(split.columns.healthy) == 3
         assert split.unlisted == ()
