@@ -8,8 +8,8 @@ Parts of one kind on one inspection rig correlate as strongly as copies do. So s
 collection's own spread: two photos are copies if 1 minus their correlation is at most a twentieth of their squared
 distance from the collection's mean. Web photos have little in common, and for them this is a correlation of 0.95. Parts
 on a rig differ from their mean as much as from each other, while copies of one part differ much less
-(benchmarks/near_copies.py measures it). Where parts differ in little but their position, neighbours would still chain to
-one large group; in such a collection only photos that are the same but for their encoding count as copies.
+(benchmarks/near_copies.py measures it). Where parts differ in little but their position, neighbours would still chain
+to one large group; in such a collection only photos that are the same but for their encoding count as copies.
 """
 
 from __future__ import annotations
