@@ -1,4 +1,4 @@
-"""Images by name: a path that every worker sees, or the URL of anything fsspec opens, such as a bucket."""
+"""Read images by name: a path that every worker sees, or a URL that fsspec can open, such as one of a bucket."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TRIES, _WAIT_S = 3, 1.0
 
 
 def is_url(name: str) -> bool:
-    """Whether fsspec opens it, as opposed to a plain path."""
+    """Tell whether a name is a URL for fsspec, and no plain path."""
     return "://" in name
 
 
 def images_in(folder: str, recursive: bool) -> list[str]:
-    """The image files of a folder, sorted: absolute paths, or URLs where ``folder`` is one.
+    """List the image files of a folder, sorted: absolute paths, or URLs if ``folder`` is a URL.
 
     Raises UserError if the folder is missing, cannot be listed or holds no image.
     """
@@ -45,9 +45,10 @@ def images_in(folder: str, recursive: bool) -> list[str]:
 
 
 def listed_in(manifest: Path) -> list[str]:
-    """The images that a text file names, one a line, each once; a path counts from the file's folder.
+    """List the images that a text file names, one a line; an image that is named twice is listed once.
 
-    Raises UserError if the file is missing, is no text or names nothing.
+    A relative path starts at the folder of the text file. Raises UserError if the file is missing, is no text or names
+    no image.
     """
     try:
         lines = manifest.read_text(encoding="utf-8").splitlines()
@@ -63,7 +64,7 @@ def listed_in(manifest: Path) -> list[str]:
 
 
 def check_storage(names: Sequence[str]) -> None:
-    """Raises UserError where the package for a kind of storage is missing; else every image there would fail."""
+    """Check that fsspec knows every kind of storage, as otherwise every image there would fail. Raises UserError."""
     for name in {name.split("://")[0]: name for name in names if is_url(name)}.values():
         try:
             fsspec.core.url_to_fs(name)
@@ -72,14 +73,14 @@ def check_storage(names: Sequence[str]) -> None:
 
 
 def read_named(name: str) -> np.ndarray:
-    """The photo as uint8 RGB (H, W, 3). A URL that fails is tried three times. Raises UserError."""
+    """Read a photo as uint8 RGB (H, W, 3); a URL that fails is tried three times. Raises UserError."""
     if not is_url(name):
         return read_image(Path(name))
     return decode_image(io.BytesIO(_fetched(name)), name)
 
 
 def load_named(name: str, preprocessor: Preprocessor) -> Loaded:
-    """``inspection.reading.load`` for a path or URL."""
+    """Decode and prepare the photo at a path or URL, as ``inspection.reading.load`` does."""
     if not is_url(name):
         return load(Path(name), preprocessor)
     try:
@@ -90,9 +91,9 @@ def load_named(name: str, preprocessor: Preprocessor) -> Loaded:
 
 
 def relative_names(names: Sequence[str], root: str | None = None) -> dict[str, Path]:
-    """Each image's path below ``root``, or below the deepest folder of all; none leads out of it by "..".
+    """Give each image a path relative to the deepest folder that holds all images and ``root``; none has "..".
 
-    What follows a scheme counts as a path: s3://bucket/a.png is bucket/a.png in the folder s3.
+    The rest of a URL after its scheme counts as a path: s3://bucket/a.png is bucket/a.png in the folder s3.
     """
     full = {name: _as_path(name) for name in names}
     folders = [posixpath.dirname(path) for path in full.values()] + ([] if root is None else [_as_path(root)])
@@ -112,7 +113,7 @@ def _fetched(name: str) -> bytes:
             return bytes(system.cat_file(path))
         except FileNotFoundError:
             raise UserError(f"{name}: no such file; check the name") from None
-        except ImportError:  # nothing is wrong with the image, which must not count as done
+        except ImportError:  # the image itself may be good, so it must not count as done
             raise
         except Exception as error:  # every kind of storage raises a family of its own
             if isinstance(error, (PermissionError, ValueError)) or not left:

@@ -1,7 +1,7 @@
-"""Results as Parquet shards: a fixed list of images is cut into fixed pieces, and each piece is one file or none.
+"""Write results as Parquet shards: a fixed list of images is cut into fixed pieces, and each piece is one file or none.
 
-A shard's name holds its number and a digest of what is in it: the images, the model and the flags. So a run that starts
-again knows what is done, and results of another run are never taken for its own.
+The name of a shard's file holds the shard's number and a digest of its images, the model and the flags. So a run that
+starts again knows which shards are done, and never takes results of another run for its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPES: dict[type, Callable[[], pa.DataType]] = {bool: pa.bool_, int: pa.int64, 
 
 @dataclass(frozen=True)
 class Shard:
-    """A piece of the list of images, and the file that its results go to."""
+    """Hold a piece of the list of images, and name the file for its results."""
 
     number: int
     images: tuple[str, ...]
@@ -33,12 +33,12 @@ class Shard:
 
     @property
     def done(self) -> bool:
-        """Whether its results are written."""
+        """Whether the results of this shard are written."""
         return self.path.is_file()
 
 
 def plan(images: Sequence[str], size: int, folder: Path, run: str) -> list[Shard]:
-    """Cut ``images`` into shards of ``size``; ``run`` says what else the results depend on (model, flags).
+    """Cut ``images`` into shards of ``size``; ``run`` names all else that results depend on: the model and the flags.
 
     Raises UserError if ``folder`` holds shards of other images or another run.
     """
@@ -65,7 +65,7 @@ def write(shard: Shard, records: Sequence[dict[str, Any]], kinds: Sequence[str])
 
 
 def read(shard: Shard) -> Iterator[dict[str, Any]]:
-    """The records that were written. Raises UserError if the file is damaged or is not about the shard's images."""
+    """Read the records of a shard. Raises UserError if the file is damaged or is not about the shard's images."""
     try:
         rows = pq.read_table(shard.path, partitioning=None).to_pylist()
     except (pa.ArrowException, OSError):
@@ -73,12 +73,12 @@ def read(shard: Shard) -> Iterator[dict[str, Any]]:
     if [row.get("path") for row in rows] != [_unicode(image) for image in shard.images]:
         raise UserError(f"{shard.path}: damaged; remove it, and the same command writes it again")
     for row in rows:
-        # What a record does not have is null in its row.
+        # A field that a record does not have is null in the table.
         yield {key: value for key, value in row.items() if value is not None}
 
 
 def _unicode(text: str) -> str:
-    """File names that are no valid Unicode with escapes, as in results.csv."""
+    """Escape the bytes of a file name that are no valid Unicode, as in results.csv."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -21,7 +21,7 @@ from fastener.inspection.judging import judge
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
 from fastener.inspection.pretrained import graph_of
-from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, load, sources_of
+from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of
 from fastener.inspection.result import Failure, Inspection
 from fastener.inspection.training import Grouping, TrainingRecord
 from fastener.models.progress import Progress, no_progress
@@ -147,7 +147,7 @@ class Inspector:
             setting is unknown.
         """
         config = steps.with_settings(config, settings)
-        sources = _listed(images)
+        sources = listed(images)
         choice = choose(config, weights)
         if choice.warning:
             warn(choice.warning)
@@ -188,7 +188,7 @@ class Inspector:
         Photos that the model knows, and copies of them, are passed over. The threshold moves with the new photos; one
         that came from elsewhere is dropped. Raises UserError if a photo cannot be read or none is new.
         """
-        sources = _listed(images)
+        sources = listed(images)
         known = self.training.signatures
         photos = steps.collect(
             sources, self.evidence, self.config, preprocessor=self.preprocessor, progress=progress, known=known
@@ -317,9 +317,3 @@ class Inspector:
         )
         loaded.notes, loaded.new_photos_ = parts.notes, 0
         return loaded.with_threshold(parts.threshold, parts.threshold_source)
-
-
-def _listed(images: Images) -> Sequence[Any]:
-    """List photos whose number must be known; a sequence that decodes its photos when asked for them stays as it is."""
-    sources = sources_of(images)
-    return sources if isinstance(sources, Sequence) else list(sources)

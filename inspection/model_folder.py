@@ -1,7 +1,7 @@
-"""A model as a folder: one file like any other model's, and beside it the ONNX graphs of its networks.
+"""Save a model as a folder: one file as of any other model, and beside it the ONNX graphs of the model's networks.
 
-The graphs are files of their own, so that other tools can read them too. Their names hold the first digits of their
-SHA-256, and the model's file is written last: a killed run leaves the old model or the new one.
+The graphs are files of their own, so that other tools can read them too. The name of a graph holds the first digits of
+its SHA-256, and the model's file is written last. So a run that is killed leaves the old model or the new one.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _GRAPHS = "*-????????.onnx"
 
 
 def file_of(path: Path) -> Path:
-    """The file of the model at ``path``, which may be a folder."""
+    """Find the file of the model at ``path``, which may be a folder."""
     return path / MODEL_FILE if (path / MODEL_FILE).is_file() else path
 
 
 def save_model(state: dict[str, Any], path: Path) -> None:
-    """Write a model's ``state``: as a folder where ``path`` is one or names the file in one, else as a single file that
-    holds the graphs, too.
+    """Write a model's ``state``.
 
-    Raises UserError if it cannot be written.
+    It becomes a folder if ``path`` is a folder or is named exported.pkl; otherwise it becomes a single file that holds
+    the graphs, too. Raises UserError if it cannot be written.
     """
     if not path.is_dir() and path.name != MODEL_FILE:
         save_state(state, path)
@@ -55,7 +55,7 @@ def save_model(state: dict[str, Any], path: Path) -> None:
 
 
 def load_model(path: Path) -> dict[str, Any]:
-    """The ``state`` of a model that ``save_model`` wrote, with its graphs. Raises UserError if it cannot be read."""
+    """Read the ``state`` of a model that ``save_model`` wrote, with its graphs. Raises UserError."""
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise UserError(f"{path} is a folder without {MODEL_FILE}: not a model; name one with --model")

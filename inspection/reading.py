@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -84,6 +84,12 @@ def sources_of(images: Images) -> Iterable[Source]:
     if isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
         return [images]
     return images
+
+
+def listed(images: Images) -> Sequence[Source]:
+    """List photos whose number must be known; a sequence that makes its photos when asked for them stays as it is."""
+    sources = sources_of(images)
+    return sources if isinstance(sources, Sequence) else list(sources)
 
 
 def path_of(source: Source) -> Path | None:

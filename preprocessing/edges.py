@@ -1,28 +1,29 @@
-"""Sharp edges of a photo: outlines of parts have them, shadows and uneven light do not (Canny, 1986)."""
+"""Find sharp edges of a photo: outlines of parts are sharp, shadows and uneven light are not (Canny, 1986)."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-# Lengths in pixels, gradients in CIELab units per pixel. An edge starts where the gradient reaches the upper limit
-# and is followed down to the lower one; a textured ground raises both. JPEG noise round a part stays below them.
+# Lengths are in pixels, gradients in CIELab units per pixel. An edge starts where the gradient reaches the upper limit,
+# and is followed as long as the gradient stays above the lower limit. A textured ground raises both limits. JPEG noise
+# round a part stays below both.
 _BLUR = 0.7
 _MIN_GRADIENT = 3.0
 _LOWER = 0.33
 _NOISE_QUANTILE, _NOISE_FACTOR = 0.98, 1.5
-# Canny's arithmetic is in whole numbers: gradients are handed over in these parts of a unit.
+# OpenCV's Canny computes in whole numbers, so gradients are passed on in steps of 1/128 unit.
 _STEPS = 128
 _SOBEL_GAIN = 8.0
 
 
 def sharp_edges(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Where a photo, float32 CIELab (H, W, 3), has edges that stand out from its ground: bool (H, W), one pixel wide.
+    """Find the edges of a photo, float32 CIELab (H, W, 3), that stand out from its ground: bool (H, W), one pixel wide.
 
-    ``ground`` is bool (H, W), a sample of the background: its own gradients are no edges.
+    ``ground``, bool (H, W), is a sample of the background; gradients as strong as the background's are no edges.
     """
     gradients = [_gradient(channel) for channel in cv2.split(cv2.GaussianBlur(lab, (0, 0), _BLUR))]
-    # The gradient of a colour picture is that of its steepest channel.
+    # At each pixel the steepest channel gives the gradient of a colour picture.
     across, down = gradients[0]
     for x, y in gradients[1:]:
         steeper = x * x + y * y > across * across + down * down

@@ -1,6 +1,6 @@
-"""Light correction for the model's eye: gray-world white balance, highlight inpainting, CLAHE.
+"""Correct the light of a photo for the model: gray-world white balance, highlight inpainting, CLAHE.
 
-Nothing here may touch colours that are measured: those come from the photo itself, see ``white_reference``.
+Colours are never measured on a corrected photo; they are measured on the photo itself, see ``white_reference``.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import numpy as np
 _GREY_SATURATION = 0.25
 _MIN_GREY_SHARE = 0.1
 _MAX_GAIN = 2.0
-_LARGEST_HIGHLIGHT = 0.05  # in parts of the part
-# A background this light, hardly coloured and even is taken for a neutral sheet in the scene's light. Wood, stone and
-# skin are light too, but not even; the spread is that of three quarters of its pixels round their median.
+_LARGEST_HIGHLIGHT = 0.05  # share of the part's area
+# A background that is this light, this weakly coloured and this even is taken for a neutral sheet in the scene's light.
+# Wood, stone and skin are light too, but uneven. The spread is the distance from the median within which three quarters
+# of the background's pixels lie.
 _WHITE_MIN_LIGHTNESS = 60.0
 _WHITE_MAX_CHROMA = 30.0
 _WHITE_MAX_LIGHTNESS_SPREAD = 8.0
 _WHITE_MAX_CHROMA_SPREAD = 4.0
 _WHITE_MIN_SHARE = 0.02
-# A darker sheet says which colour the light has as long as it is nearly grey itself; of a dark one a faint tint of its
-# own would be blown up.
+# A darker sheet shows the colour of the light as long as the sheet itself is nearly grey. A dark sheet does not:
+# scaling up its colour would amplify its own faint tint.
 _GREY_MIN_LIGHTNESS = 40.0
 _GREY_MAX_CHROMA = 12.0
 
 
 def gray_world_gains(photo: np.ndarray) -> np.ndarray:
-    """Channel gains, float32 (3,) RGB, that make the average of the grey-ish pixels grey (Buchsbaum, 1980).
+    """Compute channel gains, float32 (3,) RGB, that make the average of weakly coloured pixels grey (Buchsbaum, 1980).
 
     ``photo`` is uint8 RGB (H, W, 3). Strongly coloured pixels are left out: they say more about rust or wood than
-    about the light. Where hardly any other pixel is left, and so nothing is known of the light, the gains are 1.
+    about the light. If under a tenth of the pixels is left, nothing is known of the light, and the gains are 1.
     """
     red, green, blue = cv2.split(photo)
     high = cv2.max(cv2.max(red, green), blue)
@@ -54,13 +55,13 @@ def inpaint_highlights(photo: np.ndarray, part: np.ndarray, level: int) -> np.nd
     """Fill specular highlights of the part from their surroundings (Telea, 2004).
 
     A highlight is a spot of ``part``, bool (H, W), whose grey values reach ``level``. A spot of over a twentieth of the
-    part is a bright face: what it would look like in another light cannot be told from its surroundings, and it stays.
+    part is a bright face and stays as it is, because its surroundings do not tell how it looks in another light.
     ``photo`` is uint8 RGB (H, W, 3); a new array is returned.
     """
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(((grey >= level) & part).astype(np.uint8))
     spot = stats[:, cv2.CC_STAT_AREA] <= _LARGEST_HIGHLIGHT * part.sum()
-    spot[0] = False  # all that is not bright
+    spot[0] = False  # label 0 holds all pixels that are not bright
     bright = spot[labels].astype(np.uint8)
     if not bright.any():
         return photo.copy()
@@ -70,7 +71,10 @@ def inpaint_highlights(photo: np.ndarray, part: np.ndarray, level: int) -> np.nd
 
 
 def equalise_lightness(photo: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
-    """CLAHE (Zuiderveld, 1994) on L* of CIELab; a* and b* stay. uint8 RGB (H, W, 3) in and out; limit 0 = off."""
+    """Equalise L* of CIELab by CLAHE (Zuiderveld, 1994); a* and b* stay.
+
+    ``photo`` is uint8 RGB (H, W, 3), and so is the result. A ``clip_limit`` of 0 changes nothing.
+    """
     if clip_limit == 0.0:
         return photo.copy()
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
@@ -80,17 +84,18 @@ def equalise_lightness(photo: np.ndarray, clip_limit: float, tiles: int) -> np.n
 
 
 def white_reference(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The colour of a white surface in this photo: float32 (3,) RGB 0..255, and whether the background showed it.
+    """Measure the colour of a white surface: float32 (3,) RGB, 0 to 255, and whether the background showed it.
 
     ``photo`` is uint8 RGB (H, W, 3), unprocessed; ``mask`` is bool (H, W), the part. The reference is the median of
-    the background away from the part, if that can be a neutral sheet: at least 2 % of the photo, median L* over 60,
-    chroma under 30, and even (L* within 8, a* and b* within 4 of the median for three quarters of its pixels).
+    the background away from the part, if this background can be a neutral sheet: it covers at least 2 % of the photo,
+    its median L* is over 60, its chroma under 30, and it is even (L* within 8, a* and b* within 4 of the median for
+    three quarters of its pixels).
 
-    A darker sheet that is as even and nearly grey shows the colour of the light, but not its level: it is scaled up
-    until its brightest channel is 255, and does not count as seen.
+    A darker sheet that is as even and nearly grey shows the colour of the light, but not its level. The sheet's colour
+    is then scaled up until its brightest channel is 255, and white does not count as shown.
 
-    Otherwise it is plain white, that is, the camera's own white balance is trusted. An estimate from the photo (grey
-    world, white patch) would take the rust of a rusty part on a dark ground for the colour of the light.
+    In all other photos the reference is plain white, which trusts the camera's own white balance. An estimate from the
+    photo (grey world, white patch) would take the rust of a rusty part on a dark ground for the colour of the light.
     """
     away = _away_from(mask)
     if away.mean() >= _WHITE_MIN_SHARE:
@@ -109,7 +114,10 @@ def white_reference(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, bo
 
 
 def _away_from(mask: np.ndarray) -> np.ndarray:
-    """Background at some distance of the part, where its shadow and blur are weaker; near it if there is no other."""
+    """Select background at a distance from the part, where the part's shadow and blur are weak: bool (H, W).
+
+    If too little background lies at that distance, all of the background is selected.
+    """
     reach = max(3, round(0.03 * max(mask.shape)))
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * reach + 1, 2 * reach + 1))
     away = cv2.dilate(mask.astype(np.uint8), kernel) == 0

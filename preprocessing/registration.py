@@ -1,22 +1,23 @@
-"""The one affine transform from the photo to the canonical frame, and warping through it."""
+"""Make the one affine transform from the photo to the canonical frame, and warp through it."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-# Second moments this close to each other define no axis: nuts and washers are not turned.
+# If the second moments differ by less than this share, they define no axis: nuts and washers are not turned.
 _MIN_ANISOTROPY = 0.25
 _MIN_SKEWNESS = 0.1
-# A part without a heavier end flips somewhere in a full turn: between the usual poses, not at horizontal.
+# A part without a heavier end has to flip at some angle. This angle lies between the usual poses, not at horizontal.
 _SEAM = np.deg2rad(67.5)
 
 
 def upright_angle(mask: np.ndarray) -> float:
-    """Angle in radians, clockwise as seen on screen, by which to turn the part so that its long axis is vertical.
+    """Find the angle in radians, clockwise as seen on screen, by which the part's long axis becomes vertical.
 
-    From the central moments of ``mask``, bool (H, W) (Hu, 1962). The heavier end (a bolt's head) goes up; without
-    one the part is turned the shorter way. 0 for parts without a long axis.
+    The angle follows from the central moments of ``mask``, bool (H, W) (Hu, 1962). The heavier end, such as a bolt's
+    head, goes up; a part without a heavier end is turned the shorter way. The angle is 0 for a part without a long
+    axis.
     """
     m = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     if m["m00"] == 0.0:
@@ -27,7 +28,7 @@ def upright_angle(mask: np.ndarray) -> float:
         return 0.0
     axis = 0.5 * np.arctan2(2.0 * m["mu11"], m["mu20"] - m["mu02"])
     turn = np.pi / 2.0 - axis
-    # Third moment along the axis, taken in the direction that the turn sends down: the thin end has the long tail.
+    # The third moment along the axis, in the direction that the turn sends down. The thin end has the long tail.
     c, s = np.cos(axis), np.sin(axis)
     third = c**3 * m["mu30"] + 3 * c**2 * s * m["mu21"] + 3 * c * s**2 * m["mu12"] + s**3 * m["mu03"]
     variance = (spread + lean) / (2.0 * m["m00"])
@@ -40,11 +41,12 @@ def upright_angle(mask: np.ndarray) -> float:
 def part_transform(
     mask: np.ndarray, scale: np.ndarray, angle: float, padding: float, size: tuple[int, int]
 ) -> np.ndarray:
-    """Affine transform, float64 (2, 3), photo px to canonical px: turn by ``angle``, crop with padding, fit, centre.
+    """Make the affine transform, float64 (2, 3), that turns, crops, scales and centres the part in the frame.
 
-    ``mask`` is bool (h, w) on a copy of the photo; ``scale`` is that copy's transform from the photo (2, 3).
-    ``padding`` is in parts of the part's longer side, ``size`` is (height, width) of the frame. One scale for both
-    axes, so the aspect ratio stays; every pixel of the part comes to lie inside the frame.
+    It takes photo pixels to frame pixels. ``mask`` is bool (h, w) on a copy of the photo, and ``scale`` (2, 3) takes
+    photo pixels to pixels of that copy. ``angle`` is in radians, ``padding`` a share of the part's longer side, and
+    ``size`` (height, width) of the frame. Both axes have one scale, so that proportions stay, and every pixel of the
+    part comes to lie inside the frame.
     """
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate(contours).reshape(-1, 2).astype(np.float64)
@@ -62,7 +64,10 @@ def part_transform(
 
 
 def frame_transform(photo_size: tuple[int, int], size: tuple[int, int], center_crop: float = 1.0) -> np.ndarray:
-    """Affine transform, float64 (2, 3), that stretches the centred crop of a photo to the frame; sizes (h, w)."""
+    """Make the affine transform, float64 (2, 3), that stretches the centred crop of a photo to the frame.
+
+    Sizes are (height, width); ``center_crop`` is the share of each side that is kept.
+    """
     height, width = photo_size
     x, y = size[1] / (width * center_crop), size[0] / (height * center_crop)
     return np.array(
@@ -74,7 +79,10 @@ def frame_transform(photo_size: tuple[int, int], size: tuple[int, int], center_c
 
 
 def shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """An antialiased copy of (H, W) or (H, W, 3) with sides up to ``longest``, and its transform (2, 3) from it."""
+    """Shrink an image (H, W) or (H, W, 3) to sides of at most ``longest`` pixels, without aliasing.
+
+    The result is the copy, and the transform (2, 3) from image pixels to pixels of the copy.
+    """
     height, width = image.shape[:2]
     factor = min(1.0, longest / max(height, width))
     small = (max(1, round(height * factor)), max(1, round(width * factor)))
@@ -83,10 +91,11 @@ def shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def warp(image: np.ndarray, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Draw ``image``, (H, W) or (H, W, 3), into a frame of ``size`` (h, w); its border is repeated outside.
+    """Draw ``image``, (H, W) or (H, W, 3), into a frame of ``size`` (h, w); the image's border is repeated outside.
 
-    ``transform`` (2, 3) takes image px to frame px. Bilinear; what shrinks is averaged over areas first, on the
-    part of the image that is seen only, so that nothing aliases and large photos cost little.
+    ``transform`` (2, 3) takes image pixels to frame pixels. Values are interpolated bilinearly. An image that shrinks
+    is averaged over areas first, so that nothing aliases; only the part of it that the frame shows is averaged, so that
+    large photos cost little.
     """
     height, width = image.shape[:2]
     zoom = np.linalg.norm(transform[:, :2], axis=0)
@@ -106,7 +115,7 @@ def warp(image: np.ndarray, transform: np.ndarray, size: tuple[int, int]) -> np.
 
 
 def inside_photo(transform: np.ndarray, photo_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """bool (h, w): the frame pixels whose centre lies in the photo; sizes are (height, width)."""
+    """Mark the frame pixels whose centre lies in the photo: bool (h, w). Sizes are (height, width)."""
     back = invert(transform)
     x = np.arange(size[1], dtype=np.float64)[None, :]
     y = np.arange(size[0], dtype=np.float64)[:, None]
@@ -116,18 +125,18 @@ def inside_photo(transform: np.ndarray, photo_size: tuple[int, int], size: tuple
 
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """The affine transform (2, 3) that applies ``inner`` first, then ``outer``."""
+    """Make the affine transform (2, 3) that applies ``inner`` first, then ``outer``."""
     return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
 
 
 def invert(transform: np.ndarray) -> np.ndarray:
-    """The inverse of an affine transform (2, 3)."""
+    """Invert an affine transform (2, 3)."""
     linear = np.linalg.inv(transform[:, :2])
     return np.column_stack([linear, -linear @ transform[:, 2]])
 
 
 def apply(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (N, 2), x then y, through an affine transform (2, 3)."""
+    """Take points (N, 2), x then y, through an affine transform (2, 3)."""
     return points @ transform[:, :2].T + transform[:, 2]
 
 
