@@ -25,6 +25,7 @@ RENDERED_SIZE = (512, 512)
 
 
 def main() -> int:
+    """Run the command and return its exit code."""
     arguments = _arguments()
     return int(arguments.run(arguments) if "run" in arguments else _answer(arguments))
 
@@ -37,19 +38,21 @@ def _arguments() -> argparse.Namespace:
     latency = commands.add_parser(
         "latency",
         help="time per image of a saved model, stage by stage",
-        description="Time per image, one at a time, warm: percentiles, the share of each stage, PASS or FAIL by p95. "
-        "Each result is written as inference.py --json --visualize writes its overlay. Exit code 0 = PASS, 1 = FAIL.",
+        description="Time per image, one image at a time, after a warm-up: percentiles, the share of each stage, and "
+        "PASS or FAIL by p95. Writing the result and the overlay is included. Exit code 0 = PASS, 1 = FAIL.",
     )
     latency.add_argument(
         "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
     )
     latency.add_argument("--dir", type=Path, metavar="D", help="photos to inspect (default: rendered parts, 512 px)")
-    latency.add_argument("--target-ms", type=float, default=100.0, metavar="T", help="limit of p95 (default: 100)")
+    latency.add_argument(
+        "--target-ms", type=float, default=100.0, metavar="T", help="limit for p95 in ms (default: 100)"
+    )
     latency.add_argument("--repeat", type=int, default=1, metavar="N", help="rounds over the photos (default: 1)")
-    latency.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    latency.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file, too")
     cli.add_run_flags(latency)
     latency.add_argument(
-        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+        "--weights", type=Path, metavar="F", help="weights of the backbone, if they are not in a standard place"
     )
     latency.set_defaults(run=_latency)
     add_questions(commands)
@@ -57,7 +60,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _answer(arguments: argparse.Namespace) -> int:
-    """Ask the module of this question, print its table, write its JSON."""
+    """Run the module of this question, print its table, and write its JSON."""
     from fastener.common.files import check_writable
 
     for path in (arguments.json, getattr(arguments, "plot", None)):
@@ -110,7 +113,7 @@ def _latency(arguments: argparse.Namespace) -> int:
 
 
 def _render(folder: Path) -> list[Path]:
-    """Bolts, nuts and washers as PNG files."""
+    """Render bolts, nuts and washers as PNG files."""
     from fastener.datasets.synthetic.parts import KINDS, render_part
     from fastener.inspection.drawing import save_picture
 
@@ -121,7 +124,7 @@ def _render(folder: Path) -> list[Path]:
 
 
 def _write(result: Inspection, table: JsonList, output: Path) -> None:
-    """The entry of results.json and the overlay picture, as inference.py writes them."""
+    """Write the entry of results.json and the overlay picture as inference.py does."""
     from fastener.inspection.drawing import save_picture
     from fastener.inspection.pictures import overlay_picture, preview
     from fastener.inspection.tables import record
@@ -132,12 +135,12 @@ def _write(result: Inspection, table: JsonList, output: Path) -> None:
 
 
 def _conditions(arguments: argparse.Namespace, inspector: Inspector, n_photos: int) -> dict[str, Any]:
-    """What the figures hold for; a warning if other work kept the machine busy."""
+    """Describe the conditions of the measurement, and warn if other work kept the machine busy."""
     import torch
 
     load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
     if load > 1.5 * cores:
-        cli.warn(f"load average {load:.1f} on {cores} cores: other work ran meanwhile, an idle machine is faster")
+        cli.warn(f"load average {load:.1f} on {cores} cores: other programs were running; an idle machine is faster")
     return {
         "model": str(arguments.model),
         "photos": str(arguments.dir)
@@ -153,12 +156,13 @@ def _conditions(arguments: argparse.Namespace, inspector: Inspector, n_photos: i
 
 
 def _text(report: dict[str, Any]) -> str:
-    """The report for a person."""
+    """Format the report for a person."""
     backbone = "" if report["backbone"] == "filters" else f" ({report['backbone']})"
     lines = [
         f"{report['model']}: {', '.join(report['evidence'])}{backbone} on {report['device']}, "
         f"{report['threads']} threads",
-        f"{report['n']} inspections, one at a time, warm: {report['n_photos']} photos from {report['photos']}",
+        f"{report['n']} inspections, one at a time, after a warm-up: "
+        f"{report['n_photos']} photos from {report['photos']}",
         f"{'stage':20}{'p50 ms':>9}{'share':>8}",
     ]
     lines += [f"{name:20}{one['p50_ms']:9.1f}{one['share']:8.1%}" for name, one in report["stages"].items()]

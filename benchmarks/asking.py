@@ -1,4 +1,4 @@
-"""Contenders are processes of their own, see benchmarks/contenders: here they are asked."""
+"""Run the contenders of benchmarks/contenders, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,20 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Contender:
-    """``script`` of benchmarks/contenders, run by ``python``; ``always`` are values that go with every question.
+    """A script of benchmarks/contenders and the Python that runs it.
 
-    ``tuned``: with the environment that this project's scripts make for themselves, see cli.py.
+    Attributes
+    ----------
+    name : str
+        Name in tables and errors.
+    script : str
+        File name in benchmarks/contenders.
+    python : str
+        Python executable.
+    always : mapping
+        Values that are sent with every task.
+    tuned : bool
+        Whether to set the environment variables that this project's scripts set for themselves, see commands/cli.py.
     """
 
     name: str
@@ -35,7 +46,7 @@ class Contender:
     tuned: bool = False
 
     def ask(self, task: str, **values: Any) -> dict[str, Any]:
-        """What the process answered. Raises UserError, with its last words, if it failed."""
+        """Run a task and return the JSON answer. Raises UserError with the last line of its output if it fails."""
         request = json.dumps({"task": task, **self.always, **values})
         try:
             done = subprocess.run(
@@ -48,13 +59,13 @@ class Contender:
         except OSError as error:
             raise UserError(f"{self.name}: cannot run {self.python}: {error.strerror}") from None
         if done.returncode != 0:
-            last = (done.stderr.strip() or "nothing was said").splitlines()[-1]
+            last = (done.stderr.strip() or "without an error message").splitlines()[-1]
             raise UserError(f"{self.name}: {task} ended with code {done.returncode}: {last[:300]}")
         answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return answer
 
     def _environment(self) -> dict[str, str]:
-        """How idle threads wait is what the scripts of this project set for themselves, and for nobody else."""
+        """Set OMP_WAIT_POLICY for this project only: its scripts set it themselves, the peers' scripts do not."""
         others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
         return {**others, "OMP_WAIT_POLICY": "PASSIVE"} if self.tuned else others
 
@@ -63,12 +74,12 @@ OURS = Contender("ours", "ours.py", tuned=True)
 
 
 def as_torch_file(weights: Path, folder: Path) -> Path:
-    """The same weights as a .pth file, which every contender reads, in ``folder``."""
+    """Convert weights to a .pth file in ``folder``; every contender reads this format."""
     target = folder / "resnet18.pth"
     torch.save(read_state_dict(weights), target)
     return target
 
 
 def scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for what contenders are given and give back."""
+    """Make a temporary folder for the files that contenders read and write."""
     return tempfile.TemporaryDirectory(prefix="benchmark-")

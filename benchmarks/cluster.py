@@ -1,11 +1,11 @@
-"""The figures of docs/scaling.md: python benchmarks/cluster.py STEP --category-dir D --weights FILE --models FOLDER
+"""Measure the numbers in docs/scaling.md: python benchmarks/cluster.py STEP --category-dir D --weights FILE --models D
 
-accuracy  train on one process and in shards; AUROC of both on the test photos, cover radii (writes two models)
-stages    seconds an image takes to decode, prepare, score and draw, on one core, with the first of these models
+accuracy  train in one process and in shards; AUROC of both models on the test photos, and cover radii
+stages    time per image to decode, prepare, score and draw on one core, with the first model of "accuracy"
 speed     images per second of one process, and of clusters of this machine's cores, on copies of the test photos
-search    seconds a patch takes to be searched for in banks of several sizes, by kind of index; bytes a row takes
+search    search time per patch in banks of several sizes, by kind of index
 
-Stages and search count processor time of one thread. Times are worth comparing within one run only.
+Stages and search measure processor time of one thread. Compare times within one run only.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def _draw(photo: np.ndarray, result: Inspection) -> list[bytes]:
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:
-    """The result, and the seconds of processor time: with one thread, those of an otherwise idle core."""
+    """Return the result and the seconds of processor time; with one thread this is the time on an idle core."""
     start = time.process_time()
     result = work()
     return result, time.process_time() - start
@@ -186,11 +186,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--category-dir", type=Path, required=True, help="a category of MVTec AD")
-    parser.add_argument("--weights", type=Path, required=True, help="of ResNet-18")
-    parser.add_argument("--models", type=Path, required=True, help="a folder for the two models")
-    parser.add_argument("--cores", type=int, default=1, help="cores of a worker, for accuracy")
-    parser.add_argument("--images", type=int, default=320, help="how many, for speed")
-    parser.add_argument("--shard-size", type=int, default=16)
+    parser.add_argument("--weights", type=Path, required=True, help="weights of ResNet-18")
+    parser.add_argument("--models", type=Path, required=True, help="folder for the two models")
+    parser.add_argument("--cores", type=int, default=1, help="accuracy: cores per worker (default: 1)")
+    parser.add_argument("--images", type=int, default=320, help="speed: number of images (default: 320)")
+    parser.add_argument("--shard-size", type=int, default=16, help="speed: images per shard (default: 16)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     options.models.mkdir(parents=True, exist_ok=True)

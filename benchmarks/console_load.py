@@ -1,9 +1,9 @@
-"""What the console adds to the library: latency and throughput at 1, 8 and 32 clients, against the library alone.
+"""Measure latency and throughput of the console with 1, 8 and 32 clients, compared with the library alone.
 
-Everything is measured in one run and given as differences and ratios, as the machine's speed is nobody's merit. The
-server is a process of its own, started as a user would; the clients are threads of this one, and share its cores. One
-client and the library take turns image by image; throughput at 32 clients is compared with the library's on batches of
-the same size, measured before and after.
+All values come from one run and are compared as differences and ratios, so that the speed of the machine cancels out.
+The server runs in a process of its own, started as a user starts it; the clients are threads of this process on the
+same cores. One client and the library take turns image by image. Throughput at 8 and 32 clients is compared with the
+library's throughput in batches of the same size, measured before and after.
 
     python benchmarks/console_load.py --model saved_models/demo.pkl --images data/demo/test
 """
@@ -26,13 +26,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.config import RunSettings
 from fastener.datasets.images import list_images
 from fastener.inspection.inspector import Inspector
 
+ROOT = Path(__file__).resolve().parents[1]
 BATCH = 16
 BOUNDARY = "part-of-a-form"
 
@@ -91,7 +91,7 @@ def _body(file: Path, pictures: bool) -> bytes:
 
 
 def _client(port: int, bodies: list[bytes], count: int) -> list[float]:
-    """Send ``count`` images one after the other over one connection; seconds for each."""
+    """Send ``count`` images one after the other over one connection, and return the seconds of each."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     seconds = []
     for body in itertools.islice(itertools.cycle(bodies), count):
@@ -127,7 +127,7 @@ def _taking_turns(
 
 
 def _load(port: int, bodies: list[bytes], clients: int, count: int) -> tuple[list[float], float]:
-    """Latencies of all clients at once, and images per second."""
+    """Run all clients at once, and return the latencies in seconds and the images per second."""
     found: list[list[float]] = []
     each = -(-count // clients)
     threads = [

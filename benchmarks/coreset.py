@@ -1,4 +1,4 @@
-"""Greedy k-centre selection: how long, how near to the machine's limit, how it grows with the number of patches."""
+"""Measure greedy k-centre selection: time, ratio to the machine's limit, and growth with the number of patches."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fastener.models.runtime.device import resolve_device
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Time every method at an eighth, a quarter, half and all of the rows."""
+    """Time every method on an eighth, a quarter, a half and all of the rows."""
     device = resolve_device(arguments.device)
     features = torch.from_numpy(features_of(arguments)).to(device)
     report = Report(f"coreset, {arguments.keep:.0%} of patches kept", measure_machine(str(device)))
-    greedy_coreset(features[:1000], 10, device=device)  # loads the libraries
+    greedy_coreset(features[:1000], 10, device=device)  # a first call loads the libraries, which is not to be timed
     taken: dict[str, list[tuple[int, float]]] = {}
     for n in sizes(len(features)):
         part = features[torch.linspace(0, len(features) - 1, n).long()]
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> Report:
 
 
 def features_of(arguments: argparse.Namespace) -> np.ndarray:
-    """Patch features (n, d) of a file, of a category's photos, or drawn."""
+    """Load patch features (n, d) from a file, compute them from a category's photos, or draw them."""
     if arguments.features is not None:
         try:
             features = np.load(arguments.features, mmap_mode="r")
@@ -66,7 +66,7 @@ def features_of(arguments: argparse.Namespace) -> np.ndarray:
 
 
 def _methods(arguments: argparse.Namespace, features: torch.Tensor) -> list[tuple[str, Callable[[], Coreset], int]]:
-    """Name, what to time, and how many numbers a distance is of."""
+    """List the methods: name, function to time, and length of the vectors."""
     k, dim = max(1, round(arguments.keep * len(features))), features.shape[1]
     device = arguments.device
     methods = [("exact, by blocks", lambda: greedy_coreset(features, k, device=device), dim)]
@@ -79,18 +79,21 @@ def _methods(arguments: argparse.Namespace, features: torch.Tensor) -> list[tupl
 
 
 def projected_coreset(features: torch.Tensor, k: int, dim: int) -> Coreset:
-    """Selected by a random projection, as with model.coreset_projection; its cover radius is that of projections."""
+    """Select by randomly projected features, as model.coreset_projection does.
+
+    The cover radius of the result is measured on the projected features.
+    """
     projection = gaussian_projection(features.shape[1], dim, 0).to(features.device)
     return greedy_coreset(features.float() @ projection, k, device=features.device)
 
 
 def cover_radius(features: torch.Tensor, indices: np.ndarray) -> float:
-    """Largest distance of a row to the nearest of the rows picked."""
+    """Compute the largest distance of a row to its nearest selected row."""
     return coreset.cover_radius(features, features[torch.from_numpy(indices)], features.device)
 
 
 def textbook_coreset(features: torch.Tensor, k: int) -> Coreset:
-    """The loop of the textbooks in float32: every pick costs one pass over all features."""
+    """Select by the textbook loop in float32: every pick takes one pass over all features."""
     features = features.float()
     norms = features.square().sum(1)
     nearest = torch.full_like(norms, torch.inf)
@@ -104,7 +107,7 @@ def textbook_coreset(features: torch.Tensor, k: int) -> Coreset:
 
 
 def _timed(work: Callable[[], Coreset], repeat: int) -> tuple[float, Coreset]:
-    """Median of the seconds, and what came out."""
+    """Return the median of the seconds, and the result."""
     taken = []
     for _ in range(repeat):
         start = time.perf_counter()

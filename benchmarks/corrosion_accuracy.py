@@ -1,7 +1,7 @@
-"""How far measured rust is from the truth on rendered series: python benchmarks/corrosion_accuracy.py
+"""Measure the error of measured rust on rendered series: python benchmarks/corrosion_accuracy.py
 
-Prints a Markdown table, a line for each kind of part, finish and light: mean absolute error of the rust-coloured share
-in percentage points, over the grounds named and 0 to 60 % rust, and the mean overlap (IoU) of the part's mask.
+The script prints a Markdown table with a line for each kind of part, finish and light: mean absolute error of the
+rust-coloured share in percentage points, over all backgrounds and 0 to 60 % rust, and mean IoU of the part's mask.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def rust_errors(analyse: Analyser, parts: list[RenderedPart]) -> list[float]:
-    """Absolute error in points of each shot of one series."""
+    """Compute the absolute error in percentage points of each shot of one series."""
     with tempfile.TemporaryDirectory() as folder:
         for hours, part in enumerate(parts):
             write_png(Path(folder) / f"Part-T{hours}.png", part.image)
@@ -65,12 +65,12 @@ def rust_errors(analyse: Analyser, parts: list[RenderedPart]) -> list[float]:
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union of two bool masks."""
+    """Compute the intersection over union of two bool masks."""
     return float((one & other).sum() / (one | other).sum())
 
 
 def _small_model() -> Inspector:
-    """Colour is measured without the model: the smallest will do."""
+    """Train a minimal model; colour is measured without it."""
     flags = {"preprocess.size": 64, "evidence": ("filters", "colour"), "model.backbone": "filters", "run.workers": 0}
     return Inspector.fit([render_part(seed, background="white").image for seed in range(6)], load_config(flags=flags))
 

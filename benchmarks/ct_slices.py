@@ -1,8 +1,7 @@
-"""Cracks in rendered CT slices by both detectors: python benchmarks/ct_slices.py --seed 100 [--rf-detr-epochs N]
+"""Detect cracks in rendered CT slices by both detectors: python benchmarks/ct_slices.py --seed 100 [--rf-detr-epochs N]
 
-PatchCore learns from six good batteries (20 slices each); RF-DETR, if asked for, from five labelled ones (24 slices to
-learn from), with random weights. Both then inspect the same six batteries of 40 slices, half of them cracked, that
-neither has seen.
+PatchCore trains on six good batteries of 20 slices. With --rf-detr-epochs, RF-DETR trains from random weights on five
+labelled batteries (24 slices). Both then inspect the same six other batteries of 40 slices, three of which are cracked.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbone", default="filters")
     parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--rf-detr-epochs", type=int, default=0, metavar="N", help="also RF-DETR, trained so long")
+    parser.add_argument("--rf-detr-epochs", type=int, default=0, metavar="N", help="also train RF-DETR, for N epochs")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -59,14 +58,14 @@ def main() -> int:
 
 
 def patchcore(folder: Path, seed: int, settings: AnodeSettings) -> dict[str, Predictor]:
-    """PatchCore for each region, from good batteries rendered into ``folder``."""
+    """Train PatchCore for each region on good batteries that are rendered into ``folder``."""
     write_ct_dataset(folder, good=6, cracked=0, slices=20, seed=seed)
     listing = list_volumes(folder)
     return {one.name: PatchCoreDetector(train(listing, one, settings), settings) for one in settings.roi_config}
 
 
 def rf_detr(folder: Path, seed: int, settings: AnodeSettings, epochs: int) -> dict[str, Predictor]:
-    """RF-DETR at a small resolution, from labelled batteries rendered into ``folder``."""
+    """Train RF-DETR at a small resolution on labelled batteries that are rendered into ``folder``."""
     from fastener.anode.coco import export_coco
     from fastener.anode.detector import RfDetr
 

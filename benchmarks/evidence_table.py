@@ -1,7 +1,7 @@
-"""What each kind of evidence is worth: python benchmarks/evidence_table.py --fasteners D --mvtec-screw D --backbone B
+"""Compare kinds of evidence: python benchmarks/evidence_table.py --fasteners D --mvtec-screw D --backbone B
 
-Prints a Markdown table of image AUROC with 95 % intervals: the CNN alone, the filters alone, both, and with colour
-(fasteners only). Models learn from the training split; fasteners are scored on valid and test together.
+The script prints a Markdown table of image AUROC with 95 % intervals: the CNN alone, the filters alone, both, and with
+colour (fasteners only). Models train on the training split; fasteners are scored on valid and test together.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Patch features to measure with: of a file, of an MVTec category, or drawn."""
+"""Make patch features for benchmarks: from an MVTec category, or drawn at random."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 8
 
 
 def clustered_features(n: int, dim: int, seed: int) -> np.ndarray:
-    """Vectors round 50 centres, spread in fewer directions than they have numbers, as patch features are."""
+    """Draw vectors (n, dim) around 50 centres. As in patch features, the rank is lower than the dimension."""
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(dim // 4 + 1, dim)).astype(np.float32)
     centres = rng.normal(size=(50, len(directions))).astype(np.float32)
@@ -31,9 +31,10 @@ def clustered_features(n: int, dim: int, seed: int) -> np.ndarray:
 
 
 def category_features(folder: Path, weights: Path | None, n: int, dim: int | None = None) -> np.ndarray:
-    """``n`` patches of ResNet-18, float16 (n, 384 or ``dim``), of training photos spread over an MVTec category.
+    """Compute ``n`` patch features of ResNet-18, float16 (n, 384 or ``dim``), of an MVTec category's training photos.
 
-    All are used where there are fewer. They are in the order of the photos.
+    The photos are evenly spread over the category, and the patches are in their order. A category with fewer patches
+    gives all of them.
     """
     extract = cnn_extractor(BACKBONES["resnet18"], resnet18_weights(weights), target_dim=dim)[0]
     prepare = Preprocessor(load_config(MVTEC).preprocess)
@@ -48,17 +49,17 @@ def category_features(folder: Path, weights: Path | None, n: int, dim: int | Non
 
 
 def training_photos(folder: Path) -> list[Path]:
-    """The healthy training photos of an MVTec category."""
+    """List the healthy training photos of an MVTec category."""
     return list(load_category(folder.parent, folder.name).train)
 
 
 def spread(items: Sequence[Path], count: int) -> list[Path]:
-    """``count`` of the items, evenly spread."""
+    """Choose ``count`` items, evenly spread."""
     return [items[int(i)] for i in np.linspace(0, len(items) - 1, count)]
 
 
 def resnet18_weights(file: Path | None) -> Path:
-    """The weights' file. Raises UserError if there is none on this machine."""
+    """Find the weights of ResNet-18. Raises UserError if they are not on this machine."""
     found = find_weights(BACKBONES["resnet18"], file)
     if found is None:
         raise UserError(f"no weights for resnet18 on this machine: {how_to_get(BACKBONES['resnet18'])}")

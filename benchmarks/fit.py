@@ -1,4 +1,4 @@
-"""Fitting from image files: how long, how much memory, and how both grow with the number of images."""
+"""Measure the time and memory of fitting from image files, and how both grow with the number of images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAGES = ("reading", "coreset", "calibrating")
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Fit an eighth, a quarter, half and all of the photos, each in a process of its own."""
+    """Fit an eighth, a quarter, a half and all of the photos, each in a process of its own."""
     photos, weights = training_photos(arguments.category_dir), resnet18_weights(arguments.weights)
     photos = spread(photos, min(len(photos), arguments.photos or len(photos)))
     report = Report(

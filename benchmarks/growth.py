@@ -1,4 +1,4 @@
-"""How time and memory grow: the exponent of a power law, and the plot for docs/performance.md."""
+"""Fit the growth of time and memory by a power law, and draw the plot for docs/performance.md."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ EIGHTH = (8, 4, 2, 1)  # x1, x2, x4, x8
 
 
 def sizes(largest: int) -> list[int]:
-    """An eighth, a quarter, a half and all of ``largest``."""
+    """Return an eighth, a quarter, a half and all of ``largest``."""
     return [max(1, largest // part) for part in EIGHTH]
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """p of the power law y ~ x**p that fits best: 1 = in proportion, 2 = with the square."""
+    """Fit the exponent p of the power law y ~ x**p: 1 = linear, 2 = quadratic."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def growth_figure(
     images: Sequence[int], seconds: Mapping[str, Sequence[float]], megabytes: Mapping[str, Sequence[float]]
 ) -> Figure:
-    """Two panels over the number of images, both axes logarithmic: seconds by stage, and megabytes."""
+    """Draw two panels over the number of images: seconds by stage (both axes logarithmic), and megabytes."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     _panel(left, "Time to fit", "seconds", images, seconds)
     first = next(iter(seconds.values()))[0]
     steps = np.array(images) / images[0]
-    for power, style, label in ((1, ":", "in proportion"), (2, "--", "with the square")):
+    for power, style, label in ((1, ":", "linear"), (2, "--", "quadratic")):
         left.plot(images, first * steps**power, style, color=GREY, linewidth=1, label=label)
     left.set_yscale("log")
     left.legend(frameon=False, fontsize=8)

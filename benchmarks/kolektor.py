@@ -1,13 +1,13 @@
-"""Cracks on KolektorSDD by PatchCore: python benchmarks/kolektor.py --data kolektor_sdd [--choose]
+"""Detect cracks on KolektorSDD by PatchCore: python benchmarks/kolektor.py --data kolektor_sdd [--choose]
 
-``--data`` holds images/ and labels/ (YOLO polygons; an empty file is a good photo). 80 good photos, drawn by
-``--seed``, are learned; the table is about all others. "Good flagged" counts good photos with a box, "cracks found" the
-cracks that a box overlaps by IoU 0.1 or whose centre lies in one: at the threshold that comes from the 80 alone, and,
-"at 5 %", at the lowest one at which at most 5 % of the good photos reported on have a box.
+The folder ``--data`` has images/ and labels/ (YOLO polygons; the label file of a good photo is empty). Each model
+trains on 80 good photos, drawn by ``--seed``; the table covers all other photos. "Good flagged" counts good photos with
+a box. "Cracks found" counts cracks that a box overlaps by IoU 0.1, or whose centre lies in a box, at the threshold from
+the 80 training photos. "At 5 %" counts the same at the lowest threshold that flags at most 5 % of the good test photos.
 
-``--choose`` compares settings without a look at a real crack: two thirds of the 80 are learned, the others are
-inspected as they are and with two synthetic cracks each (thin, dark, jagged, fading, hardly darker than the grain). See
-docs/ct_slices.md for what was chosen how.
+``--choose`` compares settings without looking at a real crack: each model trains on two thirds of the 80 photos and
+inspects the others, as they are and with two synthetic cracks each (thin, jagged lines that fade and are hardly darker
+than the grain). docs/ct_slices.md explains the choice.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import cv2
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.commands import cli
 from fastener.common.errors import UserError
@@ -34,7 +34,7 @@ from fastener.inspection.regions import find_regions
 from fastener.inspection.result import Inspection
 
 LEARNED = 80
-_FINER = 4  # cracks are drawn at so many times the photo's size
+_FINER = 4  # cracks are drawn at this multiple of the photo's size
 COMMON = {
     "preprocess.size": [880, 352],
     "preprocess.center_crop": 1.0,
@@ -62,7 +62,7 @@ CANDIDATES = {
     "filters, lines, by place": {**WHITENED, "evidence": ["filters"], **LINES, **PLACES},
 }
 CHOSEN = "cnn + filters, lines, by place"
-# Pixels above the threshold that lie so near are one crack, as a faint one shows in pieces; pixels of the frame.
+# Regions at most this far apart, in pixels of the frame, are joined, because a faint crack shows in pieces.
 JOINED_WITHIN = 12.0
 
 
@@ -71,7 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="D", help="folder with images/ and labels/")
     parser.add_argument("--choose", action="store_true", help="compare settings on synthetic cracks instead")
-    parser.add_argument("--only", choices=list(CANDIDATES), help="one line of the table")
+    parser.add_argument("--only", choices=list(CANDIDATES), help="compute one line of the table only")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     good, cracked = photos(arguments.data)
@@ -99,7 +99,7 @@ def main() -> int:
 
 
 def row(good: Sequence[object], bad: Sequence[object], truth: Sequence[Boxes]) -> str:
-    """The figures of one line. ``truth``: true boxes of each of the ``bad``."""
+    """Format one line of the table. ``truth`` are the true boxes of each photo in ``bad``."""
     sound = [one for one in good if isinstance(one, Inspection)]
     cracked = [one for one in bad if isinstance(one, Inspection)]
     labels = [False] * len(sound) + [True] * len(cracked)
@@ -115,25 +115,25 @@ def row(good: Sequence[object], bad: Sequence[object], truth: Sequence[Boxes]) -
 
 
 def found(cracked: Sequence[Inspection], truth: Sequence[Boxes], threshold: float) -> str:
-    """How many of all cracks the boxes above ``threshold`` find."""
+    """Count the cracks that are found by boxes above ``threshold``."""
     hits = [np.asarray(finds(boxes_of(one, threshold), true).any(0)) for one, true in zip(cracked, truth, strict=True)]
     return share(sum(int(one.sum()) for one in hits), sum(one.size for one in hits))
 
 
 def share(part: int, whole: int) -> str:
-    """A count of a count, with its interval."""
+    """Format a share as counts, with its 95 % interval."""
     low, high = proportion_ci(part, whole)
     return f"{part} of {whole} ({low:.0%} to {high:.0%})"
 
 
 def boxes_of(one: Inspection, threshold: float) -> Boxes:
-    """The boxes of what lies above ``threshold``, as (n, 4)."""
+    """Find the boxes (n, 4) of regions above ``threshold``."""
     regions = find_regions(one.map, threshold, one.transform, one.photo_size, eps=JOINED_WITHIN)
     return as_boxes([(r.x, r.y, r.x + r.width, r.y + r.height) for r in regions])
 
 
 def photos(folder: Path) -> tuple[list[Path], dict[Path, Boxes]]:
-    """Good photos, and cracked ones with the boxes of their polygons."""
+    """List the good photos, and the cracked photos with the boxes of their polygons."""
     good: list[Path] = []
     cracked: dict[Path, Boxes] = {}
     for file in list_images(folder / "images"):
@@ -151,7 +151,7 @@ def photos(folder: Path) -> tuple[list[Path], dict[Path, Boxes]]:
 
 
 def boxes_in(labels: Path, photo: Path) -> Boxes:
-    """The boxes of the polygons in a file of labels, in pixels of the photo."""
+    """Read the boxes of the polygons in a label file, in pixels of the photo."""
     try:
         lines = [line.split()[1:] for line in labels.read_text().splitlines() if line.strip()]
         polygons = [np.array(line, float).reshape(-1, 2) for line in lines]
@@ -164,10 +164,10 @@ def boxes_in(labels: Path, photo: Path) -> Boxes:
 
 
 def crack(photo: np.ndarray, seed: int) -> tuple[np.ndarray, Boxes]:
-    """The photo with a synthetic crack, and the crack's box.
+    """Draw a synthetic crack on a photo, and return the photo and the crack's box.
 
-    A jagged line that wanders, of changing width and depth: 2 to 7 px wide, 0.2 to 0.8 of the photo's width long, 25
-    to 80 grey levels darker than what it crosses (the grain's own deviation is 17).
+    The crack is a jagged line of varying width and depth: 2 to 7 px wide, 0.2 to 0.8 of the photo's width long, and 25
+    to 80 grey levels darker than the surface (the standard deviation of the grain is 17).
     """
     rng = np.random.default_rng(seed)
     size = np.array(photo.shape[1::-1])

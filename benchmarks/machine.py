@@ -1,4 +1,4 @@
-"""What this machine can do at most: a large matrix product and a large copy, measured."""
+"""Measure the peak performance of this machine by a large matrix product and a large copy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,19 @@ _ROUNDS = 7
 
 @dataclass(frozen=True)
 class Machine:
-    """Peaks in float32: ``flops`` a second of a matrix product, ``bandwidth`` bytes a second read and written."""
+    """Peak performance of a device in float32.
+
+    Attributes
+    ----------
+    device : str
+        Name of the processor or GPU.
+    threads : int
+        Number of threads of torch.
+    flops : float
+        Floating point operations per second in a matrix product.
+    bandwidth : float
+        Bytes per second read and written in a copy.
+    """
 
     device: str
     threads: int
@@ -27,28 +39,28 @@ class Machine:
     bandwidth: float
 
     def least_seconds(self, flop: float, moved: float = 0.0) -> float:
-        """The physical limit: no machine of these peaks does ``flop`` and moves ``moved`` bytes in less."""
+        """Compute the shortest possible time in seconds to do ``flop`` operations and move ``moved`` bytes."""
         return max(flop / self.flops, moved / self.bandwidth)
 
     def beside(self, seconds: float, flop: float, moved: float = 0.0) -> dict[str, float | None]:
-        """The limit in seconds, and how many times as long was taken: None where there is nothing to be computed."""
+        """Compare a time with the physical limit: the limit in seconds, and their ratio (None if the limit is 0)."""
         limit = self.least_seconds(flop, moved)
         return {"limit_s": limit, "times_limit": seconds / limit if limit else None}
 
     def describe(self) -> str:
-        """One line for a person."""
+        """Describe the machine in one line."""
         return (
             f"{self.device}, {self.threads} threads: {self.flops / 1e9:.0f} GFLOP/s in a matrix product of {_SIDE} x "
             f"{_SIDE}, {self.bandwidth / 1e9:.1f} GB/s read and written in a copy of {_COPIED / 2**20:.0f} MiB"
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Convert to a dict for JSON."""
         return asdict(self)
 
 
 def measure_machine(device: str = "cpu", side: int = _SIDE, copied: int = _COPIED) -> Machine:
-    """The best of several rounds: other work can only slow them down."""
+    """Measure several rounds and keep the best one, because other programs can only slow a round down."""
     where = torch.device(device)
     left, right = (torch.rand((side, side), device=where) for _ in range(2))
     product = torch.empty_like(left)
@@ -61,7 +73,7 @@ def measure_machine(device: str = "cpu", side: int = _SIDE, copied: int = _COPIE
 
 
 def processor() -> str:
-    """The processor as the system names it, and its number of cores."""
+    """Name the processor and its number of cores."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

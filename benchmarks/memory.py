@@ -1,4 +1,4 @@
-"""Memory: the most that fitting and inspecting ever hold, beside what has to be held."""
+"""Measure the peak memory of fitting and inspecting, and compare it with the memory that is needed at least."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCHES = (1, 8)
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Fit under several limits and inspect by ones and eights, each in a process of its own."""
+    """Fit under several memory limits and inspect in batches of 1 and 8, each in a process of its own."""
     photos, weights = training_photos(arguments.category_dir), resnet18_weights(arguments.weights)
     photos = spread(photos, min(len(photos), arguments.photos or len(photos)))
     images = [str(photo) for photo in photos]
@@ -33,16 +33,16 @@ def run(arguments: argparse.Namespace) -> Report:
                 "fit", images=images, weights=file, keep=arguments.keep, model=model, assignments=assignments
             )
             bank = 4 * answer["bank"][0] * answer["bank"][1] / MEGABYTE
-            # Beyond the limit all features are in a file.
+            # Features that exceed the limit are all kept in a file.
             needed = network + bank + (half if half <= limit else 0.0)
             report.rows.append(_row(f"fit, memory limit {limit} MB", answer, needed))
         for batch in BATCHES:
             answer = OURS.ask("inspect", images=images[: 4 * batch], weights=file, model=model, batch=batch)
             report.rows.append(_row(f"inspect, batch {batch}", answer, network + bank))
     report.notes.append(
-        f"features of all images: {half:.0f} MB in half precision, {2 * half:.0f} MB in float32, which never exist"
+        f"features of all images: {half:.0f} MB in half precision, {2 * half:.0f} MB in float32 (never allocated)"
     )
-    report.notes.append("limit_mb: weights, bank and the features that the memory limit lets stay")
+    report.notes.append("limit_mb: weights, bank, and the features that fit into the memory limit")
     return report
 
 

@@ -1,8 +1,8 @@
-"""How the memory of train.py and inference.py grows with the number of photos, and the plot for docs/reliability.md.
+"""Measure how the memory of train.py and inference.py grows with the number of photos; plot for docs/reliability.md.
 
-The scripts run as a user runs them, on drawn JPEGs of 256 x 256; the memory they hold is read from /proc (Linux) five
-times a second. Pages of the file that features go to are counted apart: the system takes them back when it needs to.
-The model's input is 64 px and its bank a thousandth of the patches, so that it takes minutes, not hours.
+The scripts run as a user runs them, on random JPEGs of 256 x 256. Their memory is read from /proc (Linux) five times a
+second. Mapped pages of the feature file are counted separately, because the system reclaims them when it needs memory.
+The model's input has 64 px and its bank a thousandth of the patches, so that a run takes minutes, not hours.
 
     python benchmarks/memory_growth.py --plot docs/memory.png
 """
@@ -23,23 +23,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.common.errors import UserError
 from fastener.evaluation.visualize import GREY, PALETTE, save_figure
 
+ROOT = Path(__file__).resolve().parents[1]
 LIMIT_MB = 64
 SIDE = 64
 SETTINGS = ("preprocess.enabled=false", "calibration.max_photos=20")
 SIGNATURE_MB = 4096 * 4 / 2**20
-# What training holds with hardly any photo: Python, torch, one batch on its way, the search of a block of patches.
+# Memory of training with very few photos: Python, torch, one batch, and the search of one block of patches.
 FLOOR_MB = 500
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Of one run, sample by sample: seconds since its start, private MB, MB of mapped files."""
+    """Samples of one run: seconds since its start, private MB, and MB of mapped files."""
 
     label: str
     seconds: np.ndarray
@@ -67,21 +67,21 @@ def main() -> None:
 
 
 def promised(photos: int, limit: int = LIMIT_MB) -> float:
-    """MB that training may hold: the floor, the features up to the limit, and 40 KB a photo.
+    """Compute the MB that training may use: the floor, the features up to the limit, and 40 KB per photo.
 
-    These are the photo's signature, and three copies of it in half precision while the model's file is made.
+    The 40 KB are the photo's signature, and three copies of it in half precision while the model file is written.
     """
     return FLOOR_MB + limit + 2.5 * photos * SIGNATURE_MB
 
 
 def rise(memory: Memory) -> float:
-    """MB of private memory, at most, in the last fifth of a run less the same of the middle fifth."""
+    """Compute the peak MB of private memory in the last fifth of a run minus the peak in the middle fifth."""
     fifths = np.array_split(memory.private, 5)
     return float(fifths[-1].max() - fifths[2].max())
 
 
 def train(home: Path, count: int, limit: int = LIMIT_MB, side: int = SIDE) -> Memory:
-    """Train on the first ``count`` photos of ``home / "photos"``, which are all there are."""
+    """Train on the ``count`` photos of ``home / "photos"`` and sample the memory."""
     settings = [word for setting in (f"preprocess.size={side}", *SETTINGS) for word in ("--set", setting)]
     return watch(
         f"{count:,} photos",
@@ -117,7 +117,7 @@ def watch(label: str, script: str, *words: object) -> Memory:
 
 
 def write_photos(folder: Path, count: int) -> None:
-    """JPEGs of 256 x 256: a disc on a cloudy ground, no two alike. Those that are there stay."""
+    """Write JPEGs of 256 x 256, each a different disc on a cloudy background. Existing files stay."""
     folder.mkdir(exist_ok=True)
     for seed in range(count):
         path = folder / f"{seed:05d}.jpg"
@@ -131,7 +131,7 @@ def write_photos(folder: Path, count: int) -> None:
 
 
 def figure(training: Sequence[Memory], limit: float, inspecting: Memory) -> Figure:
-    """Two panels over time: training with the promised limit of the largest run, and inspecting."""
+    """Draw two panels over time: training with the promised limit of the largest run, and inspecting."""
     drawn = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = drawn.subplots(1, 2, sharey=True)
     for colour, memory in zip(PALETTE, training, strict=False):
@@ -157,7 +157,7 @@ def _line(axes: Axes, memory: Memory, colour: str) -> None:
 
 
 def _memory(pid: int) -> tuple[float, float] | None:
-    """MB of private and of mapped memory; None where the process has just gone."""
+    """Read the MB of private and of mapped memory; None if the process has just ended."""
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except ProcessLookupError:

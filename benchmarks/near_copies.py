@@ -1,8 +1,9 @@
-"""How well thumbnails tell copies from look-alikes: python benchmarks/near_copies.py FOLDER [FOLDER ...]
+"""Measure how well thumbnails tell copies from similar photos: python benchmarks/near_copies.py FOLDER [FOLDER ...]
 
-Prints, for plain 16 x 16 thumbnails and for the detail of 64 x 64 ones, how many groups of copies each folder has by a
-correlation of 0.95 alone, and the lowest similarity of a photo to itself halved in size and saved as JPEG of quality
-25; then how many groups there are by the rule of datasets/near_copies.py, which looks at the whole collection.
+For plain 16 x 16 thumbnails and for the detail of 64 x 64 thumbnails, the script prints the number of groups of copies
+by a correlation of 0.95 alone, and the lowest similarity of a photo to itself after halving its size and saving it as
+JPEG of quality 25. The last line is the number of groups by the rule of datasets/near_copies.py, which judges
+similarity against the whole collection.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fastener.datasets.near_copies import NEAR_COPY_SIMILARITY, copy_groups, sig
 
 
 def plain_thumbnail(image: np.ndarray) -> np.ndarray:
-    """16 x 16 grey, mean removed, unit norm."""
+    """Compute a grey thumbnail of 16 x 16 pixels with mean 0 and unit norm."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     thumbnail = cv2.resize(grey, (16, 16), interpolation=cv2.INTER_AREA).ravel()
     centred = thumbnail - thumbnail.mean()
@@ -30,7 +31,7 @@ def plain_thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def best_over_flips(signatures: np.ndarray) -> np.ndarray:
-    """(n, side * side) -> (n, n), the best correlation over the four flips."""
+    """Compute the best correlation over the four flips between signatures (n, side * side): (n, n)."""
     side = int(np.sqrt(signatures.shape[1]))
     square = signatures.reshape(-1, side, side)
     flips = (square, square[:, ::-1], square[:, :, ::-1], square[:, ::-1, ::-1])
@@ -38,7 +39,7 @@ def best_over_flips(signatures: np.ndarray) -> np.ndarray:
 
 
 def degraded(image: np.ndarray) -> np.ndarray:
-    """Half the size, JPEG quality 25."""
+    """Halve the size and compress as JPEG of quality 25."""
     half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".jpg", half, [cv2.IMWRITE_JPEG_QUALITY, 25])[1]
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))

@@ -1,8 +1,9 @@
-"""Which score, on which stages of the network, notices a class that it was not taught?
+"""Compare scores and network stages by how well they detect a class that was left out of training.
 
-Answered without any image that open_set_recognition.py reports on as unknown to the split: in each split, each known
-class in turn is left out, scores learn from the training images of the others, and the left-out class (training and
-validation images) is told from their validation images. Frozen features, as a fine-tuned network has seen the class.
+Images of the classes that open_set_recognition.py reports as unknown are not used. In each split, each known class is
+left out in turn. The scores are fitted to the training images of the other classes. AUROC then separates the left-out
+class (training and validation images) from the validation images of the other classes. Features are frozen, because a
+fine-tuned network would have seen the left-out class.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.commands import cli
 from fastener.evaluation.metrics import auroc
@@ -44,7 +45,7 @@ def main() -> int:
 
 
 def left_out(pipeline: Pipeline, split: Split) -> np.ndarray:
-    """AUROC (known classes, scores) of each class when it is left out."""
+    """Compute the AUROC of each class when it is left out: (known classes, scores)."""
     fronts, settings = pipeline.fronts, pipeline.settings
     train, validation = split.indices(TRAIN), split.indices(VALIDATION)
     rows = []

@@ -1,7 +1,7 @@
-"""Beside anomalib's PatchCore and amazon-science/patchcore-inspection, in one run.
+"""Compare this project with anomalib's PatchCore and amazon-science/patchcore-inspection in one run.
 
-All get the same features, photos and weights. Peers are run as they are, each in a process of its own, by the Python or
-from the clone that the reader names; what is not named is left out, and said.
+All contenders get the same features, photos and weights. Each peer runs unchanged, in a process of its own, with the
+Python or from the clone that the flags name. A peer without a flag is left out, and a note says so.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from fastener.benchmarks.work import distances_flop
 from fastener.common.errors import UserError
 
 BATCHES = (1, 8)
-AMAZON_PROJECTION = 128  # their default
-# Their exact sampler holds the distances of all pairs three times over while it computes them.
+AMAZON_PROJECTION = 128  # the default of amazon's sampler
+# amazon's exact sampler holds three copies of the distances of all pairs while it computes them.
 EXACT_COPIES = 3
 
 
 class Race:
-    """Asks every contender, and keeps a row for each answer; a contender that fails costs its rows, not the run."""
+    """Runs every contender and adds a row for each answer; if a contender fails, a note replaces its rows."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path):
         self.arguments = arguments
         self.folder = folder
         self.weights = str(as_torch_file(resnet18_weights(arguments.weights), folder))
-        self.report = Report("beside the peers; ratios above 1 are in our favour", measure_machine())
+        self.report = Report("comparison with peers; a ratio above 1 is in favour of this project", measure_machine())
         self.anomalib = self._anomalib()
         self.amazon = self._amazon()
         self.network = resnet18_flop()
@@ -44,7 +44,7 @@ class Race:
         self.images = [str(path) for path in spread(self.photos, count)]
 
     def coreset(self, n: int) -> None:
-        """Select from the same features; the cover radius is measured on all their numbers for everybody."""
+        """Select from the same features; the cover radius is measured on unprojected features for all contenders."""
         file, indices = str(self.folder / "features.npy"), str(self.folder / "picks.npy")
         features = category_features(self.arguments.category_dir, Path(self.weights), n).astype(np.float32)
         np.save(file, features)
@@ -76,7 +76,7 @@ class Race:
             row["radius_beside_ours_%"] = None if radius is None or not first[1] else 100 * (radius / first[1] - 1)
 
     def fit(self, peers: bool) -> Path:
-        """From photos to a bank, and ours to a calibrated model too. Returns our model, whose bank all are given."""
+        """Fit a bank from photos, and for ours a calibrated model. Return our model; all contenders get its bank."""
         model = self.folder / "model.pkl"
         values = {"images": self.images, "weights": self.weights, "keep": self.arguments.keep}
         first = None
@@ -95,7 +95,7 @@ class Race:
         return model
 
     def inspect(self, model: Path) -> None:
-        """From files to scores and maps, with banks of one size."""
+        """Measure inspection from files to scores and maps; all contenders have banks of the same size."""
         bank = np.load(model.with_suffix(".npy"), mmap_mode="r").shape
         best = self.quickest(model)
         for batch in BATCHES:
@@ -120,13 +120,16 @@ class Race:
                 row["p95_s"] = float(np.percentile(np.concatenate([one["seconds"] for one in several]), 95))
 
     def quickest(self, model: Path) -> Path | None:
-        """Our model of the same photos in int8, its bank as large; None, with a note, without ONNX Runtime."""
+        """Fit our model on the same photos in int8, with a bank of the same size.
+
+        Without ONNX Runtime the result is None, and a note says so.
+        """
         best, int8 = model.with_name("int8.pkl"), ["run.precision=int8", "run.runtime=onnx"]
         values = {"images": self.images, "weights": self.weights, "keep": self.arguments.keep, "assignments": int8}
         return best if self.ask("ours, int8", OURS, "fit", model=str(best), **values) else None
 
     def ask(self, name: str, contender: Contender | None, task: str, **values: Any) -> dict[str, Any] | None:
-        """The answer, or None with a note."""
+        """Run a task and return the answer; if the contender fails or is left out, add a note and return None."""
         if contender is None:
             return None
         try:
@@ -138,7 +141,7 @@ class Race:
     def row(
         self, question: str, name: str, answer: dict[str, Any], ours: dict[str, Any], flop: float
     ) -> dict[str, Any]:
-        """What one contender took, beside ours and the limit."""
+        """Add the row of one contender: its time and memory, compared with ours and with the limit."""
         row = {
             "question": question,
             "contender": name,
@@ -174,7 +177,7 @@ class Race:
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Ask what ``only`` names, in the order coreset, fit, inspect; to inspect alone, ours is fitted first."""
+    """Run the tasks of ``--only`` in the order coreset, fit, inspect; inspecting alone fits our model first."""
     with scratch() as folder:
         race = Race(arguments, Path(folder))
         if "coreset" in arguments.only:
@@ -186,13 +189,13 @@ def run(arguments: argparse.Namespace) -> Report:
                 race.inspect(model)
         if any(row["estimated"] for row in race.report.rows):
             race.report.notes.append(
-                f"estimated: {arguments.picks} picks were made, each of which costs the same, and the rest added"
+                f"estimated: {arguments.picks} picks were made, and the time of the others extrapolated from them"
             )
         return race.report
 
 
 def _joined(answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several answers to one question: the median of all seconds, the largest memory."""
+    """Join several answers to one task: the median of all seconds, and the largest memory."""
     return {
         "seconds": float(np.median(np.concatenate([answer["seconds"] for answer in answers]))),
         "peak_bytes": max(answer["peak_bytes"] for answer in answers),

@@ -1,8 +1,8 @@
-"""What the arithmetic of the network costs and gains: python benchmarks/precision.py --weights F [--category-dir D]
+"""Compare speed and accuracy of numeric precisions: python benchmarks/precision.py --weights F [--category-dir D]
 
-Speed: the network alone, from images to the maps of its layers, medians of interleaved rounds of one run, beside
-torch's eager float32. Accuracy, with --category-dir (MVTec layout): a model of all training photos for each precision,
-by one setting, and its image AUROC on the test photos with a 95 % bootstrap interval. fp32 is computed by torch and by
+Speed is measured on the network alone, from images to the feature maps of its layers: medians of interleaved rounds,
+compared with torch's eager float32. Accuracy needs --category-dir (MVTec layout): one model of all training photos for
+each precision, and its image AUROC on the test photos with a 95 % bootstrap interval. fp32 is computed by torch and by
 ONNX Runtime. Each model has its own bank, so scores differ by more than the rounding of the network.
 """
 
@@ -36,7 +36,7 @@ from fastener.models.runtime.onnx_network import OnnxNetwork, to_onnx
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
 ROUNDS = 15
 MODES = (("fp32", "torch"), ("fp32", "onnx"), ("bf16", "torch"), ("int8", "onnx"))
-# Thresholds are not looked at, so few photos calibrate.
+# Thresholds are not used here, so a few photos are enough for the calibration.
 SETTING = ("model.target_dim=null", "model.num_neighbors=1", "evidence=[cnn]", "calibration.max_photos=10")
 
 
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def print_speed(name: str, weights: Path, photos: np.ndarray) -> None:
-    """Milliseconds of the network on batches of 1 and 8, and how many times quicker than the first row."""
+    """Print the milliseconds of each network on batches of 1 and 8, and the speed-up over the first row."""
     backbone = BACKBONES[name]
     plain = build_network(backbone, backbone.layers, weights).eval().requires_grad_(False)
     networks: dict[str, Callable[[torch.Tensor], object]] = {"torch fp32, as torchvision has it": plain}
@@ -69,12 +69,12 @@ def print_speed(name: str, weights: Path, photos: np.ndarray) -> None:
 
 
 def run_network(extractor: FeatureExtractor, batch: torch.Tensor) -> object:
-    """What the network makes of RGB float32 (n, 3, H, W) in [0, 1]."""
+    """Run the network on RGB float32 (n, 3, H, W) in [0, 1]."""
     return extractor.network(batch.to(extractor.dtype))
 
 
 def in_mode(name: str, weights: Path, precision: str, runtime: str, photos: np.ndarray) -> FeatureExtractor:
-    """The extractor that the toolkit uses; int8 in the ranges of the second half of the photos."""
+    """Build the extractor as the toolkit does; the second half of the photos sets the ranges of int8."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     extractor, digest = cnn_extractor(BACKBONES[name], weights, dtype=dtype)
     if runtime == "onnx":
@@ -86,7 +86,7 @@ def in_mode(name: str, weights: Path, precision: str, runtime: str, photos: np.n
 
 @torch.inference_mode()
 def interleaved(calls: Sequence[Callable[[], object]]) -> list[float]:
-    """Median seconds of each call, taken in turns so that a busy machine slows all alike."""
+    """Measure the median seconds of each call; calls take turns, so that a busy machine slows all of them equally."""
     seconds: list[list[float]] = [[] for _ in calls]
     for round_ in range(ROUNDS + 2):
         for call, taken in zip(calls, seconds, strict=True):
@@ -98,7 +98,7 @@ def interleaved(calls: Sequence[Callable[[], object]]) -> list[float]:
 
 
 def print_accuracy(arguments: argparse.Namespace) -> None:
-    """Image AUROC of the test photos for each mode."""
+    """Print the image AUROC on the test photos for each mode."""
     category = load_category(arguments.category_dir.parent, arguments.category_dir.name)
     labels = np.array([image.is_anomalous for image in category.test])
     print(f"{category.name}, {arguments.backbone}, coreset {arguments.coreset_ratio:g}, {len(labels)} test photos")
@@ -126,7 +126,7 @@ def print_accuracy(arguments: argparse.Namespace) -> None:
 
 
 def score(inspector: Inspector, images: Sequence[LabelledImage]) -> tuple[np.ndarray, float]:
-    """Raw scores of the CNN (n,), and the seconds that a photo took."""
+    """Return the raw scores of the CNN (n,), and the mean seconds per photo."""
     start = time.perf_counter()
     scores = []
     for result in inspector.stream([image.path for image in images]):

@@ -1,8 +1,8 @@
-"""What decoding large JPEGs at a part of their size saves and changes: python benchmarks/reduced_decoding.py --model M
+"""Measure decoding large JPEGs at reduced size: python benchmarks/reduced_decoding.py --model M
 
-Photos are inspected whole, as inference.py reads them (``datasets.images.read_reduced``), and, as a yardstick, whole
-but coded as a JPEG once more, which nobody would notice. Change is that of the joined score, in parts of the threshold.
-Without --images, rendered parts of 12 megapixels are inspected.
+Each photo is inspected three times: at full size, reduced as inference.py reads it (``datasets.images.read_reduced``),
+and, for comparison, at full size after another JPEG compression, which is invisible. The table shows the change of the
+image score as a fraction of the threshold. Without --images, rendered parts of 12 megapixels are inspected.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.commands import cli
 from fastener.common.errors import UserError
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def rendered(folder: Path) -> list[Path]:
-    """Rendered parts as large JPEGs."""
+    """Render parts as large JPEGs."""
     paths = [folder / f"{seed}.jpg" for seed in range(RENDERED)]
     for seed, path in enumerate(paths):
         photo = render_part(seed, KINDS[seed % len(KINDS)], size=(3000, 4000)).image
@@ -76,14 +76,14 @@ def rendered(folder: Path) -> list[Path]:
 
 
 def score_of(inspector: Inspector, source: Path | np.ndarray) -> float:
-    """The joined score of a photo."""
+    """Compute the image score of a photo."""
     (result,) = inspector.inspect([source])
     assert isinstance(result, Inspection)
     return result.score
 
 
 def jpeg(photo: np.ndarray) -> np.ndarray:
-    """The photo after it was coded and decoded."""
+    """Encode a photo as JPEG and decode it again."""
     buffer = io.BytesIO()
     Image.fromarray(photo).save(buffer, format="JPEG", quality=QUALITY)
     return np.asarray(Image.open(buffer).convert("RGB"))

@@ -1,11 +1,12 @@
-"""Our AUPRO beside anomalib's, on the same maps and masks.
+"""Compare our AUPRO with anomalib's on the same maps and masks.
 
     python -m venv peers && peers/bin/pip install anomalib
     python benchmarks/reference_aupro.py --peer-python peers/bin/python
 
-anomalib runs in an environment of its own and gets the arrays as a file. Maps are smooth noise that rises inside some
-of the defects; in one case they are rounded to 32 levels, so that most pixels are tied. Exit code 0 if all agree to
-1e-5: both integrate the same curve, theirs through every distinct score, ours through at most 2**18 levels of them.
+anomalib runs in an environment of its own and reads the arrays from a file. The maps are smooth noise with higher
+values inside some of the defects; in one case they are rounded to 32 levels, so that most pixels are tied. The exit
+code is 0 if all values agree to 1e-5. Both integrate the same curve: anomalib at every distinct score, this project at
+2**18 levels at most.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def main() -> int:
 
 
 def draw(seed: int, n: int, side: int, good: int = 4, levels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Maps float32 (n, side, side) and masks bool: the first ``good`` without a defect, the others with up to three."""
+    """Draw maps, float32 (n, side, side), and bool masks; images after the first ``good`` have one to three defects."""
     generator = np.random.default_rng(seed)
     maps, masks = np.zeros((n, side, side), np.float32), np.zeros((n, side, side), bool)
     for index in range(n):
@@ -85,7 +86,7 @@ def draw(seed: int, n: int, side: int, good: int = 4, levels: int | None = None)
 
 
 def peer(python: Path, maps: np.ndarray, masks: np.ndarray) -> tuple[float, float]:
-    """AUPRO by anomalib, and the seconds it took there. Raises UserError if it cannot be run."""
+    """Compute AUPRO by anomalib, and return it with the seconds taken. Raises UserError if anomalib cannot be run."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "case.npz"
         np.savez(file, maps=maps, masks=masks)

@@ -1,21 +1,21 @@
-"""Our PatchCore beside the reference implementation and anomalib's, on the same features and the same memory bank.
+"""Compare our PatchCore with the reference implementation and anomalib's on the same features and memory bank.
 
     git clone https://github.com/amazon-science/patchcore-inspection REF
     git clone https://github.com/openvinotoolkit/anomalib ANO
     python benchmarks/reference_patchcore.py --reference REF [--anomalib ANO] [--category-dir D --weights F]
 
-Their code is run from those folders, not copied; of their dependencies only faiss and scipy are needed. Both sides get
-the same patch features and the same bank: random ones, and with --category-dir (an MVTec category) those of ResNet-18.
-Exit code 0 if everything agrees to 1e-4.
+Their code runs from those folders and is not copied; of their dependencies only faiss and scipy are needed. All sides
+get the same patch features and the same bank: random features, and with --category-dir (an MVTec category) features of
+ResNet-18. The exit code is 0 if all values agree to 1e-4.
 
-Where we differ on purpose, and how the comparison allows for it:
-- Distances. Their faiss index gives squared L2; scores here are L2. Their patch scores are compared after a square
-  root. The order of images is the same; maps differ, as they smooth squares and we smooth distances.
-- Image score. Theirs is the largest patch score. Ours too with num_neighbors 1; otherwise it is weighed by equation 7
-  of the paper, which their code leaves out and anomalib has: that is compared with anomalib's.
-- Patches. They unfold 3 x 3 positions and pool all those numbers adaptively, to 1024 a layer and 1024 in the end; here,
-  as in anomalib, each channel is averaged over the 3 x 3 positions. The line below the table says how alike the image
-  scores are, each with its own patch features.
+Intended differences, and how the comparison handles them:
+- Distances. Their faiss index returns squared L2 distances; our scores are L2 distances. Their patch scores are
+  compared after a square root. The order of images is the same; maps differ, because they smooth squared distances.
+- Image score. The reference takes the largest patch score, and so do we with num_neighbors 1. Otherwise we weight it by
+  equation 7 of the paper, which the reference code leaves out; this score is compared with anomalib's.
+- Patches. The reference unfolds 3 x 3 positions and pools their values adaptively, to 1024 per layer and 1024 in total.
+  We average each channel over the 3 x 3 positions, as anomalib does. The line below the table gives the rank
+  correlation of the image scores when each side uses its own patch features.
 - Maps. Both resample bilinearly (pixel centres aligned) and smooth with the same Gaussian of 4 px. anomalib repeats the
   nearest patch instead, so its maps are not compared.
 """
@@ -35,11 +35,13 @@ import torch
 from scipy.stats import spearmanr
 from torchvision.models import get_model
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "contenders"))
 
 from amazon_patchcore import load_reference
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from fastener.benchmarks.features import resnet18_weights
 from fastener.commands import cli
 from fastener.common.errors import UserError
 from fastener.config import load_config
@@ -50,7 +52,7 @@ from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor, cnn_extractor
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.patchcore import PatchCore
-from fastener.models.runtime.weights import find_weights, how_to_get, read_state_dict
+from fastener.models.runtime.weights import read_state_dict
 from fastener.models.scores import Scores
 from fastener.preprocessing.pipeline import Preprocessor
 
@@ -62,7 +64,7 @@ LAYERS = ("layer2", "layer3")
 
 @dataclass(frozen=True)
 class Case:
-    """Patch features float32 (n, h, w, c) of n images, and a bank float32 (m, c)."""
+    """Patch features, float32 (n, h, w, c), of n images, and a bank, float32 (m, c)."""
 
     name: str
     features: torch.Tensor
@@ -70,7 +72,7 @@ class Case:
 
 
 class Given(FeatureExtractor):
-    """Stands for a feature extractor whose features are known already."""
+    """A feature extractor that returns given features."""
 
     def __init__(self, features: torch.Tensor):
         super().__init__(torch.nn.Identity())
@@ -115,14 +117,14 @@ def main() -> int:
 
 
 def ours(case: Case, num_neighbors: int) -> Scores:
-    """What this project makes of the features."""
+    """Score the features with this project's PatchCore."""
     patchcore = PatchCore(Given(case.features), num_neighbors=num_neighbors, smoothing_sigma=4.0)
     patchcore.bank_ = MemoryBank(case.bank)
     return patchcore.score(np.zeros((len(case.features), *SIZE, 3), np.uint8))
 
 
 def compare_reference(case: Case, reference: Any) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What is compared -> (ours, theirs)."""
+    """Compute our values and the reference's, by the name of the quantity."""
     n, h, w, c = case.features.shape
     scorer = reference.common.NearestNeighbourScorer(1, reference.common.FaissNN(False, 1))
     scorer.fit([case.bank.numpy()])
@@ -142,7 +144,7 @@ def compare_reference(case: Case, reference: Any) -> dict[str, tuple[np.ndarray,
 
 
 def compare_anomalib(case: Case, anomalib: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Image scores by equation 7: (ours, theirs)."""
+    """Compute image scores by equation 7: ours and anomalib's."""
     n, h, w, c = case.features.shape
     model = anomalib.PatchcoreModel.__new__(anomalib.PatchcoreModel)
     torch.nn.Module.__init__(model)
@@ -154,7 +156,7 @@ def compare_anomalib(case: Case, anomalib: Any) -> tuple[np.ndarray, np.ndarray]
 
 
 def random_case() -> Case:
-    """Small Gaussian features; a coreset of others as the bank."""
+    """Draw small Gaussian features, and a bank that is a coreset of other Gaussian features."""
     rng = np.random.default_rng(0)
     train = torch.from_numpy(rng.normal(size=(1000, 32)).astype(np.float32))
     features = torch.from_numpy(rng.normal(size=(8, 14, 14, 32)).astype(np.float32))
@@ -162,7 +164,7 @@ def random_case() -> Case:
 
 
 def real_case(train: np.ndarray, test: np.ndarray, extract: FeatureExtractor) -> Case:
-    """ResNet-18 features of test photos, and 10 % of those of training photos."""
+    """Compute ResNet-18 features of test photos, and a bank of 10 % of the training photos' features."""
     patches = extract(train).flatten(0, 2)
     picks = greedy_coreset(patches, round(0.1 * len(patches))).indices
     return Case("ResNet-18", extract(test), patches[torch.from_numpy(picks)])
@@ -171,7 +173,7 @@ def real_case(train: np.ndarray, test: np.ndarray, extract: FeatureExtractor) ->
 def whole_pipelines(
     train: np.ndarray, test: np.ndarray, reference: Any, weights: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Image scores of the test photos (ours, theirs), each with its own patch features and a bank of every patch."""
+    """Score the test photos (ours, theirs), each side with its own patch features and a bank of all patches."""
     network = get_model("resnet18", weights=None).eval()
     network.load_state_dict(read_state_dict(weights), strict=False)
     model = reference.patchcore.PatchCore(torch.device("cpu"))
@@ -184,27 +186,19 @@ def whole_pipelines(
 
 
 def normalised(photo: np.ndarray) -> torch.Tensor:
-    """uint8 RGB (H, W, 3) -> (1, 3, H, W) as torchvision's networks expect it."""
+    """Normalise a photo, uint8 RGB (H, W, 3), to float32 (1, 3, H, W) as torchvision's networks expect it."""
     values = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
     backbone = BACKBONES["resnet18"]
     return (values - torch.tensor(backbone.mean)[:, None, None]) / torch.tensor(backbone.std)[:, None, None]
 
 
 def extractor(weights: Path) -> FeatureExtractor:
-    """ResNet-18, all 384 channels."""
+    """Build the extractor of ResNet-18 with all 384 channels."""
     return cnn_extractor(BACKBONES["resnet18"], weights, LAYERS)[0]
 
 
-def resnet18_weights(file: Path | None) -> Path:
-    """The weights' file. Raises UserError if there is none on this machine."""
-    found = find_weights(BACKBONES["resnet18"], file)
-    if found is None:
-        raise UserError(f"no weights for resnet18 on this machine: {how_to_get(BACKBONES['resnet18'])}")
-    return found
-
-
 def read_photos(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """``count`` training and ``count`` test photos spread over a category, as configs/mvtec.yaml prepares them."""
+    """Read ``count`` training and ``count`` test photos, spread over a category and prepared by configs/mvtec.yaml."""
     config = load_config(Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml")
     prepare = Preprocessor(config.preprocess)
     category = load_category(folder.parent, folder.name)
@@ -216,7 +210,7 @@ def read_photos(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_anomalib(folder: Path) -> Any:
-    """Their module torch_model, with stand-ins for the parts of anomalib that the image score does not use."""
+    """Load anomalib's module torch_model, with stand-ins for the parts that the image score does not use."""
     here = folder / "src" / "anomalib" / "models" / "image" / "patchcore"
     if not (here / "torch_model.py").is_file():
         raise UserError(f"--anomalib {folder}: no src/anomalib there; clone openvinotoolkit/anomalib")
@@ -236,8 +230,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reference", type=Path, required=True, metavar="DIR", help="a clone of patchcore-inspection")
     parser.add_argument("--anomalib", type=Path, metavar="DIR", help="a clone of anomalib")
     parser.add_argument("--category-dir", type=Path, metavar="D", help="an MVTec category's folder, for real features")
-    parser.add_argument("--photos", type=int, default=12, metavar="N", help="photos to learn from, and to score (12)")
-    parser.add_argument("--weights", type=Path, metavar="F", help="ResNet-18's weights, if not found by themselves")
+    parser.add_argument(
+        "--photos", type=int, default=12, metavar="N", help="photos to train on, and to score (default: 12)"
+    )
+    parser.add_argument("--weights", type=Path, metavar="F", help="weights of ResNet-18, if not in a standard place")
     return parser.parse_args()
 
 

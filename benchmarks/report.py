@@ -1,4 +1,4 @@
-"""What a benchmark found: rows of a Markdown table, and the same as JSON."""
+"""Report the results of a benchmark as a Markdown table and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Report:
-    """``rows`` share their columns, in the order they first appear; ``notes`` are lines below the table."""
+    """Results of one benchmark.
+
+    Attributes
+    ----------
+    title : str
+        First line of the report.
+    machine : Machine
+        Machine on which the benchmark ran.
+    rows : list of dict
+        Rows of the table; columns are in the order in which they first appear.
+    notes : list of str
+        Lines below the table.
+    """
 
     title: str
     machine: Machine
@@ -24,11 +36,11 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """The table for a person, in Markdown."""
+        """Format the report in Markdown."""
         return "\n".join([f"{self.title}", self.machine.describe(), "", *table(self.rows), *self.notes])
 
     def write(self, path: Path) -> None:
-        """As JSON, with every digit."""
+        """Write the report as JSON, with all digits."""
         content = {
             "title": self.title,
             "machine": self.machine.as_dict(),
@@ -39,14 +51,14 @@ class Report:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Lines of a Markdown table; None and what a row lacks are "-"."""
+    """Format rows as lines of a Markdown table; None and missing values are "-"."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return lines + ["| " + " | ".join(shown(row.get(column)) for column in columns) + " |" for row in rows]
 
 
 def shown(value: Any) -> str:
-    """Three digits of a number that is not whole."""
+    """Format a value; a float gets three significant digits."""
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Which setting gave what on a category of MVTec AD: python benchmarks/screw_settings.py --category-dir D
+"""Compare settings on a category of MVTec AD: python benchmarks/screw_settings.py --category-dir D
 
 One row a setting, each one knob away from the first. A model learns from 70 % of the healthy training photos and is
 measured twice: on the other 30 %, each as it is and with a synthetic defect (datasets/synthetic/defects.py), and on
@@ -48,7 +48,7 @@ UPRIGHT = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What differs from the base. ``turns``: each training photo is shown at this many angles, evenly spaced."""
+    """Changes to the base settings; each training photo is used at ``turns`` evenly spaced angles."""
 
     name: str
     changes: tuple[str, ...] = ()
@@ -56,13 +56,13 @@ class Setting:
 
 
 def whole(size: int) -> tuple[str, ...]:
-    """Settings that show the model the whole photo at ``size`` pixels a side."""
+    """Make the settings that use the whole photo at ``size`` pixels a side."""
     return (f"preprocess.size={size}", "preprocess.center_crop=1.0")
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Photos uint8 RGB with the pixels of their defects (none on a healthy photo); ``pairs`` joins like photos."""
+    """Photos, uint8 RGB, with masks of their defects; ``pairs`` has the same number for copies of one photo."""
 
     photos: list[np.ndarray]
     masks: list[np.ndarray]
@@ -72,7 +72,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Result:
-    """Of one model on one set of photos."""
+    """Metrics of one model on one set of photos."""
 
     auroc: float
     interval: tuple[float, float]
@@ -139,7 +139,7 @@ def main() -> int:
 
 
 def learn(setting: Setting, photos: Sequence[np.ndarray], assignments: Sequence[str]) -> tuple[Inspector, float]:
-    """A model of the training photos, and the seconds it took."""
+    """Train a model, and return it with the seconds taken."""
     config = load_config(MVTEC, [*BASE, *setting.changes, *assignments])
     start = time.perf_counter()
     shown = [turned(photo, 360 * k / setting.turns) for photo in photos for k in range(setting.turns)]
@@ -147,7 +147,7 @@ def learn(setting: Setting, photos: Sequence[np.ndarray], assignments: Sequence[
 
 
 def measure(inspector: Inspector, labelled: Labelled) -> Result:
-    """Image AUROC with its interval; AUPRO in the photo's own frame, where what was cropped away counts as missed."""
+    """Measure image AUROC with its interval, and AUPRO on the full photo; defects in cropped-off borders are missed."""
     pixels, scores = PixelMetrics(), []
     start = time.perf_counter()
     for inspection, mask in zip(inspector.stream(labelled.photos), labelled.masks, strict=True):
@@ -160,7 +160,7 @@ def measure(inspector: Inspector, labelled: Labelled) -> Result:
 
 
 def with_defects(photos: Sequence[np.ndarray], seed: int) -> Labelled:
-    """Every photo as it is, then every photo with one synthetic defect."""
+    """List every photo as it is, then every photo with one synthetic defect."""
     parts = [find_part(photo).mask for photo in photos]
     defective = [
         add_defect(photo, part, seed * 1_000_000 + index)
@@ -176,7 +176,7 @@ def with_defects(photos: Sequence[np.ndarray], seed: int) -> Labelled:
 
 
 def read_test(images: Sequence[LabelledImage]) -> Labelled:
-    """The labelled photos of the test split with their masks. Raises UserError if a mask is missing."""
+    """Read the photos of the test split with their masks. Raises UserError if a mask is missing."""
     photos, masks = [], []
     for image in images:
         photo = read_image(image.path)
@@ -189,7 +189,7 @@ def read_test(images: Sequence[LabelledImage]) -> Labelled:
 
 
 def turned(photo: np.ndarray, degrees: float) -> np.ndarray:
-    """The photo turned about its centre, its border repeated outwards; quarter turns of a square lose nothing."""
+    """Turn a photo about its centre, repeating its border; quarter turns of a square photo are exact."""
     if degrees == 0:
         return photo
     if degrees % 90 == 0 and photo.shape[0] == photo.shape[1]:
@@ -200,7 +200,7 @@ def turned(photo: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def print_row(name: str, validation: Result | None, test: Result, seconds: float) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     of_validation = f"{with_interval(validation)} | {validation.aupro:.3f}" if validation is not None else "|"
     print(
         f"| {name} | {of_validation} | {with_interval(test)} | {test.aupro:.3f} | {seconds:.0f} | {test.seconds:.3f} |",
@@ -209,7 +209,7 @@ def print_row(name: str, validation: Result | None, test: Result, seconds: float
 
 
 def with_interval(result: Result) -> str:
-    """AUROC (low to high)."""
+    """Format AUROC with its interval."""
     return f"{result.auroc:.3f} ({result.interval[0]:.3f} to {result.interval[1]:.3f})"
 
 

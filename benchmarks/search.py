@@ -1,4 +1,4 @@
-"""Searching a memory bank: speed, memory and recall of each kind of index, and its change in image AUROC and AUPRO."""
+"""Measure speed, memory and recall of each kind of index, and how each changes image AUROC and AUPRO."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATCHES = 784  # of one image
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """One row for each kind of index; flat, which compares every row, is what the others are measured against."""
+    """Measure each kind of index. The kind "flat" compares every row and is the reference for the other kinds."""
     rows, images = bank_and_images(arguments)
     report = Report(f"search, {len(rows):,} x {rows.shape[1]}, {PATCHES} patches an image", measure_machine())
     tuning = (rows[:-1] + rows[1:])[:: max(1, len(rows) // 1024)] / 2
@@ -57,12 +57,12 @@ def run(arguments: argparse.Namespace) -> Report:
         row["times_flat"] = None if flat is None else flat / row["ms_per_image"]
     if arguments.category_dir is not None:
         _add_accuracy(report, arguments)
-    report.notes.append("limit_s: that of comparing every row; an index may stay below it, as it looks at a part only")
+    report.notes.append("limit_s: time to compare every row; an index that compares only some rows may take less")
     return report
 
 
 def bank_and_images(arguments: argparse.Namespace) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """A bank float32 (n, d) and the patches (784, d) of some images that are not in it."""
+    """Make a bank, float32 (n, d), and the patches (784, d) of some images that are not in the bank."""
     queries = arguments.images * PATCHES
     if arguments.category_dir is not None:
         features = category_features(arguments.category_dir, arguments.weights, arguments.n + queries, arguments.dim)
@@ -77,12 +77,12 @@ def bank_and_images(arguments: argparse.Namespace) -> tuple[torch.Tensor, list[t
 
 
 def recall(found: np.ndarray, nearest: np.ndarray) -> float:
-    """Share of patches for which a row as near as the nearest was found."""
+    """Compute the share of patches for which the index found a row as near as the nearest."""
     return float((found <= nearest * (1 + 1e-4) + 1e-6).mean())
 
 
 def index_megabytes(bank: MemoryBank) -> float:
-    """What a search looks into: the rows, which candidates are compared with, and the index, if any."""
+    """Count the megabytes of the bank's rows and of its index, if there is one."""
     index = 0 if bank.index is None else len(faiss.serialize_index(bank.index._index))
     return (4 * bank.features.numel() + index) / 2**20
 
@@ -90,7 +90,10 @@ def index_megabytes(bank: MemoryBank) -> float:
 def _searched(
     bank: MemoryBank, images: list[torch.Tensor], repeat: int, peaks: bool = False
 ) -> tuple[float, np.ndarray]:
-    """Median seconds of an image, and the distances of all patches; ``peaks``: the largest of each image made exact."""
+    """Return the median seconds of an image, and the distances of all patches.
+
+    With ``peaks``, the largest distance of each image is computed exactly.
+    """
     taken: list[float] = []
     found: list[np.ndarray] = []
     for _ in range(repeat):
@@ -104,7 +107,7 @@ def _searched(
 
 
 def _add_accuracy(report: Report, arguments: argparse.Namespace) -> None:
-    """Image AUROC and AUPRO of one model on the test photos, by each index."""
+    """Add image AUROC and AUPRO of one model on the test photos, for each kind of index."""
     folder: Path = arguments.category_dir
     category = load_category(folder.parent, folder.name)
     config = load_config(MVTEC, [*BASE, f"model.coreset_ratio={arguments.keep}", "run.device=cpu"])

@@ -1,4 +1,4 @@
-"""How much arithmetic a task cannot do without, in FLOP; a multiplication and an addition are two."""
+"""Count the least arithmetic that a task needs, in FLOP; a multiplication and an addition count as two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastener.models.runtime.onnx_network import OnnxNetwork
 
 
 def network_flop(extractor: FeatureExtractor, size: tuple[int, int]) -> float:
-    """One image of ``size`` (H, W) through the network of ``extractor``."""
+    """Count the operations of the network of ``extractor`` for one image of ``size`` (H, W)."""
     image = torch.zeros((1, 3, *size), device=extractor.device, dtype=extractor.dtype)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         extractor.network(image)
@@ -22,7 +22,7 @@ def network_flop(extractor: FeatureExtractor, size: tuple[int, int]) -> float:
 
 
 def inspection_flop(inspector: Inspector) -> float:
-    """One image through the networks of its evidence, and its patches to every row of their banks."""
+    """Count the operations for one image: all networks, and the distances of its patches to every row of the banks."""
     side = inspector.config.preprocess.size
     size = (side, side) if isinstance(side, int) else side
     total = 0.0
@@ -36,7 +36,7 @@ def inspection_flop(inspector: Inspector) -> float:
 
 
 def _in_torch(evidence: StructureEvidence) -> FeatureExtractor:
-    """Features by the same network; ONNX Runtime does not tell what it computes."""
+    """Build the same network in torch, because ONNX Runtime cannot count its operations."""
     if not isinstance(evidence.extractor.network, OnnxNetwork):
         return evidence.extractor
     backbone = BACKBONES[evidence.setup.backbone]
@@ -44,5 +44,8 @@ def _in_torch(evidence: StructureEvidence) -> FeatureExtractor:
 
 
 def distances_flop(rows: int, others: int, dim: int) -> float:
-    """Every distance between ``rows`` and ``others``: a greedy selection needs those of all rows to all picks."""
+    """Count the operations for all distances between ``rows`` and ``others``, vectors of length ``dim``.
+
+    A greedy selection needs the distances of all rows to all picks.
+    """
     return 2.0 * rows * others * dim

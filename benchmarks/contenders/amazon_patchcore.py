@@ -1,8 +1,8 @@
-"""amazon-science/patchcore-inspection, run from a clone of it; needs faiss and scipy beside torch.
+"""Run amazon-science/patchcore-inspection from a clone of it; this needs faiss and scipy beside torch.
 
-Settings are those of its README: both embeddings 1024 numbers, the approximate greedy sampler, 10 %. Its approximate
-selection costs nearly the same for each pick, so with ``picks`` only so many are made, and the time of all is worked
-out.
+The settings follow its README: both embeddings of length 1024, the approximate greedy sampler, 10 %. Each pick of its
+approximate selection takes nearly the same time. With ``picks``, only this number of picks is made, and the time of the
+others is extrapolated.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from protocol import answer
 
-BATCH = 2  # its own
+BATCH = 2  # the default of its scripts
 SIZE = (224, 224)
 LAYERS = ("layer2", "layer3")
 EMBEDDING = 1024
 
 
 def load_reference(folder: Path) -> Any:
-    """Their package ``patchcore``. timm, which they import for other networks than ours, may be missing."""
+    """Import the package ``patchcore`` from a clone. timm may be missing: ResNet-18 does not need it."""
     if importlib.util.find_spec("timm") is None:
         sys.modules["timm"] = types.ModuleType("timm")
     sys.path.insert(0, str(folder / "src"))
@@ -35,7 +35,7 @@ def load_reference(folder: Path) -> Any:
 
 
 class Watch:
-    """Their sampler of one kind, watched: when each distance was computed, and what was picked."""
+    """Wrap a sampler of the reference, and record the time of each distance computation and the picks."""
 
     def __init__(self, reference: Any, kind: str, share: float, dim: int):
         samplers = reference.sampler
@@ -58,7 +58,7 @@ class Watch:
         return self.picks
 
     def seconds_left(self, keep: int) -> float:
-        """What the picks that were not made would have taken."""
+        """Estimate the seconds of the picks that were not made."""
         left = keep - len(self.picks)
         return 0.0 if left <= 0 else left * float(np.median(np.diff(self.moments)))
 
@@ -66,9 +66,9 @@ class Watch:
 def coreset(
     folder: str, features: str, keep: int, indices: str, kind: str, dim: int, picks: int | None = None
 ) -> dict[str, Any]:
-    """Pick ``keep`` rows of the array in the file ``features``; their numbers go to the file ``indices``.
+    """Pick ``keep`` rows of the array in the file ``features``, and write their indices to the file ``indices``.
 
-    ``dim`` numbers are what its random projection leaves of a row before selection.
+    ``dim`` is the length of a row after the sampler's random projection.
     """
     rows = np.load(features).astype(np.float32)
     watch = Watch(load_reference(Path(folder)), kind, (min(keep, picks or keep) + 0.5) / len(rows), dim)
@@ -83,7 +83,7 @@ def coreset(
 def fit(
     folder: str, images: list[str], weights: str, keep: float, picks: int | None = None, workers: int = 2
 ) -> dict[str, Any]:
-    """Learn from image files, with the approximate sampler: the exact one needs a distance for each pair of patches."""
+    """Fit from image files with the approximate sampler; the exact one needs a distance for each pair of patches."""
     reference = load_reference(Path(folder))
     loader = torch.utils.data.DataLoader(Photos(images), BATCH, num_workers=workers)
     rows = len(images) * (SIZE[0] // 8) * (SIZE[1] // 8)
@@ -99,9 +99,9 @@ def fit(
 def inspect(
     folder: str, images: list[str], weights: str, bank: list[int], batch: int, warm_up: int = 3
 ) -> dict[str, Any]:
-    """From image files to scores with maps, ``batch`` at a time.
+    """Inspect image files, ``batch`` at a time, with scores and maps.
 
-    A bank of as many rows as the others have is drawn at random: which rows there are does not change the time.
+    The bank is random and has the shape ``bank``, because the values of its rows do not change the time.
     """
     reference = load_reference(Path(folder))
     model = network(reference, weights, reference.sampler.IdentitySampler())
@@ -117,7 +117,7 @@ def inspect(
 
 
 class Photos(torch.utils.data.Dataset[torch.Tensor]):
-    """Image files as they read and prepare them, for any layout of folders."""
+    """Image files, read and prepared as the reference does, from any layout of folders."""
 
     def __init__(self, files: list[str]):
         from torchvision import transforms
@@ -138,7 +138,7 @@ class Photos(torch.utils.data.Dataset[torch.Tensor]):
 
 
 def network(reference: Any, weights: str, sampler: Any) -> Any:
-    """Their PatchCore on torchvision's ResNet-18 with the weights in this file."""
+    """Build the reference's PatchCore on torchvision's ResNet-18 with the weights in a file."""
     from torchvision.models import get_model
 
     backbone = get_model("resnet18", weights=None).eval()

@@ -1,7 +1,8 @@
-"""anomalib's PatchCore, run by a Python that has it: ``pip install anomalib``.
+"""Run anomalib's PatchCore by a Python that has it: ``pip install anomalib``.
 
-Its parts are driven by a bare loop, without its trainer, its loggers and its checkpoints: less than its users wait for.
-Its selection costs the same for each pick, so with ``picks`` only so many are made, and the time of all is worked out.
+A plain loop drives its parts, without its trainer, loggers and checkpoints, so this is faster than for its users.
+Each pick of its selection takes the same time. With ``picks``, only this number of picks is made, and the time of the
+others is extrapolated.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from protocol import answer
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models import get_model
 
-BATCH = 32  # anomalib's own
+BATCH = 32  # anomalib's default
 
 
 class Timed(KCenterGreedy):
-    """anomalib's selection; may stop early, and knows when each pick was made."""
+    """anomalib's selection, which may stop early and records the time of each pick."""
 
     limit: int | None = None
     last: Timed
@@ -46,14 +47,14 @@ class Timed(KCenterGreedy):
         return self.picks
 
     def seconds_left(self) -> float:
-        """What the picks that were not made would have taken."""
+        """Estimate the seconds of the picks that were not made."""
         if self.asked == self.coreset_size:
             return 0.0
         return (self.asked - self.coreset_size) * float(np.median(np.diff(self.moments)))
 
 
 class Photos(Dataset[torch.Tensor]):
-    """Image files as anomalib reads and prepares them: 224 px out of 256."""
+    """Image files, read and prepared as anomalib does: a crop of 224 px from 256 px."""
 
     def __init__(self, files: list[str]):
         self.files = files
@@ -68,7 +69,7 @@ class Photos(Dataset[torch.Tensor]):
 
 
 def coreset(features: str, keep: int, indices: str, picks: int | None = None) -> dict[str, Any]:
-    """Pick ``keep`` rows of the array in the file ``features``; their numbers go to the file ``indices``."""
+    """Pick ``keep`` rows of the array in the file ``features``, and write their indices to the file ``indices``."""
     rows = torch.from_numpy(np.load(features)).float()
     Timed.limit = picks
     start = time.perf_counter()
@@ -80,7 +81,7 @@ def coreset(features: str, keep: int, indices: str, picks: int | None = None) ->
 
 
 def fit(images: list[str], weights: str, keep: float, picks: int | None = None, workers: int = 2) -> dict[str, Any]:
-    """Learn from image files."""
+    """Fit from image files."""
     model = network(weights).train()
     Timed.limit = picks
     torch_model.KCenterGreedy = Timed
@@ -98,7 +99,7 @@ def fit(images: list[str], weights: str, keep: float, picks: int | None = None, 
 
 
 def inspect(images: list[str], weights: str, bank: str, batch: int, warm_up: int = 3) -> dict[str, Any]:
-    """From image files to scores with maps, ``batch`` at a time, with the bank in the file ``bank``."""
+    """Inspect image files, ``batch`` at a time, with scores and maps, by the bank in the file ``bank``."""
     model = network(weights).eval()
     model.memory_bank = torch.from_numpy(np.load(bank))
     photos = Photos(images)
@@ -114,7 +115,7 @@ def inspect(images: list[str], weights: str, bank: str, batch: int, warm_up: int
 
 
 def network(weights: str) -> torch_model.PatchcoreModel:
-    """Their model on torchvision's ResNet-18 with the weights in this file."""
+    """Build anomalib's model on torchvision's ResNet-18 with the weights in a file."""
     backbone = get_model("resnet18", weights=None).eval()
     backbone.load_state_dict(torch.load(weights, weights_only=True), strict=False)
     return torch_model.PatchcoreModel(["layer2", "layer3"], backbone, pre_trained=False, num_neighbors=9)

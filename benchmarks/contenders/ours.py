@@ -1,4 +1,4 @@
-"""This project, asked as its peers are: a process of its own for each question."""
+"""Run this project as its peers are run: one process for each task."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from fastener.inspection.inspector import Inspector
 from fastener.models.coreset import greedy_coreset
 
 ROOT = Path(__file__).resolve().parents[2]
-# What peers do: 224 px out of 256, layers 2 and 3, all 384 numbers, nine neighbours.
+# The settings of the peers: a crop of 224 px from 256 px, layers 2 and 3, all 384 channels, nine neighbours.
 LIKE_PEERS = ("model.backbone=resnet18", "model.target_dim=null", "evidence=[cnn]")
 
 
 class StageClock:
-    """Stands for a progress bar, and keeps when each label began and ended."""
+    """A progress callback that records when each stage began and ended."""
 
     def __init__(self) -> None:
         self.spans: dict[str, tuple[float, float]] = {}
@@ -36,13 +36,13 @@ class StageClock:
         self.spans[label] = (start, time.perf_counter())
 
     def stages(self, start: float) -> dict[str, float]:
-        """Seconds of each stage; reading ends where selection begins, as the last batch is computed in between."""
+        """Compute the seconds of each stage. Reading ends where selection begins, after the last batch is computed."""
         seconds = {label: end - began for label, (began, end) in self.spans.items()}
         return {**seconds, "reading": self.spans["coreset"][0] - start}
 
 
 def coreset(features: str, keep: int, indices: str, projection: int | None = None) -> dict[str, Any]:
-    """Pick ``keep`` rows of the array in the file ``features``; their numbers go to the file ``indices``."""
+    """Pick ``keep`` rows of the array in the file ``features``, and write their indices to the file ``indices``."""
     rows = torch.from_numpy(np.load(features))
     start = time.perf_counter()
     if projection is not None:
@@ -58,7 +58,7 @@ def coreset(features: str, keep: int, indices: str, projection: int | None = Non
 def fit(
     images: list[str], weights: str, keep: float, model: str | None = None, assignments: list[str] | None = None
 ) -> dict[str, Any]:
-    """Learn from image files, and save the inspector as ``model``."""
+    """Fit from image files, and save the inspector as ``model``."""
     clock = StageClock()
     config = config_of(keep, assignments or [])
     start = time.perf_counter()
@@ -72,7 +72,7 @@ def fit(
 
 
 def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: int = 3) -> dict[str, Any]:
-    """From image files to decisions with maps, ``batch`` at a time; seconds of each batch after the first few."""
+    """Inspect image files, ``batch`` at a time, and return the seconds of each batch after ``warm_up`` batches."""
     inspector = Inspector.load(model, "cpu", weights=Path(weights), run=config_of(0.1, [f"run.batch_size={batch}"]).run)
     seconds, scores = [], []
     for at in range(0, len(images) - batch + 1, batch):
@@ -84,7 +84,7 @@ def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: in
 
 
 def config_of(keep: float, assignments: list[str]) -> Config:
-    """The settings that peers have too."""
+    """Load the settings of the peers, with ``assignments`` on top."""
     return load_config(
         ROOT / "configs" / "mvtec.yaml", [*LIKE_PEERS, f"model.coreset_ratio={keep}", "run.device=cpu", *assignments]
     )

@@ -1,7 +1,7 @@
-"""How a contender is asked: one process a question, so that each peak of memory is its own; JSON in, JSON out.
+"""Exchange tasks and answers with a contender as JSON, one process for each task, so that peaks of memory are separate.
 
-A contender is a script whose tasks are functions: ``coreset``, ``fit`` and ``inspect``. Nothing of this project is
-imported here, so that the script of a peer runs in a Python that knows the peer only.
+A contender is a script whose tasks are functions: ``coreset``, ``fit`` and ``inspect``. This module imports nothing of
+this project, so that the script of a peer runs in a Python that has the peer only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Task = Callable[..., dict[str, Any]]
 
 
 def answer(tasks: Mapping[str, Task], versions: str) -> None:
-    """Do the task that is named on standard input, with the values there; print what came out as the last line."""
+    """Read a task and its values from standard input, run it, and print the result as the last line."""
     request = json.load(sys.stdin)
     imported = peak_bytes()
     result = tasks[request.pop("task")](**request)
@@ -25,9 +25,9 @@ def answer(tasks: Mapping[str, Task], versions: str) -> None:
 
 
 def peak_bytes() -> int:
-    """The most memory this process ever held, in bytes: pages of mapped files count as long as they are held."""
+    """Return the peak memory of this process in bytes, including resident pages of mapped files."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # What getrusage tells would not be less than what the parent held when it started this process.
+        # getrusage would report at least the memory that the parent held when it started this process.
         return next(1024 * int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
