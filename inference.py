@@ -60,8 +60,11 @@ def _arguments() -> argparse.Namespace:
     data.check_flags(parser, arguments)
     if all(given is None for given in (arguments.data_dir, arguments.file, arguments.dir, arguments.manifest)):
         parser.error("name what to inspect: --image, --dir, --manifest or --data-dir")
-    if arguments.data_dir is not None and arguments.dir is not None:
-        parser.error("--dir and --data-dir both name a folder; name one of them")
+    if arguments.data_dir is not None and (arguments.dir is not None or arguments.manifest is not None):
+        parser.error("--data-dir has photos of its own; leave out --dir and --manifest")
+    drawn = [name for name, one in WRITERS.items() if one.draws and name != "visualize" and getattr(arguments, name)]
+    if arguments.cluster is not None and drawn:
+        parser.error(f"--cluster draws the pictures of --visualize only; leave out --{drawn[0].replace('_', '-')}")
     cluster.check_inspect(parser, arguments)
     arguments.output = arguments.output or Path("outputs/results" if arguments.data_dir else "outputs/inference")
     return arguments

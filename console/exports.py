@@ -12,7 +12,7 @@ from typing import IO
 from fastener.console.pictures import suffix
 from fastener.console.store import PictureStore
 from fastener.console.tables import FAIL, RESULT_COLUMNS, InspectionRow
-from fastener.datasets.csv_splits import CSV_NAME
+from fastener.datasets.dataset import CSV_NAME
 
 _FIGURES = tuple(field.name for field in RESULT_COLUMNS if field.kind is float)
 _COLUMNS = (

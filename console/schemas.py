@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from types import GenericAlias
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model
@@ -129,9 +130,9 @@ def with_fields(fields: Sequence[ResultField], names: dict[str, str] | None = No
 def _type(field: ResultField) -> Any:
     """Choose the type of a field: a nested one is a list of models, or a dictionary of them by kind of evidence."""
     if isinstance(field.kind, Rows):
-        return list[_NESTED[field.name]]  # type: ignore[misc]
+        return GenericAlias(list, (_NESTED[field.name],))
     if isinstance(field.kind, ByEvidence):
-        return dict[str, _NESTED[field.name]]  # type: ignore[misc]
+        return GenericAlias(dict, (str, _NESTED[field.name]))
     return field.kind
 
 

@@ -124,7 +124,7 @@ def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int)
         )
     for members in (good, np.setdiff1d(groups, good)):
         fold_of_group[rng.permutation(members)] = np.arange(len(members)) % folds
-    return fold_of_group[groups]
+    return np.asarray(fold_of_group[groups])
 
 
 def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:

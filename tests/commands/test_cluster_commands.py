@@ -44,6 +44,10 @@ def test_one_line_says_what_to_install(script: str, good_photos: list[Path], mod
         ("inference.py", ("--image", "a.png", "--cluster", "auto"), "name --dir or --manifest"),
         ("inference.py", ("--dir", "a", "--cluster", "auto", "--adaptive-threshold"), "leave out --cluster"),
         ("inference.py", ("--dir", "a", "--cluster", "auto", "--cores", "0"), "--cores"),
+        ("inference.py", ("--dir", "a", "--cluster", "auto", "--ground-truth"), "leave out --ground-truth"),
+        ("inference.py", ("--dir", "a", "--data-dir", "b"), "leave out --dir"),
+        ("train.py", ("--data-dir", "a", "--mvtec-dir", "b"), "name one of them"),
+        ("evaluate.py", ("--layout", "csv"), "name that folder"),
         ("train.py", ("--images", "a", "--update", "m.pkl", "--cluster", "auto"), "leave it out with --update"),
     ],
 )
