@@ -1,18 +1,21 @@
 """Every setting of the toolkit: typed, documented, validated.
 
 Precedence: command-line flags > ``--set section.key=value`` > ``--config FILE`` > the defaults below.
-Importing this module reads nothing, creates nothing and does not import torch.
+Importing this module reads no file, creates none and does not import torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fastener.common.settings import Section, load_settings
+from fastener.common.registry import OneOf
+from fastener.common.settings import Section, load_settings, warn_of_change
+from fastener.inspection.registry import EVIDENCE
+from fastener.models.backbones import BACKBONES
 
 Side = Annotated[int, Field(ge=32, le=2048)]
 
@@ -57,12 +60,14 @@ class PreprocessSettings(Section):
 
 
 class ModelSettings(Section):
-    """PatchCore: what a patch is, how many are remembered, how an image is scored."""
+    """PatchCore: the features of a patch, the size of the memory bank, the score of an image."""
 
-    backbone: Literal["auto", "wide_resnet50_2", "resnet18", "resnet50", "mobilenet_v2", "filters"] = Field(
+    renamed: ClassVar[Mapping[str, str]] = {"by_place": "per_position"}
+
+    backbone: Annotated[str, OneOf(BACKBONES, also=("auto",))] = Field(
         "auto",
-        description="auto, wide_resnet50_2, resnet50, resnet18, mobilenet_v2 (pretrained networks) or filters (none); "
-        "auto = wide_resnet50_2 if its weights can be had, else filters",
+        description="pretrained network: one of {names}; filters = none; auto = wide_resnet50_2 on CUDA if its weights "
+        "can be had, else efficientnet_lite0",
     )
     layers: tuple[str, ...] | None = Field(
         None, description="layers whose features are joined; null = the backbone's own default"
@@ -78,18 +83,19 @@ class ModelSettings(Section):
         None,
         ge=8,
         le=4096,
-        description="patches are selected by a random projection to this many numbers, and kept whole: faster on large "
-        "sets, covers a little worse; null = by all their numbers; 8 to 4096",
+        description="select patches by a random projection to this many numbers, but keep them whole: faster on large "
+        "sets, covers the patches a little worse; null = select by all numbers; 8 to 4096",
     )
     num_neighbors: int = Field(
         9,
         ge=1,
         le=100,
-        description="b of eq. 7: bank neighbours that weigh the image score; 1 = no weighting; 1 to 100",
+        description="number of neighbours in the bank that weigh the image score (b of equation 7 of the PatchCore "
+        "paper); 1 = no weighting; 1 to 100",
     )
     index: Literal["auto", "flat", "ivf", "hnsw", "pq"] = Field(
         "auto",
-        description="how the bank is searched: flat = every row; ivf, hnsw, pq = a part of them, see "
+        description="how the bank is searched: flat = every row; ivf, hnsw, pq = a part of the rows, see "
         "models/search_index.py; auto = ivf for a large bank where its measured recall is good, else flat",
     )
     smoothing_sigma: float = Field(
@@ -102,25 +108,29 @@ class ModelSettings(Section):
         4.0,
         ge=0.0,
         le=100.0,
-        description="weight of 50 CIELab units of colour in a patch, in total deviations of its features; 0 to 100",
+        description="how much a colour difference of 50 CIELab units counts, relative to the total standard deviation "
+        "of the other features; 0 to 100",
     )
     unit_length: bool = Field(
-        False, description="each CNN layer's features have length 1 in every patch: the grain's contrast does not count"
+        False,
+        description="scale the features of each CNN layer to length 1 in every patch, so that the contrast of the "
+        "grain does not count",
     )
     whiten: bool = Field(
         False,
-        description="weigh up directions in which healthy patches hardly vary: where surfaces vary more than defects",
+        description="give more weight to feature directions in which healthy patches hardly vary; helps where surfaces "
+        "vary more than defects",
     )
     per_position: bool = Field(
         False,
-        description="judge a patch beside healthy ones at the same place: for parts that always lie alike",
+        description="compare a patch with healthy patches at the same position; for parts that always lie alike",
     )
     line_length: int = Field(
         0,
         ge=0,
         le=1000,
-        description="for cracks: judge the best line of this length through a place, in pixels of the model input; "
-        "0 = each place by itself; 0 to 1000",
+        description="for cracks: judge the best line of this length through each position, in pixels of the model "
+        "input; 0 = each position by itself; 0 to 1000",
     )
 
 
@@ -191,7 +201,7 @@ class CalibrationSettings(Section):
     max_photos: int = Field(
         1000,
         ge=10,
-        description="of more different photos than this, so many calibrate PatchCore, evenly spread; 10 or more",
+        description="calibrate PatchCore on at most this many distinct photos, evenly sampled; 10 or more",
     )
 
 
@@ -263,7 +273,7 @@ class CorrosionSettings(Section):
 
 
 class RunSettings(Section):
-    """How to compute; none of these changes what is computed, beyond the seed and the rounding of precision."""
+    """How to compute. Only the seed and the rounding of the precision change results."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8"] = Field(
@@ -283,19 +293,17 @@ class RunSettings(Section):
     memory_limit_mb: int = Field(
         2048,
         ge=0,
-        description="features of training photos beyond so many MB go to a file in $TMPDIR; in MB, 0 or more",
+        description="memory for the features of training photos; more than this goes to a file in $TMPDIR; in MB, 0 or "
+        "more",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="source of every random draw; 0 to 4294967295")
-
-
-EvidenceKind = Literal["cnn", "filters", "colour", "global", "autoencoder"]
 
 
 class Config(Section):
     """All settings.
 
-    ``evidence`` null means: cnn and filters as far as they can be had, and colour with preprocessing. The baselines
-    global and autoencoder are there to be compared with, and only used when named.
+    ``evidence`` null means every kind that is a default for these settings: cnn with a network, filters, and colour
+    with preprocessing. The baselines global and autoencoder serve comparisons, and are used only when named.
     """
 
     preprocess: PreprocessSettings = PreprocessSettings()
@@ -305,11 +313,11 @@ class Config(Section):
     calibration: CalibrationSettings = CalibrationSettings()
     corrosion: CorrosionSettings = CorrosionSettings()
     run: RunSettings = RunSettings()
-    evidence: tuple[EvidenceKind, ...] | None = Field(
+    evidence: tuple[Annotated[str, OneOf(EVIDENCE)], ...] | None = Field(
         None,
         min_length=1,
-        description="kinds of evidence, e.g. [cnn, filters, colour]; null = those three, as far as they can be had; "
-        "and the baselines global and autoencoder",
+        description="kinds of evidence, a list of {names}; null = cnn with a network, filters, and colour with "
+        "preprocessing",
     )
     baseline_tag: str = Field(
         "T0", pattern=r"^[A-Za-z0-9]+$", description="token at the end of a file name that marks a baseline shot"
@@ -317,11 +325,16 @@ class Config(Section):
 
 
 def load_config(
-    file: str | Path | None = None, assignments: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+    file: str | Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    *,
+    warn: Callable[[str], None] = warn_of_change,
 ) -> Config:
     """Merge defaults, a YAML file, ``key=value`` assignments and flags (later wins) into one valid ``Config``.
 
-    ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given".
-    Raises UserError with one line that names the setting, what is allowed, and the nearest known key.
+    ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given". ``warn`` receives a line
+    for each setting that is given by an old name. Raises UserError with one line that names the setting, what is
+    allowed, and the nearest known key.
     """
-    return load_settings(Config, file, assignments, flags)
+    return load_settings(Config, file, assignments, flags, warn=warn)

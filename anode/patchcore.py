@@ -11,8 +11,9 @@ from fastener.anode.hits import Box
 from fastener.anode.regions import crop
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.common.errors import UserError
+from fastener.common.sampling import evenly
 from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
-from fastener.datasets.ct_slices import Listing, SliceReader, Window, evenly, window_of
+from fastener.datasets.ct_slices import Listing, SliceReader, Window, window_of
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.regions import find_regions
 from fastener.inspection.result import Inspection
@@ -87,7 +88,7 @@ def train(
     neighbouring slices after another. Raises UserError for fewer than two slices.
     """
     every = [(volume, one) for volume in listing.volumes for one in volume.slices]
-    chosen = evenly(every, settings.patchcore.max_slices)
+    chosen = [every[i] for i in evenly(len(every), settings.patchcore.max_slices)]
     windows: dict[str, Window] = {}
     crops: list[np.ndarray] = []
     groups: list[int] = []

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fastener.common.registry import OneOf
 from fastener.common.settings import Section
 from fastener.config import RunSettings, Side
+from fastener.models.backbones import BACKBONES
 
 Pixel = Annotated[int, Field(ge=0, le=100_000)]
 
@@ -153,7 +155,7 @@ class AnodeSettings(Section):
     resize_size: tuple[Side, Side] = Field(
         (256, 256), description="[width, height] in pixels that PatchCore sees a region at; 32 to 2048"
     )
-    backbone: Literal["wide_resnet50_2", "resnet50", "resnet18", "mobilenet_v2", "filters"] = Field(
+    backbone: Annotated[str, OneOf(BACKBONES)] = Field(
         "resnet50",
         description="wide_resnet50_2, resnet50, resnet18, mobilenet_v2 (beside the filters) or filters alone",
     )

@@ -13,7 +13,7 @@ from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import cnn_extractor
+from fastener.models.runtime.cnn import cnn_extractor
 from fastener.models.runtime.weights import find_weights, how_to_get
 from fastener.preprocessing.pipeline import Preprocessor
 

@@ -14,7 +14,8 @@ from fastener.benchmarks.report import Report
 from fastener.benchmarks.work import distances_flop, network_flop
 from fastener.evaluation.visualize import save_figure
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import FeatureExtractor, build_network
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.runtime.cnn import build_network
 
 SIZE = (224, 224)
 PATCHES = (SIZE[0] // 8) * (SIZE[1] // 8)  # of one image, on the grid of layer 2

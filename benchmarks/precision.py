@@ -30,7 +30,8 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.pretrained import quantise
 from fastener.inspection.result import Inspection
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import FeatureExtractor, build_network, cnn_extractor
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.runtime.cnn import build_network, cnn_extractor
 from fastener.models.runtime.onnx_network import OnnxNetwork, to_onnx
 
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"

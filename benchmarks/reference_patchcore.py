@@ -49,9 +49,10 @@ from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
 from fastener.models.backbones import BACKBONES
 from fastener.models.coreset import greedy_coreset
-from fastener.models.feature_extractor import FeatureExtractor, cnn_extractor
+from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.patchcore import PatchCore
+from fastener.models.runtime.cnn import cnn_extractor
 from fastener.models.runtime.weights import read_state_dict
 from fastener.models.scores import Scores
 from fastener.preprocessing.pipeline import Preprocessor

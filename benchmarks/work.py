@@ -9,7 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import FeatureExtractor, build_network
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.runtime.cnn import build_network
 from fastener.models.runtime.onnx_network import OnnxNetwork
 
 

@@ -16,6 +16,8 @@ from fastener.common.errors import UserError, one_line
 from fastener.common.files import CONFIGS
 from fastener.common.installation import install_extra
 from fastener.config import Config, load_config
+from fastener.inspection.registry import EVIDENCE
+from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE, GPU_BACKBONE
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Split
@@ -56,7 +58,7 @@ def config_from(arguments: argparse.Namespace, preset: str | None = None, **flag
     """
     dotted = {name.replace("__", "."): value for name, value in flags.items()}
     file = arguments.config or (None if preset is None else CONFIGS / preset)
-    return load_config(file, arguments.set, {**run_flags(arguments), **dotted})
+    return load_config(file, arguments.set, {**run_flags(arguments), **dotted}, warn=warn)
 
 
 def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -65,14 +67,22 @@ def run_flags(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_model_flags(group: argparse._ArgumentGroup) -> None:
-    """What a new model is built from."""
-    group.add_argument("--backbone", metavar="B", help="wide_resnet50_2, resnet18, resnet50, mobilenet_v2 or filters")
-    group.add_argument("--weights", type=Path, metavar="F", help="weights of the backbone: .pth, .safetensors or .npz")
+    """Add the flags that say what a new model is built from."""
+    backbones = ", ".join(name for name in BACKBONES if name != "filters")
+    group.add_argument(
+        "--backbone",
+        metavar="B",
+        help=f"pretrained network: {backbones}; filters = none; auto = {GPU_BACKBONE} on CUDA if its weights can be "
+        f"had, else {DEFAULT_BACKBONE} (default: auto)",
+    )
+    group.add_argument(
+        "--weights", type=Path, metavar="F", help="file of the backbone's weights: .pth, .safetensors or .npz"
+    )
     group.add_argument(
         "--evidence",
         type=names,
         metavar="A,B",
-        help="of cnn, filters, colour, global, autoencoder (default: the first three, as far as at hand)",
+        help=f"of {', '.join(EVIDENCE)} (default: cnn with a network, filters, colour with preprocessing)",
     )
     group.add_argument("--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (0.01)")
 

@@ -82,6 +82,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
 
 def _job(inspector: Inspector, model: Path, arguments: argparse.Namespace, config: Config, tag: str) -> Job:
     from fastener.distributed.ray_engine import Shipped
+    from fastener.distributed.registered import Registered
     from fastener.distributed.scoring import Job
     from fastener.models.backbones import BACKBONES
     from fastener.models.runtime.weights import find_weights
@@ -93,7 +94,8 @@ def _job(inspector: Inspector, model: Path, arguments: argparse.Namespace, confi
         if model.is_dir() or inspector.holds_networks:  # as one file, with its networks
             model = Path(folder) / "model.pkl"
             inspector.save(model)
-        return Job(Shipped.of(model), weights, settings, tag, arguments.visualize)
+        registered = Registered.of(inspector.evidence, inspector.backbone)
+        return Job(Shipped.of(model), weights, registered, settings, tag, arguments.visualize)
 
 
 def _written(

@@ -1,28 +1,50 @@
-"""How settings are read: sections of typed values, merged from defaults, a YAML file, assignments and flags.
+"""Read settings: sections of typed values, merged from defaults, a YAML file, assignments and flags.
 
-What settings there are stands in config.py, and in the ``settings.py`` of each job that has its own.
+The settings themselves are declared in config.py, and in the ``settings.py`` of each job that has its own.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar, get_args
+from typing import Any, ClassVar, TypeGuard, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fastener.common.errors import UserError
+from fastener.common.registry import OneOf
 
 S = TypeVar("S", bound="Section")
 _LONGEST_KEY = 200
 
 
 class Section(BaseModel):
-    """A group of settings; immutable, and closed to unknown keys."""
+    """Hold a group of settings; immutable, and closed to unknown keys.
+
+    ``renamed`` maps old names of settings to their present names. Saved models may hold old names, which are taken
+    silently; in files, assignments and flags they are taken with a warning.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_names(cls, tree: Any) -> Any:
+        if not cls.renamed or not isinstance(tree, Mapping):
+            return tree
+        present = {key: value for key, value in tree.items() if key not in cls.renamed}
+        old = {cls.renamed[key]: value for key, value in tree.items() if key in cls.renamed}
+        return {**old, **present}
+
+
+def warn_of_change(line: str) -> None:
+    """Issue a FutureWarning: how settings with an old name are reported unless a script has its own way."""
+    warnings.warn(line, FutureWarning, stacklevel=2)
 
 
 def load_settings(
@@ -30,22 +52,33 @@ def load_settings(
     file: str | Path | None = None,
     assignments: Iterable[str] = (),
     flags: Mapping[str, Any] | None = None,
+    *,
+    warn: Callable[[str], None] = warn_of_change,
 ) -> S:
     """Merge defaults, a YAML file, ``key=value`` assignments and flags (later wins) into one valid ``section``.
 
-    ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given".
-    Raises UserError with one line that names the setting, what is allowed, and the nearest known key.
+    ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given". ``warn`` receives a line
+    for each setting that is given by an old name. Raises UserError with one line that names the setting, the allowed
+    values, and the nearest known key.
     """
+    old_names = dict(_renamed(section))
+
+    def present(key: str) -> str:
+        if key not in old_names:
+            return key
+        warn(f"setting {key} is called {old_names[key]} now; the old name will go in a later release")
+        return old_names[key]
+
     tree: dict[str, Any] = {}
     if file is not None:
-        tree = _read_yaml(Path(file))
+        tree = _with_present_names(_read_yaml(Path(file)), present)
         _reject_unknown_keys(tree, list(known_settings(section)), source=str(file))
     for text in assignments:
         key, value = _parse_assignment(text)
-        _assign(tree, key, value, section)
+        _assign(tree, present(key), value, section)
     for key, value in (flags or {}).items():
         if value is not None:
-            _assign(tree, key, value, section)
+            _assign(tree, present(key), value, section)
     try:
         return section.model_validate(tree)
     except ValidationError as error:
@@ -53,11 +86,47 @@ def load_settings(
 
 
 def known_settings(section: type[Section]) -> dict[str, str]:
-    """Every setting as dotted key -> description with unit and range, in the order of the file.
+    """List every setting as dotted key -> description with unit and range, in the order of the file.
 
-    Entries of a list of sections have the key of the list before theirs.
+    Settings of a list's sections come with the key of the list before their own.
     """
-    return {key: field.description or "" for key, field in _fields(section)}
+    return {key: _description(field) for key, field in _fields(section)}
+
+
+def _description(field: Any) -> str:
+    """Describe a setting; "{names}" stands for the names of its registry as they are now."""
+    text: str = field.description or ""
+    names = next(_names_in(field), ())
+    return text.replace("{names}", ", ".join(names))
+
+
+def _names_in(annotation: Any) -> Iterator[tuple[str, ...]]:
+    """Find the registry names that a field or a type allows."""
+    for one in (*getattr(annotation, "metadata", ()), *getattr(annotation, "__metadata__", ())):
+        if isinstance(one, OneOf):
+            yield one.names
+    for inner in (getattr(annotation, "annotation", None), *get_args(annotation)):
+        if inner is not None and inner is not annotation:
+            yield from _names_in(inner)
+
+
+def _renamed(section: type[Section], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted old and present name of each setting that was renamed."""
+    yield from ((f"{prefix}{old}", f"{prefix}{new}") for old, new in section.renamed.items())
+    for name, field in section.model_fields.items():
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if _is_section(inner):
+                yield from _renamed(inner, f"{prefix}{name}.")
+
+
+def _with_present_names(tree: Mapping[str, Any], present: Callable[[str], str], prefix: str = "") -> dict[str, Any]:
+    """Copy a tree of settings under the names that they have now."""
+    result: dict[str, Any] = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        inner = _with_present_names(value, present, f"{key}.") if isinstance(value, dict) else value
+        result[present(key).removeprefix(prefix)] = inner
+    return result
 
 
 def _fields(section: type[Section], prefix: str = "") -> Iterable[tuple[str, Any]]:
@@ -76,7 +145,7 @@ def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only. Without aliases a small file cannot grow into a large tree, nor into a ring."""
+    """Read plain values only. Without aliases a small file cannot become a large or endless tree."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -151,7 +220,7 @@ def _check_key(key: str, known: list[str], source: str) -> None:
 
 
 def _explain(error: ValidationError, section: type[Section]) -> str:
-    """One line for the first problem: the key, the value, what it means and may be."""
+    """Describe the first problem in one line: the key, the value, the meaning of the setting and its range."""
     problem = error.errors()[0]
     known = known_settings(section)
     parts = [str(part) for part in problem["loc"]]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
-from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_folder import MODEL_FILE
 
@@ -185,8 +184,8 @@ def _memory_of(model: ServedModel) -> int:
     networks = [
         parameter.numel() * parameter.element_size()
         for evidence in model.inspector.evidence.values()
-        if isinstance(evidence, StructureEvidence)
-        for parameter in evidence.extractor.network.parameters()
+        for network in evidence.networks
+        for parameter in network.parameters()
     ]
     return 3 * (model.stamp[1] if model.stamp else 0) + sum(networks)
 

@@ -22,6 +22,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from fastener.common.errors import UserError
+from fastener.common.sampling import evenly
 from fastener.datasets.images import opened
 
 T = TypeVar("T")
@@ -230,9 +231,9 @@ def volume_window(slices: Sequence[CtSlice], percentiles: tuple[float, float] = 
     """
     counts = np.zeros(_LEVELS, np.int64)
     with SliceReader() as read:
-        for one in evenly(slices, _WINDOW_SLICES):
+        for index in evenly(len(slices), _WINDOW_SLICES):
             try:
-                counts += np.bincount(read(one).ravel(), minlength=_LEVELS)
+                counts += np.bincount(read(slices[index]).ravel(), minlength=_LEVELS)
             except UserError:
                 continue
     return _percentile_window(counts, percentiles)
@@ -247,12 +248,6 @@ def _percentile_window(counts: np.ndarray, percentiles: tuple[float, float]) -> 
         used = np.flatnonzero(counts)
         low, high = used[0], used[-1]
     return Window(float(low), float(high))
-
-
-def evenly(items: Sequence[T], most: int) -> list[T]:
-    """At most ``most`` of the items, evenly spread, first and last among them."""
-    picks = np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
-    return [items[index] for index in picks]
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

@@ -12,6 +12,7 @@ import ray
 from fastener.common.errors import UserError
 from fastener.config import Config
 from fastener.distributed.ray_engine import DIED, RETRIES, Shipped, Workers, local_copy, use_cores
+from fastener.distributed.registered import Registered
 from fastener.inspection.choice import Choice
 from fastener.inspection.inspector import Inspector
 
@@ -33,13 +34,13 @@ def train_side_by_side(
 
     ``choice`` is what this machine made of ``config``: workers use its weights.
     """
-    if choice.weights is None:
-        # A worker that has weights of its own must not make another model than this machine would.
-        config = config.model_copy(update={"model": config.model.model_copy(update={"backbone": "filters"})})
+    # A worker that has weights of its own must not make another model than this machine would.
+    config = config.model_copy(update={"model": config.model.model_copy(update={"backbone": choice.backbone})})
+    registered = Registered.of(choice.kinds, choice.backbone)
     weights = None if choice.weights is None else Shipped.of(choice.weights)
     task = _train.options(num_cpus=1 if workers.gpus else workers.cores, num_gpus=workers.gpus, max_retries=RETRIES)
     waiting = {
-        task.remote(category, [path.absolute() for path in paths], config, weights, workers.cores): category
+        task.remote(category, [path.absolute() for path in paths], config, weights, registered, workers.cores): category
         for category, paths in photos.items()
     }
     while waiting:
@@ -52,8 +53,16 @@ def train_side_by_side(
 
 
 @ray.remote
-def _train(category: str, photos: Sequence[Path], config: Config, weights: Shipped | None, cores: int) -> Trained:
+def _train(
+    category: str,
+    photos: Sequence[Path],
+    config: Config,
+    weights: Shipped | None,
+    registered: Registered,
+    cores: int,
+) -> Trained:
     use_cores(cores)
+    registered.register()
     with local_copy(weights) as file, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pkl"
         try:

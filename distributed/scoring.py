@@ -22,6 +22,7 @@ from fastener.datasets.images import shrunk
 from fastener.distributed import ray_engine
 from fastener.distributed.images import load_named, read_named
 from fastener.distributed.ray_engine import Shipped, Workers, local_copy
+from fastener.distributed.registered import Registered
 from fastener.distributed.shards import Shard
 from fastener.inspection.drawing import png
 from fastener.inspection.inspector import Inspector
@@ -34,10 +35,11 @@ from fastener.preprocessing.pipeline import Preprocessor
 
 @dataclass(frozen=True)
 class Job:
-    """What every actor needs: the model, its network's weights (None = no network), settings and flags."""
+    """Hold what every actor needs: the model, its network's weights (None = no network), settings and flags."""
 
     model: Shipped
     weights: Shipped | None
+    registered: Registered
     config: Config
     tag: str
     pictures: bool
@@ -99,6 +101,7 @@ class _Scorer:
 
     def __init__(self, job: Job, cores: int):
         ray_engine.use_cores(cores)
+        job.registered.register()
         self.job = job
         with local_copy(job.model) as model, local_copy(job.weights) as weights:
             assert model is not None

@@ -25,23 +25,24 @@ import ray
 import torch
 
 from fastener.common.errors import UserError
+from fastener.common.sampling import evenly
 from fastener.config import Config
 from fastener.distributed import ray_engine
 from fastener.distributed import training_tasks as tasks
 from fastener.distributed.ray_engine import Shipped, Workers
+from fastener.distributed.registered import Registered
 from fastener.inspection.choice import choose
-from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Fingerprint, prepare
+from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.training import Grouping, build_evidence, build_setup
 from fastener.models.moments import Moments
-from fastener.models.patchcore import evenly
+from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
 
-SHARDED = ("cnn", "filters", "colour")
 FACTOR = 4
 # Comparisons of a row with a pick (some minutes on two cores) up to which one machine's coreset is made as well.
 COMPARED_UP_TO = 2 * 10**10
@@ -93,7 +94,7 @@ def train(
     choice = choose(config, weights)
     if choice.warning:
         warn(choice.warning)
-    whole = [kind for kind in choice.kinds if kind not in SHARDED]
+    whole = [kind for kind in choice.kinds if not EVIDENCE[kind].in_shards]
     if whole:
         raise UserError(
             f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
@@ -121,14 +122,15 @@ class _Cluster:
     ):
         self.config = setup.config
         self.evidence = evidence
-        self.structure = {kind: one for kind, one in evidence.items() if isinstance(one, StructureEvidence)}
+        self.banks = {kind: one.patchcore for kind, one in evidence.items() if one.patchcore is not None}
         self.progress = progress
         self.covers: list[Cover] = []
         self._cores = {"num_cpus": 1 if workers.gpus else workers.cores, "num_gpus": workers.gpus}
         self._sources = list(sources)
         self._shards = [part for part in np.array_split(np.arange(len(sources)), workers.count) if len(part)]
         weights = None if setup.weights is None else Shipped.of(setup.weights)
-        self._lesson = ray.put(tasks.Lesson(setup.config, setup.backbone, tuple(evidence), weights, workers.cores))
+        registered = Registered.of(evidence, setup.backbone)
+        self._lesson = ray.put(tasks.Lesson(setup.config, setup.backbone, registered, weights, workers.cores))
         self._features: dict[str, list[Any]] = {}
         self._positions: dict[str, int] = {}
         self._scores: dict[str, HealthyScores] = {}
@@ -138,10 +140,10 @@ class _Cluster:
         if not self._sources:
             raise UserError("no healthy photos to learn from")
         first = images_of(prepare(self._sources[0], Preprocessor(self.config.preprocess))[1])
-        for one in self.structure.values():  # the shards subtract what one machine subtracts
+        for one in self.banks.values():  # the shards subtract what one machine subtracts
             one.extractor.centre_on(one.extractor(first))
-        states = ray.put({kind: one.extractor.state() for kind, one in self.structure.items()})
-        kinds = list(self.structure)
+        states = ray.put({kind: one.extractor.state() for kind, one in self.banks.items()})
+        kinds = list(self.banks)
         seen = []
         for shard in self._shards:
             sources = [self._sources[i] for i in shard]
@@ -150,18 +152,18 @@ class _Cluster:
         shown = self._finish([one[0] for one in seen], "reading")
         self._features = {kind: [one[1 + at] for one in seen] for at, kind in enumerate(kinds)}
         self._positions = shown[0].positions
-        others = [kind for kind in self.evidence if kind not in self.structure]
+        others = [kind for kind in self.evidence if kind not in self.banks]
         self._scores = {kind: HealthyScores.join([one.scores[kind] for one in shown]) for kind in others}
         return [fingerprint for one in shown for fingerprint in one.fingerprints]
 
     def fit(self, groups: np.ndarray) -> dict[str, HealthyScores]:
         """Make the banks; every photo's score as unseen by them. ``groups`` (n,) are left out together."""
         return {
-            kind: self._learn(kind, self.structure[kind], groups) if kind in self.structure else self._scores[kind]
+            kind: self._learn(kind, self.banks[kind], groups) if kind in self.banks else self._scores[kind]
             for kind in self.evidence
         }
 
-    def _learn(self, kind: str, one: StructureEvidence, groups: np.ndarray) -> HealthyScores:
+    def _learn(self, kind: str, one: PatchCore, groups: np.ndarray) -> HealthyScores:
         features = self._features.pop(kind)
         if one.extractor.learns_scale:
             moments = self._finish(
@@ -181,12 +183,12 @@ class _Cluster:
         covers = [self._start(tasks.cover, part, bank) for part in features]
         compared = [self._start(tasks.single_cover, keep, *features)] if patches * keep <= COMPARED_UP_TO else []
         queries = torch.from_numpy(np.concatenate(ray.get([sample for _, _, sample in picked])))
-        one.patchcore.set_bank(torch.from_numpy(rows.copy()).float(), torch.from_numpy(bank_groups), queries)
-        index = one.patchcore.bank_.index_state()
+        one.set_bank(torch.from_numpy(rows.copy()).float(), torch.from_numpy(bank_groups), queries)
+        index = one.bank_.index_state()
         scores = self._calibrate(kind, features, groups, (bank, bank_groups, index))
         radius = max(self._finish(covers, f"{kind}: cover radius"))
         single = self._finish(compared, f"{kind}: one machine's coreset")
-        one.patchcore.cover_radius_ = radius
+        one.cover_radius_ = radius
         self.covers.append(Cover(kind, len(features), keep, patches, radius, single[0] if single else None, within / 2))
         return scores
 
@@ -195,7 +197,7 @@ class _Cluster:
     ) -> HealthyScores:
         """``bank``: its rows, the group of each, and the index."""
         names = np.unique(groups)
-        measured = np.isin(groups, names[evenly(len(names), self.config.calibration.max_photos).numpy()])
+        measured = np.isin(groups, names[evenly(len(names), self.config.calibration.max_photos)])
         started = [
             self._start(tasks.calibrate, self._lesson, kind, part, measured[shard], groups[shard], *bank)
             for part, shard in zip(features, self._shards, strict=True)

@@ -14,16 +14,17 @@ import numpy as np
 import ray
 import torch
 
+from fastener.common.sampling import evenly
 from fastener.config import Config
 from fastener.distributed.ray_engine import Shipped, local_copy, use_cores
-from fastener.inspection.evidence import EVIDENCE, StructureEvidence, hold_features
-from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.distributed.registered import Registered
+from fastener.inspection.evidence_base import Evidence, Setup, sharing
 from fastener.inspection.reading import Fingerprint
+from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.training import collect
 from fastener.models.coreset import cover_radius, greedy_coreset
 from fastener.models.feature_extractor import rescale
 from fastener.models.moments import Moments
-from fastener.models.patchcore import evenly
 from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
@@ -31,20 +32,21 @@ from fastener.preprocessing.pipeline import Preprocessor
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a worker builds evidence from; no ``weights`` without a network."""
+    """Hold what a worker builds evidence from; ``weights`` is None without a network."""
 
     config: Config
     backbone: str
-    kinds: tuple[str, ...]
+    registered: Registered
     weights: Shipped | None
     cores: int
 
     def evidence(self, kinds: Sequence[str]) -> dict[str, Evidence]:
         """Evidence as it is constructed: empty."""
         use_cores(self.cores)
+        self.registered.register()
         with local_copy(self.weights) as file:
             setup = Setup(self.config, resolve_device(self.config.run.device), self.backbone, file)
-            setup = replace(setup, sharing=hold_features(kinds))
+            setup = replace(setup, sharing=sharing(kinds))
             return {kind: EVIDENCE[kind](setup) for kind in kinds}
 
 
@@ -63,15 +65,15 @@ class Seen:
 @ray.remote
 def collect_features(lesson: Lesson, extractors: dict[str, dict[str, Any]], sources: Sequence[Path]) -> Any:
     """Show photos to evidence whose extractors have these states: what was ``Seen``, then the features of each kind."""
-    evidence = lesson.evidence(lesson.kinds)
-    structure = {kind: one for kind, one in evidence.items() if isinstance(one, StructureEvidence)}
-    for kind, one in structure.items():
-        one.extractor.restore(extractors[kind])
+    evidence = lesson.evidence(list(lesson.registered.evidence))
+    banks = {kind: one.patchcore for kind, one in evidence.items() if one.patchcore is not None}
+    for kind, bank in banks.items():
+        bank.extractor.restore(extractors[kind])
     preprocessor = Preprocessor(lesson.config.preprocess)
     fingerprints = collect(sources, evidence, lesson.config, preprocessor=preprocessor)
-    scores = {kind: one.fit_collected(range(len(sources))) for kind, one in evidence.items() if kind not in structure}
-    features = [one.patchcore.take_features().numpy() for one in structure.values()]
-    positions = {kind: part.shape[1] * part.shape[2] for kind, part in zip(structure, features, strict=True)}
+    scores = {kind: one.fit_collected(range(len(sources))) for kind, one in evidence.items() if kind not in banks}
+    features = [bank.take_features().numpy() for bank in banks.values()]
+    positions = {kind: part.shape[1] * part.shape[2] for kind, part in zip(banks, features, strict=True)}
     seen = Seen(fingerprints, scores, positions)
     return (seen, *features) if features else seen
 
@@ -93,7 +95,7 @@ def shard_coreset(features: np.ndarray, keep: int, queries: int) -> tuple[np.nda
     """Picked rows of the shard: their indices, and themselves; and float32 ``queries`` halfway between neighbours."""
     rows = features.reshape(-1, features.shape[-1])
     indices, _ = _greedy(rows, keep)
-    first = evenly(len(rows) - 1, queries).numpy()
+    first = evenly(len(rows) - 1, queries)
     return indices, rows[indices], rows[first[:, None] + [0, 1]].mean(1, dtype=np.float32)
 
 
@@ -131,12 +133,12 @@ def calibrate(
     """Leave-one-out scores of the shard's images (n,); NaN for those that are not ``measured``."""
     images, peaks = np.full((2, len(features)), np.nan, np.float32)
     if measured.any():
-        one = lesson.evidence([kind])[kind]
-        assert isinstance(one, StructureEvidence)
-        one.patchcore.set_bank(torch.from_numpy(bank.copy()).float(), torch.from_numpy(bank_groups.copy()))
-        one.patchcore.bank_.restore_index(index)
+        patchcore = lesson.evidence([kind])[kind].patchcore
+        assert patchcore is not None
+        patchcore.set_bank(torch.from_numpy(bank.copy()).float(), torch.from_numpy(bank_groups.copy()))
+        patchcore.bank_.restore_index(index)
         size = Preprocessor(lesson.config.preprocess).size
-        scores = one.patchcore.calibrate(torch.from_numpy(features[measured]), groups[measured].tolist(), size)
+        scores = patchcore.calibrate(torch.from_numpy(features[measured]), groups[measured].tolist(), size)
         images[measured], peaks[measured] = scores.images, scores.peaks
     return HealthyScores(images, peaks)
 

@@ -1,7 +1,7 @@
-"""Where the time of one inspection goes: the real code path, with a stopwatch on its parts.
+"""Measure where the time of one inspection goes, on the real code path.
 
-Nothing is computed differently for the measurement: while it runs, the functions that make up a stage are wrapped, and
-the stages of one image add up to its total, with what no stage covers as "other".
+Nothing is computed differently for the measurement. While it runs, the functions that make up a stage are wrapped. The
+stages of one image add up to its total; the stage "other" is the time that no stage covers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from fastener.common.errors import UserError
 from fastener.inspection import reading
 from fastener.inspection import result as result_module
 from fastener.inspection.decision import Decision
-from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure, Inspection
 from fastener.models.progress import Progress, no_progress
@@ -33,13 +32,13 @@ OTHER = "other"
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds per inspected image: ``total`` float64 (n,), and ``stages``, name -> float64 (n,), which add up to it."""
+    """Hold seconds per inspected image: ``total`` float64 (n,), and ``stages``, name -> float64 (n,), its summands."""
 
     total: np.ndarray
     stages: dict[str, np.ndarray]
 
     def summary(self, target_ms: float) -> dict[str, Any]:
-        """Percentiles in milliseconds, the share of each stage, and whether p95 keeps within ``target_ms``."""
+        """Give percentiles in milliseconds, the share of each stage, and whether p95 keeps within ``target_ms``."""
         p50, p95, p99 = (1000 * np.percentile(self.total, [50, 95, 99])).tolist()
         return {
             "n": len(self.total),
@@ -59,7 +58,7 @@ class Latency:
 
 
 class Stopwatch:
-    """Adds up seconds by stage. A stage inside another stops the outer one's clock."""
+    """Add up seconds by stage. A stage inside another one stops the clock of the outer one."""
 
     def __init__(self, clock: Clock):
         self.clock = clock
@@ -68,7 +67,7 @@ class Stopwatch:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Time the body of a ``with`` statement."""
         self._inner.append(0.0)
         start = self.clock()
         try:
@@ -80,7 +79,7 @@ class Stopwatch:
                 self._inner[-1] += elapsed
 
     def watched(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """The same function, timed as stage ``name``."""
+        """Wrap a function so that its calls are timed as stage ``name``."""
 
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -94,12 +93,13 @@ def measure_latency(
     inspector: Inspector,
     paths: Sequence[Path],
     write: Callable[[Inspection], None],
+    *,
     repeat: int = 1,
     warm_up: int = 3,
     clock: Clock | None = None,
     progress: Progress = no_progress,
 ) -> Latency:
-    """Inspect the images one at a time, ``repeat`` times over; ``write`` is what is done with each result.
+    """Inspect the images one at a time, ``repeat`` times over; ``write`` is called with each result.
 
     The first ``warm_up`` inspections are not counted: libraries load and buffers grow in them. Raises UserError for an
     image that cannot be read.
@@ -125,7 +125,7 @@ def measure_latency(
 
 
 def clock_of(device: torch.device) -> Clock:
-    """Wall-clock seconds; on a GPU after its queue has run empty, or else its work would count to a later stage."""
+    """Return a clock of wall time in seconds; on a GPU it waits for the queue, or work would count to a later stage."""
     if device.type == "cpu":
         return time.perf_counter
 
@@ -146,17 +146,11 @@ def on_parts(inspector: Inspector, watch: Stopwatch) -> Iterator[None]:
 
 
 def _parts(inspector: Inspector) -> Iterator[tuple[Any, str, str]]:
-    """Owner, attribute and stage of everything that is timed."""
+    """Yield owner, attribute and stage of every function that is timed."""
     yield reading, "read_reduced", "decode"
     yield Preprocessor, "__call__", "preprocess"
     for kind, evidence in inspector.evidence.items():
-        if isinstance(evidence, StructureEvidence):
-            yield evidence.patchcore, "extractor", f"backbone ({kind})"
-            yield evidence.patchcore.bank_, "search", "search"
-            # What is left of scoring once features and search are taken out: resizing and smoothing the map.
-            yield evidence, "score", "map"
-        else:
-            yield evidence, "score", kind
+        yield from evidence.stages(kind)
     yield Decision, "join_maps", "map"
     yield result_module, "find_regions", "map"
 

@@ -1,4 +1,4 @@
-"""Two baselines that PatchCore is measured against: pooled features of the whole image, and an autoencoder."""
+"""Two baselines to compare PatchCore with: pooled features of the whole image, and an autoencoder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from fastener.common.errors import UserError
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
@@ -29,13 +30,14 @@ _MIN_PHOTOS = 4
 
 
 class GlobalEvidence(Evidence):
-    """One vector per image: the pooled last layer of the CNN in use; pooled Gabor filters where there is no CNN.
+    """Score one vector per image: the pooled last layer of the backbone, or pooled Gabor filters without a network.
 
-    It judges the image alone. Its map is NaN everywhere, which means "not inspected": it marks no place, pictures show
-    none, and pixel metrics do not count it.
+    This kind judges the image alone. Its map is NaN everywhere, which means "not inspected": no place is marked,
+    pictures show none, and pixel metrics do not count this kind.
     """
 
     family = "structure"
+    backbone_use = "optional"
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
@@ -44,6 +46,10 @@ class GlobalEvidence(Evidence):
     @property
     def pretrained(self) -> FeatureExtractor | None:
         return self.model.extractor if self.weights is not None else None
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        return (self.model.extractor.network,)
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
         self.model.collect_features(images_of(batch))
@@ -77,7 +83,7 @@ class GlobalEvidence(Evidence):
         self.weights: Weights | None = None
         model = self.setup.config.model
         if self.setup.backbone == "filters":
-            return filter_extractor(model.filter_log_floor, patch_size=1, device=self.setup.device)
+            return filter_extractor(model.filter_log_floor, 1, device=self.setup.device)
         last = (model.layers or BACKBONES[self.setup.backbone].layers)[-1:]
         # The pool covers the whole image: patches, projection and colour terms are PatchCore's.
         extractor, self.weights = pretrained_extractor(
@@ -87,15 +93,17 @@ class GlobalEvidence(Evidence):
 
 
 class AutoencoderEvidence(Evidence):
-    """What an autoencoder cannot redraw: the map is its pixel error, the score the mean of the map's highest pixels.
+    """Score the pixel error of an autoencoder: the map is the error, the score the mean of the map's highest pixels.
 
     The network sees the canonical frame resized to a square. The map is smoothed like PatchCore's.
 
-    Leaving out one photo after another would mean a training each. Instead a part of the photos is held out, by groups
-    of copies: a third of it ends the training, two thirds calibrate the decision and serve nothing else, so that the
-    threshold is as honest as PatchCore's, from fewer photos. All others get NaN from ``fit_collected``.
+    Leaving out one photo after another would mean one training per photo. Instead a share of the photos is held out, by
+    groups of copies. A third of the held-out photos ends the training; two thirds calibrate the decision and serve
+    nothing else, so that the threshold is as honest as PatchCore's, from fewer photos. All other photos get NaN from
+    ``fit_collected``.
 
-    Learning again does not train again, which would forget the first photos: the new ones only add to the calibration.
+    Calling ``fit_collected`` again does not train again, since that would forget the first photos: the new photos only
+    add to the calibration.
     """
 
     family = "structure"
@@ -106,22 +114,26 @@ class AutoencoderEvidence(Evidence):
         settings = self.settings
         self.model = Autoencoder(
             settings.side,
-            settings.width,
-            settings.latent,
-            settings.learning_rate,
-            setup.config.run.seed,
-            setup.device,
+            width=settings.width,
+            latent=settings.latent,
+            learning_rate=settings.learning_rate,
+            seed=setup.config.run.seed,
+            device=setup.device,
         )
         self._trained = False
-        self._seen: list[np.ndarray] = []
+        self._collected: list[np.ndarray] = []
         self._size = (0, 0)
 
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        return (self.model.network,)
+
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self._seen.append(self._shrunk(batch))
+        self._collected.append(self._shrunk(batch))
         self._size = batch[0].image.shape[:2]
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        images, self._seen = np.concatenate(self._seen), []
+        images, self._collected = np.concatenate(self._collected), []
         unseen = np.ones(len(images), bool)
         if not self._trained:
             training, stopping, unseen = hold_out(groups, self.settings.held_out, self.setup.config.run.seed)
@@ -159,7 +171,7 @@ class AutoencoderEvidence(Evidence):
         return Scores(top_mean(stacked, self.settings.top_share), stacked)
 
     def _train(self, images: np.ndarray, stopping: np.ndarray) -> None:
-        """Train to the end, from the checkpoint if there is one of this very training."""
+        """Train to the end, from the checkpoint if there is one of the same training."""
         settings, path = self.settings, self.setup.checkpoint
         identity = self._identity(images, stopping)
         if path is not None:
@@ -177,12 +189,12 @@ class AutoencoderEvidence(Evidence):
         try:
             state = load_state(path)
         except UserError:
-            return  # none there, or not whole: the training begins anew and replaces it
+            return  # missing or damaged: the training begins anew and replaces it
         if state.get("identity") == identity:
             self.model.resume(state["training"])
 
     def _identity(self, images: np.ndarray, stopping: np.ndarray) -> str:
-        """Changes with anything that changes the outcome of the training."""
+        """Compute a digest that changes with everything that changes the outcome of the training."""
         facts = (self.settings.model_dump_json(), self.setup.config.run.seed, self.setup.device.type, torch.__version__)
         digest = hashlib.sha256(repr((facts, images.shape, stopping.shape)).encode())
         for array in (images, stopping):
@@ -195,10 +207,10 @@ def _in_batches(images: np.ndarray, size: int = 32) -> Iterator[np.ndarray]:
 
 
 def hold_out(groups: Sequence[int], share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which images train, which end the training, and which calibrate: three bool (n,), each group in one of them.
+    """Choose which images train, which end the training, and which calibrate: three bool (n,), whole groups each.
 
-    Of the groups, two thirds of ``share`` (at least 2) calibrate and a third (at least 1) ends the training. Raises
-    UserError for fewer than four groups.
+    Of all groups, two thirds of ``share`` (at least 2 groups) calibrate, and a third (at least 1) ends the training.
+    Raises UserError for fewer than four groups.
     """
     names = np.unique(groups)
     if len(names) < _MIN_PHOTOS:

@@ -1,4 +1,4 @@
-"""Rust as evidence of its own: which pixels of a part are rust-coloured in the unprocessed photo."""
+"""Measure which pixels of a part are rust-coloured in the unprocessed photo."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LIGHTNESS_SOFTNESS = 3.0
 
 
 def relative_lab(photo: np.ndarray, white: np.ndarray) -> np.ndarray:
-    """uint8 RGB (H, W, 3) -> CIELab float32 (H, W, 3), as if ``white`` (RGB 0..255) were the white of the scene.
+    """Convert uint8 RGB (H, W, 3) to CIELab float32 (H, W, 3), as if ``white`` (RGB 0..255) were the scene's white.
 
-    A von Kries adaptation in linear sRGB: every channel is divided by that of the reference, so a colour cast or an
-    exposure that part and reference share cancels out.
+    This is a von Kries adaptation in linear sRGB: every channel is divided by the reference's channel, so that a colour
+    cast or an exposure that part and reference share cancels out.
     """
     levels = _linear()[:, None] / np.maximum(_linear()[np.rint(white).astype(np.uint8)], 1e-3)[None, :]
     table = _companded(np.clip(levels, 0.0, 1.0)).astype(np.float32)
@@ -28,11 +28,11 @@ def relative_lab(photo: np.ndarray, white: np.ndarray) -> np.ndarray:
 
 
 def rust_likelihood(photo: np.ndarray, white: np.ndarray, settings: ColourSettings) -> np.ndarray:
-    """How well each pixel fits the rust sector: float32 (H, W) in 0..1, at least 0.5 exactly inside it.
+    """Measure how well each pixel fits the rust sector: float32 (H, W) in 0..1, at least 0.5 exactly inside it.
 
-    The sector: hue angle between ``hue_min`` and ``hue_max``, chroma at least ``min_chroma``, lightness at most
-    ``max_lightness``. Iron oxides lie at hues of 35 to 75 degrees; red thread-locking paint (13 to 30), brass and
-    zinc yellow (80 and up) lie beside it. Borders are logistic, so that the likelihood changes smoothly and a share
+    In the sector the hue angle lies between ``hue_min`` and ``hue_max``, chroma is at least ``min_chroma``, lightness
+    at most ``max_lightness``. Iron oxides lie at hues of 35 to 75 degrees; red thread-locking paint (13 to 30), brass
+    and zinc yellow (80 and up) lie beside it. Borders are logistic, so that the likelihood changes smoothly and a share
     of rust has no ties.
     """
     lightness, a, b = cv2.split(relative_lab(photo, white))
@@ -49,7 +49,7 @@ def rust_likelihood(photo: np.ndarray, white: np.ndarray, settings: ColourSettin
 
 @lru_cache(maxsize=1)
 def _linear() -> np.ndarray:
-    """sRGB code values 0..255 as linear light 0..1 (IEC 61966-2-1)."""
+    """Tabulate linear light 0..1 of the sRGB code values 0..255 (IEC 61966-2-1)."""
     code = np.arange(256) / 255
     return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
 

@@ -1,15 +1,16 @@
-"""The kinds of evidence, as a plain dict. Adding one is writing a class and adding its line to ``EVIDENCE``."""
+"""The kinds of evidence that models use by default: PatchCore on a network and on filters, and the colour of rust."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+from torch import nn
 
-from fastener.inspection.baselines import AutoencoderEvidence, GlobalEvidence
+from fastener.config import Config
 from fastener.inspection.colour import rust_likelihood
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import graph_of, pretrained_extractor
@@ -22,32 +23,48 @@ from fastener.preprocessing.pipeline import Prepared
 
 
 class StructureEvidence(Evidence):
-    """PatchCore on the prepared image; the subclasses choose its features."""
+    """Score the prepared image by PatchCore; subclasses choose the features."""
 
     family = "structure"
+    in_shards = True
+    holds_features = True
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
         model = setup.config.model
         self.extractor = self.build_extractor()
-        self.patchcore = PatchCore(
+        self._patchcore = PatchCore(
             self.extractor,
-            model.coreset_ratio,
-            model.num_neighbors,
-            model.smoothing_sigma,
-            model.index,
-            setup.memory_limit,
-            setup.config.calibration.max_photos,
-            setup.progress,
-            model.coreset_projection,
-            setup.config.run.seed,
-            model.line_length,
-            model.per_position,
+            coreset_ratio=model.coreset_ratio,
+            num_neighbors=model.num_neighbors,
+            smoothing_sigma=model.smoothing_sigma,
+            index=model.index,
+            memory_limit=setup.memory_limit,
+            max_calibrating=setup.config.calibration.max_photos,
+            coreset_projection=model.coreset_projection,
+            line_length=model.line_length,
+            per_position=model.per_position,
+            seed=setup.config.run.seed,
+            progress=setup.progress,
         )
 
     @abstractmethod
     def build_extractor(self) -> FeatureExtractor:
-        """The patch features of this kind."""
+        """Build the extractor of this kind's patch features."""
+
+    @property
+    def patchcore(self) -> PatchCore:
+        return self._patchcore
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        return (self.extractor.network,)
+
+    def stages(self, name: str) -> Iterator[tuple[Any, str, str]]:
+        yield self.patchcore, "extractor", f"backbone ({name})"
+        yield self.patchcore.bank_, "search", "search"
+        # Scoring without features and search is resizing and smoothing the map.
+        yield self, "score", "map"
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
         self.patchcore.collect_features(images_of(batch))
@@ -73,17 +90,27 @@ class StructureEvidence(Evidence):
         self.patchcore.bank_ = MemoryBank(state["bank"], self.setup.device).restore_index(state["index"])
         self.patchcore.bank_groups_ = state["bank_groups"]
         self.patchcore.cover_radius_ = state["cover_radius"]
-        usual = state.get("usual")  # files written before there was one lack it
-        self.patchcore.position_stats_ = None if usual is None else PositionStats.from_state(usual)
+        stats = state.get("usual")  # missing in files from before the setting model.per_position
+        self.patchcore.position_stats_ = None if stats is None else PositionStats.from_state(stats)
 
 
 class CnnEvidence(StructureEvidence):
-    """PatchCore on a pretrained CNN."""
+    """Score by PatchCore on a pretrained CNN."""
+
+    backbone_use = "required"
+
+    @classmethod
+    def is_default(cls, config: Config, backbone: str) -> bool:
+        return backbone != "filters"
 
     def build_extractor(self) -> FeatureExtractor:
         model = self.setup.config.model
         extractor, self.weights = pretrained_extractor(
-            self.setup, model.layers, model.patch_size, model.target_dim, model.colour_weight
+            self.setup,
+            model.layers,
+            patch_size=model.patch_size,
+            target_dim=model.target_dim,
+            colour_weight=model.colour_weight,
         )
         extractor.unit_length, extractor.whiten = model.unit_length, model.whiten
         return extractor
@@ -101,33 +128,46 @@ class CnnEvidence(StructureEvidence):
 
 
 class FilterEvidence(StructureEvidence):
-    """PatchCore on the weight-free Gabor filters."""
+    """Score by PatchCore on the weight-free Gabor filters."""
+
+    @classmethod
+    def is_default(cls, config: Config, backbone: str) -> bool:
+        return True
 
     def build_extractor(self) -> FeatureExtractor:
         model = self.setup.config.model
         return filter_extractor(
-            model.filter_log_floor, model.patch_size, model.colour_weight, self.setup.device, model.whiten
+            model.filter_log_floor,
+            model.patch_size,
+            colour_weight=model.colour_weight,
+            device=self.setup.device,
+            whiten=model.whiten,
         )
 
 
 class ColourEvidence(Evidence):
-    """The share of the part that is rust-coloured in the unprocessed photo. Needs no training."""
+    """Score the share of the part that is rust-coloured in the unprocessed photo. It learns nothing."""
 
     family = "colour"
     min_unit = 0.01
     map_threshold = 0.5  # the border of the rust sector
+    in_shards = True
     _MAP_SIGMA = 2.0
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
-        self._seen: list[HealthyScores] = []
+        self._collected: list[HealthyScores] = []
+
+    @classmethod
+    def is_default(cls, config: Config, backbone: str) -> bool:
+        return config.preprocess.enabled
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self._seen.append(HealthyScores.of(self.score(batch)))
+        self._collected.append(HealthyScores.of(self.score(batch)))
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        seen, self._seen = self._seen, []
-        return HealthyScores.join(seen)
+        collected, self._collected = self._collected, []
+        return HealthyScores.join(collected)
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         maps = []
@@ -142,18 +182,4 @@ class ColourEvidence(Evidence):
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing was learned, so nothing comes back."""
-
-
-def hold_features(kinds: Iterable[str]) -> int:
-    """How many of these kinds hold the features of all photos while they learn."""
-    return sum(issubclass(EVIDENCE[kind], StructureEvidence) for kind in kinds)
-
-
-EVIDENCE: dict[str, type[Evidence]] = {
-    "cnn": CnnEvidence,
-    "filters": FilterEvidence,
-    "colour": ColourEvidence,
-    "global": GlobalEvidence,
-    "autoencoder": AutoencoderEvidence,
-}
+        """Take over nothing, since nothing was learned."""

@@ -1,18 +1,21 @@
-"""What every kind of evidence is built from and has to do."""
+"""The base of every kind of evidence, and the setup that a kind is built from."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from fastener.config import Config
+from fastener.inspection.registry import EVIDENCE
 from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores, Scores
 from fastener.preprocessing.pipeline import Prepared
@@ -20,12 +23,27 @@ from fastener.preprocessing.pipeline import Prepared
 
 @dataclass(frozen=True)
 class Setup:
-    """What evidence is built from: settings, the device, the CNN to use and the file of its weights, if given.
+    """Hold everything that a kind of evidence is built from.
 
-    ``progress`` shows training that goes over the images many times; ``checkpoint`` is a file where it may keep what it
-    has reached, so that an interrupted run goes on from there. It is removed at the end. ``graph`` is the ONNX graph of
-    a saved model's network, uint8 (n,), which then takes the place of the weights. ``sharing`` kinds of evidence share
-    the memory that features may take.
+    Parameters
+    ----------
+    config : Config
+        All settings.
+    device : torch.device
+        Where networks are computed.
+    backbone : str
+        Name in ``BACKBONES``; "filters" where no network is used.
+    weights : Path, optional
+        File of the backbone's weights; None: it is looked for.
+    progress : callable
+        Shows training that goes over the images many times.
+    checkpoint : Path, optional
+        File in which a training keeps its state, so that an interrupted run goes on from there. It is removed at the
+        end.
+    graph : uint8 tensor of shape (n,), optional
+        ONNX graph of a saved model's network, which then takes the place of the weights.
+    sharing : int
+        Number of kinds of evidence that share the memory for features.
     """
 
     config: Config
@@ -44,42 +62,84 @@ class Setup:
 
 
 class Evidence(ABC):
-    """One way to tell healthy from anomalous.
+    """Judge one aspect of a photo: learn from healthy images, then score new ones.
 
-    Constructed empty; ``collect_features`` and ``fit_collected``, or ``restore``, make it ready to ``score``.
+    Constructed empty; ``collect_features`` and ``fit_collected``, or ``restore``, make it ready to ``score``. All that
+    the rest of the toolkit needs to know about a kind is stated here, so that a new kind is one class and one line in
+    inspection/registry.py.
 
-    Kinds of one ``family`` judge the same thing and speak with one voice. ``min_unit`` is the least difference in score
-    that matters at all: where healthy parts hardly differ, calibration does not magnify less than this.
-    ``map_threshold`` is set where the image score is the mean of the map, not its worst place: the raw map value below
-    which this kind alone marks no place.
+    Parameters
+    ----------
+    setup : Setup
+        Settings, device and backbone.
+
+    Attributes
+    ----------
+    family : str
+        Kinds of one family judge the same aspect and are joined into one value.
+    min_unit : float
+        Floor of the calibrated scale, in raw score: where healthy parts hardly differ, calibration does not magnify
+        smaller differences than this.
+    map_threshold : float or None
+        Raw map value below which this kind marks no pixel; set only when the image score is the map's mean.
+    backbone_use : {"none", "optional", "required"}
+        Whether this kind computes the features of a pretrained network: never; where there is one; or always, so that
+        naming it without a network is an error.
+    in_shards : bool
+        Whether it can be learned in shards on many machines. It then either has a ``patchcore``, whose bank is joined
+        from the shards, or ``fit_collected`` scores each photo by itself.
+    holds_features : bool
+        Whether it holds the features of all photos while it learns, and so shares ``run.memory_limit_mb``.
     """
 
     family: ClassVar[str]
     min_unit: ClassVar[float] = 0.0
     map_threshold: ClassVar[float | None] = None
+    backbone_use: ClassVar[Literal["none", "optional", "required"]] = "none"
+    in_shards: ClassVar[bool] = False
+    holds_features: ClassVar[bool] = False
 
     def __init__(self, setup: Setup):
         self.setup = setup
 
+    @classmethod
+    def is_default(cls, config: Config, backbone: str) -> bool:
+        """Tell whether a new model uses this kind when the settings name none; ``backbone`` as in ``Setup``."""
+        return False
+
     @property
     def pretrained(self) -> FeatureExtractor | None:
-        """The extractor of a pretrained network, if any: what ``run.precision`` and ``run.runtime`` are about."""
+        """The extractor of a pretrained network, if any, to which ``run.precision`` and ``run.runtime`` apply."""
         return None
+
+    @property
+    def patchcore(self) -> PatchCore | None:
+        """The memory of patches, if this kind has one."""
+        return None
+
+    @property
+    def networks(self) -> Sequence[nn.Module]:
+        """The networks that it holds in memory."""
+        return ()
+
+    def stages(self, name: str) -> Iterator[tuple[Any, str, str]]:
+        """Yield owner, attribute and stage of the functions that the latency report times; ``name`` is the kind's."""
+        yield self, "score", name
 
     @abstractmethod
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        """Take in healthy images, a batch at a time; of the photos themselves nothing is kept."""
+        """Take in one batch of healthy images; the photos themselves are not kept."""
 
     @abstractmethod
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        """Learn from all images seen; return scores as if each group of copies had not been among them.
+        """Learn from all images taken in; return scores as if each group of copies had not been among them.
 
-        NaN is the score of an image for which there is no such score: what was learned from it stays. After more images
-        were seen, it learns them too and returns the scores of those.
+        NaN: this image was trained on, so no held-out score exists. Calling again adds images and returns only their
+        scores.
         """
 
     def fit(self, batches: Iterable[Sequence[Prepared]], groups: Sequence[int]) -> HealthyScores:
-        """``collect_features`` each of the batches, then ``fit_collected``."""
+        """Collect the features of each batch, then learn from all of them."""
         for batch in batches:
             self.collect_features(batch)
         return self.fit_collected(groups)
@@ -90,13 +150,18 @@ class Evidence(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """What ``restore`` needs: nested dicts and lists of tensors, numbers and strings."""
+        """Return everything that ``restore`` needs: nested dicts and lists of tensors, numbers and strings."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Become what ``state`` was taken from. Raises UserError if this machine lacks what it takes."""
+        """Take over a saved ``state``. Raises UserError if this machine lacks something that it needs."""
+
+
+def sharing(kinds: Iterable[str]) -> int:
+    """Count the kinds that hold the features of all photos while they learn, and so share the memory for them."""
+    return sum(EVIDENCE[kind].holds_features for kind in kinds)
 
 
 def images_of(batch: Sequence[Prepared]) -> np.ndarray:
-    """The prepared images, uint8 RGB (n, h, w, 3)."""
+    """Stack the prepared images: uint8 RGB (n, h, w, 3)."""
     return np.stack([prepared.image for prepared in batch])

@@ -13,10 +13,10 @@ import torch
 from fastener.common.errors import UserError
 from fastener.config import Config, RunSettings
 from fastener.inspection.decision import Decision
-from fastener.inspection.evidence import EVIDENCE, hold_features
-from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.inspection.evidence_base import Evidence, Setup, sharing
 from fastener.inspection.model_folder import load_model
 from fastener.inspection.pretrained import decided, for_saved
+from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.training import TrainingRecord
 from fastener.models.runtime.device import resolve_device
 
@@ -90,7 +90,7 @@ def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: Ru
     if setup.backbone != "filters":
         config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})
         setup = replace(setup, config=config)
-    setup = replace(setup, sharing=hold_features(state["evidence"]))
+    setup = replace(setup, sharing=sharing(state["evidence"]))
     evidence = {}
     for kind, saved in state["evidence"].items():
         evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))

@@ -18,10 +18,10 @@ from fastener.config import Config, load_config
 from fastener.datasets.near_copies import copy_groups, is_copy_of
 from fastener.inspection.choice import Choice
 from fastener.inspection.decision import Decision
-from fastener.inspection.evidence import EVIDENCE, hold_features
-from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.evidence_base import Evidence, Setup, images_of, sharing
 from fastener.inspection.pretrained import quantise
 from fastener.inspection.reading import Fingerprint, Source, ahead, batches, fingerprint, load, prepare
+from fastener.inspection.registry import EVIDENCE
 from fastener.models.progress import Progress, no_progress
 from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
@@ -146,7 +146,7 @@ def build_setup(
     """Put together all that evidence of the chosen kinds is built from."""
     device = resolve_device(config.run.device)
     setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
-    return replace(setup, sharing=hold_features(choice.kinds))
+    return replace(setup, sharing=sharing(choice.kinds))
 
 
 def build_evidence(setup: Setup, kinds: Sequence[str]) -> dict[str, Evidence]:

@@ -1,1 +1,1 @@
-"""Patch features, memory bank, scores and calibration: knows arrays, touches no disk except to store a model."""
+"""Patch features, memory bank, scores and calibration: arrays in, arrays out. models/runtime knows files, devices."""

@@ -1,7 +1,7 @@
 """A baseline without memory: a small convolutional autoencoder that learns to redraw healthy images.
 
-What it cannot redraw is anomalous. Architecture after Bergmann et al. 2019 ("Improving Unsupervised Defect Segmentation
-by Applying Structural Similarity to Autoencoders", table 1) with four halvings and pixel L1 loss.
+A place that it cannot redraw is anomalous. Architecture after Bergmann et al. 2019 ("Improving Unsupervised Defect
+Segmentation by Applying Structural Similarity to Autoencoders", table 1) with four halvings and pixel L1 loss.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH = 16
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training images: its number from 1, and the mean L1 errors (0 to 1) on both sets."""
+    """Report one pass over the training images: its number from 1, and the mean L1 errors (0 to 1) on both sets."""
 
     number: int
     training_loss: float
@@ -38,17 +38,45 @@ class Epoch:
 class Autoencoder:
     """Squeeze an image through a few numbers and compare what comes out, pixel by pixel.
 
-    Parameters: ``side`` of the square images it sees, a multiple of 16; ``width``, channels of the first layer, doubled
-    at each of the four halvings; ``latent``, numbers in the narrowest place; ``learning_rate`` of Adam; ``seed`` of the
-    first weights and of the order of images. Always float32. The same seed gives the same network on one machine.
+    Training is a loop over ``training`` that may be left at any time and continued from ``progress_state``: it ends
+    where an uninterrupted training would. Arithmetic is always float32; one seed gives one network on one machine.
 
-    ``epochs_done`` counts the passes so far. Training is a loop over ``training`` that may be left at any time and
-    taken up again from ``progress_state``: it ends where an uninterrupted one would.
+    Parameters
+    ----------
+    side : int
+        Side of its square images in pixels, a multiple of 16.
+    width : int
+        Channels of the first layer, doubled at each of the four halvings.
+    latent : int
+        Numbers that an image is squeezed into.
+    learning_rate : float
+        Step size of Adam.
+    seed : int
+        Source of the first weights and of the order of images.
+    device : torch.device or str
+        Where the network is computed.
+
+    Attributes
+    ----------
+    epochs_done : int
+        Passes over the training images so far.
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 32, 32, 3), np.uint8)
+    >>> model = Autoencoder(32, width=2, latent=4)
+    >>> for epoch in model.training(images, images, epochs=2, patience=2):
+    ...     print(epoch.number)
+    1
+    2
+    >>> model.error_maps(images).shape
+    (4, 32, 32)
     """
 
     def __init__(
         self,
         side: int = 128,
+        *,
         width: int = 16,
         latent: int = 100,
         learning_rate: float = 1e-3,
@@ -83,7 +111,7 @@ class Autoencoder:
 
     @torch.inference_mode()
     def error_maps(self, images: np.ndarray) -> np.ndarray:
-        """Absolute error in parts of white, mean of the channels: uint8 RGB (n, side, side, 3) -> (n, side, side)."""
+        """Compute the absolute error, 0 to 1, mean of the channels: uint8 RGB (n, side, side, 3) -> (n, side, side)."""
         errors = []
         with repeatable():
             for start in range(0, len(images), _BATCH):
@@ -92,15 +120,15 @@ class Autoencoder:
         return np.concatenate(errors)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """The network's tensors, on the CPU."""
+        """Copy the network's tensors to the CPU."""
         return {key: tensor.detach().cpu().clone() for key, tensor in self.network.state_dict().items()}
 
     def restore(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take back what ``weights`` gave."""
+        """Take over the tensors of ``weights``."""
         self.network.load_state_dict(weights)
 
     def progress_state(self) -> dict[str, Any]:
-        """Where training stands, between two passes: tensors and numbers that later passes leave alone."""
+        """Copy the state of the training between two passes: tensors and numbers."""
         state = {
             "network": self.network.state_dict(),
             "optimiser": self._optimiser.state_dict(),
@@ -110,14 +138,14 @@ class Autoencoder:
         return copy.deepcopy(state)
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Take up the training that ``progress_state`` was taken from, with the same images and parameters."""
+        """Continue the training of ``progress_state``, with the same images and parameters."""
         self.network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._best = {key: tensor.to(self.device) for key, tensor in state["best"].items()}
         self.epochs_done, self._best_epoch, self._best_loss = state["counts"]
 
     def _pass(self, images: np.ndarray, rng: np.random.Generator) -> float:
-        """One pass in an order of its own; the mean loss on the way."""
+        """Train on each image once, in the order of ``rng``; return the mean loss."""
         order = rng.permutation(len(images))
         total = 0.0
         with repeatable():
@@ -131,14 +159,15 @@ class Autoencoder:
         return total / len(images)
 
     def _tensor(self, images: np.ndarray) -> torch.Tensor:
-        """uint8 RGB (n, side, side, 3) -> float32 (n, 3, side, side) in 0 to 1."""
+        """Convert uint8 RGB (n, side, side, 3) to float32 (n, 3, side, side) in 0 to 1."""
         return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255
 
 
 def top_mean(maps: np.ndarray, share: float) -> np.ndarray:
-    """Mean of the highest ``share`` of the pixels of each map (n, h, w), at least one: float32 (n,).
+    """Average the highest ``share`` of the pixels of each map (n, h, w), at least one pixel: float32 (n,).
 
-    Steadier than the maximum, which a single badly drawn pixel decides, and not drowned by a large part like the mean.
+    This is steadier than the maximum, which one badly drawn pixel decides; and in the mean of all pixels the healthy
+    rest of a large part would drown the defect.
     """
     pixels = maps.reshape(len(maps), -1)
     count = max(1, round(share * pixels.shape[1]))
@@ -147,7 +176,7 @@ def top_mean(maps: np.ndarray, share: float) -> np.ndarray:
 
 
 def _network(cells: int, width: int, latent: int, seed: int) -> nn.Sequential:
-    """RGB (n, 3, side, side) -> the same shape, by way of (n, latent, 1, 1); ``cells`` = side / 16."""
+    """Build the network: RGB (n, 3, side, side) -> (n, latent, 1, 1) -> the first shape; ``cells`` is side / 16."""
     sizes = [3, *(width * 2**level for level in range(_HALVINGS))]
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
@@ -166,7 +195,7 @@ def _network(cells: int, width: int, latent: int, seed: int) -> nn.Sequential:
 
 
 def _initialise(layer: nn.Conv2d | nn.ConvTranspose2d, generator: torch.Generator) -> None:
-    """He et al. 2015, equation 14: the variance of the signal is the same at every depth."""
+    """Draw first weights by He et al. 2015, equation 14: the signal has the same variance at every depth."""
     inputs = layer.in_channels * layer.kernel_size[0] ** 2
     if isinstance(layer, nn.ConvTranspose2d):
         inputs //= layer.stride[0] ** 2  # each output is reached from so few positions only

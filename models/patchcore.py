@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from fastener.common.errors import UserError
+from fastener.common.sampling import evenly
 from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
@@ -22,23 +23,61 @@ _IMAGES_AT_ONCE = 4
 
 
 class PatchCore:
-    """Remember the patches of healthy images; score new ones by their distance to what is remembered.
+    """Keep patches of healthy images in a memory bank; score new images by the distance of their patches to the bank.
 
-    Parameters: ``extractor`` turns images into patch features; ``coreset_ratio`` of the training patches are kept
-    (greedy k-centre); ``num_neighbors`` is b of eq. 7 (1 = the image score is the plain maximum);
-    ``smoothing_sigma`` smooths the map, in input pixels; ``index`` is how the bank is searched, see
-    models/search_index.py: no index changes an image score, but for a patch of the map it may overlook the nearest row.
-    ``memory_limit`` (bytes) is for the features while learning, see models/feature_store.py; at most
-    ``max_calibrating`` groups of training images, evenly spread, are scored as unseen. ``progress`` wraps what takes
-    long. ``coreset_projection`` selects by a random projection, drawn from ``seed``, to so many numbers, as published;
-    None by all numbers; patches are kept whole either way. ``per_position`` measures distances against those of healthy
-    images at the same place, ``line_length`` (input pixels; 0 = off) sees whole lines, see models/anomaly_map.py; with
-    either the image score is the highest place.
+    Parameters
+    ----------
+    extractor : FeatureExtractor
+        Turns images into patch features.
+    coreset_ratio : float
+        Share of the training patches that the bank keeps (greedy k-centre); above 0 to 1.
+    num_neighbors : int
+        b of equation 7; 1: the image score is the largest distance of a patch.
+    smoothing_sigma : float
+        Gaussian smoothing of the map, in input pixels; 0: none.
+    index : {"auto", "flat", "ivf", "hnsw", "pq"}
+        How the bank is searched, see models/search_index.py. No index changes an image score; for a patch of the map it
+        may overlook the nearest row.
+    memory_limit : int
+        Bytes of features that are held in memory while learning; with more, all go to a file.
+    max_calibrating : int
+        Calibrate on at most this many groups of training images, evenly sampled.
+    coreset_projection : int, optional
+        Patches are selected by a random projection to this many numbers, as published; None: by all their numbers. The
+        bank keeps whole patches either way.
+    line_length : int
+        Judge whole lines of this length, in input pixels, see models/anomaly_map.py; 0: each place by itself. The image
+        score is then the highest place.
+    per_position : bool
+        Measure distances against the distances of healthy images at the same place, see models/anomaly_map.py. The
+        image score is then the highest place.
+    seed : int
+        Source of the random projection.
+    progress : callable
+        Wraps loops that take long, see models/progress.py.
 
-    After ``fit``: ``bank_`` (the memory bank), ``bank_groups_`` (int64 (m,), the training group each row came from),
-    ``cover_radius_`` (no training patch is farther from the bank than this), ``position_stats_`` (with
-    ``per_position``, the usual distances of healthy images at each position) and ``training_scores_`` (leave-one-out
-    scores of the training images: neighbours of the same group are not seen; NaN where not measured).
+    Attributes
+    ----------
+    bank_ : MemoryBank
+        The m patches that are kept.
+    bank_groups_ : int64 tensor of shape (m,)
+        The training group that each row came from.
+    cover_radius_ : float
+        No training patch is farther from the bank than this.
+    position_stats_ : PositionStats or None
+        With ``per_position``, the mean and deviation of healthy distances at each position.
+    training_scores_ : HealthyScores
+        Leave-one-out scores of the training images: neighbours of the same group are not seen. NaN where not measured.
+
+    Examples
+    --------
+    >>> from fastener.models.feature_extractor import filter_extractor
+    >>> healthy = np.random.default_rng(0).integers(90, 110, (4, 64, 64, 3)).astype(np.uint8)
+    >>> model = PatchCore(filter_extractor(0.003, 3), coreset_ratio=0.5).fit([healthy], groups=range(4))
+    >>> scratched = healthy[:1].copy()
+    >>> scratched[:, 30:34] = 255
+    >>> bool(model.score(scratched).images[0] > model.training_scores_.images.max())
+    True
     """
 
     bank_: MemoryBank
@@ -50,17 +89,18 @@ class PatchCore:
     def __init__(
         self,
         extractor: FeatureExtractor,
+        *,
         coreset_ratio: float = 0.1,
         num_neighbors: int = 9,
         smoothing_sigma: float = 4.0,
         index: str = "auto",
         memory_limit: int = 2**31,
         max_calibrating: int = 1000,
-        progress: Progress = no_progress,
         coreset_projection: int | None = None,
-        seed: int = 0,
         line_length: int = 0,
         per_position: bool = False,
+        seed: int = 0,
+        progress: Progress = no_progress,
     ):
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
@@ -69,17 +109,17 @@ class PatchCore:
         self.index = index
         self.memory_limit = memory_limit
         self.max_calibrating = max_calibrating
-        self.progress = progress
         self.coreset_projection = coreset_projection
-        self.seed = seed
         self.line_length = line_length
         self.per_position = per_position
+        self.seed = seed
+        self.progress = progress
         self.position_stats_ = None
         self._store = FeatureStore(memory_limit)
         self._size = (0, 0)
 
     def fit(self, batches: Iterable[np.ndarray], groups: Sequence[int]) -> PatchCore:
-        """``collect_features`` each of the batches, then ``fit_collected``."""
+        """Collect the features of each batch of images (n, H, W, 3), then learn from all of them."""
         for batch in batches:
             self.collect_features(batch)
         return self.fit_collected(groups)
@@ -93,27 +133,27 @@ class PatchCore:
             self._store.append(features)
 
     def take_features(self) -> torch.Tensor:
-        """The features of all images seen, float16 (n, h, w, c), which are forgotten: to learn from them elsewhere."""
+        """Hand over the collected features, float16 (n, h, w, c), and forget them: somebody else learns from them."""
         store, self._store = self._store, FeatureStore(self.memory_limit)
         with closing(store):
             return store.rows().reshape(store.n_images, *store.grid, -1)
 
     def fit_collected(self, groups: Sequence[int]) -> PatchCore:
-        """Make the bank from all images seen.
+        """Make the bank from all images whose features were collected.
 
-        ``groups``: one number per image; images of one group (copies of a photo) never vouch for one another in the
-        leave-one-out scores. Learning again extends the bank: the greedy selection goes on from the existing centres,
-        and ``training_scores_`` are those of the new images. Raises ValueError without two different groups, UserError
-        if all rows kept come from one group, or features cannot be written to a file.
+        ``groups`` holds one number per image: images of one group (copies of a photo) never vouch for one another in
+        the leave-one-out scores. Calling again extends the bank: the greedy selection goes on from the existing
+        centres, and ``training_scores_`` holds the scores of the new images only. Raises ValueError without two
+        different groups, UserError if all rows kept come from one group, or features cannot be written to a file.
         """
         store, self._store = self._store, FeatureStore(self.memory_limit)
         with closing(store):
             return self._learn(store, torch.as_tensor(groups))
 
     def calibrate(self, features: torch.Tensor, groups: Sequence[int], size: tuple[int, int]) -> HealthyScores:
-        """Leave-one-out scores, by the bank there is, of training images whose features (n, h, w, c) were handed out.
+        """Score training images as unseen, from their features (n, h, w, c), by the bank as it is.
 
-        ``size`` (H, W) is that of the images; ``groups`` as in ``fit_collected``.
+        ``size`` is the images' height and width in pixels; ``groups`` as in ``fit_collected``.
         """
         self._size = size
         return self._leave_one_out(features, torch.as_tensor(groups))
@@ -123,7 +163,7 @@ class PatchCore:
         return self._score_features(torch.cat(list(self._extract(images))), images.shape[1:3], self.bank_)
 
     def _extract(self, images: np.ndarray) -> Iterator[torch.Tensor]:
-        """Patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
+        """Compute patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
         at_once = _IMAGES_AT_ONCE if self.extractor.device.type == "cpu" else len(images)
         return (self.extractor(images[at : at + at_once]) for at in range(0, len(images), at_once))
 
@@ -151,7 +191,8 @@ class PatchCore:
     def set_bank(self, rows: torch.Tensor, groups: torch.Tensor, queries: torch.Tensor | None = None) -> None:
         """Take float32 ``rows`` (m, d) as the bank, from training ``groups`` int64 (m,).
 
-        ``queries`` (n, d), patches that are not in it, measure how it is best searched; without them it has no index.
+        ``queries`` (n, d), patches that are not in the bank, measure how it is best searched; without them it has no
+        index.
         """
         self.bank_groups_ = groups
         self.bank_ = MemoryBank(rows, self.extractor.device)
@@ -161,7 +202,7 @@ class PatchCore:
     def _select(
         self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None
     ) -> tuple[torch.Tensor, float | None]:
-        """Rows to keep, and how well they cover the others: None where they were selected by their projections."""
+        """Select the rows to keep; return their cover radius, too, unless they were selected by their projections."""
         if keep >= len(patches):
             return torch.arange(len(patches)), 0.0
         device, dim = self.extractor.device, self.coreset_projection
@@ -176,7 +217,7 @@ class PatchCore:
         return torch.from_numpy(coreset.indices), None
 
     def _cover_radius(self, patches: torch.Tensor) -> float:
-        """No patch is farther from the bank than this; an index may make it larger than it has to be."""
+        """Bound the distance of every patch to the bank; an index may make the bound larger than it has to be."""
         return max(float(self.bank_.search(chunk)[0].max()) for chunk in chunks(patches))
 
     def _leave_one_out(self, features: torch.Tensor, groups: torch.Tensor) -> HealthyScores:
@@ -198,21 +239,21 @@ class PatchCore:
     def _judged_as_unseen(
         self, features: torch.Tensor, unseen: Iterable[tuple[torch.Tensor, MemoryBank]]
     ) -> Iterator[tuple[torch.Tensor, Scores]]:
-        """Learn the usual distances of training images (n, h, w, c); score each group beside those of the others."""
+        """Learn healthy distances at each position from images (n, h, w, c); score each group beside the others."""
         grids = [
             (images, np.concatenate([self._distances(self._whole(features[few]), bank) for few in _few(images)]))
             for images, bank in unseen
         ]
-        usual = self.position_stats_ = PositionStats.of(np.concatenate([grid for _, grid in grids]), self._size[0])
+        stats = self.position_stats_ = PositionStats.of(np.concatenate([grid for _, grid in grids]), self._size[0])
         for images, grid in grids:
-            others = usual.without(grid)
+            others = stats.without(grid)
             for few, part in zip(_few(images), _few(torch.from_numpy(grid)), strict=True):
                 yield few, self._judged(part.numpy(), self._size, others)
 
     def _as_unseen(self, groups: torch.Tensor) -> Iterator[tuple[torch.Tensor, MemoryBank]]:
-        """Of each group that is measured: which images it is, int64 (n,), and the bank without their rows."""
+        """Yield, for each measured group, the indices of its images, int64 (n,), and the bank without their rows."""
         names = groups.unique()
-        measured = names[evenly(len(names), self.max_calibrating)]
+        measured = names[torch.from_numpy(evenly(len(names), self.max_calibrating))]
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
             own = self.bank_groups_ == group
             if own.all():
@@ -221,15 +262,15 @@ class PatchCore:
 
     @property
     def _compares_all(self) -> bool:
-        """Whether every distance has to be exact, so that an index is of no use."""
+        """Tell whether every distance has to be exact, so that an index is of no use."""
         return self.per_position or self.line_length > 0
 
     def _whole(self, features: torch.Tensor) -> torch.Tensor:
-        """Features as they are compared, from half precision."""
+        """Turn stored features into the float32 features that are compared."""
         return features.float().to(self.extractor.device)
 
     def _distances(self, features: torch.Tensor, bank: MemoryBank) -> np.ndarray:
-        """Distance of each patch (n, h, w, c) to the bank, float32 (n, h, w); exact, as any of them may decide."""
+        """Measure the distance of each patch (n, h, w, c) to the bank, float32 (n, h, w); exact, as any may decide."""
         n, h, w, channels = features.shape
         return bank.search(features.reshape(-1, channels), exact=True)[0].reshape(n, h, w).cpu().numpy()
 
@@ -243,10 +284,10 @@ class PatchCore:
         grids = distances.reshape(n, h, w).cpu().numpy()
         return Scores(images.cpu().numpy(), to_pixels(grids, size, self.smoothing_sigma))
 
-    def _judged(self, grids: np.ndarray, size: tuple[int, int], usual: PositionStats | None) -> Scores:
-        """Scores by distances (n, h, w) beside ``usual`` ones, along lines."""
-        if usual is not None:
-            grids = usual.standardise(grids)
+    def _judged(self, grids: np.ndarray, size: tuple[int, int], stats: PositionStats | None) -> Scores:
+        """Score images by their distances (n, h, w), beside healthy distances at each position, and along lines."""
+        if stats is not None:
+            grids = stats.standardise(grids)
         if self.line_length:
             grids = along_lines(grids, self.line_length * grids.shape[1] / size[0])
         return Scores(grids.max((1, 2)), to_pixels(grids, size, self.smoothing_sigma))
@@ -254,7 +295,7 @@ class PatchCore:
     def _image_scores(
         self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor, bank: MemoryBank
     ) -> torch.Tensor:
-        """Equations 6 and 7: the largest patch distance s*, weighed down where the bank itself is sparse.
+        """Compute equations 6 and 7: the largest patch distance s*, weighed down where the bank itself is sparse.
 
         s = (1 - exp(|m_test - m*|) / sum over the b bank neighbours m of m* of exp(|m_test - m|)) * s*
         """
@@ -271,16 +312,11 @@ class PatchCore:
 
 
 def _few(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """As many at a time as are computed at once."""
+    """Split indices of images into parts that are computed at once."""
     return images.split(_IMAGES_AT_ONCE)
 
 
-def evenly(count: int, at_most: int) -> torch.Tensor:
-    """Numbers below ``count``, int64, ``at_most`` of them, evenly spread; float32 would miss some of 2^24 and more."""
-    return torch.linspace(0, count - 1, min(count, at_most), dtype=torch.float64).long()
-
-
 def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:
-    """Halfway between neighbours among ``patches`` (n, d): patches as they could be, none of them in the bank."""
-    first = evenly(len(patches) - 1, at_most)
+    """Average neighbours among ``patches`` (n, d): patches as they could be, none of which is in the bank."""
+    first = torch.from_numpy(evenly(len(patches) - 1, at_most))
     return (patches[first].float() + patches[first + 1].float()) / 2

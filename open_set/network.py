@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import load_weights
+from fastener.models.runtime.weights import load_weights
 from fastener.open_set.settings import STAGES
 
 

@@ -32,4 +32,5 @@ def photos(n: int, height: int = 32, width: int = 48, seed: int = 0) -> np.ndarr
 
 
 def model(ratio: float = 0.3, b: int = 4, sigma: float = 0.0, colour_weight: float = 0.0) -> PatchCore:
-    return PatchCore(FeatureExtractor(Tiny(), colour_weight=colour_weight), ratio, b, sigma)
+    extractor = FeatureExtractor(Tiny(), colour_weight=colour_weight)
+    return PatchCore(extractor, coreset_ratio=ratio, num_neighbors=b, smoothing_sigma=sigma)

@@ -1,1 +1,1 @@
-"""What touches the disk and the machine: weights, downloads, devices, model files and ONNX."""
+"""Everything of the models that touches disk and machine: weights, downloads, devices, stored features and ONNX."""

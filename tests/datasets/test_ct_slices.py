@@ -19,7 +19,6 @@ from fastener.datasets.ct_slices import (
     CtSlice,
     SliceReader,
     Window,
-    evenly,
     list_good_slices,
     list_volumes,
     natural_key,
@@ -356,9 +355,3 @@ def test_the_window_of_hardly_anything_is_still_one(tmp_path: Path) -> None:
     missing = CtSlice(tmp_path / "gone.tif", 0, 2, "gone")
     assert volume_window([missing]) == volume_window([]) == Window(0.0, 255.0)
     assert volume_window([missing, one]) == Window(0.0, 900.0)
-
-
-def test_evenly_keeps_first_and_last() -> None:
-    assert evenly(list(range(100)), 4) == [0, 33, 66, 99]
-    assert evenly([1, 2], 64) == [1, 2]
-    assert evenly([], 3) == []

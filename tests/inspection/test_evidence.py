@@ -9,8 +9,10 @@ import torch
 from data_factory import part, tiny_config
 
 from fastener.datasets.synthetic.parts import render_part
-from fastener.inspection.evidence import EVIDENCE, ColourEvidence, Evidence, FilterEvidence, Setup, hold_features
+from fastener.inspection.evidence import ColourEvidence, FilterEvidence
+from fastener.inspection.evidence_base import Evidence, Setup, sharing
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.registry import EVIDENCE
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 CONFIG = tiny_config()
@@ -103,15 +105,15 @@ def test_leave_one_out_hides_copies() -> None:
 
 def test_kinds_that_hold_features_share_the_memory() -> None:
     kinds = ("cnn", "filters", "colour")
-    assert hold_features(kinds) == 2
-    assert hold_features(("colour",)) == 0
+    assert sharing(kinds) == 2
+    assert sharing(("colour",)) == 0
     config = tiny_config(run={"memory_limit_mb": 10})
     trained = Inspector.fit([part(i) for i in range(4)], config)
     assert sorted(trained.evidence) == ["colour", "filters"]
     alone = trained.evidence["filters"]
     assert isinstance(alone, FilterEvidence)
     assert alone.patchcore.memory_limit == 10 * 2**20
-    shared = FilterEvidence(Setup(config, torch.device("cpu"), "filters", sharing=hold_features(kinds)))
+    shared = FilterEvidence(Setup(config, torch.device("cpu"), "filters", sharing=sharing(kinds)))
     assert shared.patchcore.memory_limit == 5 * 2**20
 
 

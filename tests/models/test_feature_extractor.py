@@ -19,7 +19,8 @@ from torch import nn
 from torchvision.models import get_model
 
 from fastener.models.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
-from fastener.models.feature_extractor import FeatureExtractor, build_network, cnn_extractor
+from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.runtime.cnn import build_network, cnn_extractor
 
 RESNET18 = BACKBONES["resnet18"]
 

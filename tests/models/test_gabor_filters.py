@@ -179,7 +179,7 @@ def test_flat_images_of_any_colour_are_finite(red: int, green: int, blue: int, h
 
 
 def fitted(training: np.ndarray, colour_weight: float = 0.0) -> tuple[FeatureExtractor, torch.Tensor]:
-    extractor = filter_extractor(FLOOR, 3, colour_weight)
+    extractor = filter_extractor(FLOOR, 3, colour_weight=colour_weight)
     features = extractor(training)
     return extractor, extractor.fit(features.reshape(-1, features.shape[-1]))
 

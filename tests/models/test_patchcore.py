@@ -217,7 +217,10 @@ def test_features_of_all_images_are_never_held_in_single_precision(
         monkeypatch.setattr(f"fastener.models.coreset.{name}", 64)
     training = photos(120)
     patchcore = PatchCore(
-        FeatureExtractor(Tiny(), colour_weight=2.0), 0.05, memory_limit=memory_limit, coreset_projection=projection
+        FeatureExtractor(Tiny(), colour_weight=2.0),
+        coreset_ratio=0.05,
+        memory_limit=memory_limit,
+        coreset_projection=projection,
     )
     everything = 120 * 24 * 26
     with NoLargeFloats(everything // 2):

@@ -12,8 +12,9 @@ from torch import nn
 
 from fastener.common.errors import UserError
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import FeatureExtractor, build_network
+from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.runtime import onnx_network
+from fastener.models.runtime.cnn import build_network
 from fastener.models.runtime.onnx_network import OnnxNetwork, quantised, to_onnx
 
 RESNET18 = BACKBONES["resnet18"]

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fastener.common.errors import UserError
 from fastener.models.backbones import BACKBONES
-from fastener.models.feature_extractor import cnn_extractor
+from fastener.models.runtime.cnn import cnn_extractor
 from fastener.models.runtime.weights import checksum, read_state_dict
 
 RESNET18 = BACKBONES["resnet18"]

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 
 from fastener.common.errors import UserError
-from fastener.config import ModelSettings, load_config
+from fastener.common.settings import known_settings
+from fastener.config import Config, load_config
 from fastener.inspection.choice import choose
 from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
 from fastener.models.runtime import download as download_module
@@ -110,7 +110,11 @@ def put(path: Path, content: bytes = b"") -> Path:
 
 
 def test_the_registry_is_what_the_settings_allow() -> None:
-    assert set(get_args(ModelSettings.model_fields["backbone"].annotation)) == {"auto", *BACKBONES}
+    for name in ("auto", *BACKBONES):
+        assert load_config(flags={"model.backbone": name}).model.backbone == name
+        assert name in known_settings(Config)["model.backbone"]
+    with pytest.raises(UserError, match=r"is not allowed: .*resnet18, mobilenet_v2"):
+        load_config(flags={"model.backbone": "resnet"})
     assert DEFAULT_BACKBONE in BACKBONES
     for name, backbone in BACKBONES.items():
         assert backbone.name == name

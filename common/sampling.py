@@ -1,0 +1,20 @@
+"""Which entries of a long list stand for all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def evenly(count: int, at_most: int) -> np.ndarray:
+    """Choose at most ``at_most`` indices below ``count``, evenly spaced: int64, first and last among them.
+
+    Examples
+    --------
+    >>> evenly(10, 4)
+    array([0, 3, 6, 9])
+    >>> evenly(2, 4)
+    array([0, 1])
+    """
+    chosen = min(count, at_most)
+    # Whole numbers: floats would round some indices of long lists the wrong way.
+    return np.arange(chosen, dtype=np.int64) * (count - 1) // max(1, chosen - 1)

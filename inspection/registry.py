@@ -1,0 +1,23 @@
+"""The kinds of evidence. Adding one is writing a class (see evidence_base.py) and adding its line here.
+
+This module imports no torch: each class is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastener.common.registry import Registry
+
+if TYPE_CHECKING:
+    from fastener.inspection.evidence_base import Evidence
+
+EVIDENCE: Registry[type[Evidence]] = Registry(
+    {
+        "cnn": "fastener.inspection.evidence:CnnEvidence",
+        "filters": "fastener.inspection.evidence:FilterEvidence",
+        "colour": "fastener.inspection.evidence:ColourEvidence",
+        "global": "fastener.inspection.baselines:GlobalEvidence",
+        "autoencoder": "fastener.inspection.baselines:AutoencoderEvidence",
+    }
+)
