@@ -168,7 +168,7 @@ def _straight_to(last: str, calls: Sequence[Call]) -> tuple[str, ...]:
     for depth in range(len(parts)):
         parent, goal = ".".join(parts[:depth]), ".".join(parts[: depth + 1])
         expected = next(call for call in calls if call.name == parent).input
-        for call in (call for call in calls if call.parent == parent):
+        for call in (call for call in calls if call.name and call.parent == parent):
             if call.input is not expected or call.name in steps:
                 return ()  # something happens between the modules, such as a shortcut
             if call.name == goal:

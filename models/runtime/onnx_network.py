@@ -90,13 +90,14 @@ def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     with them: quantise and run on the same kind. Raises UserError if a package is missing.
     """
     _require("onnx", "onnxruntime")
-    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
-        quant_pre_process(onnx.load_from_string(graph.numpy().tobytes()), prepared, skip_symbolic_shape=True)
+        given, prepared, result = (Path(folder) / f"{name}.onnx" for name in ("given", "prepared", "int8"))
+        # As a file: of a model in memory, the shapes that a graph computes with would be stored outside of it.
+        given.write_bytes(graph.numpy().tobytes())
+        quant_pre_process(given, prepared, skip_symbolic_shape=True)
         quantize_static(
             prepared,
             result,

@@ -242,5 +242,17 @@ def test_mvtec_yaml_is_the_published_frame() -> None:
     assert mvtec.evidence is None
 
 
+def test_old_names_are_taken_with_a_line_and_from_saved_models_silently(tmp_path: Path) -> None:
+    file = tmp_path / "old.yaml"
+    file.write_text("model: {by_place: true}\n", encoding="utf-8")
+    told: list[str] = []
+    assert load_config(file, warn=told.append).model.per_position
+    assert load_config(assignments=["model.by_place=true"], warn=told.append).model.per_position
+    assert len(told) == 2
+    assert all("model.by_place is called model.per_position now" in line for line in told)
+    assert Config.model_validate({"model": {"by_place": True}}).model.per_position
+    assert len(told) == 2
+
+
 if __name__ == "__main__":
     DEFAULTS_FILE.write_text(spelled_out(), encoding="utf-8")
