@@ -149,6 +149,7 @@ def test_what_cannot_start_says_why_in_one_line(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_started_as_a_user_would(console_models: Path, tmp_path: Path) -> None:
     with running(console_models, tmp_path, "--token", TOKEN, "--max-upload-mb", "0.1") as (address, process):
         assert httpx.get(f"{address}/health").json()["models"] == 2

@@ -290,6 +290,7 @@ def test_forgetting_goes_on_where_another_process_was_faster(tmp_path: Path, mon
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+@pytest.mark.slow
 def test_killed_under_load_it_loses_nothing_that_was_answered(
     console_models: Path, tmp_path: Path, photos: list[Path]
 ) -> None:

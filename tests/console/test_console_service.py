@@ -399,6 +399,7 @@ def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
     assert most == 1
 
 
+@pytest.mark.slow
 def test_the_event_loop_is_never_held_up(client: TestClient, photos: list[Path]) -> None:
     """While a large image is decoded and judged, /health goes on answering."""
     large = io.BytesIO()

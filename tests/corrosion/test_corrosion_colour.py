@@ -39,6 +39,7 @@ def painted(*patches: tuple[slice, tuple[float, float, float]]) -> Surface:
     return Surface(lab, np.ones((100, 100), bool))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("finish", ["silver", "grey", "black"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_rendered_rust_is_measured_on_every_part_in_every_light(tmp_path: Path, kind: str, finish: str) -> None:

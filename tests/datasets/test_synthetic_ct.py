@@ -27,6 +27,7 @@ def test_depths(bits: int, dtype: type) -> None:
     assert render_battery(1, 1, bits=bits)[0].image.dtype == dtype
 
 
+@pytest.mark.slow
 def test_boxes_hold_the_crack_and_hardly_more() -> None:
     """Against the difference to the same battery without the crack, which is where the crack is."""
     for seed in range(4):
@@ -48,6 +49,7 @@ def test_boxes_hold_the_crack_and_hardly_more() -> None:
         assert checked >= 5
 
 
+@pytest.mark.slow
 def test_cracks_run_over_consecutive_slices_inside_a_region() -> None:
     for seed in range(6):
         slices = render_battery(seed, 25, cracks=2)

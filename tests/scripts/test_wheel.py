@@ -140,3 +140,14 @@ def test_verdicts_are_those_of_the_clone(installed: Environment, work: Path) -> 
     for model in ("clone", "command", "python"):
         installed.run(work, "fastener-inspect", *inspect(f"{model}.pkl", f"by_{model}"))
         assert verdicts(work / f"by_{model}/results.json") == expected, model
+
+
+@pytest.mark.slow
+def test_an_editable_install_runs_the_clone(work: Path, tmp_path: Path) -> None:
+    environment = Environment(tmp_path / "venv")
+    environment.run(work, "python", "-m", "pip", "install", "--quiet", "--no-deps", "--editable", ROOT)
+    new = names(environment.site) - environment.before
+    assert {name.split("-")[0] for name in new} == {"_fastener.pth", "fastener"}
+    shown = environment.run(work, "python", "-c", "import fastener.train; print(fastener.train.__file__)")
+    assert Path(shown.strip()) == ROOT / "train.py"
+    assert environment.run(work, "fastener-train", "--help").startswith("usage: fastener-train")
