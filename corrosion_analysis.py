@@ -1,4 +1,4 @@
-"""Follow components photographed at T0, T24, ... hours: how much rust, since when, how sure, how fast."""
+"""Follow components photographed after 0, 24, ... hours: how much rust, since when, how certain, how fast."""
 
 from __future__ import annotations
 
@@ -34,10 +34,16 @@ def main() -> int:
     check_writable(arguments.output / "report.json")
     inspector = Inspector.load(arguments.model, config.run.device, weights=arguments.weights, run=config.run)
     analyse = Analyser(inspector, config.corrosion, config.colour)
-    report = Report(arguments.output, str(arguments.model), inspector.threshold, config, not arguments.no_plots)
+    report = Report(
+        arguments.output,
+        model=str(arguments.model),
+        threshold=inspector.threshold,
+        config=config,
+        plots=not arguments.no_plots,
+    )
     failed = 0
     for one in cli.progress(series, len(series), "analysing"):
-        record = report.add(analyse(one), arguments.until or "", arguments.mm_per_pixel)
+        record = report.add(analyse(one), until=arguments.until or "", mm_per_pixel=arguments.mm_per_pixel)
         failed += len(record["failed"])
         for failure in record["failed"]:
             cli.warn(failure["error"])
@@ -64,7 +70,7 @@ def _arguments() -> argparse.Namespace:
         "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
     )
     parser.add_argument(
-        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+        "--weights", type=Path, metavar="F", help="file of the backbone's weights; default: searched for"
     )
     parser.add_argument(
         "--dir",
@@ -80,11 +86,19 @@ def _arguments() -> argparse.Namespace:
         metavar="D",
         help="default: outputs/corrosion_report",
     )
-    parser.add_argument("--component", metavar="NAME", help="only this one (default: all in the folder)")
-    parser.add_argument("--no-plots", action="store_true", help="no PNG files; the HTML report keeps its photos")
-    parser.add_argument("--until", choices=LEVELS[1:], metavar="SEVERITY", help=f"forecast: {', '.join(LEVELS[1:])}")
+    parser.add_argument("--component", metavar="NAME", help="analyse only this component (default: all in the folder)")
+    parser.add_argument("--no-plots", action="store_true", help="write no PNG files; the HTML report keeps its photos")
     parser.add_argument(
-        "--mm-per-pixel", type=_positive, metavar="S", help="scale of the photos; adds rust area in mm²"
+        "--until",
+        choices=LEVELS[1:],
+        metavar="SEVERITY",
+        help=f"forecast when this severity is reached: {', '.join(LEVELS[1:])}",
+    )
+    parser.add_argument(
+        "--mm-per-pixel",
+        type=_positive,
+        metavar="S",
+        help="scale of the photos; the report then has rust in mm²",
     )
     return parser.parse_args()
 

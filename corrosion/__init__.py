@@ -1,1 +1,1 @@
-"""Time series of components: how far corrosion has come since T0, and how sure that is."""
+"""Follow components over time: how far corrosion has come since T0, and how certain the figures are."""

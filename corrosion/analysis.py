@@ -1,4 +1,4 @@
-"""A component's series as figures: every time point with its uncertainty and verdict, and the trend."""
+"""Turn a component's series into figures: each time point with its uncertainty and verdict, and the trend."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastener.corrosion.comparison import (
     Z95,
     BaselineShot,
     MeasuredShot,
-    as_measured,
+    baseline_as_measured,
     compare,
-    first_shot,
-    without_baseline,
+    measure_baselines,
+    measure_without_baseline,
 )
 from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Verdict, judge
-from fastener.corrosion.shots import look_at
+from fastener.corrosion.shots import view_shots
 from fastener.corrosion.trend import Trend, fit_trend
 from fastener.datasets.components import Series
 from fastener.inspection.inspector import Inspector
@@ -30,11 +30,32 @@ from fastener.preprocessing.pipeline import Preprocessor
 
 @dataclass(frozen=True)
 class TimePoint:
-    """Means over the shots of one moment.
+    """Hold the means over the shots of one moment.
 
-    rust, tarnish, green: percent of the part; ``rust_noise`` is the 95 % half-width of the first, ``rust_ci95`` the
-    interval, which ends at 0 and 100. ``changes`` (rust, tarnish, green) and ``growth_change`` are since T0, in
-    percentage points; None without T0. ``status`` likewise.
+    Parameters
+    ----------
+    hours
+        Hours since T0.
+    shots
+        The shots of this moment.
+    mean_score
+        Mean anomaly score of the model.
+    rust, tarnish, green
+        Share of the part's visible surface, in percent.
+    rust_noise
+        Half-width of the 95 % interval of ``rust``, in percentage points.
+    rust_ci95
+        The 95 % interval of ``rust`` in percent, cut off at 0 and 100.
+    growth
+        Heatmap growth in percent; None without T0.
+    changes
+        Change of rust, tarnish and green since T0, in percentage points; None without T0.
+    growth_change
+        Change of the heatmap growth since T0, in percentage points; None without T0.
+    verdict
+        Severity, type of damage, and whether the part degrades.
+    status
+        ``BASELINE``, ``STABLE`` or ``DEGRADING``; None without T0.
     """
 
     hours: float
@@ -54,10 +75,21 @@ class TimePoint:
 
 @dataclass(frozen=True)
 class ComponentResult:
-    """Everything that is reported of one component. ``rust_limit``: chroma from which a rust hue counts as rust.
+    """Hold everything that is reported about one component.
 
-    The trends are of the rise since T0: rust, the area of all colours that severity judges, and growth. Without T0 they
-    are of the colours themselves. None with fewer than two time points.
+    Parameters
+    ----------
+    component
+        Name of the component.
+    points
+        Its time points, ascending by hours.
+    failures
+        Photos that could not be read.
+    rust_limit
+        CIELab chroma from which a pixel of a rust hue counts as rust.
+    rust_trend, area_trend, growth_trend
+        Trend of the change since T0 in rust, in the area of all colours that severity counts, and in heatmap growth.
+        Without T0, the trends follow the shares themselves. None with fewer than two time points.
     """
 
     component: str
@@ -70,37 +102,56 @@ class ComponentResult:
 
     @property
     def has_baseline(self) -> bool:
+        """Whether the component was photographed at T0."""
         return any(point.hours == 0.0 for point in self.points)
 
 
 class Analyser:
-    """Compares the shots of a series with its T0. Constructed once for a model and settings, called once a series."""
+    """Compare the shots of a series with its T0.
+
+    Construct it once for a model and its settings, then call it once for each series.
+
+    Parameters
+    ----------
+    inspector
+        The trained model. Its settings also say how the part is found.
+    settings
+        Section ``corrosion`` of the settings.
+    colour
+        Section ``colour`` of the settings: hues and lightness of rust.
+    """
 
     def __init__(self, inspector: Inspector, settings: CorrosionSettings, colour: ColourSettings):
         self.inspector = inspector
         self.settings = settings
         self.sectors = Sectors.of(colour, settings)
-        # The model's own search for the part on a larger frame: colours and mask go through one transform.
+        # The part is found by the model's own settings. The frame is larger, as colours are measured on single pixels.
         larger = inspector.config.preprocess.model_copy(update={"size": settings.frame, "enabled": True})
         self.preprocessor = Preprocessor(larger)
 
     def __call__(self, series: Series) -> ComponentResult:
         """Analyse one component. A photo that cannot be read is listed as a failure and costs only itself."""
-        settings = self.settings
-        sectors, firsts, failures, points = self.sectors, [], [], []
+        settings, inspector = self.settings, self.inspector
+        sectors = self.sectors
+        baselines: list[BaselineShot] = []
+        failures: list[Failure] = []
+        points: list[TimePoint] = []
         for hours in series.hours:
-            looks, failed = look_at(series.at(hours), self.preprocessor, self.inspector, settings)
+            views, failed = view_shots(series.at(hours), self.preprocessor, inspector, settings=settings)
             failures += failed
             if hours == 0.0:
-                sectors = sectors.sharpened([look.surface for look in looks], settings)
-                firsts = [first_shot(look, sectors, self.inspector, settings) for look in looks]
-                shots = [as_measured(first, view) for view, first in enumerate(firsts)]
-            elif firsts:
-                shots = [compare(look, firsts, sectors, self.inspector.threshold, settings) for look in looks]
+                sectors = sectors.sharpened([view.surface for view in views], settings)
+                baselines = measure_baselines(views, sectors, inspector, settings=settings)
+                shots = [baseline_as_measured(baseline, index) for index, baseline in enumerate(baselines)]
+            elif baselines:
+                shots = [
+                    compare(view, baselines, sectors, threshold=inspector.threshold, settings=settings)
+                    for view in views
+                ]
             else:
-                shots = [without_baseline(look, sectors, settings) for look in looks]
+                shots = [measure_without_baseline(view, sectors, settings) for view in views]
             if shots:
-                points.append(time_point(hours, shots, firsts, settings))
+                points.append(time_point(hours, shots, baselines, settings=settings))
         return ComponentResult(
             series.component,
             tuple(points),
@@ -113,9 +164,9 @@ class Analyser:
 
 
 def time_point(
-    hours: float, shots: Sequence[MeasuredShot], firsts: Sequence[BaselineShot], settings: CorrosionSettings
+    hours: float, shots: Sequence[MeasuredShot], baselines: Sequence[BaselineShot], *, settings: CorrosionSettings
 ) -> TimePoint:
-    """Join the shots of one moment."""
+    """Average the shots of one moment. ``baselines`` are the T0 shots; without any, nothing is known about change."""
     rust = float(np.mean([shot.colour.rust for shot in shots]))
     half = float(np.hypot(Z95 * np.mean([shot.colour.deviations[0] for shot in shots]), _replicates(shots, 0)))
     growths = [shot.growth for shot in shots if shot.growth is not None]
@@ -123,16 +174,16 @@ def time_point(
     changes = (_mean_change(shots, 0, settings), _mean_change(shots, 1, settings), _mean_change(shots, 2, settings))
     growth_change = None
     if growth is not None:
-        at_first = float(np.mean([np.mean(first.noise) for first in firsts]))
+        at_baseline = float(np.mean([np.mean(baseline.noise) for baseline in baselines]))
         noise = max(settings.min_growth, float(np.mean([shot.growth_noise for shot in shots])))
-        growth_change = Change(growth - at_first, noise)
-    verdict = judge(*changes, growth_change, settings)
-    compared = bool(firsts)
+        growth_change = Change(growth - at_baseline, noise)
+    verdict = judge(*changes, growth=growth_change, settings=settings)
+    compared = bool(baselines)
     status = BASELINE if hours == 0.0 else DEGRADING if verdict.degrading else STABLE
     return TimePoint(
         hours=hours,
         shots=tuple(shots),
-        mean_score=float(np.mean([shot.look.inspection.score for shot in shots])),
+        mean_score=float(np.mean([shot.view.inspection.score for shot in shots])),
         rust=rust,
         rust_noise=half,
         rust_ci95=(max(0.0, rust - half), min(100.0, rust + half)),
@@ -147,10 +198,10 @@ def time_point(
 
 
 def _mean_change(shots: Sequence[MeasuredShot], kind: int, settings: CorrosionSettings) -> Change:
-    """Mean change of one colour over the shots; without T0, the colour itself stands for it.
+    """Average the change of one colour over the shots; without T0, average its share instead.
 
-    The uncertainties of shots have common causes (borders of the sectors, light), so they are averaged, not divided
-    by the root of their number; how much shots of one view differ among themselves is added in quadrature.
+    The uncertainties of several shots have common causes (borders of the sectors, light). So they are averaged and not
+    divided by the root of the number of shots. The differences between shots of one view are added in quadrature.
     """
     if any(shot.changes is None for shot in shots):
         shares = [(s.colour.rust, s.colour.tarnish, s.colour.green)[kind] for s in shots]
@@ -162,14 +213,14 @@ def _mean_change(shots: Sequence[MeasuredShot], kind: int, settings: CorrosionSe
 
 
 def _replicates(shots: Sequence[MeasuredShot], kind: int) -> float:
-    """95 % half-width of the mean from how much shots of one view differ; 0 where no view was taken twice.
+    """Estimate the 95 % half-width of the mean from differences between shots of one view; 0 if none was taken twice.
 
-    Shots of different views show different surfaces: their difference is no error.
+    Shots of different views show different surfaces, so a difference between them is no error.
     """
     views: defaultdict[int | None, list[float]] = defaultdict(list)
     for shot in shots:
         if shot.compared:
-            views[shot.view].append((shot.colour.rust, shot.colour.tarnish, shot.colour.green)[kind])
+            views[shot.baseline_index].append((shot.colour.rust, shot.colour.tarnish, shot.colour.green)[kind])
     again = [values for view, values in views.items() if view is not None and len(values) > 1]
     freedom = sum(len(values) - 1 for values in again)
     if not freedom:
@@ -179,12 +230,12 @@ def _replicates(shots: Sequence[MeasuredShot], kind: int) -> float:
 
 
 def _rust_change(point: TimePoint) -> Change:
-    """Rise of rust since T0; rust itself without T0."""
+    """Return the change of rust since T0; without T0, the share of rust itself."""
     return point.changes[0] if point.changes is not None else Change(point.rust, point.rust_noise)
 
 
 def _trend(changes: Sequence[tuple[float, Change]]) -> Trend | None:
-    """The line through (hours, change); None for fewer than two time points."""
+    """Fit a line through (hours, change); None for fewer than two time points."""
     hours = np.array([at for at, _ in changes])
     rises = np.array([change.rise for _, change in changes])
     return fit_trend(hours, rises, np.array([change.noise for _, change in changes]) / Z95)

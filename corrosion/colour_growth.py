@@ -1,4 +1,4 @@
-"""Which part of a surface is rust-coloured, tarnished or green, and how much of that is new since T0."""
+"""Measure how much of a surface is rust-coloured, tarnished or green, and tell new colour from the part's own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from fastener.config import ColourSettings, CorrosionSettings
 from fastener.corrosion.registration import Registration
 
 RUST, TARNISH, GREEN = 1, 2, 3
-# The detection limit of rust lies this far above the chroma that all but one in a thousand of T0's pixels keep to.
+# The detection limit of rust: 99.9 % of T0's pixels have a lower chroma than this quantile, and the margin is added.
 _T0_QUANTILE = 0.999
 _T0_MARGIN = 3.0
-# Registration is good to about this part of the frame, and own colour covers this share of the surroundings.
+# Registration errs by about this share of the frame. Within that distance, a colour counts as the part's own if it
+# covers at least this share of the neighbourhood.
 _REACH = 0.015
 _DENSITY = 0.3
-# One standard deviation of what is not exactly known: borders of the sectors and of the outline, the white.
-# The deviations are measured on every second pixel.
+# Standard deviations of the inputs that are not exactly known: the borders of the sectors (degrees, CIELab units), the
+# outline (pixels) and the white (CIELab units). Their effect is measured on every second pixel, which is enough.
 _COARSE = 2
 _HUE_ERROR, _CHROMA_ERROR, _LIGHTNESS_ERROR = 2.0, 1.0, 3.0
 _OUTLINE_ERROR = 1
@@ -28,10 +29,20 @@ _WHITE_ERROR, _UNKNOWN_WHITE_ERROR = 0.8, 3.0
 
 @dataclass(frozen=True)
 class Sectors:
-    """Sectors of CIELab, hues in degrees, anticlockwise from red (+a*) over yellow (+b*, 90) to green (180).
+    """Divide CIELab into sectors of hue. Hues are in degrees: red (+a*) is 0, yellow (+b*) 90, green 180.
 
-    Rust: ``rust_hues``, chroma from ``rust_chroma``, lightness to ``rust_lightness``. Tarnish and green oxidation
-    follow on with rising hue, chroma from ``oxide_chroma``.
+    Parameters
+    ----------
+    rust_hues
+        Lowest and highest hue of rust. Tarnish follows above, then green oxidation.
+    rust_chroma
+        Chroma from which a rust hue counts as rust.
+    rust_lightness
+        Lightness L* up to which a rust hue counts as rust, 0 to 100.
+    tarnish_to, green_to
+        Highest hue of tarnish and of green oxidation.
+    oxide_chroma
+        Chroma from which tarnish and green oxidation count.
     """
 
     rust_hues: tuple[float, float]
@@ -43,7 +54,7 @@ class Sectors:
 
     @classmethod
     def of(cls, colour: ColourSettings, settings: CorrosionSettings) -> Sectors:
-        """The sectors of the settings, with the detection limit that holds without a T0 shot."""
+        """Read the sectors from the settings, with the detection limit that holds without a T0 shot."""
         return cls(
             (colour.hue_min, colour.hue_max),
             settings.min_chroma,
@@ -54,7 +65,7 @@ class Sectors:
         )
 
     def sharpened(self, baselines: list[Surface], settings: CorrosionSettings) -> Sectors:
-        """With the detection limit that the T0 shots allow: lower where they show no warm colours at all."""
+        """Return sectors whose detection limit fits the T0 shots: it is lower if these show no warm colours."""
         levels = [
             np.quantile(np.where(self.is_rust_hue(one.hue), one.chroma, 0.0)[one.mask], _T0_QUANTILE)
             for one in baselines
@@ -64,12 +75,12 @@ class Sectors:
         return replace(self, rust_chroma=float(np.clip(limit, low, high)))
 
     def is_rust_hue(self, hue: np.ndarray) -> np.ndarray:
-        """bool, of the shape of ``hue``: whether it lies between the rust hues."""
+        """Tell which hues lie within the rust hues: bool, in the shape of ``hue``."""
         low, high = self.rust_hues
         return _turn(hue - low) <= (high - low) % 360.0
 
     def classify(self, surface: Surface) -> np.ndarray:
-        """Class of each pixel: uint8 (h, w), RUST, TARNISH, GREEN or 0; 0 outside the part."""
+        """Classify each pixel: uint8 (h, w) of RUST, TARNISH, GREEN or 0; pixels outside the part are 0."""
         hue, chroma = surface.hue, surface.chroma
         after = _turn(hue - self.rust_hues[1])
         rust = self.is_rust_hue(hue) & (chroma >= self.rust_chroma) & (surface.lightness <= self.rust_lightness)
@@ -82,22 +93,32 @@ class Sectors:
 
 @dataclass(frozen=True)
 class Surface:
-    """The part's colours in its canonical frame, balanced by its light: ``lab`` float32 (h, w, 3), ``mask`` bool."""
+    """Hold the part's colours in its canonical frame, corrected for the light of the shot.
+
+    Parameters
+    ----------
+    lab
+        CIELab, float32 (h, w, 3).
+    mask
+        The part, bool (h, w).
+    """
 
     lab: np.ndarray
     mask: np.ndarray
 
     @property
     def lightness(self) -> np.ndarray:
+        """Lightness L*, 0 to 100: (h, w)."""
         return self.lab[..., 0]
 
     @property
     def chroma(self) -> np.ndarray:
+        """Distance from grey in CIELab units: (h, w)."""
         return self._polar[0]
 
     @property
     def hue(self) -> np.ndarray:
-        """Degrees, 0..360."""
+        """Hue in degrees, 0 to 360: (h, w)."""
         return self._polar[1]
 
     @cached_property
@@ -107,33 +128,50 @@ class Surface:
         return chroma, hue
 
     def coarse(self, step: int) -> Surface:
-        """Every ``step``-th pixel of both sides."""
+        """Keep every ``step``-th row and column."""
         return Surface(self.lab[::step, ::step], self.mask[::step, ::step])
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """T0 as a later shot is compared with: its surfaces, and where the best one lies if it could be registered."""
+    """Hold the T0 surfaces that a later shot is compared with.
+
+    Parameters
+    ----------
+    surfaces
+        Surfaces of the T0 shots.
+    registered
+        The T0 surface that fits best and how it lies over the later shot; None if none could be registered.
+    """
 
     surfaces: tuple[Surface, ...]
     registered: tuple[Surface, Registration] | None
 
     def coarse(self, step: int) -> Baseline:
-        """The same on every ``step``-th pixel."""
+        """Keep every ``step``-th row and column of all surfaces."""
         surfaces = tuple(one.coarse(step) for one in self.surfaces)
         if self.registered is None:
             return Baseline(surfaces, None)
-        first, registration = self.registered
-        return Baseline(surfaces, (first.coarse(step), registration.coarse(step)))
+        surface, registration = self.registered
+        return Baseline(surfaces, (surface.coarse(step), registration.coarse(step)))
 
 
 @dataclass(frozen=True)
 class Colour:
-    """Shares of the part in percent. ``classes`` uint8 (h, w); ``own`` is rust-coloured, but a colour that T0 had.
+    """Hold the shares of a part's surface by colour.
 
-    ``own_places`` bool (h, w): where that is.
-
-    ``deviations``: standard deviation of rust, tarnish and green, in points, from what is not exactly known.
+    Parameters
+    ----------
+    rust, tarnish, green
+        Share of the part in percent.
+    own
+        Share of the part in percent that is rust-coloured by its own nature: T0 had that colour already.
+    classes
+        Class of each pixel, uint8 (h, w); the part's own colours are 0.
+    own_places
+        Where the part has a rust-like colour of its own, bool (h, w).
+    deviations
+        Standard deviations of rust, tarnish and green in percentage points, from the uncertain inputs.
     """
 
     rust: float
@@ -145,11 +183,26 @@ class Colour:
     deviations: tuple[float, float, float]
 
 
-def measure(surface: Surface, sectors: Sectors, baseline: Baseline | None, reach: float, light_certain: bool) -> Colour:
-    """Measure one shot. ``baseline`` None: T0 itself, or no T0, so that nothing is known to be the part's own colour.
+def measure(
+    surface: Surface, sectors: Sectors, baseline: Baseline | None, *, reach: float, light_certain: bool
+) -> Colour:
+    """Measure the colours of one shot.
 
-    The deviations add in quadrature the half-differences that a shift of each sector border, of the outline and of
-    the white by one standard deviation makes (GUM, 5.1.2).
+    Each uncertain input (sector borders, outline, white) is shifted by one standard deviation down and up. Half the
+    difference that this makes is its contribution, and the contributions are added in quadrature (GUM, 5.1.2).
+
+    Parameters
+    ----------
+    surface
+        Colours of the shot.
+    sectors
+        Hues and chromas of rust, tarnish and green oxidation.
+    baseline
+        T0 surfaces, by which the part's own colours are known; None for a T0 shot and where there is no T0.
+    reach
+        Greatest difference in hue, in degrees, at which a colour still counts as one that T0 had.
+    light_certain
+        Whether the colour of the light is known; else the white is taken to be less certain.
     """
     classes, own = _classified(surface, sectors, baseline, reach)
     shares = _shares(classes, surface.mask)
@@ -172,7 +225,7 @@ def measure(surface: Surface, sectors: Sectors, baseline: Baseline | None, reach
 
 
 def _turn(difference: np.ndarray) -> np.ndarray:
-    """A difference of two hues, -360..360, as 0..360."""
+    """Turn a difference of two hues, -360 to 360, into 0 to 360."""
     return np.asarray(np.where(difference < 0.0, difference + np.float32(360.0), difference))
 
 
@@ -184,7 +237,7 @@ def _shares(classes: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _classified(
     surface: Surface, sectors: Sectors, baseline: Baseline | None, reach: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Classes without the part's own colour, and where that is, bool (h, w)."""
+    """Classify pixels and set the part's own colours to 0; also return where these are, bool (h, w)."""
     classes = sectors.classify(surface)
     own = np.zeros(classes.shape, bool)
     if baseline is not None:
@@ -197,33 +250,34 @@ def _classified(
 
 
 def _coloured_otherwise(surface: Surface, sectors: Sectors) -> np.ndarray:
-    """Where the part is clearly coloured, but not like rust: paint, brass. bool (h, w)."""
+    """Find where the part is clearly coloured, but not like rust, such as paint or brass: bool (h, w)."""
     return surface.mask & (surface.chroma >= sectors.rust_chroma) & ~sectors.is_rust_hue(surface.hue)
 
 
 def _own_places(
-    surface: Surface, sectors: Sectors, first: Surface, registration: Registration, reach: float
+    surface: Surface, sectors: Sectors, base: Surface, registration: Registration, reach: float
 ) -> np.ndarray:
-    """bool (h, w): where T0, laid over this shot, has a colour of its own within ``reach`` degrees of what is here.
+    """Find where T0, laid over this shot, had a colour within ``reach`` degrees of the present one: bool (h, w).
 
-    The colour of T0 there is the mean of its coloured pixels nearby; the light may have turned it into the rust sector.
+    The colour of T0 is the mean of its coloured pixels nearby. Other light may have turned it into the rust sector.
     """
     size = surface.mask.shape
-    other = _coloured_otherwise(first, sectors).astype(np.float32)
-    planes = [other, other * first.lab[..., 1], other * first.lab[..., 2]]
+    other = _coloured_otherwise(base, sectors).astype(np.float32)
+    planes = [other, other * base.lab[..., 1], other * base.lab[..., 2]]
     side = 2 * max(1, round(_REACH * max(size))) + 1
     weight, a, b = (cv2.blur(registration.warp(plane, (size[0], size[1])), (side, side)) for plane in planes)
     hue = np.degrees(np.arctan2(b, a))
-    apart = np.abs((surface.hue - hue + 180.0) % 360.0 - 180.0)
-    return np.asarray((weight >= _DENSITY) & (apart <= reach))
+    difference = np.abs((surface.hue - hue + 180.0) % 360.0 - 180.0)
+    return np.asarray((weight >= _DENSITY) & (difference <= reach))
 
 
 def _own_hues(
-    surface: Surface, rust: np.ndarray, sectors: Sectors, firsts: tuple[Surface, ...], reach: float
+    surface: Surface, rust: np.ndarray, sectors: Sectors, base_surfaces: tuple[Surface, ...], reach: float
 ) -> np.ndarray:
-    """bool (h, w): as many rust-coloured pixels, nearest in hue, as T0 had beside the rust sector and this shot lacks.
+    """Find pixels whose rust colour is the part's own, by counting hues, where places cannot be compared: bool (h, w).
 
-    Paint that the light has turned into the rust sector is missing from beside it.
+    Other light may turn paint into the rust sector. Then fewer pixels than at T0 have a hue just beside the sector. As
+    many rust-coloured pixels as are missing there, the nearest in hue first, count as the part's own colour.
     """
     low, high = sectors.rust_hues
     own = np.zeros(rust.shape, bool)
@@ -234,7 +288,7 @@ def _own_hues(
             near = one.mask & (one.chroma >= sectors.rust_chroma) & (beyond > 0.0) & (beyond <= reach)
             return float(near.sum() / max(int(one.mask.sum()), 1))
 
-        missing = float(np.mean([beside(first) for first in firsts])) - beside(surface)
+        missing = float(np.mean([beside(one) for one in base_surfaces])) - beside(surface)
         inwards = np.where(rust & ~own, _turn(away * (border - surface.hue)), np.inf)
         count = min(round(missing * surface.mask.sum()), int((inwards <= reach).sum()))
         if count > 0:
@@ -245,7 +299,7 @@ def _own_hues(
 def _disturbed(
     surface: Surface, sectors: Sectors, light_certain: bool
 ) -> list[tuple[tuple[Surface, Sectors], tuple[Surface, Sectors]]]:
-    """Pairs of the measurement with one input one standard deviation lower, and higher."""
+    """List the inputs with one of them shifted by a standard deviation: pairs of a lower and a higher value."""
 
     def chroma(by: float) -> Sectors:
         return replace(sectors, rust_chroma=sectors.rust_chroma + by, oxide_chroma=sectors.oxide_chroma + by)

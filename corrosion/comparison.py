@@ -1,4 +1,4 @@
-"""One later shot against the T0 shots of its component: place by place where they can be registered."""
+"""Compare a later shot with the T0 shots of its component: place by place where the two can be registered."""
 
 from __future__ import annotations
 
@@ -13,20 +13,32 @@ from fastener.corrosion.colour_growth import Baseline, Colour, Sectors, measure
 from fastener.corrosion.growth import HeatBaseline, heat_growth
 from fastener.corrosion.registration import Registration, register
 from fastener.corrosion.severity import Change
-from fastener.corrosion.shots import ShotView, heat_of_baseline
+from fastener.corrosion.shots import ShotView, heat_baselines
 from fastener.inspection.inspector import Inspector
 
 PLACES, DISTRIBUTIONS, NO_VIEW = "places", "distributions", "distributions, view not at T0"
 Z95 = 1.96
-# Of two T0 shots that fit alike, the one with the later shot's number is meant.
+# Prefer equal shot numbers when two T0 shots fit equally well.
 _SAME_NUMBER = 0.05
 
 
 @dataclass(frozen=True)
 class BaselineShot:
-    """A T0 shot as later ones are compared with. ``noise``: growths in percent that small disturbances of it feign."""
+    """Hold a T0 shot and what later shots are compared with.
 
-    look: ShotView
+    Parameters
+    ----------
+    view
+        The shot itself.
+    colour
+        Shares of its surface by colour.
+    heat
+        Its anomaly map, with and without disturbances.
+    noise
+        Apparent growth in percent caused by each small disturbance of the photo.
+    """
+
+    view: ShotView
     colour: Colour
     heat: HeatBaseline
     noise: list[float]
@@ -34,108 +46,169 @@ class BaselineShot:
 
 @dataclass(frozen=True)
 class MeasuredShot:
-    """One shot and its figures. ``compared``: how with T0, "" for T0 itself and without T0; ``growth`` in percent.
+    """Hold one shot and its figures.
 
-    changes: rust, tarnish and green since T0, each with its noise; None without T0. ``view``: which T0 shot shows the
-    same side, None if none does. ``growth_noise``: the greatest growth that disturbances of T0 feign.
+    Parameters
+    ----------
+    view
+        The shot itself.
+    colour
+        Shares of its surface by colour.
+    growth
+        Heatmap growth since T0 in percent; None without T0.
+    growth_noise
+        Greatest apparent growth in percent caused by disturbances of the T0 photo.
+    compared
+        How the shot was compared with T0: ``PLACES``, ``DISTRIBUTIONS`` or ``NO_VIEW``; "" for a T0 shot, and where
+        there is no T0.
+    registration
+        How T0 lies over this shot; None where nothing was registered.
+    baseline_index
+        Index of the T0 shot that shows the same side of the part; None if no T0 shot does.
+    changes
+        Change of rust, tarnish and green since T0, each with its noise, in percentage points; None without T0.
+    flags
+        Faults of the photo, see ``quality``.
     """
 
-    look: ShotView
+    view: ShotView
     colour: Colour
     growth: float | None
     growth_noise: float
     compared: str
     registration: Registration | None
-    view: int | None
+    baseline_index: int | None
     changes: tuple[Change, Change, Change] | None
     flags: tuple[str, ...]
 
 
-def first_shot(look: ShotView, sectors: Sectors, inspector: Inspector, settings: CorrosionSettings) -> BaselineShot:
-    """Measure a T0 shot, and what its heatmap does under small disturbances."""
-    colour = measure(look.surface, sectors, None, settings.own_hue_reach, look.light.certain)
-    return BaselineShot(look, colour, *heat_of_baseline(look, inspector, settings.dead_band))
+def measure_baselines(
+    views: Sequence[ShotView], sectors: Sectors, inspector: Inspector, *, settings: CorrosionSettings
+) -> list[BaselineShot]:
+    """Measure the T0 shots, and how their heatmaps react to small disturbances."""
+    heats = heat_baselines(views, inspector, dead_band=settings.dead_band)
+    return [
+        BaselineShot(view, _measure_alone(view, sectors, settings), heat, noise)
+        for view, (heat, noise) in zip(views, heats, strict=True)
+    ]
 
 
-def as_measured(first: BaselineShot, view: int) -> MeasuredShot:
-    """A T0 shot among the shots of its time point: no change, and the growth that disturbances alone give."""
-    rust, tarnish, green = (Change(0.0, Z95 * deviation) for deviation in first.colour.deviations)
-    growth = float(np.mean(first.noise))
-    changes = (rust, tarnish, green)
-    return MeasuredShot(first.look, first.colour, growth, max(first.noise), "", None, view, changes, first.look.flags)
+def baseline_as_measured(baseline: BaselineShot, index: int) -> MeasuredShot:
+    """Present T0 shot number ``index`` as a measured shot: no change, and only the growth that disturbances cause."""
+    rust, tarnish, green = (Change(0.0, Z95 * deviation) for deviation in baseline.colour.deviations)
+    return MeasuredShot(
+        view=baseline.view,
+        colour=baseline.colour,
+        growth=float(np.mean(baseline.noise)),
+        growth_noise=max(baseline.noise),
+        compared="",
+        registration=None,
+        baseline_index=index,
+        changes=(rust, tarnish, green),
+        flags=baseline.view.flags,
+    )
 
 
-def without_baseline(look: ShotView, sectors: Sectors, settings: CorrosionSettings) -> MeasuredShot:
-    """A shot of a component without T0: its colours, and nothing to compare them with."""
-    colour = measure(look.surface, sectors, None, settings.own_hue_reach, look.light.certain)
-    return MeasuredShot(look, colour, None, 0.0, "", None, None, None, look.flags)
+def measure_without_baseline(view: ShotView, sectors: Sectors, settings: CorrosionSettings) -> MeasuredShot:
+    """Measure the colours of a shot whose component has no T0 to compare with."""
+    return MeasuredShot(
+        view=view,
+        colour=_measure_alone(view, sectors, settings),
+        growth=None,
+        growth_noise=0.0,
+        compared="",
+        registration=None,
+        baseline_index=None,
+        changes=None,
+        flags=view.flags,
+    )
 
 
 def compare(
-    look: ShotView, firsts: Sequence[BaselineShot], sectors: Sectors, threshold: float, settings: CorrosionSettings
+    view: ShotView,
+    baselines: Sequence[BaselineShot],
+    sectors: Sectors,
+    *,
+    threshold: float,
+    settings: CorrosionSettings,
 ) -> MeasuredShot:
-    """Measure a later shot against the T0 shot that shows the same view, or against all where none does.
+    """Measure a later shot against the T0 shot of the same view, or against all T0 shots if none shows that view.
 
-    ``threshold`` is the model's. Same view: the outlines agree. Place by place: the surfaces correlate as well.
+    Two shots show the same view if their outlines agree. They are compared place by place if their surfaces correlate
+    as well. ``threshold`` is the model's decision threshold.
     """
-    index, registration = _best_view(look, firsts, settings)
+    index, registration = _best_baseline(view, baselines, settings)
     same_view = registration.overlap >= settings.min_overlap
-    views = [firsts[index]] if same_view else list(firsts)
+    chosen = [baselines[index]] if same_view else list(baselines)
     placed = registration if registration.believable else None
-    baseline = Baseline(
-        tuple(one.look.surface for one in views), (views[0].look.surface, placed) if placed is not None else None
+    colour_baseline = Baseline(
+        tuple(one.view.surface for one in chosen), (chosen[0].view.surface, placed) if placed is not None else None
     )
-    colour = measure(look.surface, sectors, baseline, settings.own_hue_reach, look.light.certain)
+    colour = measure(
+        view.surface,
+        sectors,
+        colour_baseline,
+        reach=settings.own_hue_reach,
+        light_certain=view.light.certain,
+    )
     growth = heat_growth(
-        look.heat,
-        look.heat_mask,
-        colour.own_places[:: look.step, :: look.step],
-        [one.heat for one in views],
-        placed.coarse(look.step) if placed is not None else None,
-        threshold,
-        settings.dead_band,
+        view.heat,
+        view.heat_mask,
+        own=colour.own_places[:: view.step, :: view.step],
+        baselines=[one.heat for one in chosen],
+        registration=placed.coarse(view.step) if placed is not None else None,
+        threshold=threshold,
+        dead_band=settings.dead_band,
     )
-    compared = PLACES if placed is not None else DISTRIBUTIONS if same_view else NO_VIEW
     return MeasuredShot(
-        look,
-        colour,
-        growth,
-        max(max(one.noise) for one in views),
-        compared,
-        registration,
-        index if same_view else None,
-        _changes(colour, views, 0.0 if same_view else settings.new_view_margin),
-        _flags(look, views, same_view, settings),
+        view=view,
+        colour=colour,
+        growth=growth,
+        growth_noise=max(max(one.noise) for one in chosen),
+        compared=PLACES if placed is not None else DISTRIBUTIONS if same_view else NO_VIEW,
+        registration=registration,
+        baseline_index=index if same_view else None,
+        changes=_changes(colour, chosen, 0.0 if same_view else settings.new_view_margin),
+        flags=_flags(view, chosen, same_view, settings),
     )
 
 
-def _best_view(look: ShotView, firsts: Sequence[BaselineShot], settings: CorrosionSettings) -> tuple[int, Registration]:
-    """The T0 shot that lies best over this one."""
+def _measure_alone(view: ShotView, sectors: Sectors, settings: CorrosionSettings) -> Colour:
+    """Measure the colours of a shot without a T0 to tell the part's own colours by."""
+    return measure(view.surface, sectors, None, reach=settings.own_hue_reach, light_certain=view.light.certain)
+
+
+def _best_baseline(
+    view: ShotView, baselines: Sequence[BaselineShot], settings: CorrosionSettings
+) -> tuple[int, Registration]:
+    """Find the T0 shot that fits best over this shot: its index, and how it lies."""
     found = []
-    for index, first in enumerate(firsts):
-        base = first.look.surface
-        one = register(base.lightness, base.mask, look.surface.lightness, look.surface.mask, settings)
-        bonus = _SAME_NUMBER * (first.look.shot.shot == look.shot.shot)
+    for index, baseline in enumerate(baselines):
+        base, later = baseline.view.surface, view.surface
+        one = register(
+            base.lightness, later.lightness, baseline_mask=base.mask, later_mask=later.mask, settings=settings
+        )
+        bonus = _SAME_NUMBER * (baseline.view.shot.number == view.shot.number)
         found.append((one.believable, one.correlation + one.overlap + bonus, -index, one))
     best = max(found, key=lambda entry: entry[:3])
     return -best[2], best[3]
 
 
-def _changes(colour: Colour, views: Sequence[BaselineShot], margin: float) -> tuple[Change, Change, Change]:
+def _changes(colour: Colour, chosen: Sequence[BaselineShot], margin: float) -> tuple[Change, Change, Change]:
     def change(name: str, kind: int) -> Change:
-        before = float(np.mean([getattr(one.colour, name) for one in views]))
-        spread = float(np.mean([one.colour.deviations[kind] for one in views]))
+        before = float(np.mean([getattr(one.colour, name) for one in chosen]))
+        spread = float(np.mean([one.colour.deviations[kind] for one in chosen]))
         return Change(getattr(colour, name) - before, Z95 * float(np.hypot(colour.deviations[kind], spread)) + margin)
 
     return change("rust", 0), change("tarnish", 1), change("green", 2)
 
 
 def _flags(
-    look: ShotView, views: Sequence[BaselineShot], same_view: bool, settings: CorrosionSettings
+    view: ShotView, chosen: Sequence[BaselineShot], same_view: bool, settings: CorrosionSettings
 ) -> tuple[str, ...]:
-    flags = list(look.flags)
-    sharpest = [one.look.sharpness for one in views]
-    if look.sharpness < settings.min_sharpness * (max(sharpest) if same_view else min(sharpest)):
+    flags = list(view.flags)
+    sharpness = [one.view.sharpness for one in chosen]
+    if view.sharpness < settings.min_sharpness * (max(sharpness) if same_view else min(sharpness)):
         flags.append(quality.BLURRED)
     if not same_view:
         flags.append(quality.NEW_VIEW)

@@ -1,13 +1,14 @@
-"""How far the anomaly map of a part rises above its own T0.
+"""Measure how far the anomaly map of a part rises above its own T0.
 
 growth = 100 % * mean over the part of clip((m - e - k * s) / max(t - l, t / 2), 0, 1), where
     m   is the anomaly map of the shot,
-    e   its T0 envelope: the greatest value near the same place of T0's map, over small shifts and changes of light,
-    s   the spread of T0's maps, over the surface and over those disturbances,
-    k   ``dead_band`` of the settings,
-    t   the model's threshold, from which a place counts as anomalous, and l the level (median) of T0; the half of t
-        is for parts that the model was never shown, whose T0 lies near the alarm already.
-0 % means that no place rises above what T0 shows; 100 % that the whole surface has gone from T0's level to the alarm.
+    e   is its T0 envelope: the greatest value of T0's map near the same place, over small shifts and changes of light,
+    s   is the spread of T0's maps, over the surface and over these disturbances,
+    k   is ``dead_band`` of the settings,
+    t   is the model's threshold, above which a place counts as anomalous,
+    l   is the level of T0's map, its median.
+The bound t / 2 is for parts that the model was not trained on, whose T0 map may lie near the threshold already.
+0 % means that no place rises above T0. 100 % means that the whole surface has risen from T0's level to the threshold.
 Where the shots cannot be laid over each other, the sorted values of m and e are compared instead of places.
 """
 
@@ -21,18 +22,27 @@ import numpy as np
 
 from fastener.corrosion.registration import Registration
 
-# Registration is good to about this part of the frame.
+# Registration errs by about this share of the frame.
 _REACH = 0.02
 _QUANTILES = 1000
-# Small disturbances of a T0 photo: turn in degrees, shift in parts of the longer side, exposure as a factor.
+# Small disturbances of a T0 photo: turn in degrees, shift as a share of the longer side, exposure as a factor.
 _DISTURBANCES = ((4.0, 0.01, 0.9), (-4.0, -0.01, 1.1), (1.5, -0.02, 0.95))
 
 
 @dataclass(frozen=True)
 class HeatBaseline:
-    """T0's anomaly maps in its canonical frame, one for the shot and each disturbance of it.
+    """Summarise the anomaly maps of a T0 shot and of its disturbed copies, in the shot's canonical frame.
 
-    envelope: float32 (h, w), level and spread in units of the map; mask: bool (h, w).
+    Parameters
+    ----------
+    envelope
+        Greatest value of the maps at each place, float32 (h, w); 0 outside the part.
+    mask
+        The part, bool (h, w).
+    level
+        Median over the part, in units of the map.
+    spread
+        Deviation over the part and over the disturbances, in units of the map.
     """
 
     envelope: np.ndarray
@@ -42,9 +52,9 @@ class HeatBaseline:
 
 
 def disturbed_photos(photo: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The photo, uint8 RGB (H, W, 3), laid down and lit a little differently, and the transforms (2, 3) to that.
+    """Move and relight a photo, uint8 RGB (H, W, 3), a little: copies, each with the transform (2, 3) from the photo.
 
-    Its border is repeated where the photo ends.
+    Where a copy reaches beyond the photo, the photo's border is repeated.
     """
     height, width = photo.shape[:2]
     result = []
@@ -57,20 +67,34 @@ def disturbed_photos(photo: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     return result
 
 
-def heat_noise(maps: Sequence[np.ndarray], mask: np.ndarray, threshold: float, dead_band: float) -> list[float]:
-    """Growth in percent of each disturbance, ``maps[1:]``, over the undisturbed T0, ``maps[0]``: float (h, w) each."""
+def heat_noise(maps: Sequence[np.ndarray], mask: np.ndarray, *, threshold: float, dead_band: float) -> list[float]:
+    """Measure the apparent growth in percent of each disturbed map, ``maps[1:]``, over the undisturbed ``maps[0]``.
+
+    All maps are float (h, w) and lie in one frame, in which ``mask``, bool (h, w), is the part.
+    """
     alone = heat_baseline(maps[:1], [mask])
     still = Registration(np.eye(2, 3), 1.0, 1.0, True)
     nowhere = np.zeros(mask.shape, bool)
-    return [heat_growth(map_, mask, nowhere, [alone], still, threshold, dead_band) for map_ in maps[1:]]
+    return [
+        heat_growth(
+            map_,
+            mask,
+            own=nowhere,
+            baselines=[alone],
+            registration=still,
+            threshold=threshold,
+            dead_band=dead_band,
+        )
+        for map_ in maps[1:]
+    ]
 
 
 def heat_baseline(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> HeatBaseline:
-    """From the maps of a T0 shot and its disturbances, float (h, w) with bool masks, laid over the first of them."""
+    """Summarise the maps of a T0 shot and of its disturbed copies, float (h, w) with bool masks, all in one frame."""
     values = [map_[mask] for map_, mask in zip(maps, masks, strict=True) if mask.any()]
     pooled = np.concatenate(values) if values else np.zeros(1)
     envelope = np.where(masks[0], np.maximum.reduce(list(maps)), 0.0).astype(np.float32)
-    # Variance over the surface and over the disturbances together; median and quantiles, as maps have long tails.
+    # The spread covers the surface and the disturbances. Maps have long tails: median and quantile are steadier.
     level, upper = np.quantile(pooled, [0.5, 0.84])
     return HeatBaseline(envelope, masks[0], float(level), float(max(upper - level, pooled.std())))
 
@@ -78,27 +102,42 @@ def heat_baseline(maps: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> He
 def heat_growth(
     map_: np.ndarray,
     mask: np.ndarray,
+    *,
     own: np.ndarray,
     baselines: Sequence[HeatBaseline],
     registration: Registration | None,
     threshold: float,
     dead_band: float,
 ) -> float:
-    """Growth of one shot in percent, see above.
+    """Measure the heatmap growth of one shot in percent, by the formula of this module.
 
-    ``map_`` float (h, w), ``mask`` bool (h, w), the part; ``own`` bool (h, w): places that only show a colour of T0's,
-    which do not count as risen. With ``registration`` the first of ``baselines`` is compared place by place, else all
-    by their sorted values.
+    Parameters
+    ----------
+    map_
+        Anomaly map of the shot, float (h, w).
+    mask
+        The part, bool (h, w).
+    own
+        Places that show a colour the part had at T0, bool (h, w); they do not count as risen.
+    baselines
+        T0 shots to compare with; without any, growth is 0.
+    registration
+        How the first of ``baselines`` lies over the shot, for a comparison place by place. None: the sorted values of
+        all ``baselines`` are compared.
+    threshold
+        The model's decision threshold.
+    dead_band
+        Rise that does not count, in units of T0's spread.
     """
     values = np.where(own, -np.inf, map_)[mask]
     if not values.size or not baselines:
         return 0.0
     if registration is not None:
-        first = baselines[0]
+        base = baselines[0]
         side = 2 * max(1, round(_REACH * max(mask.shape))) + 1
-        envelope = cv2.dilate(first.envelope, np.ones((side, side), np.uint8))
-        expected = np.maximum(registration.warp(envelope, (mask.shape[0], mask.shape[1])), first.level)[mask]
-        level, spread = first.level, first.spread
+        envelope = cv2.dilate(base.envelope, np.ones((side, side), np.uint8))
+        expected = np.maximum(registration.warp(envelope, (mask.shape[0], mask.shape[1])), base.level)[mask]
+        level, spread = base.level, base.spread
     else:
         grid = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
         pooled = np.concatenate([one.envelope[one.mask] for one in baselines])

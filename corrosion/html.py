@@ -1,4 +1,4 @@
-"""report.html: one self-contained page; style and pictures are inside, nothing is fetched."""
+"""Write report.html: one self-contained page that holds its style and pictures and loads nothing."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _GUIDE = Path(__file__).with_name("guide.html")
 
 @dataclass(frozen=True)
 class ShotRow:
-    """A row of pictures of one shot and the line above it: photo, heatmap, mask."""
+    """Hold the pictures of one shot (photo, heatmap, mask) as data URIs, and the caption above them."""
 
     caption: str
     pictures: tuple[str, ...]
 
 
 def data_uri(picture: Picture, quality: int = 85) -> str:
-    """uint8 RGB (H, W, 3) as a JPEG that an ``img`` tag holds itself."""
+    """Encode a picture, uint8 RGB (H, W, 3), as a JPEG data URI for an ``img`` tag."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def png_uri(content: bytes) -> str:
-    """The bytes of a PNG file as an ``img`` source."""
+    """Encode the bytes of a PNG file as a data URI for an ``img`` tag."""
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
 def page(report: Mapping[str, Any], rows: Mapping[str, Sequence[ShotRow]], charts: Mapping[str, bytes]) -> str:
-    """The whole page. ``rows``: component -> pictures; ``charts``: caption -> PNG file."""
+    """Write the whole page. ``rows`` maps components to rows of pictures, ``charts`` captions to PNG bytes."""
     records = report["components"]
     drawn = "".join(
         f'<figure class="chart"><img alt="{escape(text)}" src="{png_uri(content)}">'
@@ -100,7 +100,7 @@ def _overview_table(records: Sequence[Mapping[str, Any]]) -> str:
     return (
         f'<div class="scroll"><table><thead><tr><th>Component</th>{head}</tr></thead><tbody>{"".join(lines)}'
         '</tbody></table></div><p class="small">Rust-coloured share of the part, and severity of the change since T0. '
-        "No photo is no zero.</p>"
+        "An empty cell means that there is no photo, not 0 %.</p>"
     )
 
 

@@ -1,4 +1,4 @@
-"""The colour of the light in a shot, also where the background is over-exposed and says nothing any more."""
+"""Find the colour of the light in a shot, also where the background is too over-exposed to show it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.registration import compose, inside_photo, invert, shrink
 
 _SIDE = 800
-# A background whose median comes this near to its brightest level is over-exposed: cameras flatten their response
-# before they clip. From the first share on, the ratio of its channels is not the light's any more; from the second on
-# nothing is left of it. Relative to the brightest level, so that a photo that was dimmed afterwards is known too.
+# A background whose median comes near its brightest level is over-exposed: cameras flatten their response before they
+# clip. Above the first share, the ratio of the channels no longer equals the light's. Above the second share, the ratio
+# tells nothing at all. Both are shares of the brightest level, so that they also hold for a photo dimmed afterwards.
 _FLATTENED, _CLIPPED = 0.985, 0.9915
 _BRIGHTEST = 99.5
-# An even sheet may look flattened without being so: only near the end of the scale has light been lost.
+# An even sheet may look flattened without being over-exposed: light is lost only near the end of the scale.
 _END_OF_SCALE = 250.0
-# Shaded background, in parts of the brightest level: not flattened, nor so dark or coloured that it is another thing;
-# at least so much of it, in parts of the part's area, which does not change when the sheet is larger.
+# Shaded background lies within these shares of the brightest level: not flattened, and not so dark or coloured that it
+# is something else. It must cover at least this share of the part's area, which does not depend on the sheet's size.
 _SHADE = (0.59, 0.92)
 _MAX_SATURATION = 0.15
 _MIN_SHARE = 0.002
@@ -27,10 +27,18 @@ _MIN_SHARE = 0.002
 
 @dataclass(frozen=True)
 class Light:
-    """What a white surface looks like in a shot: ``white`` float32 (3,) RGB 0..255.
+    """Describe the light of a shot.
 
-    ``flattened``: the background is too bright to show the colour of the light itself. ``over_exposed``: light was
-    lost to that. ``seen``: the colour of the light was seen, in the background or in its shade.
+    Parameters
+    ----------
+    white
+        Colour of a white surface in the shot, RGB 0 to 255, float32 (3,).
+    flattened
+        Whether the background is so bright that the ratio of its channels may not be the light's.
+    over_exposed
+        Whether the background is over-exposed, so that light was lost.
+    seen
+        Whether the background or its shade shows the colour of the light.
     """
 
     white: np.ndarray
@@ -40,15 +48,15 @@ class Light:
 
     @property
     def certain(self) -> bool:
-        """Whether the colour of the light is known; that of a sheet which only looks flattened is its own."""
+        """Whether the colour of the light is known. A sheet that only looks flattened still shows it."""
         return self.seen or (self.flattened and not self.over_exposed)
 
 
 def find_light(photo: np.ndarray, prepared: Prepared) -> Light:
-    """The light of a photo, uint8 RGB (H, W, 3), from its background.
+    """Find the light of a photo, uint8 RGB (H, W, 3), from its background.
 
-    Where the background is over-exposed, the cast is read off its shaded parts: the ratio of the channels there is the
-    light's, and the level of the brightest channel is the background's. Otherwise the background itself is white.
+    If the background is over-exposed, its shaded parts give the ratio of the channels, and the background itself gives
+    the level of the brightest channel. Otherwise the background is taken for white.
     """
     ground = _background(photo, prepared)
     if not prepared.white_is_background or not len(ground):
@@ -65,7 +73,7 @@ def find_light(photo: np.ndarray, prepared: Prepared) -> Light:
 
 
 def share_the_light(lights: list[Light]) -> list[Light]:
-    """Shots of one session: those that do not show the colour of the light take it from those that do."""
+    """Give shots that do not show the colour of the light the colour that other shots of the same session show."""
     ratios = [light.white / light.white.max() for light in lights if light.flattened and light.seen]
     if not ratios:
         return lights
@@ -79,7 +87,7 @@ def share_the_light(lights: list[Light]) -> list[Light]:
 
 
 def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
-    """Pixels of the background some way from the part: float32 (n, 3)."""
+    """Return pixels of the background at some distance from the part: float32 (n, 3)."""
     small, to_small = shrink(photo, _SIDE)
     from_frame = compose(to_small, invert(prepared.transform))
     mask = cv2.warpAffine(prepared.mask.astype(np.uint8), from_frame, (small.shape[1], small.shape[0]))
@@ -89,7 +97,7 @@ def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
 
 
 def _near(prepared: Prepared) -> np.ndarray:
-    """Pixels of the background beside the part, where its own shade falls and no scale bar is: float32 (n, 3)."""
+    """Return pixels of the background near the part, where its shade falls and no scale bar lies: float32 (n, 3)."""
     size = (prepared.mask.shape[0], prepared.mask.shape[1])
     reach = max(3, round(0.01 * max(size)))
     away = cv2.dilate(prepared.mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
@@ -97,7 +105,7 @@ def _near(prepared: Prepared) -> np.ndarray:
 
 
 def _shade_ratio(ground: np.ndarray, brightest: float, least: float) -> np.ndarray | None:
-    """The background's shade, each channel over the brightest: float32 (3,); None if under ``least`` pixels."""
+    """Measure the shaded background, each channel over the brightest: float32 (3,); None below ``least`` pixels."""
     level, high, low = ground.mean(axis=1), ground.max(axis=1), ground.min(axis=1)
     shaded = (level >= _SHADE[0] * brightest) & (level < _SHADE[1] * brightest) & (high - low < _MAX_SATURATION * high)
     if shaded.sum() < least:
@@ -107,9 +115,10 @@ def _shade_ratio(ground: np.ndarray, brightest: float, least: float) -> np.ndarr
 
 
 def neutralised(photo: np.ndarray, light: Light) -> np.ndarray:
-    """The photo, uint8 RGB (H, W, 3), for a model that takes the background for white where it is flattened.
+    """Remove the light's cast from a photo, uint8 RGB (H, W, 3), whose over-exposed background hides it.
 
-    The cast is taken out of all below the background's level, which is the most that any channel is left with.
+    The model takes the background for white and would not correct the cast. Each channel is scaled and cut off at the
+    level of the background. Other photos are returned as they are.
     """
     if not (light.flattened and light.seen):
         return photo

@@ -1,4 +1,4 @@
-"""Charts of a corrosion report, drawn from the values of report.json."""
+"""Draw the charts of a corrosion report from the values of report.json."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Record = Mapping[str, Any]
 
 _MARKERS = "osD^vP*X"
 _LABEL_LENGTH = 28
-# Inches: what a bar needs, and what all of them get at most, as Matplotlib refuses more than 65,535 pixels.
+# Height of a bar and greatest height of all bars, in inches; Matplotlib refuses more than 65,535 pixels.
 _BAR, _HIGHEST = 0.42, 100.0
 
 
 def progression(records: Sequence[Record], settings: CorrosionSettings) -> Figure:
-    """Rust of each component against time with its 95 % interval, and the heatmap growth below it."""
+    """Draw the rust of each component over time with its 95 % interval, and the heatmap growth below."""
     fig = Figure(figsize=(9, 7.5), layout=ConstrainedLayoutEngine(h_pad=0.12))
     rust, growth = fig.subplots(2, 1, sharex=True)
     moments = _moments(records)
@@ -43,7 +43,7 @@ def progression(records: Sequence[Record], settings: CorrosionSettings) -> Figur
 
 
 def score_timeline(records: Sequence[Record], threshold: float) -> Figure:
-    """Mean anomaly score of each component against time; single shots as small points."""
+    """Draw the mean anomaly score of each component over time; single shots are small points."""
     fig = Figure(figsize=(9, 4.8), layout="constrained")
     ax = fig.add_subplot()
     moments = _moments(records)
@@ -65,9 +65,9 @@ def score_timeline(records: Sequence[Record], threshold: float) -> Figure:
 
 
 def delta_bars(records: Sequence[Record]) -> Figure:
-    """Change of rust since T0, one group a component and one bar a time point, with the change that is no noise.
+    """Draw the change of rust since T0: a group for each component, a bar for each time point, and its noise.
 
-    Of more bars than 100 inches have room for, every second, third, ... is named.
+    If the bars need more than 100 inches, only every second, third, ... bar is labelled.
     """
     wanted = _BAR * sum(max(len(_later(record)), 1) for record in records)
     fig = Figure(figsize=(9, 2.4 + min(wanted, _HIGHEST)), layout="constrained")
@@ -118,7 +118,7 @@ def _line(
     values: Sequence[float | None],
     intervals: Sequence[Sequence[float]] | None = None,
 ) -> None:
-    """A component's line through what was measured: a mark at each time point, dots where a moment has no photo."""
+    """Draw a component's line with a mark at each time point; it is dotted where other components have more moments."""
     hours = np.array([float(key) for key in record["timepoints"]])
     known = np.array([value is not None for value in values], bool)
     x, y = hours[known], np.array([value for value in values if value is not None], float)
@@ -137,7 +137,7 @@ def _line(
 
 
 def _levels(ax: Axes, cutoffs: Sequence[float]) -> None:
-    """Severity cut-offs that lie within what is shown, as named lines."""
+    """Draw the severity cut-offs that lie within the axis as named lines."""
     top = max(ax.get_ylim()[1], 1.3 * cutoffs[1])
     for name, cutoff in zip(LEVELS[1:], cutoffs, strict=True):
         if cutoff < top and cutoff > 0.03 * top:
@@ -170,7 +170,7 @@ def _finish(fig: Figure, lowest: Axes, records: Sequence[Record]) -> None:
 
 
 def _moments(records: Sequence[Record]) -> list[float]:
-    """Hours at which any component was photographed, ascending."""
+    """List the hours at which any component was photographed, ascending."""
     return sorted({float(hours) for record in records for hours in record["timepoints"]})
 
 

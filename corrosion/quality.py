@@ -1,4 +1,4 @@
-"""What is wrong with a shot, so that nobody trusts its figures silently."""
+"""Flag the faults of a shot, so that nobody trusts its figures without knowing them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NO_PART = "no part found, whole photo measured"
 NEW_VIEW = "view not shown at T0"
 
 _CLIPPED = 250
-# Margin to the photo's border, in parts of its longer side, that a part which is all in the picture keeps.
+# A part that is fully in the picture keeps this margin to the photo's border, as a share of the longer side.
 _BORDER = 0.004
 
 
 def sharpness(lightness: np.ndarray, mask: np.ndarray) -> float:
-    """How much of the part's contrast is fine: deviation of the Laplacian over that of the lightness, inside.
+    """Measure how much of the part's contrast is fine detail: deviation of the Laplacian over deviation of lightness.
 
-    ``lightness`` float32 (h, w), ``mask`` bool (h, w), in the canonical frame. Exposure cancels out.
+    ``lightness`` float32 (h, w) and ``mask`` bool (h, w) are in the canonical frame. A change of exposure cancels out.
     """
     inside = cv2.erode(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
     if not inside.any():
@@ -35,7 +35,7 @@ def sharpness(lightness: np.ndarray, mask: np.ndarray) -> float:
 
 
 def flags(prepared: Prepared, light: Light, settings: CorrosionSettings) -> list[str]:
-    """The faults that a shot shows by itself; blur and view need T0 to compare with."""
+    """List the faults that a single shot shows; blur and a new view show only beside T0."""
     found = []
     if not prepared.part_found:
         found.append(NO_PART)
@@ -50,7 +50,7 @@ def flags(prepared: Prepared, light: Light, settings: CorrosionSettings) -> list
 
 
 def touches_border(prepared: Prepared) -> bool:
-    """Whether the part reaches the border of its photo."""
+    """Tell whether the part reaches the border of its photo."""
     rows, cols = np.nonzero(prepared.mask)
     x, y = apply(invert(prepared.transform), np.stack([cols, rows], axis=1).astype(np.float64)).T
     height, width = prepared.photo_size

@@ -1,4 +1,4 @@
-"""Results as plain values: everything that the report's text, table and charts show."""
+"""Turn results into plain values: everything that the text, tables and charts of the report show."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _DIGITS = 3
 
 
 def component_record(
-    result: ComponentResult, settings: CorrosionSettings, until: str = "", mm_per_pixel: float | None = None
+    result: ComponentResult, settings: CorrosionSettings, *, until: str = "", mm_per_pixel: float | None = None
 ) -> dict[str, Any]:
-    """One entry of ``components`` in report.json.
+    """Build one entry of ``components`` in report.json.
 
-    ``until``: severity for which a forecast is made, "" for none. ``mm_per_pixel``: scale of the photos.
+    ``until`` is the severity to forecast, "" for no forecast. ``mm_per_pixel`` is the scale of the photos; with it,
+    the area of rust is reported in mm².
     """
-    first = result.points[0] if result.has_baseline else None
+    baseline = result.points[0] if result.has_baseline else None
     timepoints: dict[str, Any] = {}
     previous: TimePoint | None = None
     for point in result.points:
@@ -33,7 +34,7 @@ def component_record(
     return {
         "component": result.component,
         "has_baseline": result.has_baseline,
-        "t0_colour_rust_pct": _round(first.rust) if first else None,
+        "t0_colour_rust_pct": _round(baseline.rust) if baseline else None,
         "rust_chroma_limit": _round(result.rust_limit),
         "colour_rate": _trend_record(result.rust_trend),
         "growth_rate": _trend_record(result.growth_trend),
@@ -74,7 +75,7 @@ def _point_record(point: TimePoint, previous: TimePoint | None, mm_per_pixel: fl
 
 
 def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
-    """Rise of rust since the time point before, paired by view through T0 where there is one."""
+    """Return the change of rust since the previous time point, as the difference of their changes since T0 if known."""
     if previous is None:
         return None
     if point.changes is not None and previous.changes is not None:
@@ -85,8 +86,8 @@ def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
 def _shot_record(shot: MeasuredShot, mm_per_pixel: float | None) -> dict[str, Any]:
     registration = shot.registration
     record: dict[str, Any] = {
-        "path": str(shot.look.shot.path),
-        "score": _round(shot.look.inspection.score),
+        "path": str(shot.view.shot.path),
+        "score": _round(shot.view.inspection.score),
         "colour_rust_pct": _round(shot.colour.rust),
         "colour_own_pct": _round(shot.colour.own),
         "colour_tarnish_pct": _round(shot.colour.tarnish),
@@ -103,8 +104,8 @@ def _shot_record(shot: MeasuredShot, mm_per_pixel: float | None) -> dict[str, An
 
 
 def _rust_area(shot: MeasuredShot, mm_per_pixel: float) -> float:
-    share = float((shot.colour.classes == RUST).sum() / max(int(shot.look.surface.mask.sum()), 1))
-    return share * shot.look.part_pixels * mm_per_pixel**2
+    share = float((shot.colour.classes == RUST).sum() / max(int(shot.view.surface.mask.sum()), 1))
+    return share * shot.view.part_pixels * mm_per_pixel**2
 
 
 def _trend_record(trend: Trend | None) -> dict[str, Any] | None:
@@ -119,7 +120,7 @@ def _trend_record(trend: Trend | None) -> dict[str, Any] | None:
 
 
 def _forecast_record(result: ComponentResult, settings: CorrosionSettings, until: str) -> dict[str, Any]:
-    """Hours since T0 until a severity: reached already, or by the line that gets there first, or none that rises."""
+    """Forecast the hours since T0 until a severity, unless it was reached, by the trend that reaches it first."""
     index = LEVELS.index(until)
     record: dict[str, Any] = {"severity": until, "reached_at": None, "hours": None, "earliest": None, "latest": None}
     reached = [point.hours for point in result.points if LEVELS.index(point.verdict.severity) >= index]
@@ -146,7 +147,7 @@ def _forecast_record(result: ComponentResult, settings: CorrosionSettings, until
 
 
 def flat_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A line per component and time point, for report.csv."""
+    """Build the rows of report.csv: one for each component and time point."""
     rows = []
     for record in records:
         for hours, point in record["timepoints"].items():

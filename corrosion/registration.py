@@ -1,4 +1,4 @@
-"""Lay a component's T0 shot over a later one, or say that it cannot be done believably."""
+"""Lay a component's T0 shot over a later shot, and tell whether the result can be trusted."""
 
 from __future__ import annotations
 
@@ -10,24 +10,31 @@ import numpy as np
 from fastener.config import CorrosionSettings
 from fastener.preprocessing.registration import compose, invert
 
-# The search runs on copies of this side: corrosion changes fine detail, and the coarse relief is what stays.
+# The search runs on copies of this side, in pixels: corrosion changes fine detail, the coarse relief stays.
 _SIDE = 160
 _BLUR = 1.5
 _ANGLE_STEP = 10.0
 _STARTS = 3
 _ECC_STEPS = 60
-# Elongated parts already stand upright in the canonical frame: they are tried upright and upside down.
+# Elongated parts already stand upright in the canonical frame, so only upright and upside down are tried.
 _LONG = 1.35
 _TILTS = (-8.0, -4.0, 0.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Where a T0 shot lies in a later one, both in canonical frames of the same size.
+    """Hold how a T0 shot lies in a later shot, both in canonical frames of the same size.
 
-    transform: float64 (2, 3), T0's canonical px to the later shot's.
-    correlation: of the two surfaces where both parts are, -1..1. overlap: intersection over union of the two masks.
-    believable: whether the shots may be compared place by place.
+    Parameters
+    ----------
+    transform
+        From canonical pixels of T0 to canonical pixels of the later shot, float64 (2, 3).
+    correlation
+        Correlation of the two surfaces where the parts overlap, -1 to 1.
+    overlap
+        Intersection over union of the two masks, 0 to 1.
+    believable
+        Whether the shots may be compared place by place.
     """
 
     transform: np.ndarray
@@ -36,26 +43,27 @@ class Registration:
     believable: bool
 
     def warp(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """T0's (h, w) or (h, w, c) canonical image in the later shot's frame of ``size`` (h, w); 0 outside."""
+        """Bring a canonical image of T0, (h, w) or (h, w, c), into the later shot's frame of ``size``; 0 outside."""
         return np.asarray(cv2.warpAffine(image, self.transform, (size[1], size[0])))
 
     def coarse(self, step: int) -> Registration:
-        """The same for frames of which every ``step``-th pixel is kept."""
+        """Return the same registration for frames of which only every ``step``-th row and column is kept."""
         return replace(self, transform=np.column_stack([self.transform[:, :2], self.transform[:, 2] / step]))
 
 
 def register(
     baseline: np.ndarray,
-    baseline_mask: np.ndarray,
     later: np.ndarray,
+    *,
+    baseline_mask: np.ndarray,
     later_mask: np.ndarray,
     settings: CorrosionSettings,
 ) -> Registration:
     """Find the affine transform from ``baseline`` to ``later``: lightness float32 (h, w), masks bool (h, w).
 
-    Every turn of the part is tried on the masks' moments; the best few are refined by the enhanced correlation
-    coefficient (Evangelidis and Psarakis, 2008). Believable is a result whose surfaces correlate, whose outlines
-    agree, and which is nearly a similarity: same part, same view.
+    Candidate turns are tried with centre and area of the masks aligned. The best few are refined by the enhanced
+    correlation coefficient (Evangelidis and Psarakis, 2008). A result is believable if the surfaces correlate, the
+    outlines agree, and the transform is nearly a similarity, as for the same part in the same view.
     """
     size = later_mask.shape
     shrink = _SIDE / max(size)
@@ -77,14 +85,14 @@ def register(
 
 
 def _surface(lightness: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The part's relief, mean 0 and deviation 1 on the part and 0 outside, and its mask, on a small copy."""
+    """Return the part's relief on a small copy, with mean 0 and deviation 1 on the part and 0 outside, and its mask."""
     small_mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
     small = cv2.GaussianBlur(cv2.resize(lightness, size, interpolation=cv2.INTER_AREA), (0, 0), _BLUR)
     inside = small[small_mask]
     if inside.size == 0:
         return np.zeros(small.shape, np.float32), small_mask
     relief = (small - inside.mean()) / max(float(inside.std()), 1e-3)
-    # Highlights move with the lamp; beyond this they would outweigh the surface.
+    # Highlights move with the lamp. Unclipped, they would outweigh the surface.
     return np.where(small_mask, np.clip(relief, -2.5, 2.5), 0.0).astype(np.float32), small_mask
 
 
@@ -103,7 +111,7 @@ def _elongation(mask: np.ndarray) -> float:
 
 
 def _start(first: np.ndarray, second: np.ndarray, angle: float) -> np.ndarray:
-    """The similarity that lays centre and area of one mask on the other's, turned by ``angle`` degrees."""
+    """Return the similarity that aligns centre and area of two masks, turned by ``angle`` degrees."""
     a, b = np.argwhere(first), np.argwhere(second)
     if not len(a) or not len(b):
         return np.eye(2, 3)
@@ -115,9 +123,9 @@ def _start(first: np.ndarray, second: np.ndarray, angle: float) -> np.ndarray:
 def _refined(
     template: np.ndarray, template_mask: np.ndarray, scene: np.ndarray, scene_mask: np.ndarray, start: np.ndarray
 ) -> np.ndarray:
-    """ECC from ``start``; the start itself where ECC finds nothing better."""
+    """Refine ``start`` by the enhanced correlation coefficient; return ``start`` if that finds nothing better."""
     criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-4)
-    # ECC samples the moving picture at warp(x) for x in the fixed one: fixed = T0, moving = later.
+    # OpenCV samples its second picture at warp(x) for each x of its first one: T0 comes first, the later shot second.
     try:
         _, found = cv2.findTransformECC(template, scene, start.astype(np.float32), cv2.MOTION_AFFINE, criteria)
     except cv2.error:
@@ -130,7 +138,7 @@ def _refined(
 def _likeness(
     template: np.ndarray, template_mask: np.ndarray, scene: np.ndarray, scene_mask: np.ndarray, transform: np.ndarray
 ) -> tuple[float, float, float]:
-    """Correlation of the surfaces, overlap of the masks, and the sum of both, by which candidates are ranked."""
+    """Return correlation of the surfaces, overlap of the masks, and their sum, by which candidates are ranked."""
     size = (scene.shape[1], scene.shape[0])
     moved = cv2.warpAffine(template, transform, size)
     moved_mask = cv2.warpAffine(template_mask.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0

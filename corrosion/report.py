@@ -1,4 +1,4 @@
-"""Writes a corrosion report, component by component, so that memory does not grow with the series."""
+"""Write a corrosion report component by component, so that memory does not grow with the number of components."""
 
 from __future__ import annotations
 
@@ -31,9 +31,23 @@ _CHARTS = {
 
 
 class Report:
-    """Collects components; ``finish`` writes what needs all of them."""
+    """Collect the components of a report, and write it.
 
-    def __init__(self, folder: Path, model: str, threshold: float, config: Config, plots: bool = True):
+    Parameters
+    ----------
+    folder
+        Where the files go; missing folders are made.
+    model
+        Name of the model, as the report states it.
+    threshold
+        The model's decision threshold.
+    config
+        Settings by which the components were analysed.
+    plots
+        Whether charts and pictures are also written as PNG files.
+    """
+
+    def __init__(self, folder: Path, *, model: str, threshold: float, config: Config, plots: bool = True):
         self.folder = folder
         self.model = model
         self.threshold = threshold
@@ -43,9 +57,12 @@ class Report:
         self._rows: dict[str, list[ShotRow]] = {}
         self._names: set[str] = set()
 
-    def add(self, result: ComponentResult, until: str = "", mm_per_pixel: float | None = None) -> dict[str, Any]:
-        """Record one component and write its pictures. Raises UserError if they cannot be written."""
-        record = component_record(result, self.config.corrosion, until, mm_per_pixel)
+    def add(self, result: ComponentResult, *, until: str = "", mm_per_pixel: float | None = None) -> dict[str, Any]:
+        """Record one component and write its pictures. Returns its record, see ``component_record``.
+
+        Raises UserError if a picture cannot be written.
+        """
+        record = component_record(result, self.config.corrosion, until=until, mm_per_pixel=mm_per_pixel)
         self.records.append(record)
         if result.points:
             self._rows[result.component] = [
@@ -60,9 +77,9 @@ class Report:
         return record
 
     def finish(self, skipped: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Write report.json, report.csv, summary.txt, the charts and report.html; returns what report.json holds.
+        """Write report.json, report.csv, summary.txt, the charts and report.html. Returns the content of report.json.
 
-        ``skipped``: file or folder -> why it was passed over. Raises UserError if a file cannot be written.
+        ``skipped`` maps each skipped file or folder to the reason. Raises UserError if a file cannot be written.
         """
         report = {
             "model": self.model,
@@ -72,7 +89,7 @@ class Report:
             "skipped_because": dict(skipped or {}),
             "components": self.records,
         }
-        # The figures come first: a chart that fails must not cost them.
+        # The figures are written first, so that a failing chart does not cost them.
         write_atomically(self.folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
         write_atomically(self.folder / "report.csv", _table(self.records))
         write_atomically(self.folder / "summary.txt", summary(report))
@@ -95,7 +112,7 @@ class Report:
         return charts
 
     def _file_name(self, component: str) -> str:
-        """The component's name without what file systems refuse; a number is added where two would be one file."""
+        """Turn a component's name into a file name; a number keeps two components apart that would share one."""
         plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", component).strip(" .") or "component"
         name, number = plain, 2
         while name.casefold() in self._names:

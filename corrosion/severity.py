@@ -1,4 +1,4 @@
-"""From figures to words: severity, what drove it, and whether it is a change at all."""
+"""Turn figures into words: severity, type of damage, and whether anything has changed at all."""
 
 from __future__ import annotations
 
@@ -14,21 +14,41 @@ BASELINE, STABLE, DEGRADING = "BASELINE", "STABLE", "DEGRADING"
 
 @dataclass(frozen=True)
 class Change:
-    """A rise since T0 in percentage points, and the least rise that is no noise (95 %)."""
+    """Hold a change since T0 and its noise.
+
+    Parameters
+    ----------
+    rise
+        Change in percentage points.
+    noise
+        Smallest rise that is real with 95 % confidence, in percentage points.
+    """
 
     rise: float
     noise: float
 
     @property
     def is_real(self) -> bool:
+        """Whether the rise exceeds its noise."""
         return self.rise > self.noise
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """``damage_type`` names what drove the severity; "none" where nothing did.
+    """Hold the verdict on one time point.
 
-    ``area``: what ``severity`` judges of the colours, in percentage points; its noise is that of all three.
+    Parameters
+    ----------
+    severity
+        One of ``LEVELS``.
+    damage_type
+        The colours that drove the severity, or "surface change"; "none" without damage.
+    is_rusting
+        Whether rust has risen beyond its noise.
+    degrading
+        Whether any colour or the heatmap growth has risen beyond its noise.
+    area
+        Weighted area of the colours by which severity is judged, in percentage points; its noise covers all colours.
     """
 
     severity: str
@@ -39,14 +59,16 @@ class Verdict:
 
 
 def level_of(value: float, cutoffs: tuple[float, ...]) -> int:
-    """Index into LEVELS: how many of the ascending ``cutoffs`` are reached."""
+    """Return an index into LEVELS: the number of ascending ``cutoffs`` that ``value`` reaches."""
     return bisect_right(cutoffs, value)
 
 
-def judge(rust: Change, tarnish: Change, green: Change, growth: Change | None, settings: CorrosionSettings) -> Verdict:
-    """Severity is the worse of colour and growth; a change within its noise counts as none.
+def judge(
+    rust: Change, tarnish: Change, green: Change, *, growth: Change | None, settings: CorrosionSettings
+) -> Verdict:
+    """Judge the severity of a change: the worse one of colour and growth. A change within its noise does not count.
 
-    Colour is the area of rust and green oxidation that came, and that of tarnish at ``tarnish_weight``.
+    Colour is the added area of rust and of green oxidation, plus the added area of tarnish times ``tarnish_weight``.
     """
     weights = {"rust": (rust, 1.0), "green oxidation": (green, 1.0), "tarnish": (tarnish, settings.tarnish_weight)}
     areas = {name: weight * change.rise for name, (change, weight) in weights.items() if change.is_real}
@@ -55,7 +77,7 @@ def judge(rust: Change, tarnish: Change, green: Change, growth: Change | None, s
     by_colour = level_of(area.rise, settings.colour_cutoffs)
     by_growth = level_of(growth.rise, settings.growth_cutoffs) if growth is not None and growth.is_real else 0
     level = max(by_colour, by_growth)
-    # What is named are the colours that came, the largest first; a surface that changed without colour is just that.
+    # The colours that increased are named, the largest first. A change without colour is called a surface change.
     names = sorted(areas, key=lambda name: -areas[name])
     if by_growth > by_colour or not names:
         names.append("surface change")

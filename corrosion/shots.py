@@ -1,7 +1,8 @@
-"""One shot, ready to be compared: its colours, its light and its anomaly map in one and the same frame."""
+"""Prepare the shots of one moment for comparison: colours, light and anomaly map, all in the shot's canonical frame."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +18,7 @@ from fastener.datasets.components import Shot
 from fastener.datasets.images import read_image
 from fastener.inspection.colour import relative_lab
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.reading import Loaded, batches
 from fastener.inspection.result import Failure, Inspection
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 from fastener.preprocessing.registration import compose, invert, shrink
@@ -28,11 +30,33 @@ _PHOTO_SIDE = 1000
 
 @dataclass(frozen=True)
 class ShotView:
-    """What is seen in one shot; all arrays but ``photo`` are in its canonical frame.
+    """Everything that is measured on one shot; all arrays but ``photo`` are in the shot's canonical frame.
 
-    photo: uint8 RGB, the photo with sides up to 1000 px, and ``to_photo`` (2, 3) the transform to it from the whole
-    one, which is not kept: memory would grow by 50 MB a shot.
-    heat: float32 (h / step, w / step), the anomaly map; None where the model could not say.
+    Parameters
+    ----------
+    shot
+        The file, and the component, hour and number that its name states.
+    photo
+        The photo shrunk to at most 1000 px a side, uint8 RGB. The full-size photo is not kept, because memory would
+        grow by 50 MB a shot.
+    to_photo
+        Transform from the full-size photo to ``photo``, float64 (2, 3).
+    prepared
+        The photo in the frame in which colours are measured.
+    light
+        Colour of the light in the shot.
+    surface
+        Colours of the part, corrected for the light.
+    inspection
+        The model's verdict on the photo.
+    heat
+        Anomaly map on every ``step``-th pixel of the frame, float32 (h / step, w / step); 0 where the model has none.
+    step
+        Distance in frame pixels between neighbouring values of ``heat``.
+    sharpness
+        Share of fine detail in the part's contrast, see ``quality.sharpness``.
+    flags
+        Faults of the photo, see ``quality``.
     """
 
     shot: Shot
@@ -49,20 +73,64 @@ class ShotView:
 
     @property
     def heat_mask(self) -> np.ndarray:
-        """The part on the grid of ``heat``."""
+        """The part on the grid of ``heat``, bool."""
         return self.surface.mask[:: self.step, :: self.step]
 
     @property
     def part_pixels(self) -> float:
-        """Area of the part in pixels of the photo."""
+        """Area of the part in pixels of the full-size photo."""
         zoom = abs(np.linalg.det(self.prepared.transform[:, :2]))
         return float(self.surface.mask.sum() / zoom)
 
 
-def look_at(
-    shots: list[Shot], preprocessor: Preprocessor, inspector: Inspector, settings: CorrosionSettings
+def view_shots(
+    shots: Sequence[Shot], preprocessor: Preprocessor, inspector: Inspector, *, settings: CorrosionSettings
 ) -> tuple[list[ShotView], list[Failure]]:
-    """Look at the shots of one moment, which share their light; those that cannot be read come back as failures."""
+    """View the shots of one moment, which share their light; a shot that cannot be read becomes a failure.
+
+    The part is searched for once in each shot, for the frame of ``preprocessor`` and for the model's own frame. All
+    shots go through the model together.
+    """
+    photos, failures = _read(shots)
+    parts = [preprocessor.find(photo) for _, photo in photos]
+    prepared = [preprocessor(photo, part) for (_, photo), part in zip(photos, parts, strict=True)]
+    found = [find_light(photo, one) for (_, photo), one in zip(photos, prepared, strict=True)]
+    lights = share_the_light(found)
+    model_inputs = (
+        inspector.preprocessor(neutralised(photo, light), part)
+        for (_, photo), light, part in zip(photos, lights, parts, strict=True)
+    )
+    inspections = _inspect(inspector, model_inputs)
+    views = [
+        _view(shot, photo, one, light=light, inspection=inspection, settings=settings)
+        for (shot, photo), one, light, inspection in zip(photos, prepared, lights, inspections, strict=True)
+    ]
+    return views, failures
+
+
+def heat_baselines(
+    views: Sequence[ShotView], inspector: Inspector, *, dead_band: float
+) -> list[tuple[HeatBaseline, list[float]]]:
+    """Measure how the heatmap of each T0 shot reacts to small disturbances of its photo.
+
+    Returns the baseline that later heatmaps are compared with, and the apparent growth in percent that each
+    disturbance causes. The part is searched for anew in each disturbed photo, because an uncertain outline is part of
+    the noise. All disturbed photos go through the model together.
+    """
+    disturbed = [disturbed_photos(neutralised(view.photo, view.light)) for view in views]
+    inspections = iter(inspector.inspect(photo for photos in disturbed for photo, _ in photos))
+    result = []
+    for view, photos in zip(views, disturbed, strict=True):
+        maps = [view.heat]
+        for _, move in photos:
+            to_frame = compose(view.prepared.transform, invert(compose(move, view.to_photo)))
+            maps.append(_in_frame(_expect_inspection(next(inspections)), to_frame, _side(view.surface), view.step))
+        noise = heat_noise(maps, view.heat_mask, threshold=inspector.threshold, dead_band=dead_band)
+        result.append((heat_baseline(maps, [view.heat_mask] * len(maps)), noise))
+    return result
+
+
+def _read(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, np.ndarray]], list[Failure]]:
     photos: list[tuple[Shot, np.ndarray]] = []
     failures = []
     for shot in shots:
@@ -70,26 +138,31 @@ def look_at(
             photos.append((shot, read_image(shot.path)))
         except UserError as error:
             failures.append(Failure(shot.path, str(error)))
-    prepared = [preprocessor(photo) for _, photo in photos]
-    seen = [find_light(photo, one) for (_, photo), one in zip(photos, prepared, strict=True)]
-    lights = share_the_light(seen)
-    looks = [
-        _look(shot, photo, one, light, inspector, settings)
-        for (shot, photo), one, light in zip(photos, prepared, lights, strict=True)
-    ]
-    return looks, failures
+    return photos, failures
 
 
-def _look(
+def _inspect(inspector: Inspector, prepared: Iterable[Prepared]) -> list[Inspection]:
+    """Inspect photos that were prepared in the model's frame, in batches of the model's ``run.batch_size``."""
+    loaded = (Loaded(None, one) for one in prepared)
+    grouped = batches(loaded, inspector.config.run.batch_size)
+    return [_expect_inspection(one) for batch in grouped for one in inspector.inspect_loaded(batch)]
+
+
+def _expect_inspection(result: Inspection | Failure) -> Inspection:
+    assert isinstance(result, Inspection)  # only files fail to be read, and these photos are arrays
+    return result
+
+
+def _view(
     shot: Shot,
     photo: np.ndarray,
     prepared: Prepared,
+    *,
     light: Light,
-    inspector: Inspector,
+    inspection: Inspection,
     settings: CorrosionSettings,
 ) -> ShotView:
     surface = Surface(relative_lab(prepared.photo, light.white), prepared.mask)
-    inspection = _inspected(inspector, neutralised(photo, light))
     small, to_small = shrink(photo, _PHOTO_SIDE)
     step = max(1, settings.frame // _MAP_SIDE)
     return ShotView(
@@ -100,33 +173,23 @@ def _look(
         light=light,
         surface=surface,
         inspection=inspection,
-        heat=_in_frame(inspection, prepared.transform, surface.mask.shape[0], step),
+        heat=_in_frame(inspection, prepared.transform, _side(surface), step),
         step=step,
         sharpness=quality.sharpness(surface.lightness, surface.mask),
         flags=tuple(quality.flags(prepared, light, settings)),
     )
 
 
-def _inspected(inspector: Inspector, photo: np.ndarray) -> Inspection:
-    result = inspector.inspect([photo])[0]
-    assert isinstance(result, Inspection)  # only files fail to be read
-    return result
+def _side(surface: Surface) -> int:
+    return int(surface.mask.shape[0])
 
 
 def _in_frame(inspection: Inspection, to_frame: np.ndarray, side: int, step: int) -> np.ndarray:
-    """The anomaly map on every ``step``-th pixel of the frame into which ``to_frame`` (2, 3) takes the same photo."""
+    """Draw the anomaly map on every ``step``-th pixel of a square frame.
+
+    ``to_frame`` (2, 3) takes the inspected photo into that frame, which is ``side`` pixels wide.
+    """
     move = compose(to_frame, invert(inspection.transform))
     cells = -(-side // step)
     drawn = cv2.warpAffine(inspection.map, move / step, (cells, cells), borderMode=cv2.BORDER_REPLICATE)
     return np.nan_to_num(np.asarray(drawn, np.float32))
-
-
-def heat_of_baseline(look: ShotView, inspector: Inspector, dead_band: float) -> tuple[HeatBaseline, list[float]]:
-    """A T0 shot as heatmaps are compared with it, and the growth in percent that small disturbances of it feign."""
-    maps = [look.heat]
-    for disturbed, move in disturbed_photos(neutralised(look.photo, look.light)):
-        inspection = _inspected(inspector, disturbed)
-        to_frame = compose(look.prepared.transform, invert(compose(move, look.to_photo)))
-        maps.append(_in_frame(inspection, to_frame, look.surface.mask.shape[0], look.step))
-    noise = heat_noise(maps, look.heat_mask, inspector.threshold, dead_band)
-    return heat_baseline(maps, [look.heat_mask] * len(maps)), noise

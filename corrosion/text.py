@@ -1,4 +1,4 @@
-"""The report as text: one block a component, one line a time point."""
+"""Write the report as text: one block for each component, one line for each time point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNKNOWN = (_WITHOUT_T0, _T0_ONLY, _UNREAD)
 
 
 def summary(report: Mapping[str, Any]) -> str:
-    """summary.txt."""
+    """Write summary.txt."""
     lines = ["Corrosion report", ""]
     lines += [overview(report["components"]), ""]
     for record in report["components"]:
@@ -27,7 +27,7 @@ def summary(report: Mapping[str, Any]) -> str:
 
 
 def overview(records: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on all components: how many degrade, the worst, and of how many nothing is known."""
+    """Sum up all components in a sentence: how many degrade, the worst one, and how many have an unknown state."""
     standings = [_standing(record) for record in records]
     degrading = [record for record, standing in zip(records, standings, strict=True) if standing == DEGRADING]
     parts = [f"{len(records)} component{'' if len(records) == 1 else 's'}"]
@@ -46,7 +46,7 @@ def overview(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _standing(record: Mapping[str, Any]) -> str:
-    """STABLE or DEGRADING at the last time point, or why that cannot be said, one of ``_UNKNOWN``."""
+    """Return the status at the last time point, STABLE or DEGRADING, or one of ``_UNKNOWN`` if it cannot be told."""
     if not record["timepoints"]:
         return _UNREAD
     status = latest(record)["status"]
@@ -56,13 +56,13 @@ def _standing(record: Mapping[str, Any]) -> str:
 
 
 def latest(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The last time point of a component's record; empty if it has none."""
+    """Return the last time point of a component's record; empty if there is none."""
     points = list(record["timepoints"].values())
     return points[-1] if points else {}
 
 
 def notes(record: Mapping[str, Any]) -> list[str]:
-    """What a reader must know about a component's figures, in sentences."""
+    """List the remarks that a reader of a component's figures must know, each a sentence."""
     found = []
     if not record["timepoints"]:
         found.append("No shot of this component could be read.")
@@ -81,12 +81,12 @@ def notes(record: Mapping[str, Any]) -> list[str]:
 
 
 def name_of(path: str) -> str:
-    """The file name at the end of a path."""
+    """Return the file name at the end of a path, with slashes of either kind."""
     return path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def rate_sentence(record: Mapping[str, Any]) -> str:
-    """The trend of rust, and the forecast if one was asked for; empty with fewer than two time points."""
+    """Describe the trend of rust, and the forecast if requested; empty with fewer than two time points."""
     rate = record["colour_rate"]
     if rate is None:
         return ""
@@ -97,7 +97,7 @@ def rate_sentence(record: Mapping[str, Any]) -> str:
 
 
 def forecast_sentence(forecast: Mapping[str, Any] | None) -> str:
-    """When the severity that was asked for is, or was, reached."""
+    """Say when the requested severity will be reached or was reached; empty without a forecast."""
     if forecast is None:
         return ""
     if forecast["reached_at"] is not None:
@@ -128,5 +128,5 @@ def _component_lines(record: Mapping[str, Any]) -> list[str]:
 
 
 def signed(value: float | None, digits: int = 2) -> str:
-    """A change with its sign, a dash where there is none."""
+    """Format a change with its sign; None becomes a dash."""
     return "-" if value is None else f"{value:+.{digits}f}"

@@ -1,4 +1,4 @@
-"""A rate of corrosion with its interval, and when a severity will be reached, with the honest width of that."""
+"""Fit the rate of corrosion, and forecast when a severity will be reached, each with a 95 % interval."""
 
 from __future__ import annotations
 
@@ -8,16 +8,27 @@ import numpy as np
 from scipy.stats import t as student
 
 _PER = 24.0
-# Forecasts end this many times the time observed: a straight line says nothing of later.
+# Forecasts reach at most this many times the observed time; a straight line says nothing about later times.
 _HORIZON = 10.0
 _STEPS = 2000
 
 
 @dataclass(frozen=True)
 class Trend:
-    """The line ``intercept + slope * hours`` through (hours, points), and the covariance of (intercept, slope).
+    """Hold the line ``intercept + slope * hours`` through the time points, and its uncertainty.
 
-    ``quantile`` is Student's for 95 %, by the degrees of freedom behind the covariance.
+    Parameters
+    ----------
+    intercept
+        Percentage points at T0.
+    slope
+        Percentage points per hour.
+    covariance
+        Covariance of intercept and slope, float64 (2, 2).
+    quantile
+        Quantile that turns a standard deviation into a 95 % half-width.
+    last
+        Hours of the last time point.
     """
 
     intercept: float
@@ -28,17 +39,17 @@ class Trend:
 
     @property
     def rate(self) -> float:
-        """Percentage points per 24 h."""
+        """Slope in percentage points per 24 h."""
         return _PER * self.slope
 
     @property
     def rate_ci95(self) -> tuple[float, float]:
-        """95 % interval of the rate."""
+        """95 % interval of the rate, in percentage points per 24 h."""
         half = _PER * self.quantile * float(np.sqrt(self.covariance[1, 1]))
         return self.rate - half, self.rate + half
 
     def at(self, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The line and the lower and upper end of its 95 % band at ``hours`` (n,)."""
+        """Return the line, and the lower and upper end of its 95 % band, at ``hours`` (n,)."""
         design = np.stack([np.ones_like(hours), hours], axis=1)
         line = self.intercept + self.slope * hours
         half = self.quantile * np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
@@ -47,9 +58,18 @@ class Trend:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Hours since T0 until ``level`` (points) is reached by the line, at the earliest and the latest (95 %).
+    """Hold when a trend reaches a level, in hours since T0.
 
-    Not before the last time observed, at which it was not reached. None: not within ten times the time observed.
+    No forecast lies before the last time point. None: the level is not reached within ten times the observed time.
+
+    Parameters
+    ----------
+    level
+        The level in percentage points.
+    hours
+        When the line reaches it.
+    earliest, latest
+        When the upper and the lower end of the 95 % band reach it.
     """
 
     level: float
@@ -59,11 +79,11 @@ class Forecast:
 
 
 def fit_trend(hours: np.ndarray, values: np.ndarray, deviations: np.ndarray) -> Trend | None:
-    """Weighted least squares; None for fewer than two time points.
+    """Fit a line by weighted least squares; None for fewer than two time points.
 
-    hours, values, deviations (n,): ``deviations`` are the standard deviations of ``values``. The covariance is that of
-    the deviations, scaled up where the points scatter more than these explain (Birge ratio); where it is, Student's
-    quantile with n - 2 degrees of freedom holds, else the normal one.
+    ``deviations`` (n,) are the standard deviations of ``values`` (n,) at ``hours`` (n,). If the points scatter more
+    than these explain, the covariance is scaled up by the Birge ratio and Student's quantile with n - 2 degrees of
+    freedom is used; otherwise the normal quantile is.
     """
     if len(np.unique(hours)) < 2:
         return None
@@ -81,7 +101,7 @@ def fit_trend(hours: np.ndarray, values: np.ndarray, deviations: np.ndarray) -> 
 
 
 def forecast(trend: Trend, level: float) -> Forecast:
-    """When the trend reaches ``level`` points: where its line, and the ends of its band, cross it from ``last`` on."""
+    """Find when the line, and the ends of its band, cross ``level`` percentage points from ``last`` on."""
     grid = np.linspace(trend.last, _HORIZON * trend.last, _STEPS)
     line, lower, upper = trend.at(grid)
     return Forecast(level, *(_crossing(grid, values, level) for values in (line, upper, lower)))

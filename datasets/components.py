@@ -1,4 +1,4 @@
-"""Time series of components: photos named ``<Component Name>-T<hours>[-<shot>].<suffix>`` in and below one folder."""
+"""Read time series of components: photos named ``<Component Name>-T<hours>[-<shot>].<suffix>`` below one folder."""
 
 from __future__ import annotations
 
@@ -17,46 +17,60 @@ _HOURS = r"T(?P<hours>[0-9]+(?:\.[0-9]+)?)"
 
 @dataclass(frozen=True)
 class Shot:
-    """One photo of a component after ``hours`` hours; ``shot`` tells several photos of one moment apart."""
+    """Name one photo of a component.
+
+    Parameters
+    ----------
+    path
+        The file.
+    component
+        Name of the component.
+    hours
+        Hours since T0.
+    number
+        Number that tells several photos of one moment apart; None if the file name holds none.
+    """
 
     path: Path
     component: str
     hours: float
-    shot: int | None
+    number: int | None
 
 
 @dataclass(frozen=True)
 class Series:
-    """All photos of one component, sorted by hours, then shot (the one without a number first)."""
+    """Hold all photos of one component, sorted by hours, then by number (a photo without a number comes first)."""
 
     component: str
     shots: tuple[Shot, ...]
 
     @property
     def hours(self) -> list[float]:
-        """The moments at which the component was photographed, ascending."""
+        """Hours at which the component was photographed, ascending."""
         return sorted({shot.hours for shot in self.shots})
 
     def at(self, hours: float) -> list[Shot]:
-        """The photos of one moment; empty if there are none."""
+        """Return the photos of one moment; empty if there are none."""
         return [shot for shot in self.shots if shot.hours == hours]
 
 
 def parse_component(path: Path) -> Shot | None:
-    """Read a file name such as ``Bolt M5x0.8 Grey-T2.5-1.jpg``; None if it is not named so, or not an image."""
+    """Parse a file name such as ``Bolt M5x0.8 Grey-T2.5-1.jpg``; None for any other name, or if it is no image."""
     return _named_shot(path) if path.suffix.lower() in IMAGE_SUFFIXES else None
 
 
 def load_components(folder: Path) -> tuple[list[Series], dict[Path, str]]:
-    """Read a folder and those in it into one series a component, sorted by name; and what was passed over, and why.
+    """List the photos in and below a folder as one series for each component, sorted by name.
 
-    Passed over is every file that is not named as above or of another format. Where photos in two folders have one
-    component, hour and shot, their components may be different ones of one name: then no folder in ``folder`` is
-    searched. Hidden files and folders are not listed, and folders behind links are not searched.
+    Also returns the skipped files with the reason: files with another name or format. If two folders hold the same
+    component, hour and shot, they may mean different components of one name, so that no subfolder is read. Hidden
+    files and folders are ignored, and folders behind links are not searched.
 
-    Raises:
-        UserError: no such folder, one that may not be read, no photo named as above, or two photos for one component,
-            hour and shot, if not searching the folders in ``folder`` does not help.
+    Raises
+    ------
+    UserError
+        The folder is missing or unreadable, holds no photo named as above, or holds two photos of the same component,
+        hour and shot even without its subfolders.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the folder that holds the component photos")
@@ -80,11 +94,11 @@ def load_components(folder: Path) -> tuple[list[Series], dict[Path, str]]:
 
 
 def _named_shot(path: Path) -> Shot | None:
-    """What a file name says, whatever the format of the file."""
+    """Parse a file name, whatever the format of the file."""
     match = match_tag(path, _HOURS)
     if match is None or path.name.startswith("."):
         return None
-    # Some systems write an accented letter as two characters: the same name must not become two components.
+    # Some systems write an accented letter as two characters. The same name must not become two components.
     component = unicodedata.normalize("NFC", match["name"] or "").strip()
     if not component:
         return None
@@ -92,7 +106,7 @@ def _named_shot(path: Path) -> Shot | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in and below ``folder``, sorted, without hidden ones; links that lead nowhere count as files."""
+    """List the files in and below ``folder``, sorted, without hidden ones; links that lead nowhere count as files."""
 
     def refuse(error: OSError) -> None:
         raise UserError(f"{error.filename}: not allowed to read this folder; check its permissions") from error
@@ -105,7 +119,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _sorted_out(files: list[Path]) -> tuple[list[Shot], dict[Path, str]]:
-    """The photos among the files, and why the others are none."""
+    """Tell the photos from the other files; for each of these, give the reason."""
     shots, skipped = [], {}
     for path in files:
         shot = parse_component(path)
@@ -119,11 +133,11 @@ def _sorted_out(files: list[Path]) -> tuple[list[Shot], dict[Path, str]]:
 
 
 def _series(shots: list[Shot]) -> list[Series]:
-    """Raises UserError where two photos have one component, hour and shot."""
+    """Group shots into series. Raises UserError if two photos have the same component, hour and shot."""
     taken: dict[tuple[str, float, int | None], Path] = {}
     series: defaultdict[str, list[Shot]] = defaultdict(list)
     for shot in shots:
-        first = taken.setdefault((shot.component, shot.hours, shot.shot), shot.path)
+        first = taken.setdefault((shot.component, shot.hours, shot.number), shot.path)
         if first != shot.path:
             raise UserError(
                 f"{shot.path}: same component, hours and shot as {str(first)!r}; "
@@ -134,9 +148,9 @@ def _series(shots: list[Shot]) -> list[Series]:
 
 
 def _folders(folder: Path, shots: list[Shot]) -> list[Path]:
-    """The folders in ``folder`` that hold shots, at whatever depth."""
+    """List the subfolders of ``folder`` that hold shots, at any depth."""
     return sorted({folder / shot.path.relative_to(folder).parts[0] for shot in shots if shot.path.parent != folder})
 
 
 def _moment(shot: Shot) -> tuple[float, int]:
-    return shot.hours, -1 if shot.shot is None else shot.shot
+    return shot.hours, -1 if shot.number is None else shot.number

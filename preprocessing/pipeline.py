@@ -102,9 +102,14 @@ class Preprocessor:
     def __init__(self, settings: PreprocessSettings) -> None:
         self.settings = settings
 
-    def __call__(self, photo: np.ndarray) -> Prepared:
-        """Prepare one photo, uint8 RGB (H, W, 3)."""
-        return self._aligned(photo) if self.settings.enabled else self._plain(photo)
+    def __call__(self, photo: np.ndarray, part: Part | None = None) -> Prepared:
+        """Prepare one photo, uint8 RGB (H, W, 3). ``part``, from ``find``, saves searching the photo for it again."""
+        return self._aligned(photo, part) if self.settings.enabled else self._plain(photo)
+
+    def find(self, photo: np.ndarray) -> Part:
+        """Find the part in a photo, uint8 RGB (H, W, 3), for one or several frames of the same photo."""
+        small = shrink(photo, _SEARCH_SIDE)[0]
+        return find_part(white_balance(small, self._gains(small)))
 
     def tiles(self, photo: np.ndarray, photo_size: tuple[int, int] | None = None) -> tuple[Prepared, ...]:
         """Prepare one photo, uint8 RGB (H, W, 3), as one or several frames; this class makes one.
@@ -149,11 +154,11 @@ class Preprocessor:
             part_found=True,
         )
 
-    def _aligned(self, photo: np.ndarray) -> Prepared:
+    def _aligned(self, photo: np.ndarray, part: Part | None) -> Prepared:
         settings, photo_size = self.settings, photo.shape[:2]
         small, to_small = shrink(photo, _SEARCH_SIDE)
-        gains = gray_world_gains(small) if settings.white_balance else np.ones(3, np.float32)
-        part = find_part(white_balance(small, gains))
+        gains = self._gains(small)
+        part = part or find_part(white_balance(small, gains))
         lit = self._correct_light(small, gains, part)
         angle = upright_angle(part.mask) if settings.align and part.found and part.pieces == 1 else 0.0
         padding = settings.padding if part.found else 0.0
@@ -182,6 +187,9 @@ class Preprocessor:
             white_is_background=is_background,
             part_found=part.found,
         )
+
+    def _gains(self, small: np.ndarray) -> np.ndarray:
+        return gray_world_gains(small) if self.settings.white_balance else np.ones(3, np.float32)
 
     def _correct_light(self, photo: np.ndarray, gains: np.ndarray, part: Part) -> np.ndarray:
         settings = self.settings

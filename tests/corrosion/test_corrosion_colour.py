@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastener.config import Config
-from fastener.corrosion.colour_growth import GREEN, RUST, TARNISH, Baseline, Sectors, Surface, measure
+from fastener.corrosion.colour_growth import GREEN, RUST, TARNISH, Baseline, Colour, Sectors, Surface, measure
 from fastener.corrosion.registration import Registration
 from fastener.datasets.synthetic.parts import KINDS, render_time_series
 from fastener.preprocessing.pipeline import Preprocessor
@@ -37,6 +37,10 @@ def painted(*patches: tuple[slice, tuple[float, float, float]]) -> Surface:
     for rows, colour in patches:
         lab[rows] = colour
     return Surface(lab, np.ones((100, 100), bool))
+
+
+def shares(surface: Surface, baseline: Baseline | None = None, light_certain: bool = True) -> Colour:
+    return measure(surface, SECTORS, baseline, reach=25.0, light_certain=light_certain)
 
 
 @pytest.mark.slow
@@ -66,10 +70,10 @@ def test_mask_and_colours_share_one_frame() -> None:
     from fastener.inspection.colour import relative_lab
 
     surface = Surface(relative_lab(prepared.photo, prepared.white), prepared.mask)
-    assert measure(surface, SECTORS, None, 25.0, True).rust == pytest.approx(20.0, abs=1.5)
+    assert shares(surface).rust == pytest.approx(20.0, abs=1.5)
     uncropped = cv2.resize(photo, (256, 256), interpolation=cv2.INTER_AREA)
     wrong = Surface(relative_lab(uncropped, prepared.white), prepared.mask)
-    assert measure(wrong, SECTORS, None, 25.0, True).rust < 5.0
+    assert shares(wrong).rust < 5.0
 
 
 def test_shares_are_exact_on_flat_colours() -> None:
@@ -81,14 +85,14 @@ def test_shares_are_exact_on_flat_colours() -> None:
         (slice(30, 34), lab_of(50, 4)),  # too pale
         (slice(34, 38), lab_of(50, 30, 90.0)),  # too light
     )
-    colour = measure(surface, SECTORS, None, 25.0, True)
+    colour = shares(surface)
     assert (colour.rust, colour.tarnish, colour.green) == pytest.approx((10.0, 5.0, 3.0))
 
 
 def test_paint_that_the_light_turns_rust_coloured_is_known_by_its_place() -> None:
     first = painted((slice(20, 40), lab_of(22, 30)))
     later = painted((slice(20, 40), lab_of(40, 30)), (slice(60, 65), lab_of(55, 30)))
-    colour = measure(later, SECTORS, Baseline((first,), (first, STILL)), 25.0, True)
+    colour = shares(later, Baseline((first,), (first, STILL)))
     assert colour.rust == pytest.approx(5.0, abs=0.5)
     assert colour.own == pytest.approx(20.0, abs=0.5)
 
@@ -96,7 +100,7 @@ def test_paint_that_the_light_turns_rust_coloured_is_known_by_its_place() -> Non
 def test_rust_on_paint_is_rust() -> None:
     first = painted((slice(20, 40), lab_of(22, 30)))
     later = painted((slice(20, 40), lab_of(65, 30)))
-    assert measure(later, SECTORS, Baseline((first,), (first, STILL)), 25.0, True).rust == pytest.approx(20.0, abs=0.5)
+    assert shares(later, Baseline((first,), (first, STILL))).rust == pytest.approx(20.0, abs=0.5)
 
 
 def test_paint_is_known_by_its_hue_where_places_cannot_be_compared() -> None:
@@ -104,16 +108,16 @@ def test_paint_is_known_by_its_hue_where_places_cannot_be_compared() -> None:
     # Elsewhere, partly turned rust-coloured, with rust beside it.
     later = painted((slice(50, 57), lab_of(22, 30)), (slice(57, 70), lab_of(36, 30)), (slice(80, 90), lab_of(60, 30)))
     baseline = Baseline((first,), None)
-    assert measure(later, SECTORS, baseline, 25.0, True).rust == pytest.approx(10.0, abs=0.5)
+    assert shares(later, baseline).rust == pytest.approx(10.0, abs=0.5)
     same = painted((slice(50, 70), lab_of(22, 30)), (slice(80, 90), lab_of(36, 30)))
-    assert measure(same, SECTORS, baseline, 25.0, True).rust == pytest.approx(10.0, abs=0.5)
+    assert shares(same, baseline).rust == pytest.approx(10.0, abs=0.5)
 
 
 def test_brass_is_no_growth() -> None:
     brass = painted((slice(0, 100), lab_of(85, 35)))
     warmer = painted((slice(0, 100), lab_of(72, 35)))
-    before = measure(brass, SECTORS, None, 25.0, True)
-    after = measure(warmer, SECTORS, Baseline((brass,), (brass, STILL)), 25.0, True)
+    before = shares(brass)
+    after = shares(warmer, Baseline((brass,), (brass, STILL)))
     assert (before.rust, after.rust) == (0.0, 0.0)
 
 
@@ -126,10 +130,10 @@ def test_clean_t0_lowers_the_detection_limit_and_a_warm_one_does_not() -> None:
 
 
 def test_uncertainty_is_larger_at_the_border_of_a_sector_and_in_unknown_light() -> None:
-    deep = measure(painted((slice(0, 20), lab_of(50, 40))), SECTORS, None, 25.0, True)
-    edge = measure(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 0.2))), SECTORS, None, 25.0, True)
-    dark = measure(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 2.0))), SECTORS, None, 25.0, False)
-    lit = measure(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 2.0))), SECTORS, None, 25.0, True)
+    deep = shares(painted((slice(0, 20), lab_of(50, 40))))
+    edge = shares(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 0.2))))
+    dark = shares(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 2.0))), light_certain=False)
+    lit = shares(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 2.0))))
     assert edge.deviations[0] > 5.0 > deep.deviations[0]
     assert dark.deviations[0] > lit.deviations[0]
 

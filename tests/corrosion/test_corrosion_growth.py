@@ -21,7 +21,15 @@ def surface(seed: int = 0) -> np.ndarray:
 def growth(
     map_: np.ndarray, base: np.ndarray, registration: Registration | None = STILL, own: np.ndarray = NOWHERE
 ) -> float:
-    return heat_growth(map_, MASK, own, [heat_baseline([base], [MASK])], registration, THRESHOLD, 3.0)
+    return heat_growth(
+        map_,
+        MASK,
+        own=own,
+        baselines=[heat_baseline([base], [MASK])],
+        registration=registration,
+        threshold=THRESHOLD,
+        dead_band=3.0,
+    )
 
 
 @pytest.mark.parametrize("registration", [STILL, None])
@@ -64,8 +72,8 @@ def test_growth_never_falls_below_zero_or_rises_above_hundred() -> None:
 
 def test_disturbances_of_t0_set_its_noise() -> None:
     calm, restless = [surface(seed) for seed in range(3)], [surface(), surface(1) + 3.0, surface(2)]
-    assert max(heat_noise(calm, MASK, THRESHOLD, 3.0)) < 0.2
-    assert max(heat_noise(restless, MASK, THRESHOLD, 3.0)) > 5.0
+    assert max(heat_noise(calm, MASK, threshold=THRESHOLD, dead_band=3.0)) < 0.2
+    assert max(heat_noise(restless, MASK, threshold=THRESHOLD, dead_band=3.0)) > 5.0
 
 
 def test_disturbed_photos_tell_how_they_were_moved() -> None:

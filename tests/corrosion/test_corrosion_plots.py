@@ -38,7 +38,7 @@ def test_chart_that_fails_does_not_cost_the_figures(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("fastener.corrosion.report.delta_bars", fails)
     write_series(tmp_path / "in", "Bolt", [part.image for part in rendered((0.0, 0.2))], ["0", "24"])
-    report = Report(tmp_path / "out", "model.pkl", 1.0, small_config())
+    report = Report(tmp_path / "out", model="model.pkl", threshold=1.0, config=small_config())
     report.add(analyse(tmp_path / "in")[0])
     with pytest.raises(ValueError, match="too large"):
         report.finish()

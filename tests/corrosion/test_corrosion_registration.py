@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastener.config import Config
-from fastener.corrosion.registration import register
+from fastener.corrosion.registration import Registration, register
 
 SETTINGS = Config().corrosion
 SIDE = 192
@@ -39,21 +39,26 @@ def worst(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
     return float(np.abs(points @ (found - true)[:, :2].T + (found - true)[:, 2]).max())
 
 
+def lay_over(first: tuple[np.ndarray, np.ndarray], later: tuple[np.ndarray, np.ndarray]) -> Registration:
+    """Register two pairs of lightness and mask."""
+    return register(first[0], later[0], baseline_mask=first[1], later_mask=later[1], settings=SETTINGS)
+
+
 @pytest.mark.parametrize(
     ("outline", "degrees", "scale"), [("disc", 133.0, 1.0), ("disc", -20.0, 0.95), ("bar", 5.0, 1.04)]
 )
 def test_known_move_is_found_in_another_light(outline: str, degrees: float, scale: float) -> None:
     lightness, mask = textured(outline)
     later, later_mask, move = moved(lightness, mask, degrees, scale, 4.0)
-    found = register(lightness, mask, 0.7 * later + 20, later_mask, SETTINGS)
+    found = lay_over((lightness, mask), (0.7 * later + 20, later_mask))
     assert found.believable
     assert worst(found.transform, move, mask) < 3.0
 
 
 def test_other_outline_and_other_surface_are_refused() -> None:
     disc, bar = textured("disc"), textured("bar")
-    assert not register(*disc, *bar, SETTINGS).believable
-    stranger = register(*bar, *textured("bar", 5), SETTINGS)
+    assert not lay_over(disc, bar).believable
+    stranger = lay_over(bar, textured("bar", 5))
     assert stranger.overlap > SETTINGS.min_overlap
     assert not stranger.believable
 
@@ -61,7 +66,7 @@ def test_other_outline_and_other_surface_are_refused() -> None:
 def test_warp_and_coarse_agree() -> None:
     lightness, mask = textured("disc")
     later, later_mask, _ = moved(lightness, mask, 30.0)
-    found = register(lightness, mask, later, later_mask, SETTINGS)
+    found = lay_over((lightness, mask), (later, later_mask))
     fine = found.warp(mask.astype(np.float32), (SIDE, SIDE))[::2, ::2] > 0.5
     coarse = found.coarse(2).warp(mask[::2, ::2].astype(np.float32), (SIDE // 2, SIDE // 2)) > 0.5
     assert (fine & coarse).sum() / (fine | coarse).sum() > 0.97
@@ -69,4 +74,4 @@ def test_warp_and_coarse_agree() -> None:
 
 def test_empty_masks_do_not_fail() -> None:
     lightness, mask = textured("disc")
-    assert not register(lightness, np.zeros_like(mask), lightness, mask, SETTINGS).believable
+    assert not lay_over((lightness, np.zeros_like(mask)), (lightness, mask)).believable

@@ -28,7 +28,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, folder: Path, hours: list[str]) ->
     monkeypatch.setattr(
         comparison,
         "measure",
-        lambda *given: replace(genuine(*given), rust=next(shares), deviations=DEVIATIONS),
+        lambda *given, **named: replace(genuine(*given, **named), rust=next(shares), deviations=DEVIATIONS),
     )
     write_series(folder, "Bolt", [part.image for part in rendered((0.0, 0.0, 0.0))], hours)
     return analyse(folder)[0]
@@ -65,7 +65,7 @@ def test_noise_of_t0_is_that_of_each_colour(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_area_is_what_severity_judges() -> None:
     rust, tarnish, green = Change(10.0, 1.0), Change(8.0, 2.0), Change(3.0, 5.0)
-    verdict = judge(rust, tarnish, green, None, Config().corrosion)
+    verdict = judge(rust, tarnish, green, growth=None, settings=Config().corrosion)
     assert verdict.area.rise == 10.0 + 8.0 / 4
     assert verdict.area.noise == pytest.approx(np.sqrt(1.0**2 + 0.5**2 + 5.0**2))
 
@@ -78,7 +78,7 @@ def test_forecast_counts_green_oxidation_as_severity_does(tmp_path: Path) -> Non
     write_series(tmp_path, "Bolt", photos, ["0", "24", "48"])
     # Growth counts for nothing here: none is beyond 100 %.
     result = analyse(tmp_path, corrosion__min_growth=100.0)[0]
-    found = component_record(result, small_config().corrosion, "Severe")["forecast"]
+    found = component_record(result, small_config().corrosion, until="Severe")["forecast"]
     last = result.points[-1]
     assert last.rust < 1.0
     assert found["by"] == "colour"

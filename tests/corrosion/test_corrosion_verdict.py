@@ -18,7 +18,7 @@ NONE = Change(0.0, 0.5)
 
 
 def severity(rust: Change = NONE, tarnish: Change = NONE, green: Change = NONE, growth: Change | None = NONE) -> tuple:
-    verdict = judge(rust, tarnish, green, growth, SETTINGS)
+    verdict = judge(rust, tarnish, green, growth=growth, settings=SETTINGS)
     return verdict.severity, verdict.damage_type, verdict.degrading
 
 

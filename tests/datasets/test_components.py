@@ -65,7 +65,7 @@ def test_names_round_trip(component: str, hours: float, shot: int | None) -> Non
     parsed = parse_component(path)
     assert parsed is not None
     expected = unicodedata.normalize("NFC", f"x{component}x")
-    assert (parsed.component, parsed.hours, parsed.shot) == (expected, float(hours), shot)
+    assert (parsed.component, parsed.hours, parsed.number) == (expected, float(hours), shot)
 
 
 def test_a_folder_becomes_series(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_folder_becomes_series(tmp_path: Path) -> None:
         "Nut-T3.jpg", "Nut-T24.jpg", "Nut-T24-1.jpg", "Nut-T24-2.png", "Nut-T24-10.jpg",
     ]  # fmt: skip
     assert nut.hours == [3.0, 24.0]
-    assert [shot.shot for shot in nut.at(24)] == [None, 1, 2, 10]
+    assert [shot.number for shot in nut.at(24)] == [None, 1, 2, 10]
     assert nut.at(5) == []
     reason = "not named <component>-T<hours>[-<shot>].jpg"
     assert skipped == {tmp_path / "Nut.jpg": reason, tmp_path / "readme.txt": reason}
