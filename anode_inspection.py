@@ -1,4 +1,4 @@
-"""Cracks in the anode edges of CT slices, as boxes: PatchCore learns from good slices, RF-DETR from labelled ones."""
+"""Find cracks in the anode edges of CT slices: PatchCore learns from good slices, RF-DETR from labelled slices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastener.common.settings import load_settings
 if TYPE_CHECKING:
     from fastener.anode.hits import Predictor
     from fastener.anode.volumes import Detectors
-    from fastener.datasets.ct_slices import Listing
+    from fastener.datasets.ct_folders import Listing
 
 EXAMPLE = "python anode_inspection.py train-patchcore --config configs/anode.yaml"
 PRESET = CONFIGS / "anode.yaml"
@@ -29,30 +29,35 @@ def main() -> int:
 
 
 def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
-    """Learn one model a region from good slices."""
+    """Learn one model for each region from good slices."""
     from fastener.anode import patchcore
+    from fastener.anode.good_slices import read_good_slices
     from fastener.anode.regions import check_regions
-    from fastener.datasets.ct_slices import list_good_slices
+    from fastener.datasets.ct_folders import list_good_slices
 
     listing = list_good_slices(settings.good_images_dir, settings.axis_names, _numbers(settings))
     _report(listing)
     check_regions(settings.roi_config, listing.volumes)
     for region in settings.roi_config:
+        check_writable(patchcore.model_file(region.name, settings))
+    good = read_good_slices(listing, settings, progress=cli.progress, warn=cli.warn)
+    for region in settings.roi_config:
         file = patchcore.model_file(region.name, settings)
-        check_writable(file)
-        inspector = patchcore.train(listing, region, settings, arguments.weights, cli.progress, cli.warn)
+        inspector = patchcore.train(
+            good, region, settings, weights=arguments.weights, progress=cli.progress, warn=cli.warn
+        )
         inspector.save(file)
         print(f"region {region.name}: {inspector.describe()}\nsaved {file}")
     return cli.EXIT_OK
 
 
 def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
-    """Export the labelled slices as COCO, and train on them."""
+    """Export the labelled slices as a COCO data set, and train on it."""
     from fastener.anode.coco import export_coco
     from fastener.anode.detector import RfDetr, checkpoint_file
     from fastener.anode.regions import check_regions
+    from fastener.datasets.ct_folders import list_volumes
     from fastener.datasets.ct_labels import read_labels
-    from fastener.datasets.ct_slices import list_volumes
 
     detector = RfDetr.untrained(settings, cli.say, show_progress=sys.stderr.isatty())
     listing = list_volumes(settings.labelled_dir, settings.axis_names, _numbers(settings))
@@ -61,7 +66,7 @@ def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int
     labels = read_labels(settings.labelled_dir / "labels.csv", listing.volumes, listing.passed_over)
     check_writable(checkpoint_file(settings))
     dataset = settings.output_dir_model_rf_detr / "coco"
-    for split in export_coco(listing.volumes, labels, settings, dataset, cli.progress, cli.warn):
+    for split in export_coco(listing.volumes, labels, settings, dataset, progress=cli.progress, warn=cli.warn):
         print(f"{split.name}: {', '.join(split.batteries)}; {split.images} images, {split.boxes} boxes")
     losses = detector.fit(dataset)
     print(f"training loss {losses[0]:.3f} in the first epoch, {losses[-1]:.3f} in the last of {len(losses)}")
@@ -70,13 +75,14 @@ def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int
 
 
 def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
-    """Inspect every slice with the detectors of the command; pictures, tables and a summary."""
+    """Inspect every slice with the detectors of the command, and write pictures, tables and a summary."""
     from fastener.anode.evaluation import evaluate, table
+    from fastener.anode.pictures import PictureWriter
     from fastener.anode.regions import check_regions
-    from fastener.anode.report import describe, earlier_results, summarise, write_json, write_pictures, write_tables
+    from fastener.anode.report import describe, earlier_results, summarise, write_json, write_tables
     from fastener.anode.volumes import inspect_volume
+    from fastener.datasets.ct_folders import list_volumes
     from fastener.datasets.ct_labels import read_labels
-    from fastener.datasets.ct_slices import list_volumes
 
     listing = list_volumes(settings.input_dir, settings.axis_names, _numbers(settings))
     _report(listing)
@@ -88,10 +94,10 @@ def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     results = []
     for volume in listing.volumes:
-        result = inspect_volume(volume, settings, detectors, cli.progress)
+        draw = PictureWriter(volume, detectors, settings.output_inference_dir)
+        result = inspect_volume(volume, settings, detectors, progress=cli.progress, show=draw)
         for error in result.errors.values():
             cli.warn(error)
-        write_pictures(result, settings.output_inference_dir)
         results.append(result)
     summary = summarise(results, time.perf_counter() - start)
     if labels is not None:
@@ -124,15 +130,15 @@ COMMANDS = {
 
 def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
-    parser.add_argument("command", choices=list(COMMANDS), help="what to do; the settings say with which folders")
+    parser.add_argument("command", choices=list(COMMANDS), help="what to do; the folders stand in the settings")
     parser.add_argument(
-        "--weights", type=Path, metavar="F", help="the backbone's weights, if they are not found by themselves"
+        "--weights", type=Path, metavar="F", help="file of the backbone's weights; default: searched for"
     )
     return parser.parse_args()
 
 
 def _detectors(settings: AnodeSettings, arguments: argparse.Namespace) -> Detectors:
-    """What the command looks with: for each detector, one for each region."""
+    """Load the detectors of the command: for each detector, a predictor for each region."""
     detectors: dict[str, dict[str, Predictor]] = {}
     names = [region.name for region in settings.roi_config]
     if arguments.command != "infer-rf-detr":

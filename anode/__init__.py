@@ -1,1 +1,1 @@
-"""CT slices of batteries: regions of interest, two detectors, hits over consecutive slices, results as files."""
+"""Inspect CT slices of batteries: regions of interest, two detectors, hits over consecutive slices, result files."""

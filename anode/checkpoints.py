@@ -1,4 +1,4 @@
-"""RF-DETR's published checkpoints: those of the sizes under Apache-2.0, as named by the package rfdetr 1.11."""
+"""List RF-DETR's published checkpoints in the sizes under Apache-2.0, as the package rfdetr 1.11 names them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A published file; ``md5`` is the checksum that its publisher names."""
+    """Describe a published file. ``md5`` is the checksum that its publisher states."""
 
     file_name: str
     url: str

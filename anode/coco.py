@@ -1,4 +1,4 @@
-"""Labelled slices as a COCO data set: train, valid and test, each battery in one of them."""
+"""Export labelled slices as a COCO data set of train, valid and test; each battery is in one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from fastener.anode.settings import AnodeSettings
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
 from fastener.datasets.ct_labels import Labels
-from fastener.datasets.ct_slices import SliceReader, Volume, window_of
+from fastener.datasets.ct_slices import SliceReader, Volume
+from fastener.datasets.ct_window import window_of
 from fastener.inspection.drawing import save_picture
 from fastener.models.progress import Progress, no_progress
 
@@ -27,8 +28,8 @@ _CATEGORY = 1
 
 
 @dataclass(frozen=True)
-class Split:
-    """What went into one folder."""
+class ExportedSplit:
+    """Count what was written into one folder."""
 
     name: str
     batteries: tuple[str, ...]
@@ -41,13 +42,15 @@ def export_coco(
     labels: Labels,
     settings: AnodeSettings,
     folder: Path,
+    *,
     progress: Progress = no_progress,
     warn: Callable[[str], None] = lambda line: None,
-) -> list[Split]:
+) -> list[ExportedSplit]:
     """Write ``<folder>/{train,valid,test}``: a PNG for each region of each slice, and ``_annotations.coco.json``.
 
-    A folder of an earlier export is replaced. Slices that cannot be read are told to ``warn`` and left out. Raises
-    UserError as ``split_batteries``, for which only boxes in a region count, and if a file cannot be written.
+    Folders of an earlier export are replaced. A slice that cannot be read is reported to ``warn`` and left out. Only
+    boxes in a region count. Raises UserError as ``split_batteries`` does, if no slice with a box can be read for
+    training or validation, and if a file cannot be written.
     """
     cracked = {battery for (battery, _, _), boxes in labels.items() if boxes_in_regions(boxes, settings.roi_config)}
     parts = split_batteries([volume.battery for volume in volumes], cracked, settings.run.seed)
@@ -59,7 +62,7 @@ def export_coco(
         annotations: list[dict[str, Any]] = []
         for volume in progress(chosen, len(chosen), f"exporting {name}"):
             for picture, name_of_crop, boxes in _pictures(volume, labels, settings, warn):
-                # The number keeps apart what joined names may not: battery "a_b" along "c", and "a" along "b_c".
+                # The number keeps names unique: battery "a_b" along "c" and battery "a" along "b_c" join to the same.
                 file = f"{len(images) + 1:06d}_{name_of_crop}.png"
                 save_picture(picture, folder / name / file)
                 height, width = picture.shape[:2]
@@ -71,15 +74,15 @@ def export_coco(
         write_atomically(folder / name / "_annotations.coco.json", json.dumps(content))
         if not annotations and name != "test":
             raise UserError(f"{name}: no slice with a labelled box of {', '.join(batteries)} can be read")
-        splits.append(Split(name, batteries, len(images), len(annotations)))
+        splits.append(ExportedSplit(name, batteries, len(images), len(annotations)))
     return splits
 
 
 def split_batteries(batteries: Sequence[str], cracked: set[str], seed: int) -> dict[str, tuple[str, ...]]:
-    """Batteries for train (60 %), valid and test (20 % each), cracked and good ones shared out alike, by ``seed``.
+    """Share out batteries to train (60 %), valid and test (20 % each), by ``seed``.
 
-    Every split gets a battery; train and valid get a cracked one. Raises UserError for fewer than three batteries or
-    fewer than two cracked ones.
+    Cracked and good batteries are shared out separately. Every split gets a battery; train and valid get a cracked one.
+    Raises UserError for fewer than three batteries or fewer than two cracked ones.
     """
     names = sorted(set(batteries))
     bad = [name for name in names if name in cracked]
@@ -93,7 +96,8 @@ def split_batteries(batteries: Sequence[str], cracked: set[str], seed: int) -> d
     good = [name for name in names if name not in cracked]
     for group in (bad, good):
         for name in rng.permutation(group).tolist():
-            # The split that is furthest behind its share takes the next; the first cracked go to train and valid.
+            # The split that is furthest behind its share takes the next battery. The first two cracked batteries go to
+            # train and valid.
             behind = [share * len(names) - len(parts[split]) for split, share in zip(SPLITS, _SHARES, strict=True)]
             target = int(np.argmax(behind))
             if group is bad and not parts["train"]:
@@ -109,9 +113,9 @@ def split_batteries(batteries: Sequence[str], cracked: set[str], seed: int) -> d
 def _pictures(
     volume: Volume, labels: Labels, settings: AnodeSettings, warn: Callable[[str], None]
 ) -> Iterator[tuple[np.ndarray, str, list[list[float]]]]:
-    """Every region of every slice: picture, a name, boxes as x, y, width, height in it."""
-    window = window_of(volume, settings.window_percentiles)
+    """Yield every region of every slice: its picture, its name, and its boxes as x, y, width, height in pixels."""
     with SliceReader() as read:
+        window = window_of(volume, settings.window_percentiles, read)
         for one in volume.slices:
             try:
                 picture = window(read(one))

@@ -1,4 +1,4 @@
-"""Supervised detectors behind one protocol; RF-DETR by the ``rfdetr`` package, which is an optional dependency.
+"""Define the protocol of supervised detectors, and wrap RF-DETR from the optional package ``rfdetr``.
 
 RF-DETR: Robinson et al., "RF-DETR: Neural Architecture Search for Real-Time Detection Transformers", arXiv 2511.09554.
 Its backbone is a windowed DINOv2.
@@ -33,35 +33,48 @@ if TYPE_CHECKING:
     from rfdetr.detr import RFDETR
 
 INSTALL = install_extra("detection")
-# Sizes under Apache-2.0; the larger ones have another licence.
+# These sizes are under Apache-2.0; the larger sizes have another licence.
 _CLASSES = {"nano": "RFDETRNano", "small": "RFDETRSmall", "medium": "RFDETRMedium", "large": "RFDETRLarge"}
-# What rfdetr names the file of its best epoch.
+# Name that rfdetr gives to the file of its best epoch.
 _BEST = "checkpoint_best_total.pth"
 
 
 class Detector(Predictor, Protocol):
-    """What can take RF-DETR's place: it learns from a COCO data set and finds boxes with class names and scores."""
+    """Learn from a COCO data set, and find boxes with class names and scores: whatever can take RF-DETR's place."""
 
     def fit(self, dataset: Path) -> list[float]:
-        """Learn from ``dataset``: train/, valid/ and test/, each with _annotations.coco.json. Returns the training loss
-        of each epoch."""
+        """Learn from ``dataset``, a folder of train, valid and test with ``_annotations.coco.json`` each.
+
+        Returns the training loss of each epoch.
+        """
 
 
 class RfDetr:
-    """RF-DETR; make it with ``untrained`` or ``trained``."""
+    """Wrap an RF-DETR network. Make it with ``untrained`` or ``trained``.
 
-    def __init__(self, model: RFDETR, settings: AnodeSettings, show_progress: bool = False):
+    Parameters
+    ----------
+    model
+        Network of the package rfdetr.
+    settings
+        How it is trained, and which boxes count.
+    show_progress
+        Whether training shows a progress bar.
+    """
+
+    def __init__(self, model: RFDETR, settings: AnodeSettings, *, show_progress: bool = False):
         self.model = model
         self.settings = settings
         self.show_progress = show_progress
 
     @classmethod
     def untrained(
-        cls, settings: AnodeSettings, say: Callable[[str], None] = lambda line: None, show_progress: bool = False
+        cls, settings: AnodeSettings, say: Callable[[str], None] = lambda line: None, *, show_progress: bool = False
     ) -> RfDetr:
-        """A new network, with the weights of ``rf_detr.start_from`` or random ones; ``say`` is told what that means.
+        """Make a new network with the weights of ``rf_detr.start_from``, or with random weights.
 
-        Raises UserError if rfdetr is not installed, or the checkpoint cannot be read or is of another size.
+        Random weights are reported to ``say``, with the way to better ones. Raises UserError if rfdetr is not
+        installed, or if the checkpoint cannot be read or has another size.
         """
         _require_package(training=True)
         with _offline():
@@ -70,18 +83,18 @@ class RfDetr:
         chosen = settings.rf_detr
         if chosen.start_from is None:
             say(
-                "RF-DETR starts from random weights: it learns simple shapes so, but real cracks want hundreds of "
-                "labelled slices. Better: python download_models.py --rf-detr "
+                "RF-DETR starts from random weights: they are enough for simple shapes, but real cracks need hundreds "
+                "of labelled slices. Better: python download_models.py --rf-detr "
                 f"{chosen.size}, then set rf_detr.start_from to that file"
             )
         else:
-            # rfdetr itself takes what fits from a checkpoint of another size, and draws the rest at random.
+            # From a checkpoint of another size, rfdetr would take the tensors that fit and draw the others at random.
             size = check_checkpoint(chosen.start_from, "rf_detr.start_from")
             if size not in ("", chosen.size):
                 raise UserError(
                     f"rf_detr.start_from: {chosen.start_from} is of size {size}, rf_detr.size {chosen.size}"
                 )
-        # Given here, and not to train(), so that they are the network's own and stay with its checkpoint.
+        # These arguments are given here and not to train(), so that the network's checkpoint keeps them.
         arguments = {
             "pretrain_weights": str(chosen.start_from) if chosen.start_from is not None else None,
             "device": str(resolve_device(settings.run.device)),
@@ -92,14 +105,14 @@ class RfDetr:
         if chosen.start_from is None:
             arguments["num_classes"] = 1
         with _offline(), _explained(chosen.start_from, "rf_detr.start_from"):
-            return cls(getattr(rfdetr, _CLASSES[chosen.size])(**arguments), settings, show_progress)
+            return cls(getattr(rfdetr, _CLASSES[chosen.size])(**arguments), settings, show_progress=show_progress)
 
     @classmethod
     def trained(cls, settings: AnodeSettings) -> RfDetr:
-        """The network in ``rf_detr_checkpoint``, or the one that ``fit`` has saved.
+        """Load the network in ``rf_detr_checkpoint``, or else the network that ``fit`` has saved.
 
-        Raises UserError if rfdetr is not installed, or the checkpoint is missing, damaged, holds more than data, or
-        does not know ``class_label``: it would never find anything.
+        Raises UserError if rfdetr is not installed, or if the checkpoint is missing, is damaged, holds more than data,
+        or does not know ``class_label``, so that it would never find anything.
         """
         _require_package(training=False)
         file = settings.rf_detr_checkpoint or checkpoint_file(settings)
@@ -111,7 +124,7 @@ class RfDetr:
         return cls(model, settings)
 
     def fit(self, dataset: Path) -> list[float]:
-        """Train, and save the best epoch in ``output_dir_model_rf_detr``; it is the one that ``predict`` then uses."""
+        """Train, save the best epoch in ``output_dir_model_rf_detr``, and use it for ``predict``."""
         chosen, output = self.settings.rf_detr, self.settings.output_dir_model_rf_detr
         device = str(resolve_device(self.settings.run.device))
         with _offline():
@@ -139,10 +152,9 @@ class RfDetr:
         return training_losses(output / "metrics.csv")
 
     def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
-        """The boxes of each image, uint8 RGB (H, W, 3), above ``rf_detr_threshold``, the highest score first.
+        """Find the boxes in each image, uint8 RGB (H, W, 3), above ``rf_detr_threshold``, the highest score first.
 
-        Boxes go by the names of their classes: only those that are called ``class_label`` count, as an untrained
-        network also emits the slot of the background.
+        Only boxes whose class is named ``class_label`` count: an untrained network also emits the background class.
         """
         if not images:
             return []
@@ -167,18 +179,18 @@ class RfDetr:
 
 
 def checkpoint_file(settings: AnodeSettings) -> Path:
-    """Where ``fit`` leaves the best network."""
+    """Return the path where ``fit`` saves the best network."""
     return settings.output_dir_model_rf_detr / _BEST
 
 
 def check_checkpoint(path: Path, key: str) -> str:
-    """The size that a checkpoint says it is of, or "". Raises UserError unless it can be read without running code."""
+    """Return the size that a checkpoint states, or "". Raises UserError unless it can be read without running code."""
     if not path.is_file():
         raise UserError(
             f"{key}: no checkpoint at {path}; train one (anode_inspection.py train-rf-detr), or name another"
         )
     try:
-        # Published checkpoints hold the arguments of their training as one of these, which are plain records.
+        # Published checkpoints hold their training arguments in one of these two classes, which are plain records.
         with torch.serialization.safe_globals([argparse.Namespace, types.SimpleNamespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # truncated zip, foreign pickle, hostile pickle: torch raises a different family for each
@@ -192,7 +204,7 @@ def check_checkpoint(path: Path, key: str) -> str:
 
 
 def training_losses(metrics: Path) -> list[float]:
-    """The training loss of each epoch, from the ``metrics.csv`` of a training."""
+    """Read the training loss of each epoch from the ``metrics.csv`` of a training."""
     with metrics.open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     key = next((name for name in ("train/loss", "train/loss_epoch") if lines and name in lines[0]), None)
@@ -204,7 +216,7 @@ def _load(file: Path, settings: AnodeSettings) -> RFDETR:
     with _offline():
         from rfdetr import RFDETRNano
     with _offline(), _explained(file, "rf_detr_checkpoint"):
-        # The class method finds the size by what the checkpoint says of itself.
+        # The class method reads the size from the checkpoint.
         return RFDETRNano.from_checkpoint(file, device=device)
 
 
@@ -216,7 +228,7 @@ def _require_package(training: bool) -> None:
 
 @contextmanager
 def _explained(path: Path | None, key: str) -> Iterator[None]:
-    """What rfdetr raises for a checkpoint that does not fit, in one line."""
+    """Turn errors of rfdetr about a checkpoint that does not fit into one line."""
     try:
         yield
     except (RuntimeError, ValueError, ImportError, KeyError) as error:
@@ -226,8 +238,10 @@ def _explained(path: Path | None, key: str) -> Iterator[None]:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """No hub is asked for anything: what is not on this machine is an error, not a wait. Nor is anything warned of that
-    a user cannot change."""
+    """Keep rfdetr from asking any hub and from warnings that a user cannot act on.
+
+    A file that is missing on this machine is then an error at once, and not after a long wait.
+    """
     before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")}
     os.environ.update(dict.fromkeys(before, "1"))
     logger = logging.getLogger("rf-detr")

@@ -1,4 +1,4 @@
-"""Results beside labelled boxes: one table for both detectors."""
+"""Compare results with labelled boxes, and put the figures of all detectors in one table."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from fastener.datasets.ct_labels import Labels
 from fastener.evaluation.detection import ImageBoxes, as_boxes, detection_metrics
 
 Corners = tuple[float, float, float, float]
-# A true box counts where at least this share of it lies in a region; detectors see no more.
+# A labelled box counts if at least this share of it lies in a region, because detectors see only regions.
 _MIN_SHARE = 0.5
 
 
 def evaluate(results: Sequence[VolumeResult], labels: Labels, settings: AnodeSettings) -> dict[str, dict[str, Any]]:
-    """Detector -> metrics of its hits that count, see evaluation/detection.py; an image is one slice.
+    """Measure each detector by its hits that count; an image is one slice, see evaluation/detection.py.
 
-    True boxes are cut at the regions; those that lie outside all of them are passed over. Also how many batteries with
-    a true box have a run, and how many of the others.
+    Labelled boxes are cut off at the regions, and boxes outside all regions are ignored. The figures also state how
+    many batteries with a labelled box have a run, and how many batteries without one.
     """
     names = list(results[0].hits) if results else []
     return {name: _evaluate(name, results, labels, settings) for name in names}
 
 
 def table(evaluation: dict[str, dict[str, Any]]) -> str:
-    """The metrics of all detectors as a Markdown table."""
+    """Format the metrics of all detectors as a Markdown table."""
     header = [
         "detector", "AP50", "AP50-95", "defects found (95 % interval)", "mean IoU", "false boxes per good slice",
         "cracked batteries found", "good batteries flagged",
@@ -41,7 +41,7 @@ def table(evaluation: dict[str, dict[str, Any]]) -> str:
 def boxes_in_regions(
     boxes: Sequence[Corners], regions: Sequence[RegionOfInterest], share: float = _MIN_SHARE
 ) -> list[tuple[str, Corners]]:
-    """True boxes of a slice, each cut at the regions that hold at least ``share`` of it: region and box in pixels."""
+    """Cut labelled boxes at the regions that hold at least ``share`` of them: region and box in slice pixels."""
     found = []
     for box in boxes:
         for region in regions:
@@ -66,7 +66,7 @@ def _evaluate(name: str, results: Sequence[VolumeResult], labels: Labels, settin
             true = labels.get((volume.battery, volume.axis, one.number), [])
             truth = [box for _, box in boxes_in_regions(true, settings.roi_config)]
             if not truth and boxes_in_regions(true, settings.roi_config, share=0):
-                unclear.add(volume.battery)  # the lesser part of a crack shows: to find it is no fault, nor to miss it
+                unclear.add(volume.battery)  # less than half of a crack shows: finding it and missing it are both right
                 continue
             images.append(_image(truth, result.counted[name].get(one.number, [])))
             if truth:

@@ -1,8 +1,8 @@
-"""Boxes that detectors find, and the rule that a hit counts only over consecutive slices."""
+"""Define boxes and hits, and apply the rule that a hit counts only over consecutive slices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,9 +13,20 @@ from scipy.sparse.csgraph import connected_components
 
 @dataclass(frozen=True)
 class Box:
-    """A detection in pixels of the image it was found in; x_max and y_max lie just outside.
+    """Locate a detection in the pixels of its image.
 
-    ``area``: how many pixels inside are anomalous; None if the detector says nothing of it.
+    Parameters
+    ----------
+    x_min, y_min
+        First column and row of the box.
+    x_max, y_max
+        Column and row just outside the box.
+    score
+        Score of the detector, higher for a more certain defect.
+    label
+        Name of the defect.
+    area
+        Number of anomalous pixels in the box; None if the detector does not measure it.
     """
 
     x_min: float
@@ -27,21 +38,21 @@ class Box:
     area: float | None = None
 
     def overlaps(self, other: Box) -> bool:
-        """Whether the two share some area."""
+        """Tell whether two boxes share some area."""
         across = min(self.x_max, other.x_max) > max(self.x_min, other.x_min)
         return across and min(self.y_max, other.y_max) > max(self.y_min, other.y_min)
 
 
 class Predictor(Protocol):
-    """Whatever finds boxes in pictures of a region."""
+    """Find boxes in pictures of a region."""
 
     def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
-        """The boxes of each image, uint8 RGB (H, W, 3), in its own pixels."""
+        """Return the boxes of each image, uint8 RGB (H, W, 3), in its own pixels."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A box in slice pixels, the region it lies in, and the number of its slice."""
+    """Locate a box in a slice: the number of the slice, the region, and the box in slice pixels."""
 
     number: int
     region: str
@@ -50,27 +61,27 @@ class Hit:
 
 @dataclass(frozen=True)
 class Run:
-    """Hits of one place in slices without a gap between them, by slice."""
+    """Hold the hits of one place in slices that follow each other without a gap, ascending by slice."""
 
     hits: tuple[Hit, ...]
 
     @property
     def first(self) -> int:
-        """Number of its first slice."""
+        """Number of the first slice."""
         return self.hits[0].number
 
     @property
     def last(self) -> int:
-        """Number of its last slice."""
+        """Number of the last slice."""
         return self.hits[-1].number
 
 
 def find_runs(hits: Sequence[Hit], at_least: int, step: int = 1) -> list[Run]:
-    """Runs of at least ``at_least`` slices among the hits of one volume and one detector; a hit in none does not count.
+    """Find runs of at least ``at_least`` slices among the hits of one detector in one volume.
 
-    Two hits belong together if their slices are neighbours (numbers ``step`` apart), their region is the same and their
-    boxes overlap. However long, a run stays one run; a slice without a hit there ends it, and so does one that was not
-    inspected. Runs are ordered by their first slice.
+    Two hits belong to the same run if their slices are neighbours (numbers ``step`` apart), their region is the same
+    and their boxes overlap. A slice without a hit at that place ends a run, and so does a slice that was not inspected.
+    A hit that belongs to no run does not count. Runs are ordered by their first slice.
     """
     ordered = sorted(hits, key=lambda hit: (hit.number, hit.region, hit.box.x_min, hit.box.y_min))
     of_slice: dict[tuple[int, str], list[int]] = {}
@@ -88,7 +99,7 @@ def find_runs(hits: Sequence[Hit], at_least: int, step: int = 1) -> list[Run]:
 
 
 def _connected(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Indices 0..count-1 in groups that ``pairs`` connect, each ascending, ordered by their first."""
+    """Group the indices 0 to count - 1 that ``pairs`` connect; groups ascend, and are ordered by their first index."""
     rows, columns = np.array(pairs, int).reshape(-1, 2).T
     graph = coo_array((np.ones(len(rows), bool), (rows, columns)), (count, count))
     labels = connected_components(graph, directed=False)[1] if count else []
@@ -99,9 +110,20 @@ def _connected(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
 
 
 def hits_by_slice(runs: Sequence[Run]) -> dict[int, list[Hit]]:
-    """The hits of all runs, by slice number."""
+    """Collect the hits of all runs by slice number."""
     by_number: dict[int, list[Hit]] = {}
     for run in runs:
         for hit in run.hits:
             by_number.setdefault(hit.number, []).append(hit)
     return by_number
+
+
+def counted_in(number: int, hits: Mapping[int, Sequence[Hit]], at_least: int, step: int = 1) -> list[Hit]:
+    """Return the hits of one slice that count; ``hits`` holds all hits of a detector by slice number.
+
+    Only slices less than ``at_least`` steps away are looked at. A run that leaves this neighbourhood is long enough,
+    and a shorter run lies inside it.
+    """
+    reach = (at_least - 1) * step
+    near = [hit for near_by in range(number - reach, number + reach + 1, step) for hit in hits.get(near_by, ())]
+    return hits_by_slice(find_runs(near, at_least, step)).get(number, [])

@@ -1,4 +1,4 @@
-"""PatchCore on the regions of CT slices: one model a region, learned from good slices; boxes from its anomaly map."""
+"""Find boxes with PatchCore: one model for each region, learned from good slices, and boxes from its anomaly map."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fastener.anode.good_slices import GoodSlices
 from fastener.anode.hits import Box
-from fastener.anode.regions import crop
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.common.errors import UserError
-from fastener.common.sampling import evenly
 from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
-from fastener.datasets.ct_slices import Listing, SliceReader, Window, window_of
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.regions import find_regions
 from fastener.inspection.result import Inspection
@@ -21,12 +19,20 @@ from fastener.models.progress import Progress, no_progress
 
 # A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
 _STRETCHES = 5
-# Fewer say too little about how good batteries differ.
+# Fewer batteries say too little about how good batteries differ.
 _FEW_BATTERIES = 6
 
 
 class PatchCoreDetector:
-    """Boxes round the clusters of an anomaly map's pixels above the threshold, for pictures of one region."""
+    """Put boxes round clusters of pixels whose anomaly exceeds the threshold, in pictures of one region.
+
+    Parameters
+    ----------
+    inspector
+        The model of the region.
+    settings
+        Threshold, clustering and extent of the boxes.
+    """
 
     def __init__(self, inspector: Inspector, settings: AnodeSettings):
         self.inspector = inspector
@@ -36,10 +42,10 @@ class PatchCoreDetector:
 
     @classmethod
     def load(cls, region: str, settings: AnodeSettings, device: str, weights: Path | None = None) -> PatchCoreDetector:
-        """The detector that ``train`` saved.
+        """Load the detector of a region that ``train`` made and that was saved in ``model_file``.
 
-        Raises UserError if there is none, it cannot be used here, or it was trained at another size, on another
-        backbone, region or grey window than ``settings`` say.
+        Raises UserError if there is none, if it cannot be used on this machine, or if it was trained with another
+        size, backbone, region or grey window than ``settings`` state.
         """
         file = model_file(region, settings)
         inspector = Inspector.load(file, device, weights=weights, run=settings.run)
@@ -55,7 +61,7 @@ class PatchCoreDetector:
         return cls(inspector, settings)
 
     def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
-        """The boxes of each image, uint8 RGB (H, W, 3), in its own pixels, the highest score first."""
+        """Find the boxes in each image, uint8 RGB (H, W, 3), in its own pixels, the highest score first."""
         results = self.inspector.inspect(images)
         return [self._boxes(result) for result in results if isinstance(result, Inspection)]
 
@@ -75,53 +81,38 @@ class PatchCoreDetector:
 
 
 def train(
-    listing: Listing,
+    good: GoodSlices,
     region: RegionOfInterest,
     settings: AnodeSettings,
+    *,
     weights: Path | None = None,
     progress: Progress = no_progress,
     warn: Callable[[str], None] = lambda line: None,
 ) -> Inspector:
-    """Learn one region from good slices. Slices that cannot be read are told to ``warn`` and left out.
+    """Learn one region from good slices.
 
-    The threshold is calibrated by leaving out one battery after another; with a single volume, one stretch of
-    neighbouring slices after another. Raises UserError for fewer than two slices.
+    The threshold is calibrated by leaving out one battery after another. With slices of a single battery, one stretch
+    of neighbouring slices is left out after another. Raises UserError for fewer than two slices.
     """
-    every = [(volume, one) for volume in listing.volumes for one in volume.slices]
-    chosen = [every[i] for i in evenly(len(every), settings.patchcore.max_slices)]
-    windows: dict[str, Window] = {}
-    crops: list[np.ndarray] = []
-    groups: list[int] = []
-    batteries = list(dict.fromkeys(volume.battery for volume in listing.volumes))
-    with SliceReader() as read:
-        for volume, one in progress(chosen, len(chosen), f"reading {region.name}"):
-            if volume.name not in windows:
-                windows[volume.name] = window_of(volume, settings.window_percentiles)
-            try:
-                crops.append(crop(windows[volume.name](read(one)), region, one))
-            except UserError as error:
-                warn(str(error))
-                continue
-            groups.append(batteries.index(volume.battery))
+    crops, batteries = good.crops[region.name], good.batteries[region.name]
     if len(crops) < 2:
         raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
-    seen = len(set(groups))
-    if seen < _FEW_BATTERIES:
-        warn(f"region {region.name}: good slices of {seen} battery(ies); the threshold may be too low for others")
-    if seen < 2:
-        groups = [index * _STRETCHES // len(crops) for index in range(len(crops))]
+    count = len(set(batteries))
+    if count < _FEW_BATTERIES:
+        warn(f"region {region.name}: good slices of {count} battery(ies); the threshold may be too low for others")
+    groups = batteries if count >= 2 else [index * _STRETCHES // len(crops) for index in range(len(crops))]
     inspector = Inspector.fit(crops, _config(settings), weights=weights, progress=progress, warn=warn, groups=groups)
     inspector.notes = _how_made(region, settings)
     return inspector
 
 
 def model_file(region: str, settings: AnodeSettings) -> Path:
-    """Where the model of a region is kept."""
+    """Return the path of the model of a region."""
     return settings.output_dir_model_patchcore / f"{region}.pkl"
 
 
 def _how_made(region: RegionOfInterest, settings: AnodeSettings) -> dict[str, str]:
-    """How the pictures of a region come out of slices: a model is of use for others that are made alike."""
+    """Describe how pictures of a region are made from slices. A model fits only pictures that are made alike."""
     low, high = settings.window_percentiles
     return {
         "roi_config": f"x {region.x_min} to {region.x_max}, y {region.y_min} to {region.y_max}",
@@ -130,7 +121,7 @@ def _how_made(region: RegionOfInterest, settings: AnodeSettings) -> dict[str, st
 
 
 def _config(settings: AnodeSettings) -> Config:
-    """Settings of one region's inspector: like configs/mvtec.yaml, on the whole region."""
+    """Build the settings of a region's inspector: like configs/mvtec.yaml, on the whole region."""
     width, height = settings.resize_size
     asked = settings.patchcore
     model = asked.model_dump(exclude={"alpha", "max_slices"})

@@ -1,4 +1,4 @@
-"""Regions of interest: cut out of a slice, and boxes in them taken back to the slice."""
+"""Cut regions of interest out of a slice, and bring boxes in them back to the slice."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fastener.datasets.ct_slices import CtSlice, Volume, slice_size
 
 
 def crop(picture: np.ndarray, region: RegionOfInterest, one: CtSlice) -> np.ndarray:
-    """A copy of the region of a slice, (H, W, 3). Raises UserError if the slice does not hold all of it."""
+    """Copy a region out of the picture of a slice. Raises UserError if the slice does not hold all of the region."""
     _require_inside(region, picture.shape[:2], one)
     return picture[region.y_min : region.y_max, region.x_min : region.x_max].copy()
 
 
 def in_slice(box: Box, region: RegionOfInterest, number: int) -> Hit:
-    """A box found in the picture of a region, in pixels of slice ``number``, cut at the region's border.
+    """Bring a box from the picture of a region into pixels of slice ``number``, cut off at the region's border.
 
-    Its edges are moved outwards to whole pixels, so that no box is without area.
+    The edges are moved outwards to whole pixels, so that every box has an area.
     """
     x = np.clip([np.floor(box.x_min) + region.x_min, np.ceil(box.x_max) + region.x_min], region.x_min, region.x_max)
     y = np.clip([np.floor(box.y_min) + region.y_min, np.ceil(box.y_max) + region.y_min], region.y_min, region.y_max)
@@ -31,7 +31,7 @@ def in_slice(box: Box, region: RegionOfInterest, number: int) -> Hit:
 
 
 def check_regions(regions: Sequence[RegionOfInterest], volumes: Sequence[Volume]) -> None:
-    """Before long work: raise UserError if a region does not lie inside the first readable slice of each volume."""
+    """Check, before long work, that each region lies inside the first readable slice of each volume; else UserError."""
     for volume in volumes:
         for one in volume.slices:
             try:

@@ -1,4 +1,4 @@
-"""Results as files: annotated slices, two tables a battery, results.json. Nothing is decided here."""
+"""Write results as files: two tables for each battery, and results.json. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from fastener.anode.hits import Hit, Run
@@ -15,43 +14,17 @@ from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import VolumeResult
 from fastener.common.files import write_atomically
 from fastener.datasets.ct_labels import file_name
-from fastener.datasets.ct_slices import CtSlice, SliceReader
-from fastener.inspection.drawing import draw_boxes, save_picture
+from fastener.datasets.ct_slices import CtSlice
 
 DETECTED_COLUMNS = ("file_name", "xmin", "ymin", "xmax", "ymax", "region", "detector", "score", "axis")
 _DIGITS = 4
 
 
-def write_pictures(result: VolumeResult, folder: Path) -> None:
-    """Each slice as ``<folder>/inference_<detector>/{anomaly,normal}/<battery>/<axis>/<slice>.png``.
-
-    A slice is an anomaly if a hit in it counts. Pictures of an earlier run on the same volume are removed. Raises
-    UserError if a file cannot be written.
-    """
-    volume = result.volume
-    roots = {name: folder / f"inference_{name}" for name in result.hits}
-    for root in roots.values():
-        for kind in ("anomaly", "normal"):
-            for old in (root / kind / volume.battery / volume.axis).glob("*.png"):
-                old.unlink()
-    with SliceReader() as read:
-        for one in volume.slices:
-            if one.number in result.errors:
-                continue
-            picture = result.window(read(one))
-            for name, root in roots.items():
-                boxes = [hit.box for hit in result.counted[name].get(one.number, ())]
-                corners = [(int(b.x_min), int(b.y_min), int(b.x_max), int(b.y_max)) for b in boxes]
-                drawn = draw_boxes(picture, corners, [f"{b.label} {b.score:.2f}" for b in boxes])
-                kind = "anomaly" if boxes else "normal"
-                save_picture(drawn, root / kind / volume.battery / volume.axis / f"{one.name}.png")
-
-
 def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> None:
-    """``AI_RESULTS/<battery>/<battery>_log.csv``, a line for each slice, and ``_detected.csv``, one for each box.
+    """Write ``AI_RESULTS/<battery>/<battery>_log.csv``, a line a slice, and ``_detected.csv``, a line a box.
 
-    A slice is NG if a hit of any detector counts in it, ERROR if it could not be inspected, else OK. The log counts the
-    boxes of each detector in each region.
+    A slice is NG if a hit of any detector counts in it, ERROR if it could not be inspected, and OK otherwise. The log
+    also counts the boxes of each detector in each region.
     """
     for battery in dict.fromkeys(result.volume.battery for result in results):
         of_battery = [result for result in results if result.volume.battery == battery]
@@ -72,7 +45,7 @@ def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> No
 
 
 def write_json(results: Sequence[VolumeResult], summary: dict[str, Any], settings: AnodeSettings) -> None:
-    """``results.json``: the summary, then every volume with its runs and slices, and boxes that do not count too."""
+    """Write ``results.json``: the summary, and each volume with its runs, its slices and all boxes, counted or not."""
     content = {
         "summary": summary,
         "settings": settings.model_dump(mode="json"),
@@ -83,9 +56,9 @@ def write_json(results: Sequence[VolumeResult], summary: dict[str, Any], setting
 
 
 def earlier_results(results: Sequence[VolumeResult], settings: AnodeSettings) -> list[str]:
-    """Folders with pictures or tables that none of these results was written to, below ``output_inference_dir``.
+    """List folders below ``output_inference_dir`` whose pictures or tables belong to none of these results.
 
-    They lie there from a run with another detector, other input or other settings.
+    They are left from a run with another detector, other input or other settings.
     """
     folder = settings.output_inference_dir
     written = {(f"inference_{name}", r.volume.battery, r.volume.axis) for r in results for name in r.hits}
@@ -103,7 +76,7 @@ def earlier_results(results: Sequence[VolumeResult], settings: AnodeSettings) ->
 
 
 def summarise(results: Sequence[VolumeResult], seconds: float) -> dict[str, Any]:
-    """Counts over all volumes, ready for JSON."""
+    """Count slices, hits and runs over all volumes, ready for JSON."""
     slices = sum(len(result.volume.slices) for result in results)
     return {
         "batteries": len({result.volume.battery for result in results}),
@@ -117,7 +90,7 @@ def summarise(results: Sequence[VolumeResult], seconds: float) -> dict[str, Any]
 
 
 def describe(summary: dict[str, Any], at_least: int) -> Iterator[str]:
-    """The summary in lines for a person."""
+    """Yield the summary as lines of text."""
     for name, one in summary["detectors"].items():
         flagged = ", ".join(one["batteries_ng"]) or "none"
         yield (

@@ -1,4 +1,4 @@
-"""Settings of the CT inspection, see configs/anode.yaml."""
+"""Define the settings of the CT inspection, see configs/anode.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pixel = Annotated[int, Field(ge=0, le=100_000)]
 
 
 class RegionOfInterest(Section):
-    """A rectangle of every slice that shows an anode edge, in slice pixels; the maxima lie just outside it."""
+    """Mark a rectangle, in slice pixels, that shows an anode edge in every slice; the maxima lie just outside."""
 
     x_min: Pixel = Field(description="left edge of the region; pixels from 0")
     x_max: Pixel = Field(description="right edge of the region; pixels, above x_min")
@@ -37,7 +37,7 @@ class RegionOfInterest(Section):
 
 
 class IndexRange(Section):
-    """Slice numbers, both ends included."""
+    """Choose slice numbers; both ends are included."""
 
     min: int = Field(0, ge=0, description="first slice number that is inspected; 0 or more")
     max: int = Field(10**9, ge=0, description="last slice number that is inspected; not below min")
@@ -50,24 +50,24 @@ class IndexRange(Section):
 
 
 class DbscanSettings(Section):
-    """How pixels above the threshold become boxes."""
+    """Say how pixels above the threshold become boxes."""
 
     eps: float = Field(
         3.0,
         gt=0.0,
         le=500.0,
-        description="pixels of the resized region within which two are neighbours; above 0 to 500",
+        description="distance within which two pixels of the resized region are neighbours; pixels, above 0 to 500",
     )
     min_samples: int = Field(
         10,
         ge=1,
         le=100_000,
-        description="neighbours, itself included, that make a pixel part of a cluster; 1 to 100000",
+        description="number of neighbours, the pixel itself included, from which a pixel forms a cluster; 1 to 100000",
     )
 
 
 class PatchCoreSettings(Section):
-    """What a PatchCore model of a region is built from; the rest is as in configs/mvtec.yaml."""
+    """Say how the PatchCore model of a region is built; everything else is as in configs/mvtec.yaml."""
 
     coreset_ratio: float = Field(
         0.05, gt=0.0, le=1.0, description="share of patches kept in the memory bank; above 0 to 1"
@@ -79,31 +79,32 @@ class PatchCoreSettings(Section):
         300,
         ge=2,
         le=100_000,
-        description="most good slices to learn from, spread evenly over all; neighbours say the same; 2 to 100000",
+        description="greatest number of good slices to learn from, spread evenly, as neighbours are alike; 2 to 100000",
     )
     layers: tuple[str, ...] | None = Field(
         None, description="layers of the backbone whose features are joined; null = the backbone's own default"
     )
     unit_length: bool = Field(
-        False, description="each layer's features have length 1 in every patch: the grain's contrast does not count"
+        False,
+        description="scale each layer's features to length 1 in every patch; the grain's contrast then does not count",
     )
     whiten: bool = Field(
-        False, description="weigh up directions in which good patches hardly vary: for grainy surfaces"
+        False, description="give more weight to directions in which good patches hardly vary; for grainy surfaces"
     )
     per_position: bool = Field(
-        False, description="judge a patch beside good ones at the same place: for regions that always look alike"
+        False, description="compare a patch with good patches at the same place; for regions that always look alike"
     )
     line_length: int = Field(
         0,
         ge=0,
         le=1000,
-        description="judge the best line of this length through a place, for thin cracks; pixels of resize_size, 0 to "
-        "1000; 0 = each place by itself",
+        description="judge a place by the best line of this length through it, for thin cracks; pixels of resize_size, "
+        "0 to 1000; 0 = each place by itself",
     )
 
 
 class RfDetrSettings(Section):
-    """RF-DETR: size, and how it is trained."""
+    """Choose the size of RF-DETR, and say how it is trained."""
 
     size: Literal["nano", "small", "medium", "large"] = Field(
         "nano", description="nano, small, medium or large: the sizes under Apache-2.0"
@@ -111,7 +112,9 @@ class RfDetrSettings(Section):
     resolution: int = Field(
         384, ge=64, le=2048, multiple_of=32, description="side of its input in pixels; 64 to 2048, a multiple of 32"
     )
-    num_queries: int = Field(300, ge=1, le=300, description="most boxes of an image; fewer are quicker; 1 to 300")
+    num_queries: int = Field(
+        300, ge=1, le=300, description="greatest number of boxes in an image; fewer save time; 1 to 300"
+    )
     start_from: Path | None = Field(
         None,
         description="checkpoint whose weights training starts from; null = random weights, which need far more slices",
@@ -122,7 +125,7 @@ class RfDetrSettings(Section):
 
 
 class AnodeSettings(Section):
-    """All settings of anode_inspection.py."""
+    """Hold all settings of anode_inspection.py."""
 
     input_dir: Path = Field(Path("data/ct"), description="slices to inspect: <battery_id>/<axis>/*_NNNN.tif")
     good_images_dir: Path = Field(
@@ -150,10 +153,12 @@ class AnodeSettings(Section):
     )
     filter_index_range: IndexRange | None = Field(None, description="slice numbers that are inspected; null = all")
     window_percentiles: tuple[Annotated[float, Field(ge=0.0, le=100.0)], Annotated[float, Field(ge=0.0, le=100.0)]] = (
-        Field((0.5, 99.5), description="percentiles of a volume's grey values that become black and white; 0 to 100")
+        Field(
+            (0.5, 99.5), description="percentiles of a volume's grey values that are shown as black and white; 0 to 100"
+        )
     )
     resize_size: tuple[Side, Side] = Field(
-        (256, 256), description="[width, height] in pixels that PatchCore sees a region at; 32 to 2048"
+        (256, 256), description="[width, height] in pixels to which a region is resized for PatchCore; 32 to 2048"
     )
     backbone: Annotated[str, OneOf(BACKBONES)] = Field(
         "resnet50",
@@ -163,18 +168,18 @@ class AnodeSettings(Section):
     patchcore_threshold: Annotated[float, Field(gt=0.0)] | Literal["calibrated"] = Field(
         "calibrated",
         description="anomaly score above which a pixel is a hit: a number above 0 on the scale that train-patchcore "
-        "prints, or calibrated = what good slices do not reach",
+        "prints, or calibrated = a score that good slices do not reach",
     )
     dbscan: DbscanSettings = DbscanSettings()
     box_extent: float = Field(
         0.5,
         ge=0.0,
         le=1.0,
-        description="a box holds what lies above this share of the way from the threshold to its peak; 0 = all; 0 to 1",
+        description="a box encloses pixels above this share of the way from the threshold to its peak; 0 = all; 0 to 1",
     )
     rf_detr: RfDetrSettings = RfDetrSettings()
     rf_detr_checkpoint: Path | None = Field(
-        None, description="checkpoint that infer-rf-detr uses; null = what train-rf-detr has written"
+        None, description="checkpoint that infer-rf-detr uses; null = the file that train-rf-detr has written"
     )
     rf_detr_threshold: float = Field(0.5, ge=0.0, le=1.0, description="least confidence of a box of RF-DETR; 0 to 1")
     class_label: str = Field("crack", min_length=1, description="name of the defect, on pictures and in tables")

@@ -1,32 +1,45 @@
-"""Detectors over a volume: every slice, every region, then the rule of consecutive slices."""
+"""Run detectors over a volume: every region of every slice, then the rule of consecutive slices."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from fastener.anode.hits import Hit, Predictor, Run, find_runs, hits_by_slice
+from fastener.anode.hits import Hit, Predictor, Run, counted_in, find_runs, hits_by_slice
 from fastener.anode.regions import crop, in_slice
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.common.errors import UserError
-from fastener.datasets.ct_slices import CtSlice, SliceReader, Volume, Window, window_of
+from fastener.datasets.ct_slices import CtSlice, SliceReader, Volume
+from fastener.datasets.ct_window import Window, as_rgb, window_of
 from fastener.inspection.reading import ahead, batches
 from fastener.models.progress import Progress, no_progress
 
-# A detector's name -> region -> what finds boxes there.
+# Detector name -> region name -> predictor of boxes in that region.
 Detectors = Mapping[str, Mapping[str, Predictor]]
+HitsByNumber = dict[int, list[Hit]]
 
 
 @dataclass(frozen=True)
 class VolumeResult:
-    """What was found in one volume.
+    """Hold the result of one volume. Only hits that belong to a run count.
 
-    ``errors``: slice number -> why it could not be inspected. ``hits`` and ``runs`` are by detector; only hits that
-    belong to a run count.
+    Parameters
+    ----------
+    volume
+        The inspected slices.
+    window
+        Grey values that became black and white.
+    errors
+        Slice number -> why the slice could not be inspected.
+    hits
+        Detector name -> all hits.
+    runs
+        Detector name -> hits over consecutive slices.
     """
 
     volume: Volume
@@ -36,33 +49,82 @@ class VolumeResult:
     runs: dict[str, list[Run]]
 
     @cached_property
-    def counted(self) -> dict[str, dict[int, list[Hit]]]:
-        """The hits that count: detector -> slice number -> hits."""
+    def counted(self) -> dict[str, HitsByNumber]:
+        """The hits that count: detector name -> slice number -> hits."""
         return {name: hits_by_slice(runs) for name, runs in self.runs.items()}
 
 
+@dataclass(frozen=True)
+class InspectedSlice:
+    """Hold one slice whose hits are decided.
+
+    Parameters
+    ----------
+    slice
+        The slice.
+    grey
+        Its windowed grey values, uint8 (H, W).
+    counted
+        Detector name -> the hits that count.
+    """
+
+    slice: CtSlice
+    grey: np.ndarray
+    counted: dict[str, list[Hit]]
+
+    @property
+    def picture(self) -> np.ndarray:
+        """The windowed slice as uint8 RGB (H, W, 3)."""
+        return as_rgb(self.grey)
+
+
 def inspect_volume(
-    volume: Volume, settings: AnodeSettings, detectors: Detectors, progress: Progress = no_progress
+    volume: Volume,
+    settings: AnodeSettings,
+    detectors: Detectors,
+    *,
+    progress: Progress = no_progress,
+    show: Callable[[InspectedSlice], None] | None = None,
 ) -> VolumeResult:
-    """Run every detector on every region of every slice. A slice that cannot be read costs that slice."""
-    window = window_of(volume, settings.window_percentiles)
+    """Run every detector on every region of every slice. A slice that cannot be read costs only itself.
+
+    ``show`` gets each readable slice, in order, as soon as later slices can no longer change which of its hits count.
+    So each slice is decoded once. The grey values of ``consecutive_slices`` slices, and of three batches that are being
+    read and inspected, are in memory at a time.
+    """
     errors: dict[int, str] = {}
-    hits: dict[str, list[Hit]] = {name: [] for name in detectors}
-    with SliceReader() as reader, closing(_read_ahead(volume, reader, window, settings)) as read:
-        for batch in batches(progress(read, len(volume.slices), volume.name), settings.run.batch_size):
-            errors.update((one.slice.number, one.error) for one in batch if one.error)
-            readable = [one for one in batch if not one.error]
-            for name, of_region in detectors.items():
-                hits[name] += _hits(readable, settings.roi_config, of_region)
-    runs = {name: find_runs(found, settings.consecutive_slices, volume.step) for name, found in hits.items()}
-    return VolumeResult(volume, window, errors, hits, runs)
+    hits: dict[str, HitsByNumber] = {name: {} for name in detectors}
+    waiting: deque[_Read] = deque()
+
+    def show_until(number: float) -> None:
+        while show is not None and waiting and waiting[0].slice.number <= number:
+            one = waiting.popleft()
+            show(InspectedSlice(one.slice, one.grey, _counted(hits, one.slice.number, volume, settings)))
+
+    with SliceReader() as reader:
+        window = window_of(volume, settings.window_percentiles, reader)
+        with closing(_read_ahead(volume, reader, window, settings)) as read:
+            for batch in batches(progress(read, len(volume.slices), volume.name), settings.run.batch_size):
+                errors.update((one.slice.number, one.error) for one in batch if one.error)
+                readable = [one for one in batch if not one.error]
+                for name, of_region in detectors.items():
+                    for hit in _hits(readable, settings.roi_config, of_region):
+                        hits[name].setdefault(hit.number, []).append(hit)
+                if show is not None:
+                    waiting.extend(readable)
+                    show_until(batch[-1].slice.number - (settings.consecutive_slices - 1) * volume.step)
+            show_until(float("inf"))
+    found = {name: [hit for of_slice in by_number.values() for hit in of_slice] for name, by_number in hits.items()}
+    runs = {name: find_runs(every, settings.consecutive_slices, volume.step) for name, every in found.items()}
+    return VolumeResult(volume, window, errors, found, runs)
 
 
 @dataclass(frozen=True)
 class _Read:
-    """One slice: the pictures of its regions, or why there are none."""
+    """Hold one slice: its grey values and the pictures of its regions, or the reason why there are none."""
 
     slice: CtSlice
+    grey: np.ndarray
     crops: tuple[np.ndarray, ...]
     error: str = ""
 
@@ -70,7 +132,7 @@ class _Read:
 def _read_ahead(
     volume: Volume, reader: SliceReader, window: Window, settings: AnodeSettings
 ) -> Generator[_Read, None, None]:
-    """The slices in order; when it is closed, no thread reads any more."""
+    """Yield the slices in order. Once the generator is closed, no thread reads any more."""
     run = settings.run
     yield from ahead(
         lambda one: _read(one, reader, window, settings.roi_config), volume.slices, run.workers, 2 * run.batch_size
@@ -79,18 +141,25 @@ def _read_ahead(
 
 def _read(one: CtSlice, reader: SliceReader, window: Window, regions: Sequence[RegionOfInterest]) -> _Read:
     try:
-        picture = window(reader(one))
-        return _Read(one, tuple(crop(picture, region, one) for region in regions))
+        grey = window.grey(reader(one))
+        return _Read(one, grey, tuple(as_rgb(crop(grey, region, one)) for region in regions))
     except UserError as error:
-        return _Read(one, (), str(error))
+        return _Read(one, np.zeros((0, 0), np.uint8), (), str(error))
 
 
 def _hits(
     read: Sequence[_Read], regions: Sequence[RegionOfInterest], of_region: Mapping[str, Predictor]
-) -> Iterable[Hit]:
+) -> Iterator[Hit]:
     if not read:
         return
     for index, region in enumerate(regions):
         found = of_region[region.name].predict([one.crops[index] for one in read])
         for one, boxes in zip(read, found, strict=True):
             yield from (in_slice(box, region, one.slice.number) for box in boxes)
+
+
+def _counted(
+    hits: Mapping[str, HitsByNumber], number: int, volume: Volume, settings: AnodeSettings
+) -> dict[str, list[Hit]]:
+    at_least, step = settings.consecutive_slices, volume.step
+    return {name: counted_in(number, by_number, at_least, step) for name, by_number in hits.items()}

@@ -15,14 +15,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.anode.evaluation import evaluate, table
+from fastener.anode.good_slices import read_good_slices
 from fastener.anode.hits import Predictor
 from fastener.anode.patchcore import PatchCoreDetector, train
 from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import inspect_volume
 from fastener.commands import cli
 from fastener.common.settings import load_settings
+from fastener.datasets.ct_folders import list_volumes
 from fastener.datasets.ct_labels import read_labels
-from fastener.datasets.ct_slices import list_volumes
 from fastener.datasets.synthetic.ct import write_ct_dataset
 
 
@@ -60,8 +61,8 @@ def main() -> int:
 def patchcore(folder: Path, seed: int, settings: AnodeSettings) -> dict[str, Predictor]:
     """Train PatchCore for each region on good batteries that are rendered into ``folder``."""
     write_ct_dataset(folder, good=6, cracked=0, slices=20, seed=seed)
-    listing = list_volumes(folder)
-    return {one.name: PatchCoreDetector(train(listing, one, settings), settings) for one in settings.roi_config}
+    good = read_good_slices(list_volumes(folder), settings)
+    return {one.name: PatchCoreDetector(train(good, one, settings), settings) for one in settings.roi_config}
 
 
 def rf_detr(folder: Path, seed: int, settings: AnodeSettings, epochs: int) -> dict[str, Predictor]:

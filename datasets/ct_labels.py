@@ -1,4 +1,4 @@
-"""Boxes that people drew in CT slices: ``labels.csv`` with battery_id, axis, file_name, xmin, ymin, xmax, ymax."""
+"""Read boxes that people drew in CT slices: ``labels.csv`` with one line for each box, see ``LABEL_COLUMNS``."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from fastener.common.errors import UserError
 from fastener.datasets.ct_slices import CtSlice, Volume
 
 LABEL_COLUMNS = ("battery_id", "axis", "file_name", "xmin", "ymin", "xmax", "ymax")
-# Battery, axis and slice number -> boxes as x_min, y_min, x_max, y_max in slice pixels; max just outside.
+# Battery, axis and slice number -> boxes as x_min, y_min, x_max, y_max in slice pixels; the maxima lie just outside.
 Labels = dict[tuple[str, str, int], list[tuple[float, float, float, float]]]
 
 
 def file_name(one: CtSlice) -> str:
-    """The name of a slice in tables: that of its file, with the page if the file has several."""
+    """Return the name of a slice in tables: its file name, with the page if the file has several pages."""
     return f"{one.name}{one.path.suffix}"
 
 
 def read_labels(path: Path, volumes: Sequence[Volume], passed_over: Sequence[Volume] = ()) -> Labels:
-    """The boxes of the slices in ``volumes``; lines about slices that filters left out are passed over.
+    """Read the boxes of the slices in ``volumes``; lines about slices that filters left out are ignored.
 
-    ``passed_over`` is that of the ``Listing``. Raises UserError for a missing file or column, a box without area, and
-    a line whose battery, axis or slice there is not: its crack would be missed, and its battery taken for a good one.
+    ``passed_over`` are the volumes without any slice that was asked for, see ``Listing``. Raises UserError for a
+    missing file or column and for a box without area. A line that names an unknown battery, axis or slice is an error
+    too: its crack would be lost and the battery treated as good.
     """
     every = (*volumes, *passed_over)
     numbers = {(v.battery, v.axis, file_name(one)): one.number for v in volumes for one in v.slices}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fastener.anode.hits import Box, Hit, find_runs, hits_by_slice
+from fastener.anode.hits import Box, Hit, counted_in, find_runs, hits_by_slice
 
 
 def hit(number: int, x: float = 10, width: float = 10, region: str = "left") -> Hit:
@@ -53,3 +55,17 @@ def test_every_hit_of_a_run_counts_and_no_other() -> None:
     lonely = hit(7, 200)
     counted = hits_by_slice(find_runs([*at(6, 7, 8), lonely], 3))
     assert {number: len(hits) for number, hits in counted.items()} == {6: 1, 7: 1, 8: 1}
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 40)), max_size=40), st.integers(1, 5), st.integers(1, 2))
+def test_whether_a_hit_counts_is_known_from_its_neighbourhood(
+    places: list[tuple[int, int]], at_least: int, step: int
+) -> None:
+    hits = [hit(number, x, width=15) for number, x in dict.fromkeys(places)]
+    by_number: dict[int, list[Hit]] = {}
+    for one in hits:
+        by_number.setdefault(one.number, []).append(one)
+    expected = hits_by_slice(find_runs(hits, at_least, step))
+    for number in range(13):
+        found = counted_in(number, by_number, at_least, step)
+        assert sorted(map(repr, found)) == sorted(map(repr, expected.get(number, [])))

@@ -18,16 +18,19 @@ from data_factory import ROOT, run_inside
 from PIL import Image
 
 from fastener.anode.evaluation import evaluate
+from fastener.anode.good_slices import read_good_slices
 from fastener.anode.hits import Box, Hit, find_runs
 from fastener.anode.patchcore import PatchCoreDetector, train
+from fastener.anode.pictures import PictureWriter
 from fastener.anode.regions import in_slice
-from fastener.anode.report import write_pictures
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.anode.volumes import VolumeResult, inspect_volume
 from fastener.common.errors import UserError
 from fastener.common.settings import load_settings
+from fastener.datasets.ct_folders import list_good_slices, list_volumes
 from fastener.datasets.ct_labels import read_labels
-from fastener.datasets.ct_slices import CtSlice, Volume, Window, list_good_slices, list_volumes
+from fastener.datasets.ct_slices import CtSlice, Volume
+from fastener.datasets.ct_window import Window
 from fastener.datasets.images import opened
 from fastener.datasets.synthetic.ct import SIZE, write_ct_dataset
 
@@ -244,7 +247,8 @@ def settings_of(home: Path, **changes: object) -> AnodeSettings:
 def test_a_region_is_learned_by_leaving_out_batteries(home: Path) -> None:
     """Slices of one battery do not vouch for one another: the rows of each battery's bank are its own group."""
     settings = settings_of(home)
-    inspector = train(list_good_slices(home / "good"), settings.roi_config[0], settings)
+    good = read_good_slices(list_good_slices(home / "good"), settings)
+    inspector = train(good, settings.roi_config[0], settings)
     groups = inspector.evidence["filters"].state()["bank_groups"]
     assert sorted(set(groups.tolist())) == [0, 1, 2, 3]
     assert len(inspector.decision.healthy_joined) == 20
@@ -254,13 +258,15 @@ def test_a_flat_folder_is_one_volume_and_says_so(home: Path, tmp_path: Path) -> 
     for path in sorted((home / "good" / "good_01" / "axial").iterdir()):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     settings, said = settings_of(home), list[str]()
-    inspector = train(list_good_slices(tmp_path), settings.roi_config[0], settings, warn=said.append)
+    good = read_good_slices(list_good_slices(tmp_path), settings)
+    inspector = train(good, settings.roi_config[0], settings, warn=said.append)
     assert any("good slices of 1 battery" in line for line in said)
     assert len(inspector.training.groups) == 5
     for path in sorted(tmp_path.iterdir())[1:]:
         path.unlink()
+    good = read_good_slices(list_good_slices(tmp_path), settings)
     with pytest.raises(UserError, match="at least two are needed"):
-        train(list_good_slices(tmp_path), settings.roi_config[0], settings)
+        train(good, settings.roi_config[0], settings)
 
 
 def test_a_number_as_threshold_is_taken_as_it_is(home: Path) -> None:
@@ -289,8 +295,8 @@ class Blind:
         return [[] for _ in images]
 
 
-def test_a_stack_is_opened_once_for_each_use(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the time grows with the square of its pages: once for the grey window, each thread, pictures, training."""
+def test_each_slice_is_decoded_once(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the time grows with the square of the pages of a stack: it is opened once for window, boxes and pictures."""
     rng = np.random.default_rng(0)
     first, *more = (Image.fromarray(rng.integers(0, 60_000, SIZE).astype(np.uint16)) for _ in range(12))
     folder = tmp_path / "in" / "b" / "axial"
@@ -306,16 +312,18 @@ def test_a_stack_is_opened_once_for_each_use(home: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr("fastener.datasets.ct_slices.opened", counting)
     blind = {region.name: Blind() for region in settings.roi_config}
-    result = inspect_volume(listing.volumes[0], settings, {"patchcore": blind})
+    volume, detectors = listing.volumes[0], {"patchcore": blind}
+    result = inspect_volume(volume, settings, detectors, show=PictureWriter(volume, detectors, tmp_path / "out"))
     assert not result.errors
-    assert len(openings) <= 1 + 2
-    openings.clear()
-    write_pictures(result, tmp_path / "out")
     assert len(list((tmp_path / "out").rglob("*.png"))) == 12
     assert len(openings) == 1
     openings.clear()
-    train(listing, settings.roi_config[0], settings)
-    assert len(openings) == 2
+    read_good_slices(listing, settings)
+    assert len(openings) == 1
+    openings.clear()
+    monkeypatch.setattr("fastener.datasets.ct_slices._KEPT_BYTES", 0)  # a volume too large to be kept in memory
+    inspect_volume(volume, settings, detectors)
+    assert len(openings) <= 1 + 2
 
 
 def test_a_model_of_another_size_is_not_used(home: Path) -> None:
@@ -349,7 +357,7 @@ def test_synthetic_batteries_forty_slices_each(tmp_path: Path) -> None:
     write_ct_dataset(tmp_path / "good", good=3, cracked=0, slices=10, seed=21)
     write_ct_dataset(tmp_path / "in", good=3, cracked=3, slices=40, seed=22)
     settings = load_settings(AnodeSettings, PRESET, ["backbone=filters", "run.device=cpu", "resize_size=[224, 224]"])
-    good = list_good_slices(tmp_path / "good")
+    good = read_good_slices(list_good_slices(tmp_path / "good"), settings)
     detectors = {
         "patchcore": {r.name: PatchCoreDetector(train(good, r, settings), settings) for r in settings.roi_config}
     }

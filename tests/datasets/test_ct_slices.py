@@ -14,18 +14,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fastener.common.errors import UserError
 from fastener.datasets import ct_slices
+from fastener.datasets.ct_folders import list_good_slices, list_volumes, natural_key
 from fastener.datasets.ct_labels import LABEL_COLUMNS, read_labels
-from fastener.datasets.ct_slices import (
-    CtSlice,
-    SliceReader,
-    Window,
-    list_good_slices,
-    list_volumes,
-    natural_key,
-    read_slice,
-    volume_window,
-    window_of,
-)
+from fastener.datasets.ct_slices import CtSlice, SliceReader, read_slice
+from fastener.datasets.ct_window import Window, volume_window, window_of
 
 
 def grey(seed: int, high: int = 60_000, dtype: type = np.uint16) -> np.ndarray:

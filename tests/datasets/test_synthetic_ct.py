@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fastener.common.errors import UserError
+from fastener.datasets.ct_folders import list_volumes
 from fastener.datasets.ct_labels import read_labels
-from fastener.datasets.ct_slices import list_volumes, read_slice
+from fastener.datasets.ct_slices import read_slice
 from fastener.datasets.synthetic.ct import REGIONS, SIZE, render_battery, write_ct_dataset
 
 HEADER = "battery_id,axis,file_name,xmin,ymin,xmax,ymax"
