@@ -1,4 +1,4 @@
-"""Known and unknown steel defects: name the known ones, notice the others. Everything, or one step of it."""
+"""Name known steel defects and notice unknown ones. Runs everything, or a single step."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 EXAMPLE = "python open_set_recognition.py --config configs/open_set/default.yaml --splits a b c"
 COMMANDS = {
     "train-classifier": "train the classifier of each split",
-    "extract-embeddings": "embeddings of all NEU images",
-    "run-osr": "the one-stage approach",
-    "train-patchcore": "PatchCore on defect-free steel, once for all splits",
-    "run-cascade": "the two-stage approach",
-    "benchmark-runtime": "milliseconds per image of every stage",
-    "report": "metrics, pictures and tables (the default: it runs every step that has not been)",
+    "extract-embeddings": "compute embeddings of all NEU images",
+    "run-osr": "decide by the one-stage approach",
+    "train-patchcore": "train PatchCore on defect-free steel, once for all splits",
+    "run-cascade": "decide by the two-stage approach",
+    "benchmark-runtime": "measure the milliseconds per image of each stage",
+    "report": "write metrics, pictures and tables (default; runs all steps that have not been run)",
 }
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     from fastener.open_set.pipeline import Pipeline
 
     check_writable(settings.output / "summary.md")
-    pipeline = Pipeline(settings, splits, cli.progress, cli.say, cli.warn)
+    pipeline = Pipeline(settings, splits, cli.progress, say=cli.say, warn=cli.warn)
     images = pipeline.images
     cli.say(f"{len(images.images)} NEU images; classifier {settings.classifier.backbone}, {pipeline.mode}")
     _run(arguments.command, pipeline)
@@ -55,15 +55,15 @@ def _run(command: str, pipeline: Pipeline) -> None:
         write_report(pipeline)
         print(f"wrote {pipeline.output / 'summary.md'}")
     elif command == "train-patchcore":
-        gate = pipeline.patchcore()
+        gate = pipeline.train_patchcore()
         cli.say(f"PatchCore: threshold {gate.threshold:.3f}, from {gate.inspector.threshold_source}")
     else:
         steps = {
-            "train-classifier": pipeline.classifier,
-            "extract-embeddings": pipeline.embeddings,
-            "run-osr": pipeline.osr,
-            "run-cascade": pipeline.cascade,
-            "benchmark-runtime": pipeline.runtime,
+            "train-classifier": pipeline.train_classifier,
+            "extract-embeddings": pipeline.extract_embeddings,
+            "run-osr": pipeline.run_osr,
+            "run-cascade": pipeline.run_cascade,
+            "benchmark-runtime": pipeline.benchmark_runtime,
         }
         for name in pipeline.splits:
             steps[command](name)
@@ -76,15 +76,25 @@ def _arguments() -> argparse.Namespace:
     steps = "\n".join(f"  {name:20}{text}" for name, text in COMMANDS.items())
     parser.epilog = f"steps:\n{steps}\n\n{parser.epilog}"
     parser.add_argument("command", nargs="?", choices=COMMANDS, default="report", metavar="STEP", help="see below")
-    parser.add_argument("--splits", nargs="+", metavar="X", help="which of neu_split_X.yaml, beside --config")
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        metavar="X",
+        help="splits to run: X names neu_split_X.yaml beside --config",
+    )
     parser.add_argument("--neu-root", type=Path, metavar="D", help="folder of NEU images")
     parser.add_argument(
-        "--severstal-root", type=Path, metavar="D", help="folder with train.csv and train_images/ (defect-free steel)"
+        "--severstal-root",
+        type=Path,
+        metavar="D",
+        help="folder with train.csv and train_images/ of steel strips",
     )
     parser.add_argument("--weights", type=Path, metavar="F", help="ImageNet weights: .pth, .safetensors or .npz")
     parser.add_argument("--output", type=Path, metavar="D", help="default: outputs/open_set")
     parser.add_argument(
-        "--frozen-features", action="store_true", help="a linear head on fixed features: minutes without a GPU"
+        "--frozen-features",
+        action="store_true",
+        help="train only a linear head, in minutes without a GPU",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="source of every random draw (42)")
     return parser.parse_args()

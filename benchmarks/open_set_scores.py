@@ -22,7 +22,7 @@ from fastener.open_set.classifier import FROZEN
 from fastener.open_set.pipeline import Pipeline
 from fastener.open_set.scores import SCORES
 from fastener.open_set.settings import SCORE_NAMES, load_open_set
-from fastener.open_set.splits import TRAIN, VALIDATION, Split
+from fastener.open_set.splits import TRAIN, VALIDATION, OpenSetSplit
 
 LAYERS = (("layer2",), ("layer3",), ("layer2", "layer3"), ("layer2", "layer3", "layer4"))
 
@@ -44,9 +44,9 @@ def main() -> int:
     return cli.EXIT_OK
 
 
-def left_out(pipeline: Pipeline, split: Split) -> np.ndarray:
-    """Compute the AUROC of each class when it is left out: (known classes, scores)."""
-    fronts, settings = pipeline.fronts, pipeline.settings
+def left_out(pipeline: Pipeline, split: OpenSetSplit) -> np.ndarray:
+    """Return the AUROC of each class when it is left out: (known classes, scores)."""
+    frozen, settings = pipeline.frozen_outputs, pipeline.settings
     train, validation = split.indices(TRAIN), split.indices(VALIDATION)
     rows = []
     for place in range(len(split.known)):
@@ -54,8 +54,8 @@ def left_out(pipeline: Pipeline, split: Split) -> np.ndarray:
         strange = split.indices(TRAIN, VALIDATION)
         strange = strange[split.truth[strange] == place]
         labels = np.unique(split.truth[taught], return_inverse=True)[1]
-        classifier = pipeline.new_classifier(pipeline.device).fit(fronts[taught], labels)
-        known, tested = classifier.embed(fronts[taught]), classifier.embed(fronts[np.concatenate([calm, strange])])
+        classifier = pipeline.new_classifier(pipeline.device).fit(frozen[taught], labels)
+        known, tested = classifier.embed(frozen[taught]), classifier.embed(frozen[np.concatenate([calm, strange])])
         is_strange = np.arange(len(tested)) >= len(calm)
         rows.append([auroc(is_strange, SCORES[n](settings.rejection).fit(known, labels)(tested)) for n in SCORE_NAMES])
     return np.array(rows)

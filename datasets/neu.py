@@ -1,9 +1,9 @@
-"""The NEU surface defect images: six kinds of defects of hot-rolled steel strip, grey, 200 x 200 px.
+"""Read the NEU surface defect images: six kinds of defects of hot-rolled steel strip, grey, 200 x 200 px.
 
 Song and Yan 2013, "A noise robust method based on completed local binary patterns for hot-rolled steel strip surface
 defects" (NEU-CLS, ``Cr_12.bmp``); He et al. 2020, "An End-to-end Steel Surface Defect Detection Approach" (NEU-DET,
-``crazing/crazing_12.jpg`` and Pascal VOC boxes). Any folders round the images are fine: the class is taken from the
-folder's name or, where that names none, from the file's.
+``crazing/crazing_12.jpg`` and Pascal VOC boxes). The images may lie in any folders: the class is taken
+from the name of the folder or, if that names no class, from the name of the file.
 """
 
 from __future__ import annotations
@@ -22,8 +22,16 @@ _CODES = {"cr": 0, "in": 1, "pa": 2, "ps": 3, "rs": 4, "sc": 5}
 
 
 @dataclass(frozen=True)
-class Box:
-    """A defect's place in pixels, x right, y down, as Pascal VOC has it: the edges belong to the box."""
+class VocBox:
+    """Locate a defect as Pascal VOC does: whole pixels, x to the right, y down, the edges included.
+
+    Parameters
+    ----------
+    label
+        Name of the defect.
+    left, top, right, bottom
+        First and last column and row of the box.
+    """
 
     label: str
     left: int
@@ -34,20 +42,21 @@ class Box:
 
 @dataclass(frozen=True)
 class NeuImage(LabelledImage):
-    """An image, its class as the only one of ``labels``, and its boxes (none without an XML file)."""
+    """Hold an image with its class, which is the only one of ``labels``, and its boxes (none without an XML file)."""
 
-    boxes: tuple[Box, ...] = ()
+    boxes: tuple[VocBox, ...] = ()
 
     @property
     def defect(self) -> str:
-        """The image's class, one of ``CLASSES``."""
+        """The class of the image, one of ``CLASSES``."""
         return self.labels[0]
 
 
 def load_neu(root: Path) -> tuple[list[NeuImage], list[Path]]:
-    """The images below ``root``, sorted by path, and those whose class neither folder nor name tells.
+    """List the images below ``root``, sorted by path; also list the files whose class no name states.
 
-    Raises UserError: no such folder, no image of a known class in it, an XML file that cannot be read.
+    Raises UserError if the folder is missing, holds no image of a known class, or holds an XML file that cannot be
+    read.
     """
     paths = list_images(root)
     annotations = {path.stem: path for path in sorted(root.rglob("*.xml"), reverse=True)}
@@ -68,19 +77,19 @@ def load_neu(root: Path) -> tuple[list[NeuImage], list[Path]]:
 
 
 def class_of(path: Path) -> str | None:
-    """The class by the folder's name or else by the file's; None if neither names one."""
+    """Tell the class from the name of the folder or else of the file; None if neither names a class."""
     return _named(path.parent.name) or _named(re.sub(r"[-_ ]*[0-9]+$", "", path.stem))
 
 
 def _named(text: str) -> str | None:
-    """The class that ``text`` spells, in any case, any of "-_ " between words; or by its code in file names."""
+    """Read a class or its code for file names, in upper or lower case, with any of "-_ " between words."""
     plain = re.sub(r"[-_ ]", "", text).lower()
     if plain in _CODES:
         return CLASSES[_CODES[plain]]
     return next((name for name in CLASSES if re.sub(r"[-_ ]", "", name) == plain), None)
 
 
-def _read_boxes(path: Path) -> tuple[Box, ...]:
+def _read_boxes(path: Path) -> tuple[VocBox, ...]:
     try:
         found = ElementTree.parse(path).getroot().iter("object")
         return tuple(_box(one) for one in found)
@@ -91,7 +100,7 @@ def _read_boxes(path: Path) -> tuple[Box, ...]:
         raise UserError(f"{path}: not a Pascal VOC annotation ({error}); repair or remove it") from None
 
 
-def _box(element: ElementTree.Element) -> Box:
+def _box(element: ElementTree.Element) -> VocBox:
     def text(name: str) -> str:
         value = element.findtext(name)
         if value is None:
@@ -102,4 +111,4 @@ def _box(element: ElementTree.Element) -> Box:
     if left > right or top > bottom:
         raise ValueError(f"a box from ({left}, {top}) to ({right}, {bottom})")
     name = text("name")
-    return Box(_named(name) or name, left, top, right, bottom)
+    return VocBox(_named(name) or name, left, top, right, bottom)

@@ -1,8 +1,8 @@
-"""The layout of the Severstal steel defect competition (Kaggle, 2019): ``train_images/*.jpg`` and ``train.csv``.
+"""Read the layout of the Severstal steel defect competition (Kaggle, 2019): ``train_images/*.jpg``, ``train.csv``.
 
-The table has the columns ImageId, ClassId, EncodedPixels with a row for each class that an image shows, or the older
-ImageId_ClassId, EncodedPixels with four rows for every image. An image without a row, or with empty EncodedPixels in
-all of its rows, is free of defects.
+The table has the columns ImageId, ClassId, EncodedPixels, with a row for each class that an image shows. Its older form
+has ImageId_ClassId, EncodedPixels, with four rows for each image. An image is free of defects if it has no row, or if
+EncodedPixels is empty in all of its rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ IMAGES = "train_images"
 
 @dataclass(frozen=True)
 class SteelStrip(LabelledImage):
-    """An image; ``labels`` are the classes it shows, and ``encoded`` the pixels of each, run-length encoded."""
+    """Hold an image, its classes (``labels``), and the run-length encoded pixels of each class (``encoded``)."""
 
     encoded: tuple[str, ...] = ()
 
     def mask(self, size: tuple[int, int]) -> np.ndarray:
-        """Pixels of any defect: bool (H, W), for the photo's ``size`` (H, W). Raises UserError if they do not fit."""
+        """Mark the pixels of all defects, bool (H, W), in a photo of ``size``. Raises UserError if they do not fit."""
         result = np.zeros(size, bool)
         for label, runs in zip(self.labels, self.encoded, strict=True):
             try:
@@ -40,9 +40,9 @@ class SteelStrip(LabelledImage):
 
 
 def load_severstal(root: Path) -> list[SteelStrip]:
-    """The images of ``train_images``, sorted, with what ``train.csv`` says of them.
+    """List the images of ``train_images``, sorted, with their labels from ``train.csv``.
 
-    Raises UserError: a missing folder or table, a table without the columns, a row for an image that is not there.
+    Raises UserError if the folder, the table or a column is missing, and for a row about a missing image.
     """
     images = list_images(root / IMAGES)
     table = root / TABLE
@@ -62,9 +62,9 @@ def load_severstal(root: Path) -> list[SteelStrip]:
 
 
 def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:
-    """Run-length encoded pixels as bool (H, W): pairs of start and length, counted from 1 down the columns.
+    """Decode run-length encoded pixels to bool (H, W): pairs of start and length, counted from 1 down the columns.
 
-    Raises ValueError for an odd count of numbers, what is no number, and runs outside the image.
+    Raises ValueError for an odd count of numbers, for text that is not a number, and for runs outside the image.
     """
     words = text.split()
     if len(words) % 2:
@@ -74,7 +74,7 @@ def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:
         starts, lengths = np.array(words[::2], np.int64) - 1, np.array(words[1::2], np.int64)
     except OverflowError:
         raise ValueError("EncodedPixels hold a number beyond all images") from None
-    # Not their sum, which could overflow.
+    # The sum of start and length could overflow, so their difference to the total is compared.
     if (starts < 0).any() or (lengths < 1).any() or (lengths > total - starts).any():
         raise ValueError(f"EncodedPixels leave the {size[1]} x {size[0]} pixels of the image")
     flat = np.zeros(total, bool)
@@ -84,7 +84,7 @@ def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def _rows(table: Path) -> Iterator[tuple[int, str, str, str]]:
-    """Line number, image, class and pixels of each row, in either form."""
+    """Yield line number, image, class and pixels of each row, in either form of the table."""
     try:
         text = table.read_text(encoding="utf-8-sig")
     except OSError as error:

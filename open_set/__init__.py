@@ -1,1 +1,1 @@
-"""Open-set recognition: known defects are named, unknown ones noticed. Consumes Inspections and pooled features."""
+"""Recognise known kinds of defects by name, and notice unknown kinds (open-set recognition)."""

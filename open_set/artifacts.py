@@ -1,4 +1,4 @@
-"""Steps that are not run again: a file carries the fingerprint of all that went into it."""
+"""Store the result of a step with the fingerprint of its inputs, so that the step is not run again."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ State = dict[str, Any]
 
 
 def fingerprint_of(inputs: Mapping[str, Any]) -> str:
-    """SHA-256 of settings and of the fingerprints of earlier steps: plain values, in any order of keys."""
+    """Compute the SHA-256 of plain values, such as settings and fingerprints of earlier steps, in any order of keys."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def stored(path: Path, inputs: Mapping[str, Any], compute: Callable[[], State]) -> State:
-    """What ``compute`` returns, from ``path`` if it was computed from the same ``inputs``, else computed and written.
+    """Read a state from ``path`` if it was computed from the same ``inputs``; otherwise compute and write it.
 
-    The file appears whole or not at all: a run that was killed goes on with the first step that has none. States are
+    The file is written whole or not at all, so that a killed run resumes at the first step without a file. States are
     nested dicts and lists of tensors, numbers and strings.
     """
     fingerprint = fingerprint_of(inputs)
@@ -39,7 +39,7 @@ def _found(path: Path, fingerprint: str) -> State | None:
         return None
     try:
         content = load_state(path)
-    except UserError:  # damaged, or of another version: computed again
+    except UserError:  # the file is damaged or of another version, so the state is computed again
         return None
     same: bool = content.get("fingerprint") == fingerprint
     return content["state"] if same else None

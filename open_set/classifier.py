@@ -1,9 +1,9 @@
-"""The classifier of known classes: fine-tuned, a linear head on frozen features, or trained from scratch.
+"""Classify known classes: fine-tuned, with a linear head on frozen features, or trained from scratch.
 
-Fine-tuning begins with the best linear head on the frozen features and then moves the last stages a little (Kumar et
-al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", arXiv 2202.10054): what is
-unknown has to look strange to these features, so they must not bend towards the known classes more than needed. Only
-activations of the stages that learn are computed again, the rest once for all splits.
+Fine-tuning begins with the best linear head on the frozen features and then changes the last stages a little (Kumar et
+al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", arXiv 2202.10054). Unknown
+images must look strange to these features, so they should fit the known classes no more closely than needed. The frozen
+stages are computed once for all splits; only the stages that learn are computed again.
 """
 
 from __future__ import annotations
@@ -36,14 +36,22 @@ MODES = {
 
 
 @dataclass(frozen=True)
-class Fronts:
-    """What images became in the stages that do not learn: maps float16 (n, ...), pooled float32 (n, d)."""
+class FrozenOutputs:
+    """Hold the outputs of the frozen stages for n images.
+
+    Parameters
+    ----------
+    maps
+        Feature maps that go into the stages that learn, float16 (n, c, h, w); empty if no stage learns.
+    pooled
+        The part of the embedding that the frozen stages already give, float32 (n, d).
+    """
 
     maps: torch.Tensor
     pooled: torch.Tensor
 
-    def __getitem__(self, index: np.ndarray) -> Fronts:
-        return Fronts(self.maps[index], self.pooled[index])
+    def __getitem__(self, index: np.ndarray) -> FrozenOutputs:
+        return FrozenOutputs(self.maps[index], self.pooled[index])
 
     def __len__(self) -> int:
         return len(self.pooled)
@@ -51,7 +59,7 @@ class Fronts:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings float32 (n, d) and logits float32 (n, classes) of n images."""
+    """Hold the embeddings float32 (n, d) and the logits float32 (n, classes) of n images."""
 
     embeddings: np.ndarray
     logits: np.ndarray
@@ -69,39 +77,58 @@ class Embedded:
 
 
 class Classifier:
-    """A network and a linear head on its standardised embedding.
+    """Classify images by a network and a linear head on its standardised embedding.
 
-    Parameters: ``mode`` is fine_tuned, frozen or scratch; ``weights`` the file of ImageNet weights, None for scratch.
-    After ``fit``: ``head_``, and ``losses_``, the mean cross-entropy of each pass of training.
+    Parameters
+    ----------
+    settings
+        Backbone, stages and training of the classifier.
+    mode
+        "fine_tuned", "frozen" or "scratch", see ``MODES``.
+    weights
+        File of ImageNet weights; None for "scratch".
+    run
+        Batch size and seed.
+    device
+        Where the network is computed.
+
+    Attributes
+    ----------
+    head_
+        The linear head.
+    losses_
+        Mean cross-entropy of each pass of training.
     """
 
     head_: nn.Linear
     losses_: list[float]
 
     def __init__(
-        self, settings: ClassifierSettings, mode: str, weights: Path | None, run: RunSettings, device: torch.device
+        self, settings: ClassifierSettings, mode: str, *, weights: Path | None, run: RunSettings, device: torch.device
     ):
         self.settings, self.mode, self.run, self.device = settings, mode, run, device
         trained_from = {FROZEN: None, FINE_TUNED: settings.tune_from, SCRATCH: "images"}[mode]
-        self.network = StagedResNet(settings.backbone, settings.layers, trained_from, weights, run.seed).to(device)
+        self.network = StagedResNet(
+            settings.backbone, settings.layers, trained_from=trained_from, weights=weights, seed=run.seed
+        ).to(device)
 
     @torch.inference_mode()
-    def fronts(self, batches: Iterable[np.ndarray]) -> Fronts:
-        """Batches of images, uint8 RGB (n, H, W, 3) -> what goes into ``fit`` and ``embed``."""
+    def run_frozen_stages(self, batches: Iterable[np.ndarray]) -> FrozenOutputs:
+        """Compute the inputs of ``fit`` and ``embed`` from batches of images, uint8 RGB (n, H, W, 3)."""
         maps, pooled = [], []
         for batch in batches:
-            one, other = self.network.front(as_tensor(batch, self.device))
+            one, other = self.network.frozen_part(as_tensor(batch, self.device))
             maps.append(one.half().cpu())
             pooled.append(other.cpu())
-        return Fronts(torch.cat(maps), torch.cat(pooled))
+        return FrozenOutputs(torch.cat(maps), torch.cat(pooled))
 
-    def fit(self, fronts: Fronts, labels: np.ndarray, progress: Progress = no_progress) -> Classifier:
-        """Learn from images with ``labels`` int (n,), 0 to classes - 1, each of which must be there."""
-        embeddings = self._embeddings(fronts)
+    def fit(self, frozen: FrozenOutputs, labels: np.ndarray, progress: Progress = no_progress) -> Classifier:
+        """Learn from images with ``labels`` int (n,), 0 to classes - 1; each class must occur."""
+        embeddings = self._embeddings(frozen)
         self.centre_, self.scale_ = embeddings.new_zeros(embeddings.shape[1]), embeddings.new_ones(embeddings.shape[1])
-        if self.mode != SCRATCH:  # where features are drawn at random, their first spread says nothing about later
+        if self.mode != SCRATCH:  # untrained features say nothing about the spread of the trained ones
             deviation = embeddings.std(0)
-            # A channel that is silent in all training images must not shout in others.
+            # A channel that hardly varies in the training images must not dominate in other images.
             self.centre_, self.scale_ = embeddings.mean(0), deviation.clamp_min(_LEAST_DEVIATION * deviation.mean())
         self.head_ = skip_init(nn.Linear, embeddings.shape[1], int(labels.max()) + 1).to(self.device)
         nn.init.zeros_(self.head_.weight)
@@ -111,22 +138,22 @@ class Classifier:
             self._set_head((embeddings - self.centre_) / self.scale_, labels)
         if self.mode != FROZEN:
             with repeatable():
-                self._train(fronts, torch.as_tensor(labels), progress)
+                self._train(frozen, torch.as_tensor(labels), progress)
         return self
 
     @torch.inference_mode()
-    def embed(self, fronts: Fronts) -> Embedded:
-        """Embeddings and logits of images."""
-        embeddings = self._embeddings(fronts)
+    def embed(self, frozen: FrozenOutputs) -> Embedded:
+        """Compute embeddings and logits of images."""
+        embeddings = self._embeddings(frozen)
         logits = self.head_(((embeddings - self.centre_) / self.scale_).to(self.device))
         return Embedded(embeddings.numpy(), logits.cpu().numpy())
 
     def __call__(self, images: np.ndarray) -> Embedded:
-        """Embeddings and logits of images, uint8 RGB (n, H, W, 3)."""
-        return self.embed(self.fronts([images]))
+        """Compute embeddings and logits of images, uint8 RGB (n, H, W, 3)."""
+        return self.embed(self.run_frozen_stages([images]))
 
     def state(self) -> dict[str, Any]:
-        """What training changed: tensors that ``restore`` takes back."""
+        """Collect the tensors that training changed, for ``restore``."""
         trained = {
             f"{place}.{key}": value.detach().cpu().clone()
             for place, module in enumerate(self.network.trained())
@@ -138,7 +165,7 @@ class Classifier:
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> Classifier:
-        """Become what ``state`` was taken from; the settings and the weights must be the same."""
+        """Take over a ``state`` of a classifier with the same settings and weights."""
         for place, module in enumerate(self.network.trained()):
             prefix = f"{place}."
             module.load_state_dict(
@@ -150,15 +177,17 @@ class Classifier:
         return self
 
     @torch.inference_mode()
-    def _embeddings(self, fronts: Fronts) -> torch.Tensor:
+    def _embeddings(self, frozen: FrozenOutputs) -> torch.Tensor:
         parts = []
-        for start in range(0, len(fronts), self.run.batch_size):
-            batch = fronts[np.arange(start, min(start + self.run.batch_size, len(fronts)))]
-            parts.append(self.network.back(batch.maps.to(self.device).float(), batch.pooled.to(self.device)).cpu())
+        for start in range(0, len(frozen), self.run.batch_size):
+            batch = frozen[np.arange(start, min(start + self.run.batch_size, len(frozen)))]
+            parts.append(
+                self.network.trained_part(batch.maps.to(self.device).float(), batch.pooled.to(self.device)).cpu()
+            )
         return torch.cat(parts)
 
     def _set_head(self, inputs: torch.Tensor, labels: np.ndarray) -> None:
-        """The head of multinomial logistic regression with scikit-learn's default penalty."""
+        """Set the head by multinomial logistic regression with scikit-learn's default penalty."""
         model = LogisticRegression(max_iter=1000).fit(inputs.double().numpy(), labels)
         weight, bias = model.coef_, model.intercept_
         if len(weight) == 1:  # two classes: scikit-learn keeps the difference of their logits
@@ -167,7 +196,7 @@ class Classifier:
             self.head_.weight.copy_(torch.from_numpy(weight))
             self.head_.bias.copy_(torch.from_numpy(bias))
 
-    def _train(self, fronts: Fronts, labels: torch.Tensor, progress: Progress) -> None:
+    def _train(self, frozen: FrozenOutputs, labels: torch.Tensor, progress: Progress) -> None:
         tuned, settings = self.mode == FINE_TUNED, self.settings
         epochs = settings.epochs if tuned else settings.scratch_epochs
         rate = settings.learning_rate if tuned else settings.scratch_learning_rate
@@ -175,14 +204,14 @@ class Classifier:
         optimiser = torch.optim.AdamW(parameters, lr=rate)
         centre, scale = self.centre_.to(self.device), self.scale_.to(self.device)
         for module in self.network.trained():
-            # The batch statistics of ImageNet are better than those of a few hundred like images.
+            # The batch statistics of ImageNet are better than statistics of a few hundred similar images.
             module.train(not tuned)
         for epoch in progress(range(epochs), epochs, "training the classifier"):
             order = np.random.default_rng([self.run.seed, epoch]).permutation(len(labels))
             total = 0.0
             for chosen in np.array_split(order, max(1, len(order) // self.run.batch_size)):
-                batch = fronts[chosen]
-                embeddings = self.network.back(batch.maps.to(self.device).float(), batch.pooled.to(self.device))
+                batch = frozen[chosen]
+                embeddings = self.network.trained_part(batch.maps.to(self.device).float(), batch.pooled.to(self.device))
                 loss = F.cross_entropy(self.head_((embeddings - centre) / scale), labels[chosen].to(self.device))
                 optimiser.zero_grad()
                 loss.backward()
@@ -190,14 +219,14 @@ class Classifier:
                 total += float(loss.detach()) * len(chosen)
             self.losses_.append(total / len(labels))
         if not tuned:
-            self._settle_statistics(fronts)
+            self._settle_statistics(frozen)
         self.network.eval()
 
     @torch.no_grad()
-    def _settle_statistics(self, fronts: Fronts) -> None:
-        """Batch statistics of the final network: the running ones lag behind weights that have just changed."""
+    def _settle_statistics(self, frozen: FrozenOutputs) -> None:
+        """Recompute the batch statistics of the final network; running means lag behind the last weights."""
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
                 module.momentum = None  # the plain mean over all batches
-        self._embeddings(fronts)
+        self._embeddings(frozen)

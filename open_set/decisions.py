@@ -1,4 +1,4 @@
-"""What an approach says of every test image of a split, and how good that is."""
+"""Hold the decisions of an approach on the test images of a split, and measure how good they are."""
 
 from __future__ import annotations
 
@@ -18,13 +18,30 @@ _DIGITS = 6
 
 @dataclass(frozen=True)
 class Decisions:
-    """Verdicts on n test images, known and unknown, by one approach with one score.
+    """Hold the verdicts of one approach with one score on n test images, known and unknown.
 
-    ``known`` are the names of the known classes. ``truth``, ``named`` and ``predicted`` (n,) are names: the true class
-    or "unknown", the class that is named when nothing is rejected, and the verdict, which may be "unknown" too. Where
-    the approach may find that there is no defect, ``named`` and ``predicted`` may be "no_defect". ``scores`` float64
-    (n,) are higher for what looks more unknown; rejected is what exceeds ``threshold``, and ``cutoffs`` are the
-    thresholds of the score's parts in their own units. ``alpha`` is the share of known images they stand for.
+    Parameters
+    ----------
+    approach
+        "one_stage", "two_stage" or "two_stage_plain".
+    score
+        Name of the score, or of two scores joined by "+".
+    known
+        Names of the known classes.
+    truth
+        True class of each image, or "unknown".
+    named
+        Class of each image if none is rejected; "no_defect" if the approach finds no defect.
+    predicted
+        Verdict on each image: a class, "unknown" or "no_defect".
+    scores
+        How unknown each image looks, float64 (n,); higher is more unknown.
+    threshold
+        Score above which an image is rejected as unknown.
+    alpha
+        Share of known images that the threshold may reject.
+    cutoffs
+        Name of each single score -> its threshold, in its own unit.
     """
 
     approach: str
@@ -40,24 +57,25 @@ class Decisions:
 
     @property
     def is_unknown(self) -> np.ndarray:
-        """Whether each image is of an unknown class: bool (n,)."""
+        """Tell which images are of an unknown class: bool (n,)."""
         return np.array(self.truth) == UNKNOWN
 
     def state(self) -> dict[str, Any]:
-        """Plain values that ``from_state`` takes back."""
+        """Turn the decisions into plain values for ``from_state``."""
         return {**asdict(self), "scores": self.scores.tolist()}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Decisions:
-        """The Decisions that ``state`` was taken from."""
+        """Restore decisions from ``state``."""
         return cls(**{**state, "scores": np.array(state["scores"])})
 
 
 def measure(decisions: Decisions, groups: np.ndarray, seed: int = 0) -> dict[str, Any]:
-    """All figures of one approach with one score, ready for JSON; rates are of images, intervals are 95 %.
+    """Measure one approach with one score, ready for JSON. Rates are shares of images, intervals are 95 %.
 
-    ``groups`` (n,) numbers copies of a photo alike, for the interval of AUROC. ``thresholds`` in the result are in the
-    unit of each score (tau); ``kappa`` is the confidence below which the classifier rejects, None if it is not asked.
+    ``groups`` (n,) gives copies of a photo the same number, for the interval of AUROC. In the result, ``thresholds``
+    are in the unit of each score (tau). ``kappa`` is the confidence below which the classifier rejects, or None if
+    confidence takes no part.
     """
     unknown, scores = decisions.is_unknown, decisions.scores
     truth, named, predicted = (np.array(names) for names in (decisions.truth, decisions.named, decisions.predicted))
@@ -95,7 +113,7 @@ def measure(decisions: Decisions, groups: np.ndarray, seed: int = 0) -> dict[str
 
 
 def rounded(value: Any) -> Any:
-    """Floats of nested lists and dicts to six digits, beyond which machines differ."""
+    """Round the floats of nested lists and dicts to six digits; machines differ in the further digits."""
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The images of a data set, read once: small squares for the classifier, groups of copies, and one checksum."""
+"""Read the images of a data set once: small squares for the classifier, groups of copies, and a checksum."""
 
 from __future__ import annotations
 
@@ -21,9 +21,20 @@ from fastener.open_set.network import as_square
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images that could be read: ``squares`` uint8 RGB (n, side, side, 3), ``groups`` (n,) alike for near copies.
+    """Hold the n images of a data set that could be read.
 
-    ``checksum`` is over names and contents of the files. ``errors`` has a line for each file that could not be read.
+    Parameters
+    ----------
+    images
+        Files and classes.
+    squares
+        The images resized to squares, uint8 RGB (n, side, side, 3).
+    groups
+        Number of each image, int64 (n,); near copies have the same number.
+    checksum
+        SHA-256 over names and contents of the files.
+    errors
+        One line for each file that could not be read.
     """
 
     images: tuple[NeuImage, ...]
@@ -34,17 +45,19 @@ class ImageSet:
 
     @property
     def labels(self) -> list[str]:
-        """The class of each image."""
+        """List the class of each image."""
         return [image.defect for image in self.images]
 
     @property
     def paths(self) -> list[Path]:
-        """The file of each image."""
+        """List the file of each image."""
         return [image.path for image in self.images]
 
 
-def read_images(images: Sequence[NeuImage], side: int, run: RunSettings, progress: Progress = no_progress) -> ImageSet:
-    """Read the images, each once. Raises UserError if none can be read."""
+def read_images(
+    images: Sequence[NeuImage], side: int, run: RunSettings, *, progress: Progress = no_progress
+) -> ImageSet:
+    """Read each image once. Raises UserError if none can be read."""
 
     def read(image: NeuImage) -> tuple[np.ndarray, np.ndarray] | str:
         try:
@@ -69,7 +82,7 @@ def read_images(images: Sequence[NeuImage], side: int, run: RunSettings, progres
 
 
 def files_checksum(paths: Sequence[Path]) -> str:
-    """SHA-256 over names and contents of files, in their order; the folder they lie in does not matter."""
+    """Compute the SHA-256 over names and contents of files, in their order, whatever folder holds them."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.parent.name}/{path.name}".encode("utf-8", "surrogateescape") + b"\0")

@@ -1,7 +1,7 @@
-"""How well known classes are named and unknown ones noticed.
+"""Measure how well known classes are named and unknown classes are noticed.
 
-Conventions: ``known`` and ``unknown`` are unknown-ness scores float (n,), (m,), higher = more unknown; an image is
-accepted when ``score <= threshold``. Predictions and truth are class names as strings.
+Conventions: ``known`` are scores of known images, float (n,), and ``unknown`` of unknown images, float (m,). A higher
+score is more unknown. An image is accepted if ``score <= threshold``. Predictions and truth are class names.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ UNKNOWN, NO_DEFECT = "unknown", "no_defect"
 
 
 def fpr_at_tpr(known: npt.ArrayLike, unknown: npt.ArrayLike, tpr: float = 0.95) -> float:
-    """Share of unknown images accepted by the lowest threshold that accepts at least ``tpr`` of the known ones.
+    """Compute the share of unknown images accepted by the lowest threshold that accepts ``tpr`` of the known images.
 
-    Known is the positive class here, as usual in this literature (Sun et al. 2022, section 4).
+    Known is the positive class, as usual in the literature (Sun et al. 2022, section 4).
     """
     threshold = np.quantile(np.asarray(known, float), tpr, method="inverted_cdf")
     return float((np.asarray(unknown, float) <= threshold).mean())
 
 
 def oscr(correct: npt.ArrayLike, known: npt.ArrayLike, unknown: npt.ArrayLike) -> float:
-    """Area under the open-set classification rate curve: 1 = all known named correctly, and below all unknown.
+    """Compute the area under the open-set classification rate curve.
 
-    Dhamija et al. 2018, "Reducing Network Agnostophobia", section 3: for every threshold the share of known images that
-    are accepted and named correctly, against the share of unknown ones accepted. ``correct`` bool (n,) says whether
-    each known image is named correctly. The area equals the accuracy times the AUROC of the correctly named against
-    the unknown, which is how it is computed; ties count half.
+    Dhamija et al. 2018, "Reducing Network Agnostophobia", section 3: the curve shows, for every threshold, the share of
+    known images that are accepted and named correctly against the share of unknown images that are accepted. The area
+    is 1 if all known images are named correctly and score below all unknown images. ``correct`` bool (n,) tells which
+    known images are named correctly. The area is computed as the accuracy times the AUROC of the correctly named
+    against the unknown images, which is the same; ties count half.
     """
     right = np.asarray(correct, bool)
     if not right.any():
@@ -42,12 +43,12 @@ def oscr(correct: npt.ArrayLike, known: npt.ArrayLike, unknown: npt.ArrayLike) -
 
 
 def open_set_f1(truth: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> float:
-    """Mean F1 of the known ``classes`` and "unknown"; any other prediction (no_defect) is a miss."""
+    """Compute the mean F1 of the known ``classes`` and "unknown"; any other prediction (no_defect) is a miss."""
     labels = [*classes, UNKNOWN]
     return float(f1_score(truth, predicted, labels=labels, average="macro", zero_division=0))
 
 
 def confusion_table(truth: Sequence[str], predicted: Sequence[str], names: Sequence[str]) -> list[list[int]]:
-    """Counts of images: a row a true class, a column a prediction, both in the order of ``names``."""
+    """Count images by true class (rows) and prediction (columns), both in the order of ``names``."""
     table: list[list[int]] = confusion_matrix(truth, predicted, labels=list(names)).tolist()
     return table

@@ -1,4 +1,4 @@
-"""A ResNet cut into stages: the first ones stay as they are, the last ones may learn."""
+"""Cut a ResNet into stages: the first stages stay frozen, and the last stages may learn."""
 
 from __future__ import annotations
 
@@ -15,18 +15,30 @@ from fastener.open_set.settings import STAGES
 
 
 class StagedResNet(nn.Module):
-    """A torchvision ResNet up to the last of ``layers``, whose mean activations, joined, are its embedding.
+    """Embed images by a torchvision ResNet: the joined mean activations of ``layers`` are the embedding.
 
-    Images go through ``front`` up to ``trained_from`` ("images": nothing, all stages learn; None: everything), and from
-    there through ``back``; what lies between is worth keeping when only the back learns. Without ``weights`` the
-    network is as torchvision draws it from ``seed``. Raises UserError for weights that do not fit.
+    Images go through ``frozen_part`` and then through ``trained_part``. If only the second learns, the outputs of the
+    first can be kept. Raises UserError for weights that do not fit.
+
+    Parameters
+    ----------
+    backbone
+        Name of the network in torchvision.
+    layers
+        Stages whose mean activations are joined; the network ends after the last of them.
+    trained_from
+        First stage that learns; "images" if all stages learn, None if no stage learns.
+    weights
+        File of weights; without it, torchvision draws the weights from ``seed``.
+    seed
+        Seed of random weights.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(
-        self, backbone: str, layers: tuple[str, ...], trained_from: str | None, weights: Path | None, seed: int
+        self, backbone: str, layers: tuple[str, ...], *, trained_from: str | None, weights: Path | None, seed: int
     ):
         super().__init__()
         from torchvision.models import get_model
@@ -52,26 +64,26 @@ class StagedResNet(nn.Module):
             module.requires_grad_(True)
 
     def trained(self) -> list[nn.Module]:
-        """The parts that learn."""
+        """List the modules that learn."""
         stages = [stage for place, stage in enumerate(self.stages.values()) if place >= self._cut]
         return [self.stem, *stages] if self._cut < 0 else stages
 
-    def front(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """RGB (n, 3, H, W) in [0, 1] -> maps (n, c, h, w), and the part of the embedding known by then (n, d)."""
+    def frozen_part(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the frozen stages: RGB (n, 3, H, W) in [0, 1] -> maps (n, c, h, w), start of the embedding (n, d)."""
         x = (images - self.mean) / self.std
         if self._cut < 0:
             return x, x.new_empty(len(x), 0)
         maps, pooled = self._through(self.stem(x), 0, self._cut)
         return maps if self._cut < len(self.stages) else maps.new_empty(len(x), 0), pooled
 
-    def back(self, maps: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
-        """What ``front`` gave -> embeddings (n, d), the stages in order."""
+    def trained_part(self, maps: torch.Tensor, pooled: torch.Tensor) -> torch.Tensor:
+        """Run the stages that learn: outputs of ``frozen_part`` -> embeddings (n, d), in the order of the stages."""
         x = self.stem(maps) if self._cut < 0 else maps
         return torch.cat([pooled, self._through(x, max(self._cut, 0), len(self.stages))[1]], 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """RGB (n, 3, H, W) in [0, 1] -> embeddings (n, d)."""
-        return self.back(*self.front(images))
+        """Embed images: RGB (n, 3, H, W) in [0, 1] -> (n, d)."""
+        return self.trained_part(*self.frozen_part(images))
 
     def _through(self, x: torch.Tensor, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor]:
         pooled = [x.new_empty(len(x), 0)]
@@ -83,11 +95,11 @@ class StagedResNet(nn.Module):
 
 
 def as_square(photo: np.ndarray, side: int) -> np.ndarray:
-    """uint8 RGB (H, W, 3) -> (side, side, 3); averaged when it shrinks, so that fine texture does not alias."""
+    """Resize uint8 RGB (H, W, 3) to (side, side, 3). Pixels are averaged to shrink, so that texture does not alias."""
     how = cv2.INTER_AREA if side < min(photo.shape[:2]) else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(photo, (side, side), interpolation=how), np.uint8)
 
 
 def as_tensor(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """uint8 RGB (n, H, W, 3) -> float32 (n, 3, H, W) in [0, 1]."""
+    """Convert uint8 RGB (n, H, W, 3) to float32 (n, 3, H, W) in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 255

@@ -1,4 +1,4 @@
-"""One stage: the classifier names a class, and a distance in its embedding says whether to believe it."""
+"""Decide in one stage: the classifier names a class, and a score on its embedding tells whether to reject."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from fastener.open_set.classifier import Embedded
 from fastener.open_set.decisions import Decisions
 from fastener.open_set.metrics import UNKNOWN
 from fastener.open_set.rejection import Rejector
-from fastener.open_set.settings import SCORE_NAMES, RejectionSettings
-from fastener.open_set.splits import TEST, TRAIN, VALIDATION, Split
+from fastener.open_set.settings import SCORE_NAMES, RejectionSettings, ScoreName
+from fastener.open_set.splits import TEST, TRAIN, VALIDATION, OpenSetSplit
 from fastener.open_set.splits import UNKNOWN as UNKNOWN_ROLE
 
 APPROACH = "one_stage"
 
 
-def one_stage(split: Split, embedded: Embedded, settings: RejectionSettings) -> list[Decisions]:
-    """Decisions on the split's test images, one for each score. ``embedded`` holds all images, by their place."""
-    return [decide(split, embedded, fit_rejector(split, embedded, (name,), settings)) for name in SCORE_NAMES]
+def one_stage(split: OpenSetSplit, embedded: Embedded, settings: RejectionSettings) -> list[Decisions]:
+    """Decide on the test images of a split, once with each score. ``embedded`` holds all images in their order."""
+    return [decide(split, embedded, fit_rejector(split, embedded, (name,), settings=settings)) for name in SCORE_NAMES]
 
 
-def fit_rejector(split: Split, embedded: Embedded, names: tuple, settings: RejectionSettings) -> Rejector:
-    """Scores learn from the training images, thresholds from the validation images; test images are not looked at."""
+def fit_rejector(
+    split: OpenSetSplit, embedded: Embedded, names: tuple[ScoreName, ...], *, settings: RejectionSettings
+) -> Rejector:
+    """Fit scores to the training images and thresholds to the validation images; test images take no part."""
     train, validation = split.indices(TRAIN), split.indices(VALIDATION)
-    return Rejector.fit(names, embedded[train], split.truth[train], embedded[validation], settings)
+    return Rejector.fit(names, embedded[train], split.truth[train], validation=embedded[validation], settings=settings)
 
 
-def decide(split: Split, embedded: Embedded, rejector: Rejector) -> Decisions:
-    """Verdicts on the test images, known and unknown."""
+def decide(split: OpenSetSplit, embedded: Embedded, rejector: Rejector) -> Decisions:
+    """Decide on the test images, known and unknown, with one rejector."""
     tested = embedded[split.indices(TEST, UNKNOWN_ROLE)]
     named = np.array(split.known)[tested.classes]
     scores = rejector(tested)
@@ -46,7 +48,7 @@ def decide(split: Split, embedded: Embedded, rejector: Rejector) -> Decisions:
     )
 
 
-def true_names(split: Split) -> tuple[str, ...]:
-    """Class, or "unknown", of each test image."""
+def true_names(split: OpenSetSplit) -> tuple[str, ...]:
+    """List the class of each test image, or "unknown"."""
     places = split.truth[split.indices(TEST, UNKNOWN_ROLE)]
     return tuple(UNKNOWN if place < 0 else split.known[place] for place in places)

@@ -1,4 +1,4 @@
-"""Pictures of one split: what is decided, how well unknown is told from known, where the embeddings lie."""
+"""Draw the results of one split: confusion tables, scores, ROC curves, and the embeddings."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ TITLES = {
     "two_stage_plain": "two stages, plain",
 }
 _PCA_DIMENSIONS = 50
-_MIN_TSNE = 50  # below this t-SNE has no neighbourhoods to keep: PCA
+_MIN_TSNE = 50  # with fewer images, t-SNE has no neighbourhoods to keep, and PCA is used
 
 
 def write_plots(
     decisions: Sequence[Decisions],
     figures: Sequence[Mapping[str, Any]],
     embeddings: np.ndarray,
+    *,
     folder: Path,
     seed: int,
 ) -> None:
-    """roc.png, embeddings.png, and a confusion_<approach>.png and scores_<approach>.png each.
+    """Write roc.png, embeddings.png, and for each approach confusion_<approach>.png and scores_<approach>.png.
 
-    ``decisions``, one of each approach, and their ``figures`` belong together; ``embeddings`` (n, d) are those of the
-    images decided on, in their order.
+    ``decisions`` holds one entry for each approach, and ``figures`` the measures of each entry. ``embeddings`` (n, d)
+    belong to the test images, in their order.
     """
     for one, measured in zip(decisions, figures, strict=True):
         names = measured["confusion"]["names"]
@@ -58,7 +59,7 @@ def write_plots(
 
 
 def roc_picture(decisions: Sequence[Decisions], figures: Sequence[Mapping[str, Any]]) -> Figure:
-    """Unknown against known, one curve an approach."""
+    """Draw the ROC curve of unknown against known images, one curve for each approach."""
     curves = {}
     for one, measured in zip(decisions, figures, strict=True):
         low, high = measured["unknown_auroc_ci95"]
@@ -72,7 +73,7 @@ def roc_picture(decisions: Sequence[Decisions], figures: Sequence[Mapping[str, A
 
 
 def embedding_picture(truth: Sequence[str], embeddings: np.ndarray, seed: int) -> Figure:
-    """The test images' embeddings in two dimensions: t-SNE (van der Maaten and Hinton 2008), PCA for a few images."""
+    """Draw the embeddings in two dimensions: by t-SNE (van der Maaten and Hinton 2008), or by PCA for few images."""
     points = StandardScaler().fit_transform(embeddings.astype(np.float64))
     method = "t-SNE" if len(points) >= _MIN_TSNE else "PCA"
     points = PCA(min(_PCA_DIMENSIONS, *points.shape), svd_solver="full").fit_transform(points)

@@ -1,4 +1,4 @@
-"""From scores to the decision "unknown", with a known share of known images that it costs."""
+"""Reject images as unknown by their scores, at a chosen share of wrongly rejected known images."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ from fastener.open_set.settings import RejectionSettings, ScoreName
 
 @dataclass(frozen=True)
 class Rejector:
-    """One or two scores, and the joined score above which an image is rejected as unknown.
+    """Reject an image as unknown if its score, or either of two scores, is too high.
 
-    Of two scores, either may reject: each is brought to a scale on which validation images reach 1 with alpha / 2, and
-    the larger one counts. One score alone keeps its own unit. ``alpha`` is the share of known images that the threshold
-    stands for; more than was asked for where the validation images are too few.
+    A single score keeps its own unit. Two scores are each scaled so that a share of alpha / 2 of the validation images
+    exceeds 1, and the larger of the two counts.
+
+    Parameters
+    ----------
+    names, scores
+        One or two scores.
+    scales
+        Scale of each score.
+    threshold
+        Joined score above which an image is rejected.
+    alpha
+        Share of known images that the threshold may reject. It exceeds the requested share if there are too few
+        validation images.
     """
 
     names: tuple[ScoreName, ...]
@@ -34,10 +45,11 @@ class Rejector:
         names: Sequence[ScoreName],
         training: Embedded,
         labels: np.ndarray,
+        *,
         validation: Embedded,
         settings: RejectionSettings,
     ) -> Rejector:
-        """Scores learn from training images with ``labels`` int (n,); thresholds from known validation images alone."""
+        """Fit scores to training images with ``labels`` int (n,), and thresholds to known validation images alone."""
         scores = tuple(SCORES[name](settings).fit(training, labels) for name in names)
         upper = 1 - settings.alpha / 2
         own = Scale(0.0, 1.0)
@@ -46,12 +58,12 @@ class Rejector:
         return cls(tuple(names), scores, scales, *conformal_threshold(known, settings.alpha))
 
     def __call__(self, images: Embedded) -> np.ndarray:
-        """Joined scores (n,); rejected are those above ``threshold``."""
+        """Compute joined scores (n,); an image above ``threshold`` is rejected."""
         return _joined(self.scores, self.scales, images)
 
     @property
     def cutoffs(self) -> dict[str, float]:
-        """Of each score, the value in its own unit above which it rejects: tau, and that of kappa."""
+        """Map each score to the value, in its own unit, above which it rejects: tau, and the score behind kappa."""
         pairs = zip(self.names, self.scales, strict=True)
         return {name: scale.median + self.threshold * scale.unit for name, scale in pairs}
 

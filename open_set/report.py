@@ -1,4 +1,4 @@
-"""The results as files: metrics.json and pictures of each split, summary.csv and summary.md over all of them."""
+"""Write the results: metrics.json and pictures of each split, and summary.csv and summary.md over all splits."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ Row = dict[str, Any]
 
 
 def write_report(pipeline: Pipeline) -> list[Row]:
-    """Write everything that the steps found; run those that have not been. Returns the rows of summary.csv."""
+    """Write all results, and run the steps that have not been run. Returns the rows of summary.csv."""
     rows: list[Row] = []
     for name in pipeline.splits:
         metrics = write_split(pipeline, name)
-        pace = next(iter(pipeline.runtime(name).values()))["approaches"]
+        pace = next(iter(pipeline.benchmark_runtime(name).values()))["approaches"]
         rows += [
             {"split": name, **one, "ms_per_image": pace[one["approach"]]["median_ms"]} for one in metrics["results"]
         ]
     write_atomically(pipeline.output / "summary.csv", _csv(rows))
-    runtimes = {name: pipeline.runtime(name) for name in pipeline.splits}
+    runtimes = {name: pipeline.benchmark_runtime(name) for name in pipeline.splits}
     write_atomically(pipeline.output / "summary.md", summary_text(pipeline, rows, runtimes))
     return rows
 
 
 def write_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
-    """metrics.json, runtime.json, decisions.csv of both approaches, and the pictures of one split."""
+    """Write metrics.json, runtime.json, decisions.csv of both approaches, and the pictures of one split."""
     folder = pipeline.output / f"split_{name}"
     metrics = stored(folder / "metrics.pt", pipeline.cascade_inputs(name), lambda: _measure_split(pipeline, name))
     write_atomically(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    write_atomically(folder / "runtime.json", json.dumps(pipeline.runtime(name), indent=2) + "\n")
+    write_atomically(folder / "runtime.json", json.dumps(pipeline.benchmark_runtime(name), indent=2) + "\n")
     return metrics
 
 
 def _measure_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
-    """The figures of one split; writes its pictures and decisions on the way."""
+    """Measure one split, and write its pictures and decisions."""
     pipeline.say(f"split {name}: measuring")
-    decisions = [*pipeline.osr(name), *pipeline.cascade(name)]
+    decisions = [*pipeline.run_osr(name), *pipeline.run_cascade(name)]
     split, settings, folder = pipeline.split(name), pipeline.settings, pipeline.output / f"split_{name}"
     tested = split.indices(TEST, UNKNOWN)
     results = [measure(one, pipeline.images.groups[tested], settings.run.seed) for one in decisions]
@@ -69,9 +69,9 @@ def _measure_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
     write_plots(
         [decisions[place] for place in shown],
         [results[place] for place in shown],
-        pipeline.embeddings(name).embeddings[tested],
-        folder / "plots",
-        settings.run.seed,
+        pipeline.extract_embeddings(name).embeddings[tested],
+        folder=folder / "plots",
+        seed=settings.run.seed,
     )
     return {
         "split": name,
@@ -87,13 +87,13 @@ def _measure_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
 
 
 def default_score(approach: str, settings: RejectionSettings) -> str:
-    """The score that stands for an approach: set beforehand, never chosen by what came out."""
+    """Name the score that stands for an approach. It is fixed by the settings and never chosen by results."""
     joined = approach != "one_stage" and settings.use_confidence and settings.score != CONFIDENCE
     return f"{settings.score}+{CONFIDENCE}" if joined else settings.score
 
 
 def gate_metrics(gate: GateScores, seed: int) -> dict[str, Any]:
-    """PatchCore on the held-out steel strips, on which it can be judged, and on NEU, where all images have defects."""
+    """Measure PatchCore on the held-out steel strips, and on NEU, where all images have defects."""
     normal, defective = gate.test_normal, gate.test_defective
     accepted = int((normal <= gate.threshold).sum())
     figures: dict[str, Any] = {
@@ -116,7 +116,7 @@ def gate_metrics(gate: GateScores, seed: int) -> dict[str, Any]:
 
 
 def summary_text(pipeline: Pipeline, rows: Sequence[Row], runtimes: Mapping[str, Any]) -> str:
-    """summary.md: the default scores, all scores, time, and how the figures came about."""
+    """Write summary.md: how the figures came about, the default scores, all scores, and the times."""
     settings = pipeline.settings
     defaults = {approach: default_score(approach, settings.rejection) for approach in TITLES}
     chosen = [row for row in rows if row["score"] == defaults[row["approach"]]]
@@ -129,7 +129,7 @@ def summary_text(pipeline: Pipeline, rows: Sequence[Row], runtimes: Mapping[str,
         f"Classifier: {settings.classifier.backbone}, {MODES[pipeline.mode]}.",
         f"PatchCore: {pipeline.gate_backbone}; {gate['normal_accepted']:.1%} of {gate['n_normal_test']} held-out "
         f"defect-free strips accepted, {strips}; {gate['neu_called_defective']:.1%} of the NEU images flagged.",
-        f"Thresholds accept {1 - settings.rejection.alpha:.0%} of known validation images; no test image sets any.",
+        f"Thresholds accept {1 - settings.rejection.alpha:.0%} of known validation images; no test image sets one.",
         f"The first table shows the score named in the settings ({settings.rejection.score}).",
     ]
     lines = [
@@ -142,7 +142,7 @@ def summary_text(pipeline: Pipeline, rows: Sequence[Row], runtimes: Mapping[str,
 
 
 def _over_splits(rows: Sequence[Row]) -> list[Row]:
-    """A row an approach and score: "mean ± deviation" of each figure."""
+    """Average the figures over the splits: a row for each approach and score, with "mean ± deviation"."""
     found: list[Row] = []
     for approach, score in dict.fromkeys((row["approach"], row["score"]) for row in rows):
         same = [row for row in rows if (row["approach"], row["score"]) == (approach, score)]
@@ -165,7 +165,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _runtime_table(runtimes: Mapping[str, Any]) -> list[str]:
-    """A row a stage, a column CPU and GPU; the mean over splits of the medians."""
+    """Tabulate the times: a row for each stage, a column for each device, the mean of the medians over the splits."""
     devices = list(dict.fromkeys(device for one in runtimes.values() for device in one))
     first = next(iter(runtimes.values()))
     stages = list(first[devices[0]]["stages"])
@@ -189,11 +189,11 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _decisions_csv(paths: Sequence[Path], decisions: Sequence[Decisions]) -> str:
-    """A line an image: file, true class, and score and verdict of each approach and score."""
+    """Write a line for each image: file, true class, and score and verdict of each approach and score."""
     text = io.StringIO()
     writer = csv.writer(text)
     names = [f"{one.approach}, {one.score}" for one in decisions]
-    writer.writerow(["path", "truth", *[f"{name}: {what}" for name in names for what in ("score", "verdict")]])
+    writer.writerow(["path", "truth", *[f"{name}: {column}" for name in names for column in ("score", "verdict")]])
     for place, path in enumerate(paths):
         verdicts = [value for one in decisions for value in (round(float(one.scores[place]), 6), one.predicted[place])]
         writer.writerow([path, decisions[0].truth[place], *verdicts])

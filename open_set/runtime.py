@@ -1,4 +1,4 @@
-"""Milliseconds per image of every stage, one image at a time, warm, as a machine at the line would run it."""
+"""Measure the milliseconds of each stage, one image at a time after a warm-up, as on a production line."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ from fastener.open_set.rejection import Rejector
 from fastener.open_set.steel_gate import SteelGate
 
 STAGES = ("read", "classifier", "rejection", "patchcore")
-# Which stages an approach passes through.
+# Stages that each approach runs.
 APPROACHES = {"one_stage": ("read", "classifier", "rejection"), "two_stage": STAGES, "two_stage_plain": STAGES}
 _WARM_UP = 3
 
 
 def measure_runtime(
-    classifier: Classifier, rejector: Rejector, gate: SteelGate, paths: Sequence[Path], clock: Clock | None = None
+    classifier: Classifier,
+    rejector: Rejector,
+    gate: SteelGate,
+    *,
+    paths: Sequence[Path],
+    clock: Clock | None = None,
 ) -> dict[str, Any]:
-    """Median and 95th percentile of each stage over the images of ``paths``, on the classifier's device; and how busy
-    the machine was."""
+    """Measure median and 95th percentile of each stage over ``paths``, on the classifier's device.
+
+    The result also states the threads and the load of the machine. ``clock`` replaces the clock of that device.
+    """
     clock = clock or clock_of(classifier.device)
     rows = []
     for path in [*paths[:_WARM_UP], *paths]:

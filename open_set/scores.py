@@ -1,6 +1,6 @@
-"""How unknown an image looks: several scores behind one interface, higher = more unknown.
+"""Score how unknown an image looks: several scores with one interface, higher = more unknown.
 
-Each learns from known training images only. None needs to have seen an unknown one.
+Each score learns from known training images only; no score needs an unknown image.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from fastener.open_set.classifier import Embedded
 from fastener.open_set.settings import RejectionSettings, ScoreName
 
 Floats = npt.NDArray[np.float64]
-# A difference of two log-likelihoods needs both covariances well estimated: so many images for each dimension.
+# A difference of two log-likelihoods needs good estimates of both covariances: this many images for each dimension.
 _IMAGES_PER_DIMENSION = 20
 
 
 class OpenSetScore(ABC):
-    """Construct with settings, ``fit`` on known training images, call on any."""
+    """Define a score: construct it with settings, ``fit`` it to known training images, and call it on any images."""
 
     @abstractmethod
     def fit(self, known: Embedded, labels: np.ndarray) -> OpenSetScore:
@@ -35,14 +35,21 @@ class OpenSetScore(ABC):
 
     @abstractmethod
     def __call__(self, images: Embedded) -> Floats:
-        """Scores (n,), higher = more unknown."""
+        """Compute scores (n,), higher = more unknown."""
 
 
 class Gaussian:
-    """A normal distribution round given centres, with one covariance, shrunk after Ledoit and Wolf 2004.
+    """Describe data by a normal distribution round given centres, with one covariance for all centres.
 
-    ``residuals`` (n, d) are the differences of the data from their centres. (Ledoit and Wolf, "A well-conditioned
-    estimator for large-dimensional covariance matrices", Journal of Multivariate Analysis 88.)
+    The covariance is shrunk as in Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance
+    matrices", Journal of Multivariate Analysis 88.
+
+    Parameters
+    ----------
+    centres
+        Centres (k, d).
+    residuals
+        Differences (n, d) of the data from their centres.
     """
 
     def __init__(self, centres: Floats, residuals: Floats):
@@ -50,17 +57,17 @@ class Gaussian:
         self._root = np.linalg.cholesky(LedoitWolf(assume_centered=True).fit(residuals).covariance_)
 
     def squared_distances(self, points: Floats) -> Floats:
-        """Squared Mahalanobis distance of each point (n, d) to each centre (k, d): (n, k)."""
+        """Compute the squared Mahalanobis distance of each point (n, d) to each centre (k, d): (n, k)."""
         whiten = [solve_triangular(self._root, (points - centre).T, lower=True) for centre in self.centres]
         return np.stack([(one**2).sum(0) for one in whiten], 1)
 
 
 class Mahalanobis(OpenSetScore):
-    """Distance to the nearest class mean under a covariance that all classes share.
+    """Score by the distance to the nearest class mean, under a covariance that all classes share.
 
     Lee et al. 2018, "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks",
-    equation 2, as a distance. Embeddings are standardised, and ``components`` principal components are kept: in the
-    thousands of dimensions beyond, a few hundred images say nothing about the covariance.
+    equation 2, as a distance. Embeddings are standardised, and ``components`` principal components are kept, because a
+    few hundred images cannot estimate a covariance in thousands of dimensions.
     """
 
     def __init__(self, components: int):
@@ -79,11 +86,11 @@ class Mahalanobis(OpenSetScore):
 
 
 class RelativeMahalanobis(OpenSetScore):
-    """Squared Mahalanobis distance to the nearest class less that to all known images as one.
+    """Score by the squared Mahalanobis distance to the nearest class, less the squared distance to all known images.
 
     Ren et al. 2021, "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", arXiv 2106.09022,
-    equation 3. What is common to all steel images cancels. Of the embedding, as many principal components are kept as
-    20 images each allow, and never more than ``components``.
+    equation 3. Properties that all steel images share cancel out. One principal component is kept for every 20
+    training images, but never more than ``components``.
     """
 
     def __init__(self, components: int):
@@ -105,10 +112,10 @@ class RelativeMahalanobis(OpenSetScore):
 
 
 class NearestNeighbour(OpenSetScore):
-    """Distance to the k-th nearest training image, on embeddings of unit length (standardised first).
+    """Score by the distance to the k-th nearest training image, on standardised embeddings of unit length.
 
     Sun et al. 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors", arXiv 2204.06507, equation 2. With
-    fewer than ``neighbours`` images the farthest counts.
+    fewer than ``neighbours`` training images, the farthest of them counts.
     """
 
     def __init__(self, neighbours: int):
@@ -126,7 +133,7 @@ class NearestNeighbour(OpenSetScore):
 
 
 class Energy(OpenSetScore):
-    """Free energy of the logits at temperature 1: minus the logarithm of the sum of their exponentials.
+    """Score by the free energy of the logits at temperature 1: minus the logarithm of the sum of their exponentials.
 
     Liu et al. 2020, "Energy-based Out-of-distribution Detection", arXiv 2010.03759, equation 4.
     """
@@ -139,10 +146,10 @@ class Energy(OpenSetScore):
 
 
 class MaxSoftmax(OpenSetScore):
-    """Minus the logarithm of the greatest softmax probability; exp(-score) is the classifier's confidence.
+    """Score by minus the logarithm of the greatest softmax probability; exp(-score) is the classifier's confidence.
 
     Hendrycks and Gimpel 2017, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples". The logarithm
-    keeps apart what rounds to a probability of 1.
+    tells probabilities apart that would round to 1.
     """
 
     def fit(self, known: Embedded, labels: np.ndarray) -> MaxSoftmax:
@@ -163,7 +170,7 @@ SCORES: dict[ScoreName, Callable[[RejectionSettings], OpenSetScore]] = {
 
 
 def _projection(embeddings: np.ndarray, components: int) -> Pipeline:
-    """Standardised principal components, as many as there can be up to ``components``."""
+    """Fit standardised principal components: ``components`` of them, or as many as the data allow."""
     count = min(components, len(embeddings) - 1, embeddings.shape[1])
     return make_pipeline(StandardScaler(), PCA(count, svd_solver="full")).fit(_double(embeddings))
 

@@ -1,4 +1,4 @@
-"""The settings of open-set recognition, see configs/open_set/. Imports nothing heavy, so --help is quick."""
+"""Define the settings of open-set recognition, see configs/open_set/. Heavy imports are avoided to keep --help fast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_FILE = CONFIGS / "open_set" / "default.yaml"
 
 
 class DataSettings(Section):
-    """Where the images are, and how they are shared out."""
+    """Say where the images are, and how they are shared out."""
 
     neu_root: Path = Field(Path("data/neu_det"), description="folder of NEU images, with or without boxes in XML")
     severstal_root: Path = Field(
@@ -37,15 +37,15 @@ class DataSettings(Section):
 
 
 class ClassifierSettings(Section):
-    """The network that names known classes."""
+    """Choose the network that names known classes."""
 
     backbone: Literal["resnet50", "resnet18"] = Field("resnet50", description="resnet50 or resnet18")
     mode: Literal["auto", "fine_tuned", "frozen", "scratch"] = Field(
         "auto",
         description="fine_tuned (from ImageNet weights), frozen (linear head, fixed features), scratch (no weights) "
-        "or auto; auto = fine_tuned if weights can be had, else scratch",
+        "or auto; auto = fine_tuned if weights are found, else scratch",
     )
-    size: Side = Field(128, description="side in pixels of the images it sees; 32 to 2048")
+    size: Side = Field(128, description="side in pixels to which images are resized for the classifier; 32 to 2048")
     layers: tuple[Stage, ...] = Field(
         ("layer2", "layer3"),
         min_length=1,
@@ -70,7 +70,7 @@ class ClassifierSettings(Section):
 
 
 class RejectionSettings(Section):
-    """When an image counts as unknown."""
+    """Say when an image counts as unknown."""
 
     score: ScoreName = Field(
         "mahalanobis",
@@ -89,13 +89,13 @@ class RejectionSettings(Section):
 
 
 class SteelSettings(Section):
-    """PatchCore on defect-free steel, the first stage of the cascade."""
+    """Say how PatchCore learns defect-free steel, the first stage of the cascade."""
 
     backbone: Literal["auto", "resnet50", "resnet18", "filters"] = Field(
         "auto",
         description="auto, resnet50, resnet18 or filters; auto = the classifier's if it has weights, else filters",
     )
-    size: Side = Field(160, description="side in pixels at which a square tile is seen; 32 to 2048")
+    size: Side = Field(160, description="side in pixels to which a square tile is resized; 32 to 2048")
     coreset_ratio: float = Field(0.01, gt=0.0, le=1.0, description="share of patches kept in memory; above 0 to 1")
     alpha: float = Field(
         0.05, gt=0.0, lt=1.0, description="share of defect-free images that may be called defective; between 0 and 1"
@@ -109,7 +109,7 @@ class SteelSettings(Section):
 
 
 class SplitSettings(Section):
-    """Which classes are known, and which are met in the test only."""
+    """Say which classes are known, and which appear in the test only."""
 
     known: tuple[str, ...] = Field(min_length=2, description="classes with training images; at least two")
     unknown: tuple[str, ...] = Field(min_length=1, description="classes that appear in the test only; at least one")
@@ -124,7 +124,7 @@ class SplitSettings(Section):
 
 
 class OpenSetSettings(Section):
-    """All settings of open_set_recognition.py."""
+    """Hold all settings of open_set_recognition.py."""
 
     data: DataSettings = DataSettings()
     classifier: ClassifierSettings = ClassifierSettings()
@@ -134,16 +134,16 @@ class OpenSetSettings(Section):
     splits: tuple[str, ...] = Field(
         ("a", "b", "c"),
         min_length=1,
-        description="splits to run: x stands for neu_split_x.yaml beside the settings file",
+        description="splits to run; x stands for neu_split_x.yaml in the folder of the settings file",
     )
-    weights: Path | None = Field(None, description="file of ImageNet weights of the backbone; null = looked for")
-    output: Path = Field(Path("outputs/open_set"), description="folder of everything that is written")
+    weights: Path | None = Field(None, description="file of ImageNet weights of the backbone; null = searched for")
+    output: Path = Field(Path("outputs/open_set"), description="folder of all results")
 
 
 def load_open_set(
     file: Path | None = None, assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None
 ) -> tuple[OpenSetSettings, dict[str, SplitSettings]]:
-    """The settings, and those of each split by its name; ``file`` null = configs/open_set/default.yaml.
+    """Load the settings, and the settings of each split by its name; without ``file``, configs/open_set/default.yaml.
 
     Raises UserError with one line that names the file and the setting.
     """

@@ -1,4 +1,4 @@
-"""Who trains, who calibrates, who is only reported: a seeded split in which copies of a photo stay together."""
+"""Share out images to training, calibration and test by a seed; copies of a photo stay together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ TRAIN, VALIDATION, TEST, UNKNOWN, UNUSED = "train", "validation", "test", "unkno
 
 
 @dataclass(frozen=True)
-class Split:
-    """The images of one split, by their place in the list of all images.
+class OpenSetSplit:
+    """Hold the class and the role of each of n images.
 
-    ``known`` are the names of the known classes, in order; ``truth`` int64 (n,) is the place in it, -1 for the unknown;
-    ``roles`` (n,) is train, validation, test (all known), unknown (met in the test only) or "" (takes no part).
+    Parameters
+    ----------
+    known
+        Names of the known classes.
+    truth
+        Index of each image's class in ``known``, int64 (n,); -1 for other classes.
+    roles
+        Role of each image, str (n,): train, validation or test for a known class, unknown for a class that appears
+        in the test only, "" for an image that takes no part.
     """
 
     known: tuple[str, ...]
@@ -26,19 +33,19 @@ class Split:
     roles: np.ndarray
 
     def indices(self, *roles: str) -> np.ndarray:
-        """Places of the images with one of these roles, ascending: int64 (m,)."""
+        """List the indices of the images with one of these roles, ascending: int64 (m,)."""
         return np.flatnonzero(np.isin(self.roles, roles))
 
 
 def make_split(
-    labels: Sequence[str], groups: np.ndarray, split: SplitSettings, shares: DataSettings, seed: int
-) -> Split:
-    """Share out images with ``labels`` (n,): each known class apart, so that all have the same shares.
+    labels: Sequence[str], groups: np.ndarray, split: SplitSettings, *, shares: DataSettings, seed: int
+) -> OpenSetSplit:
+    """Share out images with ``labels`` (n,), each known class separately, so that all classes have the same shares.
 
-    ``groups`` int (n,) numbers copies of a photo alike; a group takes one role. Each class is drawn from its own
-    generator, so that it is shared out in the same way whatever other classes are known.
+    ``groups`` int (n,) gives copies of a photo the same number; all images of a group take the same role. Each class
+    has a random generator of its own, so that it is shared out in the same way whatever other classes are known.
 
-    Raises UserError for a class without images, or a known one with too few.
+    Raises UserError for a class without images, and for a known class with too few images.
     """
     truth, roles = np.full(len(labels), -1), np.full(len(labels), UNUSED, dtype="U10")
     names = np.array(labels)
@@ -59,13 +66,13 @@ def make_split(
         for group, role in zip(order.tolist(), drawn, strict=True):
             taken.setdefault(group, role)
         roles[members] = [taken[int(group)] for group in groups[members]]
-    return Split(split.known, truth, roles)
+    return OpenSetSplit(split.known, truth, roles)
 
 
 def hold_out(groups: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Draw whole groups from (n,) numbers: places of each share, then of the rest, ascending.
+    """Draw whole groups of images for each share; the rest comes last. Returns ascending indices for each part.
 
-    Raises UserError where a share comes out empty.
+    ``groups`` int (n,) gives images of one group the same number. Raises UserError if a part is empty.
     """
     order = np.random.default_rng([seed, len(groups)]).permutation(np.unique(groups))
     parts, start = [], 0

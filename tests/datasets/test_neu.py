@@ -10,7 +10,7 @@ from data_factory import save
 from steel_factory import texture
 
 from fastener.common.errors import UserError
-from fastener.datasets.neu import CLASSES, Box, class_of, load_neu
+from fastener.datasets.neu import CLASSES, VocBox, class_of, load_neu
 
 XML = """<annotation><filename>x.jpg</filename>
 <object><name>Rolled_in scale</name>
@@ -56,7 +56,7 @@ def test_boxes_are_found_wherever_the_xml_lies(tmp_path: Path) -> None:
     (tmp_path / "train/annotations").mkdir()
     (tmp_path / "train/annotations/patches_1.xml").write_text(XML)
     (image,), _ = load_neu(tmp_path)
-    assert image.boxes == (Box("rolled-in_scale", 2, 3, 193, 40), Box("rust", 1, 1, 9, 8))
+    assert image.boxes == (VocBox("rolled-in_scale", 2, 3, 193, 40), VocBox("rust", 1, 1, 9, 8))
 
 
 @pytest.mark.parametrize("text", ["<annotation>", XML.replace("193", "1"), XML.replace("<xmin>2</xmin>", "")])

@@ -34,12 +34,12 @@ def images() -> tuple[np.ndarray, np.ndarray]:
 
 def make(mode: str, weights: Path | None, **settings: object) -> Classifier:
     chosen = ClassifierSettings.model_validate({"backbone": "resnet18", "epochs": 2, "scratch_epochs": 12, **settings})
-    return Classifier(chosen, mode, weights, RUN, CPU)
+    return Classifier(chosen, mode, weights=weights, run=RUN, device=CPU)
 
 
 def fitted(mode: str, weights: Path | None, images: tuple[np.ndarray, np.ndarray], **settings: object) -> Classifier:
     classifier = make(mode, weights, **settings)
-    return classifier.fit(classifier.fronts([images[0]]), images[1])
+    return classifier.fit(classifier.run_frozen_stages([images[0]]), images[1])
 
 
 def test_the_embedding_is_torchvisions(weights: Path, images: tuple[np.ndarray, np.ndarray]) -> None:

@@ -109,7 +109,7 @@ def test_every_score_ranks_a_far_cloud_behind_the_known_ones(name: str) -> None:
 @pytest.mark.parametrize("names", [("mahalanobis",), ("knn", "max_softmax")])
 def test_the_threshold_accepts_what_was_asked_for(names: tuple) -> None:
     validation = Embedded(clouds(4, CENTRES, 200), clouds(5, CENTRES, 200)[:, :3])
-    rejector = Rejector.fit(names, KNOWN, LABELS, validation, RejectionSettings(alpha=0.1))
+    rejector = Rejector.fit(names, KNOWN, LABELS, validation=validation, settings=RejectionSettings(alpha=0.1))
     assert (rejector(validation) <= rejector.threshold).mean() == pytest.approx(0.9, abs=0.005)
     # The joined rule says what its parts say in their own units.
     parts = [SCORES[name](RejectionSettings()).fit(KNOWN, LABELS)(TESTED) > rejector.cutoffs[name] for name in names]
@@ -118,7 +118,8 @@ def test_the_threshold_accepts_what_was_asked_for(names: tuple) -> None:
 
 def test_too_few_validation_images_are_owned_up_to() -> None:
     few = Embedded(TESTED.embeddings[:9], TESTED.logits[:9])
-    assert Rejector.fit(("knn",), KNOWN, LABELS, few, RejectionSettings(alpha=0.05)).alpha == pytest.approx(0.1)
+    rejector = Rejector.fit(("knn",), KNOWN, LABELS, validation=few, settings=RejectionSettings(alpha=0.05))
+    assert rejector.alpha == pytest.approx(0.1)
 
 
 SPLIT = SplitSettings(known=("a", "b"), unknown=("c",))
@@ -134,7 +135,7 @@ def test_splits_are_stratified_and_keep_copies_together(labels: list[str], seed:
     groups = np.arange(len(labels))
     for one in copies:
         groups[one] = groups[one // 2]
-    split = make_split(labels, groups, SPLIT, DataSettings(validation=0.25, test=0.25), seed)
+    split = make_split(labels, groups, SPLIT, shares=DataSettings(validation=0.25, test=0.25), seed=seed)
     names = np.array(labels)
     assert set(names[split.roles == UNKNOWN]) == {"c"}
     assert set(names[split.roles == ""]) <= {"d"}
@@ -148,15 +149,17 @@ def test_splits_are_stratified_and_keep_copies_together(labels: list[str], seed:
         counts = {role: (split.roles[names == name] == role).mean() for role in (TRAIN, VALIDATION, TEST)}
         assert counts[VALIDATION] == pytest.approx(0.25, abs=0.2)
         assert counts[TRAIN] > 0.3
-    again = make_split(labels, groups, SPLIT, DataSettings(validation=0.25, test=0.25), seed)
+    again = make_split(labels, groups, SPLIT, shares=DataSettings(validation=0.25, test=0.25), seed=seed)
     assert np.array_equal(again.roles, split.roles)
 
 
 def test_another_seed_is_another_split_and_a_class_is_drawn_alike_in_all_of_them() -> None:
     labels = ["a"] * 40 + ["b"] * 40 + ["c"] * 40
-    drawn = [make_split(labels, np.arange(120), SPLIT, DataSettings(), seed).roles for seed in (1, 2)]
+    drawn = [make_split(labels, np.arange(120), SPLIT, shares=DataSettings(), seed=seed).roles for seed in (1, 2)]
     assert not np.array_equal(drawn[0], drawn[1])
-    other = make_split(labels, np.arange(120), SplitSettings(known=("a", "c"), unknown=("b",)), DataSettings(), 1)
+    other = make_split(
+        labels, np.arange(120), SplitSettings(known=("a", "c"), unknown=("b",)), shares=DataSettings(), seed=1
+    )
     assert np.array_equal(other.roles[:40], drawn[0][:40])
 
 
@@ -165,7 +168,7 @@ def test_another_seed_is_another_split_and_a_class_is_drawn_alike_in_all_of_them
 )
 def test_classes_that_cannot_be_shared_out(labels: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_split(labels, np.arange(len(labels)), SPLIT, DataSettings(), 0)
+        make_split(labels, np.arange(len(labels)), SPLIT, shares=DataSettings(), seed=0)
 
 
 @given(st.lists(st.integers(0, 30), min_size=60, max_size=90), st.integers(0, 1000))

@@ -17,7 +17,7 @@ from fastener.open_set.one_stage import one_stage
 from fastener.open_set.pipeline import Pipeline
 from fastener.open_set.report import COLUMNS
 from fastener.open_set.settings import load_open_set
-from fastener.open_set.splits import Split
+from fastener.open_set.splits import OpenSetSplit
 
 pytestmark = pytest.mark.slow
 
@@ -184,14 +184,14 @@ def test_shuffled_test_labels_move_no_threshold(home: Path, output: Path) -> Non
                "classifier.mode": "frozen", "run.device": "cpu"},
     )  # fmt: skip
     pipeline = Pipeline(settings, splits)
-    split, embedded = pipeline.split("a"), pipeline.embeddings("a")
+    split, embedded = pipeline.split("a"), pipeline.extract_embeddings("a")
     tested = split.indices("test", "unknown")
     shuffled = np.random.default_rng(0).permutation(tested)
     truth, roles = split.truth.copy(), split.roles.copy()
     truth[tested], roles[tested] = truth[shuffled], roles[shuffled]
     for one, other in zip(
         one_stage(split, embedded, settings.rejection),
-        one_stage(Split(split.known, truth, roles), embedded, settings.rejection),
+        one_stage(OpenSetSplit(split.known, truth, roles), embedded, settings.rejection),
         strict=True,
     ):
         assert one.truth != other.truth
