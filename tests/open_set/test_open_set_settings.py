@@ -93,9 +93,9 @@ def fingerprint(one: Pipeline, gate: bool) -> list[Any]:
     if gate:
         scores = one.gate_scores()
         return [*np.round(scores.neu, 5), len(scores.test_normal), scores.threshold]
-    decisions = [*one.osr("a")]
+    decisions = [*one.run_osr("a")]
     if one.settings.rejection.use_confidence:
-        decisions += one.cascade("a")
+        decisions += one.run_cascade("a")
     return [value for one in decisions for value in (*np.round(one.scores, 5), one.threshold, one.score)]
 
 
