@@ -143,7 +143,7 @@ def _read(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, np.ndarray]], list[Fa
 
 def _inspect(inspector: Inspector, prepared: Iterable[Prepared]) -> list[Inspection]:
     """Inspect photos that were prepared in the model's frame, in batches of the model's ``run.batch_size``."""
-    loaded = (Loaded(None, one) for one in prepared)
+    loaded = (Loaded(None, (one,)) for one in prepared)
     grouped = batches(loaded, inspector.config.run.batch_size)
     return [_expect_inspection(one) for batch in grouped for one in inspector.inspect_loaded(batch)]
 
