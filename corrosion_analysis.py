@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastener.commands import cli
 from fastener.common.errors import UserError
@@ -118,7 +118,7 @@ def _check_settings(arguments: argparse.Namespace) -> None:
             )
 
 
-def _unknown(name: str, known: list[str]) -> list:
+def _unknown(name: str, known: list[str]) -> NoReturn:
     raise UserError(f"--component {name}: not in the folder; it holds {', '.join(known)}")
 
 

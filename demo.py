@@ -30,7 +30,7 @@ COMMANDS = (
 def main() -> int:
     argparse.ArgumentParser(description=__doc__).parse_args()
     from fastener.datasets.csv_splits import load_splits
-    from fastener.datasets.synthetic.parts import write_demo_dataset
+    from fastener.datasets.synthetic.demo_dataset import write_demo_dataset
     from fastener.inspection.drawing import save_picture
 
     print(f"rendering nuts, bolts and washers into {DATA}", flush=True)

@@ -20,7 +20,9 @@ from fastener.commands import cli
 from fastener.config import Config, load_config
 from fastener.corrosion.analysis import Analyser
 from fastener.datasets.components import load_components
-from fastener.datasets.synthetic.parts import KINDS, RenderedPart, render_part, render_time_series, write_png
+from fastener.datasets.synthetic.demo_dataset import write_png
+from fastener.datasets.synthetic.parts import KINDS, render_part, render_time_series
+from fastener.datasets.synthetic.render import RenderedPart
 from fastener.inspection.inspector import Inspector
 from fastener.preprocessing.segmentation import find_part
 

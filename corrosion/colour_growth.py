@@ -251,7 +251,7 @@ def _classified(
 
 def _coloured_otherwise(surface: Surface, sectors: Sectors) -> np.ndarray:
     """Find where the part is clearly coloured, but not like rust, such as paint or brass: bool (h, w)."""
-    return surface.mask & (surface.chroma >= sectors.rust_chroma) & ~sectors.is_rust_hue(surface.hue)
+    return np.asarray(surface.mask & (surface.chroma >= sectors.rust_chroma) & ~sectors.is_rust_hue(surface.hue))
 
 
 def _own_places(

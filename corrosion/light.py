@@ -93,7 +93,7 @@ def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
     mask = cv2.warpAffine(prepared.mask.astype(np.uint8), from_frame, (small.shape[1], small.shape[0]))
     reach = max(3, round(0.01 * max(small.shape)))
     away = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
-    return small[away].astype(np.float32)
+    return np.asarray(small[away], np.float32)
 
 
 def _near(prepared: Prepared) -> np.ndarray:
@@ -101,7 +101,8 @@ def _near(prepared: Prepared) -> np.ndarray:
     size = (prepared.mask.shape[0], prepared.mask.shape[1])
     reach = max(3, round(0.01 * max(size)))
     away = cv2.dilate(prepared.mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) == 0
-    return prepared.photo[away & inside_photo(prepared.transform, prepared.photo_size, size)].astype(np.float32)
+    away &= inside_photo(prepared.transform, prepared.photo_size, size)
+    return np.asarray(prepared.photo[away], np.float32)
 
 
 def _shade_ratio(ground: np.ndarray, brightest: float, least: float) -> np.ndarray | None:

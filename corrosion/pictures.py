@@ -40,7 +40,7 @@ def mask_picture(shot: MeasuredShot) -> Picture:
     """Draw rust, tarnish and green oxidation as flat colours over the grey photo."""
     photo = photo_picture(shot)
     grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    drawn = np.rint(110 + 0.55 * grey).astype(np.uint8)
+    drawn = np.asarray(np.rint(110 + 0.55 * grey), np.uint8)
     for kind, colour in CLASS_COLOURS.items():
         drawn[shot.colour.classes == kind] = colour
     return drawn

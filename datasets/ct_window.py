@@ -30,7 +30,7 @@ class Window:
     def grey(self, values: np.ndarray) -> np.ndarray:
         """Map grey values of any depth, (H, W), to uint8 (H, W)."""
         level = (values.astype(np.float32) - self.low) * (255.0 / max(self.high - self.low, 1e-6))
-        return np.rint(np.clip(level, 0, 255)).astype(np.uint8)
+        return np.asarray(np.rint(np.clip(level, 0, 255)), np.uint8)
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Map grey values of any depth, (H, W), to uint8 RGB (H, W, 3)."""

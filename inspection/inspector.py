@@ -70,7 +70,7 @@ class Inspector:
     >>> from fastener import Inspector
     >>> from fastener.datasets.synthetic.parts import render_part
     >>> def nut(seed, defect="none"):
-    ...     return render_part(seed, "nut", "silver", defect, (64, 64), background="white").image
+    ...     return render_part(seed, "nut", "silver", defect, size=(64, 64), background="white").image
     >>> healthy = [nut(seed) for seed in range(6)]
     >>> inspector = Inspector.fit(healthy, model__backbone="filters", preprocess__size=64)
     >>> inspector.new_photos_

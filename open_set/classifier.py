@@ -214,7 +214,7 @@ class Classifier:
                 embeddings = self.network.trained_part(batch.maps.to(self.device).float(), batch.pooled.to(self.device))
                 loss = F.cross_entropy(self.head_((embeddings - centre) / scale), labels[chosen].to(self.device))
                 optimiser.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 total += float(loss.detach()) * len(chosen)
             self.losses_.append(total / len(labels))

@@ -58,7 +58,7 @@ class Decisions:
     @property
     def is_unknown(self) -> np.ndarray:
         """Tell which images are of an unknown class: bool (n,)."""
-        return np.array(self.truth) == UNKNOWN
+        return np.asarray(np.array(self.truth) == UNKNOWN)
 
     def state(self) -> dict[str, Any]:
         """Turn the decisions into plain values for ``from_state``."""

@@ -69,4 +69,5 @@ class Rejector:
 
 
 def _joined(scores: Sequence[OpenSetScore], scales: Sequence[Scale], images: Embedded) -> np.ndarray:
-    return np.max([scale(score(images)) for score, scale in zip(scores, scales, strict=True)], axis=0)
+    scaled = [scale(score(images)) for score, scale in zip(scores, scales, strict=True)]
+    return np.asarray(np.max(scaled, axis=0))

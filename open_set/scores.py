@@ -82,7 +82,7 @@ class Mahalanobis(OpenSetScore):
 
     def __call__(self, images: Embedded) -> Floats:
         points = self._project.transform(images.embeddings)
-        return np.sqrt(self._classes.squared_distances(points).min(1))
+        return np.asarray(np.sqrt(self._classes.squared_distances(points).min(1)))
 
 
 class RelativeMahalanobis(OpenSetScore):
@@ -108,7 +108,7 @@ class RelativeMahalanobis(OpenSetScore):
     def __call__(self, images: Embedded) -> Floats:
         points = self._project.transform(images.embeddings)
         nearest = self._classes.squared_distances(points).min(1)
-        return nearest - self._all.squared_distances(points)[:, 0]
+        return np.asarray(nearest - self._all.squared_distances(points)[:, 0])
 
 
 class NearestNeighbour(OpenSetScore):

@@ -12,7 +12,7 @@ from data_factory import parts, tiny_config, write_photos
 from hypothesis import settings
 from random_networks import State, random_state, without_head
 
-from fastener.datasets.synthetic.parts import write_demo_dataset
+from fastener.datasets.synthetic.demo_dataset import write_demo_dataset
 from fastener.inspection.inspector import Inspector
 
 # A busy machine is no failure.
@@ -65,7 +65,16 @@ def model_file(inspector: Inspector, tmp_path_factory: pytest.TempPathFactory) -
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """train (9 healthy), valid (3 healthy, 2 not) and test (4 healthy, 4 not), and components/."""
     folder = tmp_path_factory.mktemp("data")
-    write_demo_dataset(folder, 1, 9, 3, 2, 4, 4, size=(96, 96))
+    write_demo_dataset(
+        folder,
+        1,
+        n_train=9,
+        n_valid_good=3,
+        n_valid_defect=2,
+        n_test_good=4,
+        n_test_defect=4,
+        size=(96, 96),
+    )
     return folder
 
 

@@ -14,7 +14,8 @@ from data_factory import SMALL, config_from
 from fastener.config import Config
 from fastener.corrosion.analysis import Analyser, ComponentResult
 from fastener.datasets.components import load_components
-from fastener.datasets.synthetic.parts import RenderedPart, render_part, render_time_series
+from fastener.datasets.synthetic.parts import render_part, render_time_series
+from fastener.datasets.synthetic.render import RenderedPart
 from fastener.inspection.inspector import Inspector
 
 

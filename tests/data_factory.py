@@ -27,7 +27,7 @@ def part(seed: int, defect: str = "none", side: int = SIDE) -> np.ndarray:
     """A rendered silver part on white: bolts, nuts and washers take turns."""
     kind = "bolt" if defect == "bend" else ("bolt", "nut", "washer")[seed % 3]
     share = 0.4 if defect == "rust" else None
-    return render_part(seed, kind, "silver", defect, (side, side), share, background="white").image
+    return render_part(seed, kind, "silver", defect, size=(side, side), rust_share=share, background="white").image
 
 
 def parts(count: int, first: int = 0, defect: str = "none") -> list[np.ndarray]:

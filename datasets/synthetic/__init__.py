@@ -1,1 +1,1 @@
-"""Rendered parts, surfaces and CT slices whose defects are known exactly."""
+"""Render fasteners and CT slices with exactly known defects, and draw defects on healthy photos."""

@@ -1,7 +1,7 @@
-"""Rendered CT slices of batteries with exact boxes: layered anode edges, scanner artefacts, cracks over several slices.
+"""Render CT slices of batteries with exact boxes: anode edges, scanner artefacts, cracks over several slices.
 
 A slice is a cross-section of a pouch cell: a bright case round a stack of anode and cathode layers. Anodes end a little
-beyond the cathodes on both sides; these two edges are what is inspected. The scanner adds rings about its axis of
+beyond the cathodes on both sides, and these two edges are inspected. The scanner adds rings about its axis of
 rotation (detector elements of unequal gain), streaks from the dense corners of the case, noise, and a drift of
 brightness and position along the axis. A crack is a thin dark gap across the layers of one edge, which opens, runs on
 and closes over consecutive slices.
@@ -34,7 +34,7 @@ _CRACK_SLICES = (7, 16)
 
 @dataclass(frozen=True)
 class RenderedSlice:
-    """``image``: uint8 or uint16 (H, W). ``boxes``: x_min, y_min, x_max, y_max of each crack; max just outside."""
+    """Hold a slice: ``image`` uint8 or uint16 (H, W), ``boxes`` x_min, y_min, x_max, y_max; maxima just outside."""
 
     image: np.ndarray
     boxes: tuple[tuple[int, int, int, int], ...]
@@ -42,7 +42,7 @@ class RenderedSlice:
 
 @dataclass(frozen=True)
 class _Crack:
-    """A gap along ``points`` (n, 2) of x, y in pixels, from slice ``first`` on, that wanders by ``drift`` a slice."""
+    """Describe a gap along ``points`` (n, 2), x and y in pixels, from slice ``first`` on, that moves by ``drift`` a slice."""
 
     points: np.ndarray
     width: float
@@ -51,13 +51,13 @@ class _Crack:
     drift: tuple[float, float]
 
     def openness(self, number: int) -> float:
-        """0 where it is closed, to 1; it opens and closes within a slice or two."""
+        """Return how far the crack is open, 0 to 1; it opens and closes within a slice or two."""
         inside = number - self.first
         return float(np.clip(min(inside + 1, self.count - inside) / 1.5, 0, 1)) if 0 <= inside < self.count else 0.0
 
 
-def render_battery(seed: int, slices: int = 40, cracks: int = 0, bits: int = 16) -> list[RenderedSlice]:
-    """The slices of one battery along one axis; the same arguments give the same bytes.
+def render_battery(seed: int, slices: int = 40, *, cracks: int = 0, bits: int = 16) -> list[RenderedSlice]:
+    """Render the slices of one battery along one axis; the same arguments give the same bytes.
 
     Cracks take turns between the two edges. Raises UserError for a depth other than 8 or 16 bits, or fewer slices than
     the shortest crack runs over.
@@ -74,7 +74,14 @@ def render_battery(seed: int, slices: int = 40, cracks: int = 0, bits: int = 16)
 
 
 def write_ct_dataset(
-    folder: Path, good: int = 3, cracked: int = 3, slices: int = 40, seed: int = 0, bits: int = 16, axis: str = "axial"
+    folder: Path,
+    *,
+    good: int = 3,
+    cracked: int = 3,
+    slices: int = 40,
+    seed: int = 0,
+    bits: int = 16,
+    axis: str = "axial",
 ) -> None:
     """Write ``<folder>/<battery_id>/<axis>/slice_NNNN.tif`` and ``<folder>/labels.csv`` with a line for each box.
 
@@ -87,7 +94,7 @@ def write_ct_dataset(
     names = [f"good_{i + 1:02d}" for i in range(good)] + [f"cracked_{i + 1:02d}" for i in range(cracked)]
     for index, name in enumerate(names):
         cracks = 0 if index < good else 1 + index % 2
-        for number, one in enumerate(render_battery(seed * 1000 + index, slices, cracks, bits)):
+        for number, one in enumerate(render_battery(seed * 1000 + index, slices, cracks=cracks, bits=bits)):
             file_name = f"slice_{number:04d}.tif"
             buffer = io.BytesIO()
             Image.fromarray(one.image).save(buffer, format="TIFF")
@@ -98,7 +105,7 @@ def write_ct_dataset(
 
 @dataclass(frozen=True)
 class _Shape:
-    """What differs from battery to battery: ends of the layers (n, 2) at the left and right, and their waves."""
+    """Hold the properties that differ between batteries: left and right ends of the layers (n, 2), and their waves."""
 
     anode_ends: np.ndarray
     cathode_ends: np.ndarray
@@ -117,7 +124,7 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Artefacts:
-    """What the scanner does to one scan."""
+    """Hold the artefacts that the scanner adds to one scan."""
 
     rings: np.ndarray  # gain error by radius in pixels
     centre: np.ndarray  # axis of rotation, x and y
@@ -135,7 +142,7 @@ class _Artefacts:
 
 
 def _draw_crack(rng: np.random.Generator, index: int, slices: int) -> _Crack:
-    """Down across several layers of one edge, in a zigzag as cracks run."""
+    """Draw a crack down across several layers of one edge, in a zigzag."""
     left, top, right, bottom = list(REGIONS.values())[index % 2]
     length = rng.uniform(28, 52)
     x = rng.uniform(left + 60, right - 36) if index % 2 == 0 else rng.uniform(left + 36, right - 60)
@@ -169,13 +176,13 @@ def _render(
     picture = picture * (1 + artefacts.drift[0] * along) + _scanner(artefacts, along)
     rng = np.random.default_rng([seed, 3, number])
     picture += cv2.GaussianBlur(rng.normal(0, 0.05, SIZE), (0, 0), 0.6)
-    # As of a scanner: zero is not black, and the brightest does not fill the range.
+    # As in real scans, zero is not black, and the brightest value does not fill the range.
     scale, dtype = (200.0, np.uint8) if bits == 8 else (40_000.0, np.uint16)
     return RenderedSlice(np.rint(np.clip(picture + 0.15, 0, 1.25) * scale).astype(dtype), tuple(boxes))
 
 
 def _cell(shape: _Shape, along: float, shift: np.ndarray) -> np.ndarray:
-    """Density of the sound cell: float64 (H, W)."""
+    """Compute the density of the sound cell: float64 (H, W)."""
     height, width = SIZE
     ys, xs = np.mgrid[0:height, 0:width].astype(float)
     xs, ys = xs - shift[0], ys - shift[1]
@@ -210,7 +217,7 @@ def _plateau_between(xs: np.ndarray, ends: np.ndarray) -> np.ndarray:
 
 
 def _gap(crack: _Crack, number: int, shift: np.ndarray) -> np.ndarray:
-    """How far each pixel is open: float64 (H, W) in 0 to 1."""
+    """Compute how far each pixel is open: float64 (H, W), 0 to 1."""
     openness = crack.openness(number)
     if openness == 0:
         return np.zeros(SIZE)
@@ -219,11 +226,11 @@ def _gap(crack: _Crack, number: int, shift: np.ndarray) -> np.ndarray:
     canvas = np.zeros((SIZE[0] * fine, SIZE[1] * fine), np.uint8)
     line = np.rint((points + 0.5) * fine).astype(np.int32)
     cv2.polylines(canvas, [line], False, 255, max(1, round(crack.width * openness * fine)))
-    return cv2.resize(canvas, (SIZE[1], SIZE[0]), interpolation=cv2.INTER_AREA) / 255.0
+    return np.asarray(cv2.resize(canvas, (SIZE[1], SIZE[0]), interpolation=cv2.INTER_AREA) / 255.0)
 
 
 def _scanner(artefacts: _Artefacts, along: float) -> np.ndarray:
-    """Rings and streaks, added to the picture: float64 (H, W)."""
+    """Compute the rings and streaks that are added to the picture: float64 (H, W)."""
     ys, xs = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(float)
     dx, dy = xs - artefacts.centre[0], ys - artefacts.centre[1]
     added = np.interp(np.hypot(dx, dy), np.arange(len(artefacts.rings)), artefacts.rings)

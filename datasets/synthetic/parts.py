@@ -1,34 +1,24 @@
-"""Rendered fasteners with exact masks: bolts, nuts and washers, sound or with rust, pits, scratches or a bend.
+"""Render fasteners with exact masks: bolts, nuts and washers, sound or with rust, pits, scratches or a bend.
 
-They feed the demo and the tests, and need no photographs. Every draw comes from the seed: one stream for the part and
-its pose, others for its skin, its damage, the background and the sensor, so that the same seed with and without a
-defect shows the same part under the same light, equal outside the defect but for the camera's blur.
+They feed the demo and the tests, which then need no photographs. Every random draw comes from the seed, in separate
+streams for the part and its pose, its skin, its damage, the background and the sensor. So the same seed shows the same
+part in the same light with and without a defect; outside the defect, the pictures differ only by the camera's blur.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
-import cv2
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.datasets.synthetic.material import BACKGROUNDS, FINISHES
 from fastener.datasets.synthetic.render import DAMAGE, PART, SHOT, RenderedPart, Scene, render_scene, stream
 from fastener.datasets.synthetic.shapes import PartShape
-from fastener.datasets.synthetic.surface import BACKGROUNDS, FINISHES
 
 KINDS = ("bolt", "nut", "washer")
 DEFECTS = ("none", "rust", "pit", "scratch", "bend")
-CSV_CLASSES = {"rust": "Rust", "pit": "Pit", "scratch": "Scratch", "bend": "Bend", "none": "Good-Part"}
-# Component name -> kind, finish, and the share of rust after each 24 hours; the last one stays clean.
-COMPONENTS = {
-    "Bolt Grey": ("bolt", "grey", (0.0, 0.04, 0.13, 0.28)),
-    "Nut Black": ("nut", "black", (0.0, 0.02, 0.09, 0.35)),
-    "Washer Silver": ("washer", "silver", (0.0, 0.0, 0.0, 0.0)),
-}
 
 
 def render_part(
@@ -36,6 +26,7 @@ def render_part(
     kind: str = "bolt",
     finish: str = "silver",
     defect: str = "none",
+    *,
     size: tuple[int, int] = (320, 320),
     rust_share: float | None = None,
     angle_deg: float | None = None,
@@ -43,12 +34,29 @@ def render_part(
     exposure: float = 1.0,
     background: str | None = None,
 ) -> RenderedPart:
-    """Render one fastener.
+    """Render one fastener. Raises UserError for an unknown name, a number out of range, or a bent nut.
 
-    size is (height, width), at least 64 each; rust_share (0..1, only with defect "rust") is met to the pixel, and drawn
-    from 0.1..0.45 when None; angle_deg turns the part's axis clockwise from image x, head or near face first; light_rgb
-    and exposure are factors in linear light on the whole picture; background is "white", "light", "bench" or "cloth".
-    What is None is drawn from the seed. Raises UserError for an unknown name, a bad number, or a bent nut.
+    Parameters
+    ----------
+    seed
+        Seed of all draws, 0 or more.
+    kind
+        One of ``KINDS``.
+    finish
+        "silver", "grey" or "black".
+    defect
+        One of ``DEFECTS``; nuts do not bend.
+    size
+        (height, width) of the picture in pixels, at least 64 each.
+    rust_share
+        Share of the part's pixels that rust, 0 to 1, exact to the pixel; only with defect "rust". None draws it from
+        0.1 to 0.45.
+    angle_deg
+        Angle of the part's axis in degrees, clockwise from image x, head or near face first; None draws it.
+    light_rgb, exposure
+        Factors on the whole picture in linear light, above 0.
+    background
+        "white", "light", "bench" or "cloth"; None draws one.
     """
     _check(seed, kind, finish, defect, size, rust_share, background)
     if exposure <= 0 or len(light_rgb) != 3 or min(light_rgb) <= 0:
@@ -68,16 +76,17 @@ def render_time_series(
     kind: str,
     finish: str,
     rust_shares: Sequence[float],
+    *,
     size: tuple[int, int] = (320, 320),
     light_rgb: Sequence[float] = (1.0, 1.0, 1.0),
     background: str | None = None,
     jitter: float = 1.0,
 ) -> list[RenderedPart]:
-    """The same part photographed as rust grows on it; one shot for each share, rust always in the same places.
+    """Render shots of one part as rust grows on it: one shot for each share, with rust in the same places.
 
-    Between shots the part is laid down anew (a few degrees, a few pixels) and lamp and exposure change a little, by
-    ``jitter`` times the usual; with jitter 0 the rust masks of growing shares are nested pixel by pixel. Raises
-    UserError as render_part does.
+    Between shots the part is laid down anew (a few degrees, a few pixels), and lamp and exposure change a little.
+    ``jitter`` scales these changes; with 0, the rust of a smaller share lies within the rust of a larger share, pixel
+    by pixel. Raises UserError as ``render_part`` does.
     """
     for share in rust_shares:
         _check(seed, kind, finish, "rust", size, share, background)
@@ -97,73 +106,6 @@ def render_time_series(
         )
         shots.append(render_scene(shot, "rust" if share > 0 else "none", size, share, light_rgb))
     return shots
-
-
-def write_demo_dataset(
-    folder: Path,
-    seed: int = 0,
-    n_train: int = 40,
-    n_valid_good: int = 12,
-    n_valid_defect: int = 12,
-    n_test_good: int = 20,
-    n_test_defect: int = 20,
-    size: tuple[int, int] = (320, 320),
-    background: str | None = None,
-) -> None:
-    """Write a demonstration data set: a CSV data set, the masks of its defects, and time series of components.
-
-    ``<split>/_classes.csv`` (filename, then one 0/1 column for each of CSV_CLASSES) beside PNG images, for the splits
-    train (good parts only), valid and test; ``masks/<split>/<same name>`` (0 or 255) for each part with a defect; and
-    ``components/<Name>-T<hours>.png``. Kinds, finishes and defects take turns. The same arguments give the same bytes.
-    ``background`` is the same for all parts, or drawn for each. Missing folders are made, existing files of the same
-    names replaced. Raises UserError if a file cannot be written.
-    """
-    part_seed = seed * 1_000_000
-    counts = {"train": (n_train, 0), "valid": (n_valid_good, n_valid_defect), "test": (n_test_good, n_test_defect)}
-    for number, (split, (good, bad)) in enumerate(counts.items()):
-        _write_split(folder, split, part_seed + 10_000 * number, good, bad, size, background)
-    for index, (name, (kind, finish, shares)) in enumerate(COMPONENTS.items()):
-        series = render_time_series(part_seed + 900_000 + index, kind, finish, shares, size, background="white")
-        for hours, part in zip(range(0, 96, 24), series, strict=True):
-            write_png(folder / "components" / f"{name}-T{hours}.png", part.image)
-
-
-def _write_split(
-    folder: Path,
-    split: str,
-    first_seed: int,
-    good: int,
-    bad: int,
-    size: tuple[int, int],
-    background: str | None,
-) -> None:
-    rows = []
-    for index in range(good + bad):
-        kind, finish = KINDS[index % 3], tuple(FINISHES)[index // 3 % 3]
-        defect = "none" if index < good else DEFECTS[1 + (index - good) % 4]
-        kind = "bolt" if (kind, defect) == ("nut", "bend") else kind
-        part = render_part(first_seed + index, kind, finish, defect, size, background=background)
-        name = f"{index:03d}-{kind}-{finish}-{'good' if defect == 'none' else defect}.png"
-        write_png(folder / split / name, part.image)
-        if defect != "none":
-            write_png(folder / "masks" / split / name, part.defect_mask.astype(np.uint8) * 255)
-        rows.append([name, *(int(defect == known) for known in CSV_CLASSES)])
-    path = folder / split / "_classes.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["filename", *CSV_CLASSES.values()])
-        writer.writerows(rows)
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write uint8 RGB (H, W, 3) or a mask (H, W); raises UserError if it cannot be."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        encoded = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1]
-        path.write_bytes(encoded.tobytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def _check(

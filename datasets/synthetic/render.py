@@ -1,4 +1,4 @@
-"""From a fully drawn scene to the picture and its masks: textures, damage, light, shadow and camera."""
+"""Render a fully drawn scene to a picture and its masks: textures, damage, light, shadow and camera."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fastener.datasets.synthetic.shapes import PartShape, draw_part
-from fastener.datasets.synthetic.surface import (
+from fastener.datasets.synthetic.material import (
     BACKGROUND_LEVEL,
     Damage,
     fractal_noise,
@@ -20,6 +19,7 @@ from fastener.datasets.synthetic.surface import (
     scratch_damage,
     shade_metal,
 )
+from fastener.datasets.synthetic.shapes import PartShape, draw_part
 
 SUPERSAMPLING = 2
 TILE = 384  # side of the textures that travel with the part; they cover -1.3 to 1.3 of its half-length
@@ -30,7 +30,7 @@ PART, SKIN, DAMAGE, BACKGROUND, SENSOR, SHOT = range(6)  # streams of the seed
 
 @dataclass(frozen=True)
 class RenderedPart:
-    """One picture and what is true about it."""
+    """Hold one picture and the truth about it."""
 
     image: np.ndarray  # uint8 (H, W, 3) RGB
     part_mask: np.ndarray  # bool (H, W), the part's own pixels, holes out
@@ -43,7 +43,7 @@ class RenderedPart:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that was drawn for one shot except the textures."""
+    """Hold everything that was drawn at random for one shot, except the textures."""
 
     seed: int
     shape: PartShape
@@ -55,18 +55,18 @@ class Scene:
     light: tuple[float, float, float]  # unit vector to the lamp, image frame
     tone: tuple[float, float, float]  # factor on the finish's reflectance
     exposure: float = 1.0
-    shot: int = 0  # which sensor noise
+    shot: int = 0  # number of the shot, which selects its sensor noise
 
 
 def stream(seed: int, *which: int) -> np.random.Generator:
-    """An independent generator for one use of the seed, so that no draw shifts another."""
+    """Make an independent generator for one use of the seed, so that draws of one use never shift draws of another."""
     return np.random.default_rng([seed, *which])
 
 
 def render_scene(
     scene: Scene, defect: str, size: tuple[int, int], rust_share: float, light_rgb: Sequence[float]
 ) -> RenderedPart:
-    """Render a scene at (height, width), supersampled; masks are the pixels that are covered by at least half."""
+    """Render a scene at ``size`` (height, width), supersampled; masks hold the pixels covered by half or more."""
     if defect == "bend":
         scene = replace(scene, shape=replace(scene.shape, bend=_draw_bend(scene)))
     fine = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
@@ -110,7 +110,7 @@ def _draw_bend(scene: Scene) -> float:
 
 
 def _frame(scene: Scene, size: tuple[int, int]) -> np.ndarray:
-    """The similarity from the part's frame (along, across) to pixels of a (height, width) grid, float64 (2, 3)."""
+    """Return the similarity from the part's frame (along, across) to pixels of a (height, width) grid: (2, 3)."""
     height, width = size
     unit = scene.scale * min(size)
     cos, sin = unit * np.cos(scene.angle), unit * np.sin(scene.angle)
@@ -120,7 +120,7 @@ def _frame(scene: Scene, size: tuple[int, int]) -> np.ndarray:
 
 
 def _part_positions(scene: Scene, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column and part-frame position (float32) of each sample of the grid that can lie on the part."""
+    """List row, column and position in the part's frame of each sample of the grid that can lie on the part."""
     inverse = cv2.invertAffineTransform(_frame(scene, size)).astype(np.float32)
     xs, ys = np.arange(size[1], dtype=np.float32)[None, :], np.arange(size[0], dtype=np.float32)[:, None]
     along = inverse[0, 0] * xs + inverse[0, 1] * ys + inverse[0, 2]
@@ -131,7 +131,7 @@ def _part_positions(scene: Scene, size: tuple[int, int]) -> tuple[np.ndarray, np
 
 
 def _lay_texture(texture: np.ndarray, scene: Scene, size: tuple[int, int]) -> np.ndarray:
-    """A texture tile in the part's frame, seen on a (height, width) grid."""
+    """Lay a texture tile of the part's frame over a (height, width) grid."""
     step = 2.6 / TILE
     to_part = np.array([[step, 0, -1.3 + step / 2], [0, step, -1.3 + step / 2], [0, 0, 1]])
     to_pixels = _frame(scene, size) @ to_part
@@ -145,7 +145,7 @@ def _shrink(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _grow_rust(
     rng: np.random.Generator, scene: Scene, fine: tuple[int, int], part_mask: np.ndarray, share: float
 ) -> tuple[Damage, np.ndarray]:
-    """Rust on the ``share`` of the part's pixels where a fractal field that travels with the part is highest."""
+    """Grow rust on the ``share`` of the part's pixels at which a fractal field, fixed to the part, is highest."""
     size = (part_mask.shape[0], part_mask.shape[1])
     field = fractal_noise(rng, TILE, 5, 160, gain=0.72)
     tone = fractal_noise(rng, TILE, 6, 192, gain=0.85)
@@ -157,7 +157,7 @@ def _grow_rust(
         return Damage.none(fine), np.zeros(size, bool)
     level = float(values[wanted - 1])
     mask = part_mask & (pixels >= level)
-    # No speck of rust without its pixel in the mask, however small the speck.
+    # Even the smallest speck of rust has its pixel in the mask.
     within = cv2.resize(mask.astype(np.float32), fine[::-1], interpolation=cv2.INTER_NEAREST)
     return rust_damage(seen, _lay_texture(tone, scene, fine), level, within), mask
 
@@ -170,14 +170,14 @@ def _light_part(
     at: tuple[np.ndarray, np.ndarray],
     fine: tuple[int, int],
 ) -> np.ndarray:
-    """Linear light (N, 3) of the part's samples in white light; ``seen`` are their normals in the part's frame."""
+    """Compute the light (N, 3), linear, of the part's samples in white light; ``seen`` are their normals."""
     rng = stream(scene.seed, SKIN)
     brushed = _lay_texture(fractal_noise(rng, TILE, 96, 192, gain=1.0, stretch=12).T.copy(), scene, fine)[at]
     mottle = _lay_texture(fractal_noise(rng, TILE, 4, 64), scene, fine)[at]
     n_p, n_q, n_w = seen.T
     n_p = n_p + 0.025 * brushed
     cos, sin = float(np.cos(scene.angle)), float(np.sin(scene.angle))
-    # A near camera and lamp: flat faces are seen at slightly different angles from end to end.
+    # Camera and lamp are near, so that flat faces are seen at slightly different angles from end to end.
     bulge = np.float32(0.16 / (scene.scale * min(fine)))
     near_x, near_y = bulge * (at[1] - fine[1] / 2), bulge * (at[0] - fine[0] / 2)
     normal = np.stack([n_p * cos - n_q * sin + near_x, n_p * sin + n_q * cos + near_y, n_w], axis=1, dtype=np.float32)
@@ -189,7 +189,7 @@ def _light_part(
 
 
 def _light_background(scene: Scene, cover: np.ndarray) -> np.ndarray:
-    """Linear light (H, W, 3) of the background under the part's shadow: a cast one, and a dark contact line."""
+    """Compute the light (H, W, 3), linear, of the background with the part's cast shadow and dark contact line."""
     light = np.array(scene.light, np.float32)
     bench = lay_background(scene.background, stream(scene.seed, BACKGROUND), (cover.shape[0], cover.shape[1]), light)
     unit = scene.scale * min(cover.shape) / 2
@@ -204,7 +204,7 @@ def _light_background(scene: Scene, cover: np.ndarray) -> np.ndarray:
 
 
 def _photograph(light: np.ndarray, scene: Scene, light_rgb: Sequence[float]) -> np.ndarray:
-    """Lens blur, exposure, a soft shoulder instead of hard clipping, sRGB, sensor noise; uint8 (H, W, 3)."""
+    """Apply lens blur, exposure, a soft shoulder instead of hard clipping, sRGB and sensor noise: uint8 (H, W, 3)."""
     light = cv2.GaussianBlur(np.maximum(light, 0), (0, 0), CAMERA_BLUR)
     light = light * (scene.exposure * np.asarray(light_rgb, np.float32))
     shoulder = 0.85

@@ -1,4 +1,4 @@
-"""Geometry of the synthetic fasteners: which surface each pixel sees, and that surface's normal.
+"""Compute the geometry of synthetic fasteners: the surface that each pixel sees, and its normal.
 
 Every part is made of prisms and turned surfaces round one axis, seen in parallel projection, so that each surface is
 found in closed form (no ray marching). In the part's own frame u runs along the axis, v across it in the picture and z
@@ -19,7 +19,7 @@ COUNTERSINK = 1.14  # radius of the bevel round a threaded hole, in hole radii
 
 @dataclass(frozen=True)
 class PartShape:
-    """The proportions of one part, in units of the shank radius (bolt) or of half the outer width (nut, washer)."""
+    """Hold the proportions of one part, in units of the shank radius (bolt) or half the outer width (nut, washer)."""
 
     kind: str
     tilt: float  # radians
@@ -36,7 +36,7 @@ class PartShape:
 
 @dataclass
 class Surface:
-    """What the viewer sees at N positions (float32 unless said): filled by ``draw_part``."""
+    """Hold the surface that the viewer sees at N positions, as ``draw_part`` fills it in; float32 unless stated."""
 
     normal: np.ndarray  # (N, 3): along the axis as seen, across it, towards the viewer; unit length
     mask: np.ndarray  # (N,) bool
@@ -45,21 +45,21 @@ class Surface:
 
 
 class Section(Protocol):
-    """A cross-section that is symmetric about its centre."""
+    """Describe a cross-section that is symmetric about its centre."""
 
     def upper(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """z of the upper edge (0 beyond the section), and bool whether there is one."""
+        """Return z of the upper edge (0 beyond the section), and whether there is one, bool."""
 
     def normal(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Outward unit normal of the upper edge, in v and in z."""
+        """Return the outward unit normal of the upper edge, in v and in z."""
 
     def contains(self, v: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Whether the points lie inside, bool."""
+        """Tell whether the points lie inside, bool."""
 
 
 @dataclass(frozen=True)
 class Circle:
-    """A round section."""
+    """Describe a round section."""
 
     radius: float
 
@@ -75,13 +75,13 @@ class Circle:
 
 @dataclass(frozen=True)
 class Hexagon:
-    """A hexagonal section, turned by ``roll`` radians."""
+    """Describe a hexagonal section, turned by ``roll`` radians."""
 
     apothem: float
     roll: float
 
     def _faces(self) -> list[tuple[float, float]]:
-        """Outward normals (v, z) of the three faces that look up."""
+        """Return the outward normals (v, z) of the three faces that look up."""
         angles = self.roll % (np.pi / 3) + np.pi / 3 * np.arange(6)
         return [(float(np.sin(a)), float(np.cos(a))) for a in angles if np.cos(a) > 1e-6]
 
@@ -150,7 +150,7 @@ def _draw_bolt(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray)
 
 
 def _draw_ring(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray) -> None:
-    """A nut or a washer: a prism with a hole right through it."""
+    """Draw a nut or a washer: a prism with a hole right through it."""
     turn = np.zeros_like(p)
     if shape.bend:  # a wing of the washer is folded up: it looks narrower and faces another way
         fold = 0.15
@@ -171,7 +171,7 @@ def _draw_ring(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray)
 
 
 def _unbend(p: np.ndarray, q: np.ndarray, start: float, angle: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions on the straight part of what is seen at p, q, and the local turn (radians).
+    """Map the positions p, q on a bent part to positions on the straight part; also return the local turn in radians.
 
     The axis follows a circle of radius 3 from ``start`` until it has turned by ``angle``, then goes straight on.
     """
@@ -188,7 +188,7 @@ def _unbend(p: np.ndarray, q: np.ndarray, start: float, angle: float) -> tuple[n
 
 
 def _thread(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A rounded thread profile: depth 0 (crest) to 1 (root), and its slope per turn."""
+    """Return the depth of a rounded thread profile, 0 (crest) to 1 (root), and its slope per turn."""
     angle = 2 * np.pi * phase
     return 0.5 - 0.5 * np.cos(angle), np.pi * np.sin(angle)
 
@@ -213,7 +213,7 @@ def _paint_prism(
     length: float,
     chamfer: tuple[float, float],
 ) -> None:
-    """Sides and near end face of a prism that starts at u = 0; ``chamfer`` is (radius where it starts, its slope)."""
+    """Draw the sides and the near end face of a prism from u = 0 on; ``chamfer`` is (radius at its start, slope)."""
     cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
     start, slope = chamfer[0], min(chamfer[1], 0.8 * sin / cos)  # steeper ones would turn away from the viewer
     top, there = section.upper(q)
@@ -235,7 +235,7 @@ def _paint_prism(
 def _paint_hole(
     surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray, section: Section, depth: float, through: bool
 ) -> None:
-    """A hole in the near end face: its bevel, its wall, and its floor or, right through, the background."""
+    """Draw a hole in the near end face: its bevel, its wall, and its floor or, right through, the background."""
     cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
     near, far = p / sin, (p - depth * cos) / sin
     mouth = section.contains(q, near)
@@ -260,7 +260,7 @@ def _paint_hole(
 
 
 def _paint_shank(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray) -> None:
-    """A turned rod of radius 1 behind the head: plain, then a helical thread, then a chamfered tip."""
+    """Draw a turned rod of radius 1 behind the head: plain, then a helical thread, then a chamfered tip."""
     cos, sin = float(np.cos(shape.tilt)), float(np.sin(shape.tilt))
     round_z = np.sqrt(np.maximum(1 - q**2, 0))
     u = (p - round_z * sin) / cos - shape.head_length

@@ -15,16 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastener.common.errors import UserError
-from fastener.datasets.synthetic.parts import (
-    DEFECTS,
-    KINDS,
-    RenderedPart,
-    render_part,
-    render_time_series,
-    write_demo_dataset,
-)
+from fastener.datasets.synthetic.demo_dataset import write_demo_dataset
+from fastener.datasets.synthetic.material import BACKGROUNDS, FINISHES
+from fastener.datasets.synthetic.parts import DEFECTS, KINDS, render_part, render_time_series
+from fastener.datasets.synthetic.render import RenderedPart
 from fastener.datasets.synthetic.shapes import Hexagon
-from fastener.datasets.synthetic.surface import BACKGROUNDS, FINISHES
 
 SMALL = (160, 160)
 
@@ -60,7 +55,7 @@ def test_every_render_is_one_whole_part_inside_the_frame(
 ) -> None:
     if (kind, defect) == ("nut", "bend"):
         return
-    part = render_part(seed, kind, finish, defect, size)
+    part = render_part(seed, kind, finish, defect, size=size)
     assert part.image.shape == (*size, 3)
     assert part.image.dtype == np.uint8
     assert part.part_mask.dtype == part.defect_mask.dtype == np.bool_
@@ -95,7 +90,7 @@ def test_bend_moves_the_outline_beyond_the_bend_only(kind: str) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.77, 1.0])
 def test_rust_share_is_met(share: float) -> None:
-    part = render_part(2, "nut", "grey", "rust", SMALL, rust_share=share)
+    part = render_part(2, "nut", "grey", "rust", size=SMALL, rust_share=share)
     assert part.rust_share == pytest.approx(part.defect_mask.sum() / part.part_mask.sum())
     assert part.rust_share == pytest.approx(share, abs=0.002)
 
@@ -116,8 +111,8 @@ def test_rust_is_rust_coloured_and_sound_metal_is_not() -> None:
 
 
 def test_coloured_light_reaches_part_rust_and_background_alike() -> None:
-    white = render_part(4, "washer", "grey", "rust", SMALL, background="bench")
-    red = render_part(4, "washer", "grey", "rust", SMALL, background="bench", light_rgb=(1.0, 0.7, 0.5))
+    white = render_part(4, "washer", "grey", "rust", size=SMALL, background="bench")
+    red = render_part(4, "washer", "grey", "rust", size=SMALL, background="bench", light_rgb=(1.0, 0.7, 0.5))
     for where in (white.defect_mask, white.part_mask & ~white.defect_mask, ~white.part_mask):
         before, after = (linear(image.image)[where].mean(axis=0) for image in (white, red))
         assert after / before == pytest.approx([1.0, 0.7, 0.5], abs=0.03)
@@ -183,7 +178,7 @@ def test_backgrounds_go_from_white_to_dark() -> None:
 
 def test_rust_of_a_series_grows_in_the_same_places() -> None:
     shares = (0.0, 0.05, 0.2, 0.6)
-    still = render_time_series(3, "bolt", "grey", shares, SMALL, jitter=0.0)
+    still = render_time_series(3, "bolt", "grey", shares, size=SMALL, jitter=0.0)
     assert [part.defect for part in still] == ["none", "rust", "rust", "rust"]
     for earlier, later in itertools.pairwise(still):
         assert not (earlier.defect_mask & ~later.defect_mask).any()
@@ -191,7 +186,7 @@ def test_rust_of_a_series_grows_in_the_same_places() -> None:
 
 
 def test_shots_of_a_series_differ_a_little_in_pose() -> None:
-    shots = render_time_series(3, "nut", "black", (0.1, 0.1, 0.1), SMALL)
+    shots = render_time_series(3, "nut", "black", (0.1, 0.1, 0.1), size=SMALL)
     for first, second in itertools.pairwise(shots):
         overlap = iou(first, second)
         assert 0.75 < overlap < 1

@@ -1,4 +1,4 @@
-"""Material of the synthetic fasteners: noise fields, damage (rust, pits, scratches) and light.
+"""Compute the material of synthetic fasteners: noise fields, damage (rust, pits, scratches) and light.
 
 Everything is computed in linear light, where a colour cast or an exposure is a plain factor; only the finished picture
 is encoded as sRGB.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Reflectance of (mirror, matte, highlight), highlight sharpness, and reflectance of the floor of a scratch: it shows
-# bright in dark metal, and dark in bright metal, whose mirror image it breaks.
+# Mirror reflectance, matte reflectance, strength and sharpness of the highlight, and reflectance of a scratch's floor,
+# which looks bright in dark metal and dark in bright metal, because it breaks the mirror image.
 FINISHES = {
     "silver": ((0.62, 0.63, 0.62), 0.08, 0.28, 60.0, 0.10),
     "grey": ((0.36, 0.37, 0.38), 0.07, 0.22, 35.0, 0.80),
@@ -27,7 +27,7 @@ BACKGROUND_LEVEL = {"white": 0.85, "light": 0.6, "bench": 0.26, "cloth": 0.04}  
 
 @dataclass
 class Damage:
-    """What a defect does to the surface, sample by sample; float32 (H, W) arrays, zero where it does nothing."""
+    """Hold the effect of a defect on the surface, sample by sample: float32 (H, W) arrays, zero without effect."""
 
     rust: np.ndarray  # 0..1, cover of rust
     rust_tone: np.ndarray  # 0..1, place in RUST_PALETTE
@@ -37,23 +37,23 @@ class Damage:
 
     @classmethod
     def none(cls, shape: tuple[int, int]) -> Damage:
-        """No damage on a grid of this height and width."""
+        """Make an undamaged grid of this height and width."""
         rust, rust_tone, darken, bare = np.zeros((4, *shape), np.float32)
         return cls(rust, rust_tone, darken, bare, relief=np.zeros((*shape, 2), np.float32))
 
     def at(self, where: tuple[np.ndarray, np.ndarray]) -> Damage:
-        """The damage of some samples only, flattened."""
+        """Select the damage of some samples, flattened."""
         return Damage(self.rust[where], self.rust_tone[where], self.darken[where], self.bare[where], self.relief[where])
 
 
 def srgb_to_linear(colour: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1 decoding; values 0..255 to 0..1."""
+    """Decode sRGB values 0 to 255 to linear light 0 to 1 (IEC 61966-2-1)."""
     value = np.asarray(colour, np.float32) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def linear_to_srgb(light: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1 encoding; values 0..1 to 0..255, float32; the input must not be negative."""
+    """Encode linear light 0 to 1 as sRGB values 0 to 255, float32 (IEC 61966-2-1); it must not be negative."""
     value = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, np.float32(1 / 2.4)) - 0.055)
     return (255 * value).astype(np.float32)
 
@@ -61,7 +61,7 @@ def linear_to_srgb(light: np.ndarray) -> np.ndarray:
 def fractal_noise(
     rng: np.random.Generator, side: int, coarsest: int, finest: int, gain: float = 0.7, stretch: int = 1
 ) -> np.ndarray:
-    """Sum of octaves of smooth noise, float32 (side, side), mean 0, deviation 1.
+    """Draw a sum of octaves of smooth noise, float32 (side, side), with mean 0 and deviation 1.
 
     Cells per side double from ``coarsest`` to ``finest`` while the amplitude falls by ``gain``; ``stretch`` makes them
     longer along rows than across.
@@ -76,7 +76,7 @@ def fractal_noise(
 
 
 def rust_damage(field: np.ndarray, tone: np.ndarray, level: float, within: np.ndarray) -> Damage:
-    """Rust where ``field`` lies above ``level`` and ``within`` is 1: soft at its border, thick and rough inside."""
+    """Lay rust where ``field`` exceeds ``level`` and ``within`` is 1: soft at its border, thick and rough inside."""
     damage = Damage.none(field.shape[:2])
     damage.rust = np.clip((field - level) / 0.10, 0, 1) * 0.96 * within
     inner = np.clip((field - level) / 1.5, 0, 1)
@@ -87,7 +87,7 @@ def rust_damage(field: np.ndarray, tone: np.ndarray, level: float, within: np.nd
 
 
 def pit_damage(rng: np.random.Generator, mask: np.ndarray, unit: float) -> Damage:
-    """Three to seven ragged craters in the part; ``unit`` is the part's half-length in samples."""
+    """Draw three to seven ragged craters in the part; ``unit`` is the part's half-length in samples."""
     damage = Damage.none(mask.shape)
     depth = np.zeros(mask.shape, np.float32)
     room = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3)
@@ -111,7 +111,7 @@ def pit_damage(rng: np.random.Generator, mask: np.ndarray, unit: float) -> Damag
 
 
 def scratch_damage(rng: np.random.Generator, mask: np.ndarray, unit: float) -> Damage:
-    """Two to four slightly curved gouges through the part's surface, with a dark burr and a floor of bare metal."""
+    """Draw two to four slightly curved gouges in the part's surface, with a dark burr and a floor of bare metal."""
     damage = Damage.none(mask.shape)
     rows, cols = np.nonzero(mask)
     heading = rng.uniform(0, np.pi)
@@ -135,7 +135,7 @@ def scratch_damage(rng: np.random.Generator, mask: np.ndarray, unit: float) -> D
 
 
 def _slope(field: np.ndarray) -> np.ndarray:
-    """Central differences along x and y, (H, W, 2)."""
+    """Compute central differences along x and y: (H, W, 2)."""
     kernel = np.array([-0.5, 0, 0.5], np.float32)
     one = np.ones(1, np.float32)
     return np.stack(
@@ -153,12 +153,28 @@ def shade_metal(
     tone: np.ndarray,
     ground: float,
 ) -> np.ndarray:
-    """Linear light (N, 3) that leaves the N samples of a part.
+    """Compute the light (N, 3), linear, that leaves the N samples of a part.
 
-    normal (N, 3) unit vectors in the image frame (x right, y down, z to the viewer); open_sky, mottle (N,);
-    damage: its arrays flattened to N; light: unit vector to the lamp; tone (3,): the part's own factor on its finish;
-    ground: luminance of the background, which steep faces mirror.
-    The metal mirrors a simple room (bright ceiling, dark horizon, a soft lamp) and adds a Blinn-Phong highlight.
+    The metal mirrors a simple room (bright ceiling, dark horizon, soft lamp) and has a Blinn-Phong highlight.
+
+    Parameters
+    ----------
+    finish
+        Key of ``FINISHES``.
+    normal
+        Unit vectors (N, 3) in the image frame: x to the right, y down, z to the viewer.
+    open_sky
+        Share of the surroundings that reaches each sample, 0 to 1, (N,).
+    mottle
+        Unevenness of the reflectance, (N,).
+    damage
+        Damage of the N samples.
+    light
+        Unit vector to the lamp, (3,).
+    tone
+        Factor of this part on its finish, (3,).
+    ground
+        Luminance of the background, which steep faces mirror.
     """
     mirror, matte, glint, sharpness, floor = FINISHES[finish]
     n_x, n_y, n_z = normal[:, 0], normal[:, 1], np.clip(normal[:, 2], 0, 1)
@@ -194,7 +210,7 @@ def _smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
 
 
 def lay_background(name: str, rng: np.random.Generator, shape: tuple[int, int], light: np.ndarray) -> np.ndarray:
-    """Linear light (H, W, 3) of a sheet, bench or cloth: its tone falls off away from the lamp, with a fine grain."""
+    """Compute the light (H, W, 3), linear, of a sheet, bench or cloth: darker away from the lamp, with a fine grain."""
     height, width = shape
     ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     fall = 1 + rng.uniform(0.03, 0.08) * (xs * light[0] + ys * light[1]) - 0.04 * (xs**2 + ys**2)
