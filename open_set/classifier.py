@@ -130,7 +130,7 @@ class Classifier:
             deviation = embeddings.std(0)
             # A channel that hardly varies in the training images must not dominate in other images.
             self.centre_, self.scale_ = embeddings.mean(0), deviation.clamp_min(_LEAST_DEVIATION * deviation.mean())
-        self.head_ = skip_init(nn.Linear, embeddings.shape[1], int(labels.max()) + 1).to(self.device)
+        self.head_ = self._new_head(embeddings.shape[1], int(labels.max()) + 1)
         nn.init.zeros_(self.head_.weight)
         nn.init.zeros_(self.head_.bias)
         self.losses_ = []
@@ -172,9 +172,14 @@ class Classifier:
                 {key.removeprefix(prefix): value for key, value in state["trained"].items() if key.startswith(prefix)}
             )
         self.centre_, self.scale_, self.losses_ = state["centre"], state["scale"], state["losses"]
-        self.head_ = skip_init(nn.Linear, *reversed(state["head"]["weight"].shape)).to(self.device)
+        self.head_ = self._new_head(*reversed(state["head"]["weight"].shape))
         self.head_.load_state_dict(state["head"])
         return self
+
+    def _new_head(self, inputs: int, classes: int) -> nn.Linear:
+        """Make a linear head without drawing random weights, which are set afterwards."""
+        head: nn.Linear = skip_init(nn.Linear, inputs, classes)  # type: ignore[no-untyped-call]
+        return head.to(self.device)
 
     @torch.inference_mode()
     def _embeddings(self, frozen: FrozenOutputs) -> torch.Tensor:

@@ -42,7 +42,7 @@ class RenderedSlice:
 
 @dataclass(frozen=True)
 class _Crack:
-    """Describe a gap along ``points`` (n, 2), x and y in pixels, from slice ``first`` on, that moves by ``drift`` a slice."""
+    """Describe a gap along ``points`` (n, 2), in pixels, from slice ``first`` on; it moves by ``drift`` a slice."""
 
     points: np.ndarray
     width: float
@@ -213,7 +213,7 @@ def _plateau(within: np.ndarray, centre: float, thickness: float) -> np.ndarray:
 
 
 def _plateau_between(xs: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    return np.clip(np.minimum(xs - ends[..., 0], ends[..., 1] - xs) + 0.5, 0, 1)
+    return np.asarray(np.clip(np.minimum(xs - ends[..., 0], ends[..., 1] - xs) + 0.5, 0, 1))
 
 
 def _gap(crack: _Crack, number: int, shift: np.ndarray) -> np.ndarray:
@@ -240,4 +240,4 @@ def _scanner(artefacts: _Artefacts, along: float) -> np.ndarray:
         away = (xs - x) * np.sin(angle) - (ys - y) * np.cos(angle)
         now = strength * np.cos(phase + 3 * along)
         added += now * np.exp(-((away / 2.5) ** 2))
-    return added
+    return np.asarray(added)

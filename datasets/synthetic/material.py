@@ -72,7 +72,7 @@ def fractal_noise(
         grid = rng.standard_normal((cells, max(cells // stretch, 2)), np.float32)
         total += np.float32(amplitude) * cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
         cells, amplitude = cells * 2, amplitude * gain
-    return (total - total.mean()) / max(float(total.std()), 1e-6)
+    return np.asarray((total - total.mean()) / max(float(total.std()), 1e-6))
 
 
 def rust_damage(field: np.ndarray, tone: np.ndarray, level: float, within: np.ndarray) -> Damage:
@@ -195,7 +195,7 @@ def shade_metal(
     metal += (matte * (0.35 + 0.65 * facing) * open_sky + glint * highlight * open_sky**2)[:, None] * tone
     rust = _rust_reflectance(damage.rust_tone) * ((0.30 + 0.75 * facing) * (0.35 + 0.65 * open_sky))[:, None]
     mixed = metal + (rust - metal) * damage.rust[:, None]
-    return mixed * (1 - damage.darken[:, None])
+    return np.asarray(mixed * (1 - damage.darken[:, None]))
 
 
 def _rust_reflectance(tone: np.ndarray) -> np.ndarray:
@@ -221,4 +221,4 @@ def lay_background(name: str, rng: np.random.Generator, shape: tuple[int, int], 
         weave = np.sin(np.pi * max(shape) / period * xs) * np.sin(np.pi * max(shape) / period * ys)
         noise = noise + 1.5 * weave
     colour = srgb_to_linear(np.array(BACKGROUNDS[name])) * rng.uniform(0.94, 1.03)
-    return colour * (fall * (1 + grain * noise))[..., None]
+    return np.asarray(colour * (fall * (1 + grain * noise))[..., None])

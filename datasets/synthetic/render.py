@@ -211,4 +211,4 @@ def _photograph(light: np.ndarray, scene: Scene, light_rgb: Sequence[float]) -> 
     light = np.where(light < shoulder, light, 1 - (1 - shoulder) * np.exp((shoulder - light) / (1 - shoulder)))
     grey = linear_to_srgb(light.astype(np.float32))
     noise = stream(scene.seed, SENSOR, scene.shot).standard_normal(grey.shape, np.float32)
-    return np.clip(np.rint(grey + SENSOR_NOISE * noise), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(grey + SENSOR_NOISE * noise), 0, 255), np.uint8)

@@ -70,7 +70,7 @@ class Circle:
         return v / self.radius, self.upper(v)[0] / self.radius
 
     def contains(self, v: np.ndarray, z: np.ndarray) -> np.ndarray:
-        return v * v + z * z < self.radius**2
+        return np.asarray(v * v + z * z < self.radius**2)
 
 
 @dataclass(frozen=True)

@@ -229,7 +229,7 @@ def test_results_of_an_earlier_run_are_told(home: Path, tmp_path: Path) -> None:
     ],
 )
 def test_errors_are_one_line_and_write_nothing(
-    changes: dict, command: str, words: str, home: Path, tmp_path: Path
+    changes: dict[str, Any], command: str, words: str, home: Path, tmp_path: Path
 ) -> None:
     settings = write_settings(home, "wrong.yaml", output_inference_dir=str(tmp_path / "out"), **changes)
     done = run_inside("anode_inspection.py", command, "--config", settings)

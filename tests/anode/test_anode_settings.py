@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,11 +25,11 @@ OF_OLD = {
 }  # fmt: skip
 
 
-def tree() -> dict:
+def tree() -> dict[str, Any]:
     return dict(yaml.safe_load(PRESET.read_text(encoding="utf-8")))
 
 
-def write(folder: Path, content: dict) -> Path:
+def write(folder: Path, content: dict[str, Any]) -> Path:
     path = folder / "anode.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -72,11 +73,11 @@ def test_every_setting_is_described() -> None:
         ({"dbscan": {"eps": 0, "min_samples": 5}}, "dbscan.eps = 0 is not allowed"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(changes: dict, words: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_named(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     assert words in error_of(tmp_path, **changes)
 
 
-def region(**changes: object) -> dict:
+def region(**changes: object) -> dict[str, Any]:
     return {"x_min": 10, "x_max": 60, "y_min": 20, "y_max": 80, "name": "left"} | changes
 
 
@@ -92,7 +93,7 @@ def region(**changes: object) -> dict:
         ([{"name": "left", "x_min": 1}], "roi_config.0.x_max is missing"),
     ],
 )
-def test_regions_that_cannot_be(regions: list, words: str, tmp_path: Path) -> None:
+def test_regions_that_cannot_be(regions: list[Any], words: str, tmp_path: Path) -> None:
     assert words in error_of(tmp_path, roi_config=regions)
 
 

@@ -28,7 +28,7 @@ def photograph(ground: np.ndarray, gain: float, cast: np.ndarray = CAST) -> tupl
 
 
 def ratio(white: np.ndarray) -> np.ndarray:
-    return white / white.max()
+    return np.asarray(white / white.max())
 
 
 def test_cast_is_read_off_an_unclipped_background() -> None:

@@ -118,4 +118,4 @@ def turned_and_dimmed(photo: np.ndarray, degrees: float = 30.0, brightness: floa
     border = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
     ground = tuple(float(value) for value in np.median(border, axis=0))
     turned = cv2.warpAffine(photo, move, size, borderMode=cv2.BORDER_CONSTANT, borderValue=ground)
-    return np.rint(turned * brightness).astype(np.uint8)
+    return np.asarray(np.rint(turned * brightness), np.uint8)

@@ -25,7 +25,9 @@ def textured(outline: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.where(mask > 0, relief, 90).astype(np.float32), mask.astype(bool)
 
 
-def moved(lightness: np.ndarray, mask: np.ndarray, degrees: float, scale: float = 1.0, dx: float = 0.0) -> tuple:
+def moved(
+    lightness: np.ndarray, mask: np.ndarray, degrees: float, scale: float = 1.0, dx: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     move = cv2.getRotationMatrix2D(((SIDE - 1) / 2, (SIDE - 1) / 2), degrees, scale)
     move[0, 2] += dx
     size = (SIDE, SIDE)

@@ -70,7 +70,8 @@ def output(tmp_path_factory: pytest.TempPathFactory, model: Path, photos: Path) 
 
 @pytest.fixture(scope="module")
 def report(output: Path) -> dict[str, Any]:
-    return json.loads((output / "report.json").read_text())
+    content: dict[str, Any] = json.loads((output / "report.json").read_text())
+    return content
 
 
 def component(report: dict[str, Any], name: str) -> dict[str, Any]:
@@ -219,7 +220,7 @@ def test_same_input_gives_the_same_report(
 
 
 def test_bad_photo_costs_only_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, model: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: Path
 ) -> None:
     write_series(tmp_path / "in", "Bolt", [part.image for part in rendered((0.0, 0.2))], ["0", "24"])
     (tmp_path / "in" / "Bolt-T48.jpg").write_bytes(b"no photo")

@@ -12,6 +12,7 @@ from corrosion_factory import analyse, rendered, small_config, write_series
 from fastener.config import Config
 from fastener.corrosion import comparison
 from fastener.corrosion.analysis import ComponentResult
+from fastener.corrosion.colour_growth import measure
 from fastener.corrosion.records import component_record
 from fastener.corrosion.severity import Change, judge
 from fastener.corrosion.text import rate_sentence
@@ -24,7 +25,7 @@ DEVIATIONS = (1.0, 2.0, 3.0)
 
 def measured(monkeypatch: pytest.MonkeyPatch, folder: Path, hours: list[str]) -> ComponentResult:
     """A series whose measurements are RUST, with DEVIATIONS of rust, tarnish and green."""
-    genuine, shares = comparison.measure, iter(RUST)
+    genuine, shares = measure, iter(RUST)
     monkeypatch.setattr(
         comparison,
         "measure",

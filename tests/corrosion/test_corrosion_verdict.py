@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,9 @@ SETTINGS = Config().corrosion
 NONE = Change(0.0, 0.5)
 
 
-def severity(rust: Change = NONE, tarnish: Change = NONE, green: Change = NONE, growth: Change | None = NONE) -> tuple:
+def severity(
+    rust: Change = NONE, tarnish: Change = NONE, green: Change = NONE, growth: Change | None = NONE
+) -> tuple[Any, ...]:
     verdict = judge(rust, tarnish, green, growth=growth, settings=SETTINGS)
     return verdict.severity, verdict.damage_type, verdict.degrading
 

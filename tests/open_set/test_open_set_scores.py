@@ -22,7 +22,7 @@ from fastener.open_set.scores import (
     NearestNeighbour,
     RelativeMahalanobis,
 )
-from fastener.open_set.settings import SCORE_NAMES, DataSettings, RejectionSettings, SplitSettings
+from fastener.open_set.settings import SCORE_NAMES, DataSettings, RejectionSettings, ScoreName, SplitSettings
 from fastener.open_set.splits import TEST, TRAIN, UNKNOWN, VALIDATION, hold_out, make_split
 
 LABELS = np.repeat([0, 1, 2], 40)
@@ -107,7 +107,7 @@ def test_every_score_ranks_a_far_cloud_behind_the_known_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize("names", [("mahalanobis",), ("knn", "max_softmax")])
-def test_the_threshold_accepts_what_was_asked_for(names: tuple) -> None:
+def test_the_threshold_accepts_what_was_asked_for(names: tuple[ScoreName, ...]) -> None:
     validation = Embedded(clouds(4, CENTRES, 200), clouds(5, CENTRES, 200)[:, :3])
     rejector = Rejector.fit(names, KNOWN, LABELS, validation=validation, settings=RejectionSettings(alpha=0.1))
     assert (rejector(validation) <= rejector.threshold).mean() == pytest.approx(0.9, abs=0.005)

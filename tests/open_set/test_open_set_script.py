@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,8 +50,8 @@ def output(home: Path) -> Path:
     return home / "output"
 
 
-def metrics(output: Path, split: str = "a") -> dict:
-    content: dict = json.loads((output / f"split_{split}" / "metrics.json").read_text())
+def metrics(output: Path, split: str = "a") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((output / f"split_{split}" / "metrics.json").read_text())
     return content
 
 

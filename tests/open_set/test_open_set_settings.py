@@ -112,18 +112,18 @@ def before(home: Path) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_a_changed_setting_changes_decisions(key: str, home: Path, before: dict, tmp_path: Path) -> None:
+def test_a_changed_setting_changes_decisions(key: str, home: Path, before: dict[str, Any], tmp_path: Path) -> None:
     base, value = CHANGES[key]
     after = fingerprint(pipeline(home, tmp_path, **{**base, key: value}), False)
     assert after != before[base.get("classifier.mode", "frozen")]
 
 
 @pytest.mark.parametrize("key", STEEL)
-def test_a_changed_setting_changes_patchcore(key: str, home: Path, before: dict, tmp_path: Path) -> None:
+def test_a_changed_setting_changes_patchcore(key: str, home: Path, before: dict[str, Any], tmp_path: Path) -> None:
     assert fingerprint(pipeline(home, tmp_path, **{key: STEEL[key]}), True) != before["gate"]
 
 
-def test_a_changed_setting_is_noticed_by_the_steps_in_the_same_folder(home: Path, before: dict) -> None:
+def test_a_changed_setting_is_noticed_by_the_steps_in_the_same_folder(home: Path, before: dict[str, Any]) -> None:
     """Not taken from the files of another setting; and those of the first are computed again, not mixed up."""
     changed = fingerprint(pipeline(home, home / "frozen", **{"rejection.neighbours": 1}), False)
     assert changed != before["frozen"]
@@ -155,7 +155,7 @@ def test_the_file_holds_the_defaults() -> None:
         ({"known": ["a", "b"], "unkown": ["c"]}, "'unknown'"),
     ],
 )
-def test_splits_that_are_refused(content: dict, message: str, tmp_path: Path) -> None:
+def test_splits_that_are_refused(content: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("splits: [x]\n")
     (tmp_path / "neu_split_x.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=message):
