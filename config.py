@@ -42,6 +42,11 @@ class PreprocessSettings(Section):
     size: Side | tuple[Side, Side] = Field(
         256, description="model input in pixels: a side, or [height, width]; 32 to 2048"
     )
+    keep_aspect: bool = Field(
+        True,
+        description="photos that are taken whole: a frame of size x size pixels in the proportions of the training "
+        "photos, where these agree; only when enabled is off and size is a side",
+    )
     center_crop: float = Field(
         1.0, ge=0.1, le=1.0, description="share of each side kept, centred; only when enabled is off; 0.1 to 1"
     )
@@ -77,7 +82,7 @@ class ModelSettings(Section):
     )
     patch_size: int = Field(3, ge=1, le=9, description="side of the average pooling round each position; 1 to 9, odd")
     coreset_ratio: float = Field(
-        0.2, gt=0.0, le=1.0, description="share of patches kept in the memory bank; above 0 to 1"
+        0.02, gt=0.0, le=1.0, description="share of patches kept in the memory bank; above 0 to 1"
     )
     coreset_projection: int | None = Field(
         None,
@@ -91,7 +96,14 @@ class ModelSettings(Section):
         ge=1,
         le=100,
         description="number of neighbours in the bank that weigh the image score (b of equation 7 of the PatchCore "
-        "paper); 1 = no weighting; 1 to 100",
+        "paper); 1 = no weighting; without effect unless top_share is null; 1 to 100",
+    )
+    top_share: float | None = Field(
+        0.01,
+        gt=0.0,
+        le=1.0,
+        description="the image score is the mean of this share of the map's pixels, the highest; null = eq. 7, the "
+        "weighted distance of one patch; above 0 to 1",
     )
     index: Literal["auto", "flat", "ivf", "hnsw", "pq"] = Field(
         "auto",
@@ -182,7 +194,7 @@ class CalibrationSettings(Section):
     """From raw scores to a decision."""
 
     alpha: float = Field(
-        0.02, gt=0.0, lt=1.0, description="share of healthy parts that may be flagged; between 0 and 1"
+        0.05, gt=0.0, lt=1.0, description="share of healthy parts that may be flagged; between 0 and 1"
     )
     threshold: Literal["robust", "conformal"] = Field(
         "robust",

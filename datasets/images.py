@@ -114,6 +114,17 @@ def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, i
     return pixels, (width, height) if lies else (height, width)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """Read the (height, width) of an image from its header, turned as its EXIF orientation says.
+
+    Raises UserError for a file that is missing or no image.
+    """
+    with opened(Path(path)) as image:
+        width, height = image.size
+        lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+    return (width, height) if lies else (height, width)
+
+
 def rgb_of(image: Image.Image) -> np.ndarray:
     """Convert a Pillow image of any mode to uint8 RGB (H, W, 3), turned as its EXIF orientation says."""
     image.load()

@@ -36,7 +36,7 @@ from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Fingerprint, prepare
 from fastener.inspection.registry import EVIDENCE
-from fastener.inspection.training import Grouping, build_evidence, build_setup
+from fastener.inspection.training import Grouping, build_evidence, build_setup, report, with_frame
 from fastener.models.moments import Moments
 from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
@@ -104,6 +104,7 @@ def train(
     if config.run.precision == "int8":
         raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
     sources = [path.absolute() for path in sources]
+    config = with_frame(config, sources)
     setup = build_setup(config, choice)
     evidence = build_evidence(setup, choice.kinds)
     cluster = _Cluster(sources, setup, evidence, workers, progress)
@@ -111,6 +112,9 @@ def train(
     grouping = Grouping.of(photos)
     scores = cluster.fit(grouping.left_out)
     inspector = Inspector.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
+    inspector.report = report(inspector, sources, grouping, progress=progress)
+    for line in inspector.report.warnings():
+        warn(line)
     return inspector, cluster.covers
 
 

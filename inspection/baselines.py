@@ -16,13 +16,13 @@ from torch import nn
 from fastener.common.errors import UserError
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import Weights, graph_of, pretrained_extractor
-from fastener.models.autoencoder import Autoencoder, top_mean
+from fastener.models.autoencoder import Autoencoder
 from fastener.models.backbones import BACKBONES
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
 from fastener.models.global_features import GlobalFeatures
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.runtime.storage import load_state, save_state
-from fastener.models.scores import HealthyScores, Scores
+from fastener.models.scores import HealthyScores, Scores, top_mean
 from fastener.preprocessing.pipeline import Prepared
 
 _CHECKPOINT_EVERY_S = 20.0

@@ -28,6 +28,8 @@ def describe(inspector: Inspector) -> str:
         f"evidence: {', '.join(inspector.evidence)}{backbone}, on {inspector.device}",
         f"threshold {inspector.threshold:.3f}, {rests_on}",
     ]
+    if inspector.report is not None and own:
+        return "\n".join([*lines, *inspector.report.lines()])
     asked = inspector.config.calibration.alpha
     if inspector.alpha > asked and own:
         count = len(inspector.decision.healthy_joined)

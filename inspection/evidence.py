@@ -37,6 +37,7 @@ class StructureEvidence(Evidence):
             self.extractor,
             coreset_ratio=model.coreset_ratio,
             num_neighbors=model.num_neighbors,
+            top_share=model.top_share,
             smoothing_sigma=model.smoothing_sigma,
             index=model.index,
             memory_limit=setup.memory_limit,
@@ -75,6 +76,9 @@ class StructureEvidence(Evidence):
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self.patchcore.score(images_of(batch))
 
+    def score_unseen(self, batch: Sequence[Prepared], group: int) -> Scores:
+        return self.patchcore.score_unseen(images_of(batch), group)
+
     def state(self) -> dict[str, Any]:
         return {
             "extractor": self.extractor.state(),
@@ -98,6 +102,9 @@ class CnnEvidence(StructureEvidence):
     """Score by PatchCore on a pretrained CNN."""
 
     backbone_use = "required"
+    # Filters beside a network help on crisp textures and harm on smooth ones: with a fifth of the weight, they stay
+    # within 0.01 AUROC of the better one on screws, tiles, cookies, brushes, commutators and solar cells.
+    weight = 4.0
 
     @classmethod
     def is_default(cls, config: Config, backbone: str) -> bool:

@@ -75,6 +75,8 @@ class Evidence(ABC):
 
     Attributes
     ----------
+    weight : float
+        Weight of this kind beside the others of its family.
     family : str
         Kinds of one family judge the same aspect and are joined into one value.
     min_unit : float
@@ -93,6 +95,7 @@ class Evidence(ABC):
     """
 
     family: ClassVar[str]
+    weight: ClassVar[float] = 1.0
     min_unit: ClassVar[float] = 0.0
     map_threshold: ClassVar[float | None] = None
     backbone_use: ClassVar[Literal["none", "optional", "required"]] = "none"
@@ -147,6 +150,10 @@ class Evidence(ABC):
     @abstractmethod
     def score(self, batch: Sequence[Prepared]) -> Scores:
         """Score prepared images."""
+
+    def score_unseen(self, batch: Sequence[Prepared], group: int) -> Scores:
+        """Score prepared images as if the training photos of ``group`` had never been seen, as far as this kind can."""
+        return self.score(batch)
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

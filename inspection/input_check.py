@@ -8,7 +8,7 @@ much detail it has. They need no network, and an operator can act on each of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -52,6 +52,10 @@ class InputCheck:
     def fit(cls, figures: np.ndarray, part_found: Sequence[bool]) -> InputCheck:
         """Learn from the figures (n, 3) of healthy training photos, and whether a part was found in each."""
         return cls(figures.min(0), figures.max(0), float(np.mean(part_found)) >= _PARTS_EXPECTED)
+
+    def extended(self, figures: np.ndarray) -> InputCheck:
+        """Widen the range by the figures (n, 3) of more healthy photos."""
+        return replace(self, low=np.minimum(self.low, figures.min(0)), high=np.maximum(self.high, figures.max(0)))
 
     def problem(self, prepared: Prepared) -> str:
         """Say in a few words why a photo cannot be judged; empty if it can."""

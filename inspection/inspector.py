@@ -17,12 +17,14 @@ from fastener.inspection.decision import Decision
 from fastener.inspection.description import CONFORMAL as CONFORMAL
 from fastener.inspection.description import describe
 from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.inspection.input_check import InputCheck
 from fastener.inspection.judging import judge
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
 from fastener.inspection.pretrained import graph_of
 from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of
 from fastener.inspection.result import Failure, Inspection
+from fastener.inspection.threshold_report import ThresholdReport, report_of
 from fastener.inspection.training import Grouping, TrainingRecord
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores
@@ -47,6 +49,8 @@ class Inspector:
         Calibration on healthy photos: it joins the kinds of evidence into one score.
     training : TrainingRecord
         Identity of the photos that the model was trained on.
+    check : InputCheck, optional
+        Tells photos that cannot be judged. Models that were saved before there was a check have none.
 
     Attributes
     ----------
@@ -56,6 +60,8 @@ class Inspector:
         Origin of the threshold; ``CONFORMAL`` if it comes from the healthy training photos.
     alpha : float, 0 to 1
         Share of healthy parts that a threshold from the training photos flags at most.
+    report : ThresholdReport or None
+        What the threshold rests on; None for models that were saved before there was a report.
     notes : dict of str to str
         Text that is saved with the model, for callers that have to know again how they made the photos.
     new_photos_ : int
@@ -88,12 +94,15 @@ class Inspector:
         evidence: dict[str, Evidence],
         decision: Decision,
         training: TrainingRecord,
+        check: InputCheck | None = None,
     ):
         self.config = config
         self.backbone = setup.backbone
         self.device = setup.device
         self.evidence = evidence
         self.training = training
+        self.check = check
+        self.report: ThresholdReport | None = None
         self.notes: dict[str, str] = {}
         self.preprocessor = Preprocessor(config.preprocess)
         self.new_photos_ = len(training.checksums)
@@ -151,7 +160,9 @@ class Inspector:
         choice = choose(config, weights)
         if choice.warning:
             warn(choice.warning)
-        preprocessor = preprocessor or Preprocessor(config.preprocess)
+        if preprocessor is None:
+            config = steps.with_frame(config, sources)
+            preprocessor = Preprocessor(config.preprocess)
         setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint)
         evidence = steps.build_evidence(setup, choice.kinds)
         if config.run.precision == "int8":
@@ -161,7 +172,11 @@ class Inspector:
         grouping = Grouping.of(photos, groups)
         scores = steps.fit_evidence(evidence, steps.per_tile(grouping.left_out, photos))
         fitted = cls.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
-        return fitted.with_preprocessor(preprocessor)
+        fitted = fitted.with_preprocessor(preprocessor)
+        fitted.report = steps.report(fitted, sources, grouping, progress=progress)
+        for line in fitted.report.warnings():
+            warn(line)
+        return fitted
 
     @classmethod
     def calibrated(
@@ -180,7 +195,8 @@ class Inspector:
         """
         decision = steps.calibrate(scores, evidence, steps.per_tile(grouping.copies, photos), config)
         training = TrainingRecord.of(photos, grouping)
-        return cls(config, setup, evidence=evidence, decision=decision, training=training)
+        check = steps.input_check(photos)
+        return cls(config, setup, evidence=evidence, decision=decision, training=training, check=check)
 
     def partial_fit(self, images: Images, *, progress: Progress = no_progress) -> Inspector:
         """Learn more healthy photos, and return this inspector itself; ``new_photos_`` says how many were new.
@@ -200,6 +216,9 @@ class Inspector:
         self.training = self.training.extended(photos)
         groups = steps.per_tile(self.training.groups[-len(photos) :], photos)
         self._decide_by(self.decision.extend(steps.fit_evidence(self.evidence, groups), groups))
+        if self.check is not None:
+            self.check = self.check.extended(steps.figures_of(photos))
+        self.report = report_of(self.decision, self.training.names_of(self.decision.groups))
         self.new_photos_ = len(photos)
         return self
 
@@ -235,7 +254,7 @@ class Inspector:
         Photos of several tiles may take several passes, of ``run.batch_size`` tiles each.
         """
         at_once = max(len(batch), self.config.run.batch_size)
-        judged = judge(batch, self.evidence, self.decision, threshold=self.threshold, at_once=at_once)
+        judged = judge(batch, self.evidence, self.decision, threshold=self.threshold, at_once=at_once, check=self.check)
         return iter(judged)
 
     def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
@@ -313,7 +332,12 @@ class Inspector:
         """
         parts = read_model(Path(path), device=device, weights=weights, run=run)
         loaded = cls(
-            parts.config, parts.setup, evidence=parts.evidence, decision=parts.decision, training=parts.training
+            parts.config,
+            parts.setup,
+            evidence=parts.evidence,
+            decision=parts.decision,
+            training=parts.training,
+            check=parts.check,
         )
-        loaded.notes, loaded.new_photos_ = parts.notes, 0
+        loaded.notes, loaded.report, loaded.new_photos_ = parts.notes, parts.report, 0
         return loaded.with_threshold(parts.threshold, parts.threshold_source)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence
+from fastener.inspection.input_check import InputCheck
 from fastener.inspection.reading import Loaded, batches
 from fastener.inspection.result import EvidenceResult, Failure, Inspection
 from fastener.models.calibration import confidence
@@ -23,10 +24,14 @@ def judge(
     *,
     threshold: float,
     at_once: int,
+    check: InputCheck | None = None,
 ) -> list[Inspection | Failure]:
-    """Judge photos in forward passes of at most ``at_once`` tiles; a photo that could not be read gives a Failure."""
+    """Judge photos in forward passes of at most ``at_once`` tiles; a photo that could not be read gives a Failure.
+
+    ``check`` tells photos that cannot be judged; without one every photo is taken for a photo of a part.
+    """
     readable = [one for one in photos if one.tiles]
-    judged = iter(_judged(readable, evidence, decision, threshold, at_once) if readable else ())
+    judged = iter(_judged(readable, evidence, decision, threshold, at_once, check) if readable else ())
     return [next(judged) if one.tiles else Failure(one.path, one.error) for one in photos]
 
 
@@ -36,6 +41,7 @@ def _judged(
     decision: Decision,
     threshold: float,
     at_once: int,
+    check: InputCheck | None,
 ) -> list[Inspection]:
     """Judge photos that could be read.
 
@@ -66,6 +72,7 @@ def _judged(
                 photo_size=photo.tiles[0].photo_size,
                 part_found=any(tile.part_found for tile in photo.tiles),
                 photo=photo.photo,
+                problem=_problem(photo.tiles, check),
             )
         )
     return results
@@ -85,6 +92,12 @@ def _scored(
         joined.append(decision.join({kind: one.images for kind, one in scores.items()}))
         maps.extend(decision.join_maps({kind: one.maps for kind, one in scores.items()}))
     return {kind: np.concatenate(parts) for kind, parts in raw.items()}, np.concatenate(joined), maps
+
+
+def _problem(tiles: Sequence[Prepared], check: InputCheck | None) -> str:
+    """Say why a photo cannot be judged: every one of its tiles has a problem. "" if it can."""
+    problems = [check.problem(tile) for tile in tiles] if check is not None else [""]
+    return problems[0] if all(problems) else ""
 
 
 def _worst(values: np.ndarray, bounds: Sequence[tuple[int, int]]) -> np.ndarray:

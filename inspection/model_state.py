@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +15,11 @@ from fastener.common.errors import UserError
 from fastener.config import Config, RunSettings
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence, Setup, sharing
+from fastener.inspection.input_check import InputCheck
 from fastener.inspection.model_folder import load_model
 from fastener.inspection.pretrained import decided, for_saved
 from fastener.inspection.registry import EVIDENCE
+from fastener.inspection.threshold_report import ThresholdReport
 from fastener.inspection.training import TrainingRecord
 from fastener.models.runtime.device import resolve_device
 
@@ -40,6 +43,8 @@ class Restored:
     threshold: float
     threshold_source: str
     notes: dict[str, str]
+    check: InputCheck | None
+    report: ThresholdReport | None
 
 
 def state_of(inspector: Inspector) -> dict[str, Any]:
@@ -57,6 +62,9 @@ def state_of(inspector: Inspector) -> dict[str, Any]:
         # Half precision keeps correlations to 1e-3, far finer than the gap between copies and different photos.
         "signatures": torch.from_numpy(inspector.training.signatures).half(),
         "groups": torch.from_numpy(inspector.training.groups),
+        "names": list(inspector.training.names),
+        "input_check": None if inspector.check is None else inspector.check.state(),
+        "report": None if inspector.report is None else inspector.report.state(),
         "notes": inspector.notes,
         "versions": {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()},
     }
@@ -75,6 +83,15 @@ def read_model(path: Path, *, device: str, weights: Path | None, run: RunSetting
         raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
 
+def _with_old_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings that a model was saved without the values that they had when it was trained."""
+    tree = {name: dict(section) if isinstance(section, Mapping) else section for name, section in settings.items()}
+    tree["model"].setdefault("top_share", None)
+    tree["preprocess"].setdefault("keep_aspect", False)
+    tree["calibration"].setdefault("threshold", "conformal")
+    return tree
+
+
 def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: RunSettings | None) -> Restored:
     """Rebuild the parts of an inspector from the ``state`` of a model file.
 
@@ -82,7 +99,7 @@ def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: Ru
     training. Raises UserError if this machine lacks what the model needs, and one of the errors of looking up and
     converting values if the state is of another version.
     """
-    config = Config.model_validate(state["config"])
+    config = Config.model_validate(_with_old_defaults(state["config"]))
     if run is not None:
         here = config.run.model_copy(update={name: getattr(run, name) for name in _OF_THE_MACHINE})
         config = config.model_copy(update={"run": here})
@@ -102,9 +119,15 @@ def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: Ru
         evidence=evidence,
         decision=Decision.from_state(state["decision"]),
         training=TrainingRecord(
-            tuple(state["checksums"]), state["signatures"].float().numpy(), state["groups"].numpy()
+            tuple(state["checksums"]),
+            state["signatures"].float().numpy(),
+            state["groups"].numpy(),
+            tuple(state.get("names", ())),
         ),
         threshold=threshold,
         threshold_source=source,
-        notes=state.get("notes", {}),  # models that were saved before there were notes lack them
+        # Models of earlier versions lack these.
+        notes=state.get("notes", {}),
+        check=InputCheck.from_state(state["input_check"]) if state.get("input_check") else None,
+        report=ThresholdReport.from_state(state["report"]) if state.get("report") else None,
     )

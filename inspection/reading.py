@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import list_images, read_reduced, rgb_of, shrunk
+from fastener.datasets.images import image_size, list_images, read_reduced, rgb_of, shrunk
 from fastener.datasets.near_copies import signature
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
@@ -43,12 +43,18 @@ class Fingerprint:
         Whether the part was told from the ground in any tile; True where no part was sought.
     tiles : int
         Number of frames that the preprocessor made of the photo.
+    figures : ndarray of float64, (tiles, 3), or None
+        Lightness, contrast and detail of each frame, see inspection/input_check.py; None where they are not needed.
+    name : str
+        File name; "" for a photo that came as an array.
     """
 
     checksum: str
     signature: np.ndarray
     part_found: bool = True
     tiles: int = 1
+    figures: np.ndarray | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,13 @@ def decode(source: Source, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
     return photo, (photo.shape[0], photo.shape[1])
 
 
+def size_of(source: Source) -> tuple[int, int]:
+    """Measure the (height, width) of a photo; of a file only the header is read. Raises UserError."""
+    if isinstance(source, str | Path):
+        return image_size(Path(source))
+    return decode(source, _THUMBNAIL_OF)[1]
+
+
 def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, tuple[Prepared, ...]]:
     """Decode a photo and prepare it: the decoded photo, and the frames that ``preprocessor`` made of it.
 
@@ -127,7 +140,7 @@ def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
         photo = decode(source, _THUMBNAIL_OF)[0]
     path = path_of(source)
     checksum = "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
-    return Fingerprint(checksum, signature(photo))
+    return Fingerprint(checksum, signature(photo), name="" if path is None else path.name)
 
 
 def load(source: Source, preprocessor: Preprocessor, *, photo_side: int | None = None) -> Loaded:

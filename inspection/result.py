@@ -8,6 +8,7 @@ import io
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,9 @@ from PIL import Image
 from fastener.inspection.regions import Region as Region
 from fastener.inspection.regions import find_regions
 from fastener.preprocessing.pipeline import map_to_photo
-from fastener.preprocessing.registration import compose, frame_transform, invert
+from fastener.preprocessing.registration import compose, frame_share, frame_transform, invert
+
+Verdict = Literal["normal", "ANOMALOUS", "NO PART"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,11 @@ class Inspection:
         (height, width) of the photo in pixels.
     part_found : bool
         False if a part was sought and not found, so that the whole photo was judged.
+    problem : str
+        Why the photo cannot be judged, in a few words, such as that no part is in it; "" if it can. Such a photo never
+        passes.
+    inspected_share : float, 0 to 1
+        Share of the photo's pixels that lie inside the frame that was looked at.
     photo : ndarray of uint8, (H, W, 3), or None
         The photo, RGB, as far as it is held; a photo that came from a file is usually not, and is decoded again for
         a picture.
@@ -94,15 +102,33 @@ class Inspection:
     photo_size: tuple[int, int]
     part_found: bool
     photo: np.ndarray | None = field(default=None, repr=False, compare=False)
+    problem: str = ""
 
     @property
     def is_anomalous(self) -> bool:
-        """Whether the part is flagged: ``score > threshold``."""
-        return self.score > self.threshold
+        """Whether the part is flagged: ``score > threshold``, or the photo cannot be judged."""
+        return self.score > self.threshold or bool(self.problem)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict in one word: no part, no verdict on it."""
+        if self.problem:
+            return "NO PART"
+        return "ANOMALOUS" if self.score > self.threshold else "normal"
+
+    @property
+    def inspected_share(self) -> float:
+        """Share of the photo's pixels that the frame shows, 0 to 1."""
+        return frame_share(self.transform, self.photo_size, self.map.shape)
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
-        """Boxes round clusters of map pixels above the threshold, highest score first; found when first asked for."""
+        """Boxes round clusters of map pixels above the threshold, highest score first; found when first asked for.
+
+        A photo that passes has none: verdict and boxes tell one story.
+        """
+        if self.score <= self.threshold:
+            return ()
         return find_regions(self.map, self.threshold, self.transform, self.photo_size)
 
     def photo_map(self, size: tuple[int, int] | None = None) -> np.ndarray:

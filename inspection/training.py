@@ -7,29 +7,38 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.common.sampling import evenly
 from fastener.config import Config, load_config
 from fastener.datasets.near_copies import copy_groups, is_copy_of
 from fastener.inspection.choice import Choice
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence, Setup, images_of, sharing
+from fastener.inspection.input_check import InputCheck, input_figures
 from fastener.inspection.pretrained import quantise
-from fastener.inspection.reading import Fingerprint, Source, ahead, batches, fingerprint, load, prepare
+from fastener.inspection.reading import Fingerprint, Source, ahead, batches, fingerprint, load, prepare, size_of
 from fastener.inspection.registry import EVIDENCE
+from fastener.inspection.threshold_report import MOST_PHOTOS, ThresholdReport, find_synthetic_defects, report_of
 from fastener.models.progress import Progress, no_progress
 from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
+from fastener.preprocessing.frame import frame_of
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
+
+if TYPE_CHECKING:
+    from fastener.inspection.inspector import Inspector
 
 Warn = Callable[[str], None]
 
 _FEW_MISSED = 0.1  # share of photos without a findable part up to which no warning is given
+_MEASURED = 100  # photos whose sizes choose the frame
 _QUANTISED_ON = 32  # photos whose activations set the ranges of int8
 
 
@@ -45,17 +54,25 @@ class TrainingRecord:
         Perceptual signature of each photo.
     groups : ndarray of int64, (n,)
         Number of the group of copies that each photo belongs to.
+    names : tuple of str, n
+        File name of each photo, or "photo N"; empty for models that were saved before names were.
     """
 
     checksums: tuple[str, ...]
     signatures: np.ndarray
     groups: np.ndarray
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, fingerprints: Sequence[Fingerprint], grouping: Grouping) -> TrainingRecord:
         """Record photos and their groups of copies."""
         signatures = np.stack([one.signature for one in fingerprints])
-        return cls(tuple(one.checksum for one in fingerprints), signatures, grouping.copies)
+        return cls(tuple(one.checksum for one in fingerprints), signatures, grouping.copies, _names(fingerprints))
+
+    def names_of(self, groups: np.ndarray) -> list[str]:
+        """Name the first photo of each group of copies in ``groups``, (k,)."""
+        first = {group: i for i, group in reversed(list(enumerate(self.groups.tolist())))}
+        return [self.names[first[group]] if self.names else f"photo {first[group] + 1}" for group in groups.tolist()]
 
     def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
         """Tell whether each photo, or a copy of it, is recorded: bool (n,)."""
@@ -71,6 +88,7 @@ class TrainingRecord:
             self.checksums + tuple(one.checksum for one in fingerprints),
             np.concatenate([self.signatures, signatures]),
             np.concatenate([self.groups, copy_groups(signatures) + self.groups.max() + 1]),
+            self.names + _names(fingerprints, len(self.names)) if self.names else (),
         )
 
 
@@ -105,6 +123,10 @@ class Grouping:
                 f"at least two different healthy photos are needed to calibrate; {len(fingerprints)} given, all alike"
             )
         return cls(copies, left_out)
+
+
+def _names(fingerprints: Sequence[Fingerprint], before: int = 0) -> tuple[str, ...]:
+    return tuple(one.name or f"photo {before + i + 1}" for i, one in enumerate(fingerprints))
 
 
 def per_tile(values: np.ndarray, fingerprints: Sequence[Fingerprint]) -> np.ndarray:
@@ -189,7 +211,8 @@ def collect(
     def identified(source: Source) -> tuple[tuple[Prepared, ...], Fingerprint]:
         photo, tiles = prepare(source, preprocessor)
         found = any(tile.part_found for tile in tiles)
-        return tiles, replace(fingerprint(source, photo), part_found=found, tiles=len(tiles))
+        figures = np.stack([input_figures(tile) for tile in tiles])
+        return tiles, replace(fingerprint(source, photo), part_found=found, tiles=len(tiles), figures=figures)
 
     run = config.run
     collected: list[Fingerprint] = []
@@ -227,7 +250,52 @@ def calibrate(
         {kind: one.family for kind, one in evidence.items()},
         {kind: one.min_unit for kind, one in evidence.items()},
         {kind: one.map_threshold for kind, one in evidence.items() if one.map_threshold is not None},
+        {kind: one.weight for kind, one in evidence.items()},
     )
+
+
+def with_frame(config: Config, sources: Sequence[Source]) -> Config:
+    """Settle the frame of photos that are taken whole: in their own proportions, where they agree on them.
+
+    Photos that cannot be read are passed over here; ``collect`` reports them.
+    """
+    preprocess = config.preprocess
+    if preprocess.enabled or not preprocess.keep_aspect or not isinstance(preprocess.size, int):
+        return config
+    sizes = []
+    for i in evenly(len(sources), _MEASURED).tolist():
+        with suppress(UserError):
+            sizes.append(size_of(sources[i]))
+    size = frame_of(sizes, preprocess.size)
+    return config.model_copy(update={"preprocess": preprocess.model_copy(update={"size": size})})
+
+
+def figures_of(photos: Sequence[Fingerprint]) -> np.ndarray:
+    """Join the input figures of all frames of the photos: float64 (n, 3)."""
+    return np.concatenate([one.figures for one in photos if one.figures is not None])
+
+
+def input_check(photos: Sequence[Fingerprint]) -> InputCheck | None:
+    """Learn which photos can be judged from the figures of the training photos; None where they were not measured."""
+    if any(one.figures is None for one in photos):
+        return None
+    return InputCheck.fit(figures_of(photos), [one.part_found for one in photos])
+
+
+def report(
+    inspector: Inspector, sources: Sequence[Source], grouping: Grouping, *, progress: Progress = no_progress
+) -> ThresholdReport:
+    """Say what the threshold of a new inspector rests on, and which synthetic defects it finds."""
+    basis = report_of(inspector.decision, inspector.training.names_of(inspector.decision.groups))
+    chosen = evenly(len(sources), MOST_PHOTOS).tolist()
+    sample = []
+    for i in progress(chosen, len(chosen), "synthetic defects"):
+        for tile in load(sources[i], inspector.preprocessor).tiles[:1]:
+            sample.append((tile, int(grouping.left_out[i])))
+    found = find_synthetic_defects(
+        sample, inspector.evidence, inspector.decision, threshold=inspector.threshold, seed=inspector.config.run.seed
+    )
+    return replace(basis, found=found)
 
 
 def warn_of_missed_parts(fingerprints: Sequence[Fingerprint], config: Config, warn: Warn) -> None:

@@ -163,18 +163,6 @@ class Autoencoder:
         return torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).float() / 255
 
 
-def top_mean(maps: np.ndarray, share: float) -> np.ndarray:
-    """Average the highest ``share`` of the pixels of each map (n, h, w), at least one pixel: float32 (n,).
-
-    This is steadier than the maximum, which one badly drawn pixel decides; and in the mean of all pixels the healthy
-    rest of a large part would drown the defect.
-    """
-    pixels = maps.reshape(len(maps), -1)
-    count = max(1, round(share * pixels.shape[1]))
-    highest = np.partition(pixels, -count, axis=1)[:, -count:]
-    return np.asarray(highest.mean(1), np.float32)
-
-
 def _network(cells: int, width: int, latent: int, seed: int) -> nn.Sequential:
     """Build the network: RGB (n, 3, side, side) -> (n, latent, 1, 1) -> the first shape; ``cells`` is side / 16."""
     sizes = [3, *(width * 2**level for level in range(_HALVINGS))]

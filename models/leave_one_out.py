@@ -115,9 +115,9 @@ class LeaveOneOut:
         patches = self._rows(donors)
         return patches[greedy_picks(patches, self.nearest.second[donors], count).to(patches.device)]
 
-    def distances(self, group: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield each photo of ``group`` and its distances, float32 (h, w), to the bank without the group."""
-        refill = self.refill(group)
+    def distances(self, group: int, refill: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield each photo of ``group`` and its distances, float32 (h, w), to the bank with ``refill`` in its place."""
+        refill = refill.to(self.bank)
         for i in (self.groups == group).nonzero()[:, 0].tolist():
             at = slice(i * self.n_patches, (i + 1) * self.n_patches)
             own = NearestGroups(self.nearest.first[at], self.nearest.group[at], self.nearest.second[at])

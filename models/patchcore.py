@@ -13,11 +13,12 @@ from fastener.common.sampling import evenly
 from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.leave_one_out import LeaveOneOut
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.progress import Progress, no_progress
 from fastener.models.random_projection import gaussian_projection, store_projected
 from fastener.models.runtime.feature_store import FeatureStore, chunks
-from fastener.models.scores import HealthyScores, Scores
+from fastener.models.scores import HealthyScores, Scores, top_mean
 
 _IMAGES_AT_ONCE = 4
 
@@ -32,7 +33,9 @@ class PatchCore:
     coreset_ratio : float
         Share of the training patches that the bank keeps (greedy k-centre); above 0 to 1.
     num_neighbors : int
-        b of equation 7; 1: the image score is the largest distance of a patch.
+        b of equation 7; 1: the image score is the largest distance of a patch. Without effect on ``top_share``.
+    top_share : float, optional
+        The image score is the mean of this share of the map's pixels, the highest ones; None: equations 6 and 7.
     smoothing_sigma : float
         Gaussian smoothing of the map, in input pixels; 0: none.
     index : {"auto", "flat", "ivf", "hnsw", "pq"}
@@ -68,6 +71,9 @@ class PatchCore:
         With ``per_position``, the mean and deviation of healthy distances at each position.
     training_scores_ : HealthyScores
         Leave-one-out scores of the training images: neighbours of the same group are not seen. NaN where not measured.
+    refills_ : dict of int to float32 tensor of shape (k, d)
+        For each measured group, rows that the bank would have had instead of the group's own, see
+        models/leave_one_out.py. Empty for a restored model, and where images are scored by every distance.
 
     Examples
     --------
@@ -92,6 +98,7 @@ class PatchCore:
         *,
         coreset_ratio: float = 0.1,
         num_neighbors: int = 9,
+        top_share: float | None = None,
         smoothing_sigma: float = 4.0,
         index: str = "auto",
         memory_limit: int = 2**31,
@@ -105,6 +112,7 @@ class PatchCore:
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
         self.num_neighbors = num_neighbors
+        self.top_share = top_share
         self.smoothing_sigma = smoothing_sigma
         self.index = index
         self.memory_limit = memory_limit
@@ -115,6 +123,7 @@ class PatchCore:
         self.seed = seed
         self.progress = progress
         self.position_stats_ = None
+        self.refills_: dict[int, torch.Tensor] = {}
         self._store = FeatureStore(memory_limit)
         self._size = (0, 0)
 
@@ -161,6 +170,18 @@ class PatchCore:
     def score(self, images: np.ndarray) -> Scores:
         """Score uint8 RGB images (n, H, W, 3)."""
         return self._score_features(torch.cat(list(self._extract(images))), images.shape[1:3], self.bank_)
+
+    def score_unseen(self, images: np.ndarray, group: int) -> Scores:
+        """Score uint8 RGB images (n, H, W, 3) as if the training images of ``group`` had never been seen."""
+        features, size = torch.cat(list(self._extract(images))), images.shape[1:3]
+        own = self.bank_groups_ == group
+        bank = self.bank_.without(own) if own.any() and not own.all() else self.bank_
+        refill = self.refills_.get(group)
+        if refill is None or not len(refill) or self.top_share is None:
+            return self._score_features(features, size, bank)
+        rows = refill.to(features.device)
+        to_refill = torch.cdist(features.flatten(1, 2), rows).min(2)[0].reshape(features.shape[:3])
+        return self._top_scores(np.minimum(self._distances(features, bank), to_refill.cpu().numpy()), size)
 
     def _extract(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """Compute patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
@@ -224,7 +245,9 @@ class PatchCore:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
         healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
         unseen = self._as_unseen(groups)
-        if self.per_position and self.position_stats_ is None:
+        if self.top_share is not None and self.bank_.index is None and not self._compares_all:
+            scores = self._refilled(features, groups)
+        elif self.per_position and self.position_stats_ is None:
             scores = self._judged_as_unseen(features, unseen)
         else:
             scores = (
@@ -235,6 +258,19 @@ class PatchCore:
         for few, part in scores:
             healthy.images[few.numpy()], healthy.peaks[few.numpy()] = part.images, part.maps.max((1, 2))
         return healthy
+
+    def _refilled(self, features: torch.Tensor, groups: torch.Tensor) -> Iterator[tuple[torch.Tensor, Scores]]:
+        """Score each measured group of images (n, h, w, c) with the hole that its own rows leave filled."""
+        measured = self._measured(groups)
+        some = torch.isin(groups, measured).nonzero()[:, 0]
+        left_out = LeaveOneOut(
+            self.bank_.features.to(self.extractor.device), self.bank_groups_, features[some], groups[some]
+        )
+        for group in self.progress(measured.tolist(), len(measured), "calibrating"):
+            self._require_others(group)
+            self.refills_[group] = left_out.refill(group).cpu()
+            for i, grid in left_out.distances(group, self.refills_[group]):
+                yield some[i : i + 1], self._top_scores(grid[None].cpu().numpy(), self._size)
 
     def _judged_as_unseen(
         self, features: torch.Tensor, unseen: Iterable[tuple[torch.Tensor, MemoryBank]]
@@ -252,13 +288,19 @@ class PatchCore:
 
     def _as_unseen(self, groups: torch.Tensor) -> Iterator[tuple[torch.Tensor, MemoryBank]]:
         """Yield, for each measured group, the indices of its images, int64 (n,), and the bank without their rows."""
-        names = groups.unique()
-        measured = names[torch.from_numpy(evenly(len(names), self.max_calibrating))]
+        measured = self._measured(groups)
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
-            own = self.bank_groups_ == group
-            if own.all():
-                raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
-            yield (groups == group).nonzero()[:, 0], self.bank_.without(own)
+            self._require_others(group)
+            yield (groups == group).nonzero()[:, 0], self.bank_.without(self.bank_groups_ == group)
+
+    def _measured(self, groups: torch.Tensor) -> torch.Tensor:
+        """Choose the groups, int64 (k,), whose images are scored as unseen."""
+        names = groups.unique()
+        return names[torch.from_numpy(evenly(len(names), self.max_calibrating))]
+
+    def _require_others(self, group: int) -> None:
+        if bool((self.bank_groups_ == group).all()):
+            raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
 
     @property
     def _compares_all(self) -> bool:
@@ -280,9 +322,17 @@ class PatchCore:
         n, h, w, channels = features.shape
         patches = features.reshape(n, h * w, channels)
         distances, rows = bank.search_images(patches)
-        images = self._image_scores(patches, distances, rows, bank)
         grids = distances.reshape(n, h, w).cpu().numpy()
+        if self.top_share is not None:
+            return self._top_scores(grids, size)
+        images = self._image_scores(patches, distances, rows, bank)
         return Scores(images.cpu().numpy(), to_pixels(grids, size, self.smoothing_sigma))
+
+    def _top_scores(self, grids: np.ndarray, size: tuple[int, int]) -> Scores:
+        """Score images by the mean of the highest pixels of their maps, from distances (n, h, w)."""
+        assert self.top_share is not None
+        maps = to_pixels(grids, size, self.smoothing_sigma)
+        return Scores(top_mean(maps, self.top_share), maps)
 
     def _judged(self, grids: np.ndarray, size: tuple[int, int], stats: PositionStats | None) -> Scores:
         """Score images by their distances (n, h, w), beside healthy distances at each position, and along lines."""

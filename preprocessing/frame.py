@@ -9,17 +9,21 @@ import numpy as np
 _STEP = 32  # strides of feature networks divide it
 _SHORTEST = 64
 _MOST_ELONGATED = 4.0
+_ALIKE, _MOST_AGREE = np.log(1.25), 2 / 3
 
 
 def frame_of(photo_sizes: Iterable[tuple[int, int]], side: int) -> tuple[int, int]:
     """Choose the frame (height, width) for photos of these sizes (height, width), with about side x side pixels.
 
-    Its proportions are those of the median photo, so that most photos keep theirs; proportions beyond 4 to 1 are cut
-    to that. Sides are multiples of 32 px, at least 64. Without photos the frame is square. Raises nothing.
+    Its proportions are those of the median photo; beyond 4 to 1 they are cut to that. Where the photos do not agree,
+    so that one in three differs from the median by a quarter, or there are none, the frame is square. Sides are
+    multiples of 32 px, at least 64.
     """
-    elongations = [np.log(height / width) for height, width in photo_sizes]
+    elongations = np.array([np.log(height / width) for height, width in photo_sizes])
+    median = float(np.median(elongations)) if elongations.size else 0.0
+    agree = np.mean(np.abs(elongations - median) < _ALIKE) > _MOST_AGREE if elongations.size else False
     limit = np.log(_MOST_ELONGATED)
-    half = float(np.clip(np.median(elongations), -limit, limit)) / 2 if elongations else 0.0
+    half = float(np.clip(median, -limit, limit)) / 2 if agree else 0.0
     return _rounded(side * np.exp(half)), _rounded(side * np.exp(-half))
 
 

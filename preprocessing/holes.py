@@ -18,10 +18,9 @@ _EDGED_DISTANCE, _EDGED_SOLIDITY = 6.0, 0.85
 # By the second threshold: greatest median distance of the ground's own colour, in parts of the first threshold; or
 # least separability of the two classes and roundness of a hole that shows the ground dimly.
 _GROUND_COLOUR, _SEPARABILITY, _ROUNDNESS = 0.25, 0.75, 0.8
-# A bright face of metal has the ground's colour but not its grain, and lies anywhere; holes of fasteners are central.
+# A bright face of metal has the ground's colour, but more grain or another place: holes of fasteners are central.
 # Grain is in units of the border's median grain, distance from the centre in square roots of the piece's area.
-_GRAIN_SIGMA, _MOST_GRAIN, _OFF_CENTRE = 2.0, 1.8, 0.3
-_CLEAR_GRAIN, _CLEAR_DISTANCE = 1.3, 1.5
+_GRAIN_SIGMA, _MOST_GRAIN, _OFF_CENTRE, _LEAST_ROUNDNESS = 2.0, 1.8, 0.3, 0.6
 _INNER = np.ones((5, 5), np.uint8)
 
 
@@ -46,17 +45,15 @@ class Ground:
     border: np.ndarray
     threshold: float
 
-    def shows(self, region: np.ndarray, *, grain: float, distance: float = np.inf) -> bool:
-        """Tell whether a region, bool (H, W), is as plain as the background, and at most ``distance`` from it.
+    def is_plain(self, region: np.ndarray) -> bool:
+        """Tell whether a region, bool (H, W), has hardly more grain than the background.
 
-        Both limits are in units of the border's medians. The region's rim is left out: it is a blend of two surfaces.
+        The region's rim is left out, since it is a blend of two surfaces.
         """
         inner = cv2.erode(region.astype(np.uint8), _INNER) > 0
         if not inner.any():
             inner = region
-        grain_limit = grain * max(float(np.median(self.grain[self.border])), 1e-3)
-        distance_limit = distance * max(float(np.median(self.distance[self.border])), 1e-3)
-        return bool(np.median(self.grain[inner]) <= grain_limit and np.median(self.distance[inner]) <= distance_limit)
+        return bool(np.median(self.grain[inner]) <= _MOST_GRAIN * max(float(np.median(self.grain[self.border])), 1e-3))
 
 
 def grain_of(lightness: np.ndarray) -> np.ndarray:
@@ -71,7 +68,8 @@ def cut_holes(whole: np.ndarray, ground: Ground, edges: np.ndarray) -> np.ndarra
     region that looks like the ground within unbroken ``edges``, bool (H, W), is a hole if it is of one piece without
     bays. A second Otsu threshold within the outlines gives the regions nearer to the ground: one of these is a hole if
     it clearly has the ground's colour, or if it is round and the two classes are well apart. Neither is one if it has
-    more grain than the ground, fills most of its piece, or lies off centre and is not clearly the ground.
+    more grain than the ground, is long, fills most of its piece, or lies off centre. A hole off centre counts as
+    part, which harms less than a lost face: all photos of such parts show it.
     """
     inner, separability = otsu_threshold(ground.distance[whole])
     count, pieces, stats, centres = cv2.connectedComponentsWithStats(whole.astype(np.uint8))
@@ -83,9 +81,8 @@ def cut_holes(whole: np.ndarray, ground: Ground, edges: np.ndarray) -> np.ndarra
         area = float(stats[piece, cv2.CC_STAT_AREA])
         rows, columns = np.nonzero(region)
         off_centre = np.hypot(columns.mean() - centres[piece, 0], rows.mean() - centres[piece, 1]) / np.sqrt(area)
-        if off_centre > _OFF_CENTRE and not ground.shows(region, grain=_CLEAR_GRAIN, distance=_CLEAR_DISTANCE):
-            return False
-        return region.sum() <= _LARGEST * area and ground.shows(region, grain=_MOST_GRAIN)
+        compact = roundness(region) > _LEAST_ROUNDNESS and region.sum() <= _LARGEST * area
+        return compact and off_centre <= _OFF_CENTRE and ground.is_plain(region)
 
     result = whole.copy()
     like_ground = ground.distance < _EDGED_DISTANCE * np.median(ground.distance[ground.border])

@@ -7,6 +7,8 @@ import numpy as np
 
 # Gaps in an outline up to twice this wide, in parts of the photo's longer side, are closed.
 _GAP = 0.01
+# Notches of up to twice this width are filled if more than this share of their rim is part of the mask.
+_NOTCH, _NOTCH_ENCLOSED = 0.03, 0.75
 
 
 def closed(mask: np.ndarray) -> np.ndarray:
@@ -15,6 +17,28 @@ def closed(mask: np.ndarray) -> np.ndarray:
     # Beyond the photo there is nothing: without a margin closing would join what is near its border to that.
     wider = np.pad(mask.astype(np.uint8), reach)
     return cv2.morphologyEx(wider, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0
+
+
+def mended(mask: np.ndarray) -> np.ndarray:
+    """Fill narrow notches of bool ``mask`` (H, W) that lie between two of its sides: highlights that reach the outline.
+
+    A notch is what closing adds if most of its rim is part of the mask. The corners of heads and the valleys of threads
+    are open on a third of theirs.
+    """
+    reach = max(1, round(_NOTCH * max(mask.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    wider = np.pad(mask.astype(np.uint8), reach)
+    whole = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((whole & ~mask).astype(np.uint8), connectivity=4)
+    result = mask.copy()
+    for label in range(1, count):
+        if stats[label, cv2.CC_STAT_AREA] < reach**2:
+            continue
+        notch = labels == label
+        rim = (cv2.dilate(notch.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~notch
+        if mask[rim].mean() > _NOTCH_ENCLOSED:
+            result |= notch
+    return result
 
 
 def filled(mask: np.ndarray) -> np.ndarray:

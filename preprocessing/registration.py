@@ -78,6 +78,23 @@ def frame_transform(photo_size: tuple[int, int], size: tuple[int, int], center_c
     )
 
 
+def frame_share(transform: np.ndarray, photo_size: tuple[int, int], size: tuple[int, int]) -> float:
+    """Measure the share of a photo's area, 0 to 1, that a frame shows.
+
+    ``transform`` (2, 3) takes photo px to frame px; both sizes are (height, width).
+    """
+    photo = _corners(photo_size)
+    seen = apply(invert(transform), _corners(size).astype(np.float64)).astype(np.float32)
+    shared = cv2.intersectConvexConvex(photo, seen)[0]
+    return float(np.clip(shared / (photo_size[0] * photo_size[1]), 0.0, 1.0))
+
+
+def _corners(size: tuple[int, int]) -> np.ndarray:
+    """Outer corners of the pixels of an image of ``size`` (h, w), float32 (4, 2) as x, y."""
+    right, bottom = size[1] - 0.5, size[0] - 0.5
+    return np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]], np.float32)
+
+
 def shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Shrink an image (H, W) or (H, W, 3) to sides of at most ``longest`` pixels, without aliasing.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastener.preprocessing.edges import sharp_edges
 from fastener.preprocessing.holes import Ground, cut_holes, grain_of
-from fastener.preprocessing.morphology import closed, filled, opened
+from fastener.preprocessing.morphology import closed, filled, mended, opened
 from fastener.preprocessing.otsu import otsu_threshold
 
 # Colour distances are in CIELab units, lengths in parts of a side, areas in parts of the photo where nothing else
@@ -66,7 +66,7 @@ def find_part(photo: np.ndarray) -> Part:
     mask = _comparable_pieces(mask)
     ring = np.zeros((height, width), bool)
     ring[top:bottom] = border
-    mask = cut_holes(filled(mask), Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
+    mask = cut_holes(filled(mended(mask)), Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
     ground = distance[picture & ~mask]
     if not _MIN_AREA <= mask.mean() <= _MAX_AREA or ground.size == 0 or np.median(ground) > _MAX_UNREST * threshold:
         return Part(np.ones((height, width), bool), 0, False)

@@ -21,14 +21,14 @@ from fastener.common.errors import UserError
 
 # Lengths are fractions of the photo's shorter side. Strips have the size of CutPaste-Scar: 2 to 16 by 10 to 25 of 256.
 _SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)
-_SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.004, 0.008), (0.05, 0.12)
-_DENT_RADIUS = (0.015, 0.04)
+_SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.006, 0.012), (0.1, 0.3)
+_DENT_RADIUS = (0.03, 0.08)
 _DENT_DEPTH = (0.3, 0.6)  # largest shift, as a fraction of the radius
-_BLOTCH_RADIUS = (0.03, 0.08)
+_BLOTCH_RADIUS = (0.04, 0.1)
 _GAIN = (0.75, 1.25)
-_CONTRAST = (30.0, 90.0)  # grey levels of 255
-_STAIN_CONTRAST = (20.0, 60.0)
-_BLUR = 0.012
+_CONTRAST = (40.0, 110.0)  # grey levels of 255
+_STAIN_CONTRAST = (30.0, 80.0)
+_BLUR = 0.02
 _VISIBLE = 10  # grey levels of 255
 _MIN_AREA = 4e-4  # fraction of the photo's pixels that must have changed visibly
 _ATTEMPTS = 50

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fastener.models.autoencoder import Autoencoder, Epoch, top_mean
+from fastener.models.autoencoder import Autoencoder, Epoch
 from fastener.models.runtime.storage import load_state, save_state
+from fastener.models.scores import top_mean
 
 SIDE = 32
 

@@ -69,7 +69,7 @@ def test_distances_are_to_others_rows_and_the_refill() -> None:
         refill = held_out.refill(group)
         assert len(refill) <= int((bank_groups == group).sum())
         rows = torch.cat([bank[bank_groups != group], refill])
-        for i, distances in held_out.distances(group):
+        for i, distances in held_out.distances(group, refill):
             assert groups[i] == group
             expected = torch.cdist(features[i].reshape(-1, 4), rows).min(1)[0].reshape(6, 5)
             torch.testing.assert_close(distances, expected, atol=1e-4, rtol=1e-4)
@@ -90,7 +90,9 @@ def test_scores_are_as_high_as_those_of_new_photos() -> None:
         features, new = collection(20, seed), collection(20, 100 + seed)
         bank, bank_groups = bank_of(features, 60)
         held_out = LeaveOneOut(bank, bank_groups, features, torch.arange(20))
-        filled += [distances.max() for group in range(20) for _, distances in held_out.distances(group)]
+        filled += [
+            distances.max() for group in range(20) for _, distances in held_out.distances(group, held_out.refill(group))
+        ]
         for i in range(20):
             hole = bank[bank_groups != i]
             holes.append(torch.cdist(features[i].reshape(-1, 4), hole).min(1)[0].max())
