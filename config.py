@@ -81,8 +81,12 @@ class ModelSettings(Section):
         256, ge=8, le=4096, description="random projection of CNN features to this many numbers; null = none; 8 to 4096"
     )
     patch_size: int = Field(3, ge=1, le=9, description="side of the average pooling round each position; 1 to 9, odd")
-    coreset_ratio: float = Field(
-        0.02, gt=0.0, le=1.0, description="share of patches kept in the memory bank; above 0 to 1"
+    coreset_ratio: float | None = Field(
+        None,
+        gt=0.0,
+        le=1.0,
+        description="share of patches kept in the memory bank; null = 2 % for up to 100 photos, and rows that grow "
+        "with the square root of their number beyond; above 0 to 1",
     )
     coreset_projection: int | None = Field(
         None,

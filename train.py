@@ -43,7 +43,12 @@ def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
     training.add_photo_flags(parser.add_argument_group("healthy photos (at least one of these folders)"))
     model = parser.add_argument_group("model")
-    model.add_argument("--coreset-ratio", type=float, metavar="R", help="share of patches kept (default: 0.2)")
+    model.add_argument(
+        "--coreset-ratio",
+        type=float,
+        metavar="R",
+        help="share of patches kept (default: 0.02, less of many)",
+    )
     model.add_argument("--target-dim", metavar="N", help="project CNN features to N numbers, or none (default: 256)")
     cli.add_model_flags(model)
     model.add_argument(

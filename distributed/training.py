@@ -37,6 +37,7 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Fingerprint, prepare
 from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.training import Grouping, build_evidence, build_setup, report, with_frame
+from fastener.models.bank_size import rows_to_keep
 from fastener.models.moments import Moments
 from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
@@ -176,7 +177,7 @@ class _Cluster:
             scale = one.extractor.fit_to(Moments.join(moments))
             features = [self._start(tasks.rescaled, part, *scale) for part in features]
         patches = self._positions[kind] * len(groups)
-        keep = max(1, round(self.config.model.coreset_ratio * patches))
+        keep = rows_to_keep(patches, len(self._sources), self.config.model.coreset_ratio)
         queries_each = -(-_QUERIES // len(features))
         picked = [self._start(tasks.shard_coreset, part, keep, queries_each, returns=3) for part in features]
         chosen, rows, within = ray.get(self._start(tasks.union_coreset, keep, *[union for _, union, _ in picked]))

@@ -178,13 +178,17 @@ def find_synthetic_defects(
     kinds = list(KINDS)
     for number, i in enumerate(evenly(len(photos), MOST_PHOTOS).tolist()):
         prepared, group = photos[i]
-        for turn in range(_DEFECTS_A_PHOTO):
-            kind = kinds[(number * _DEFECTS_A_PHOTO + turn) % len(kinds)]
-            damaged = with_defect(prepared, kind, seed + number * _DEFECTS_A_PHOTO + turn)
-            if damaged is None:
-                continue
-            scores = {name: one.score_unseen([damaged], group).images for name, one in evidence.items()}
-            counts[kind][0] += bool(decision.join(scores)[0] > threshold)
+        drawn = {}
+        for turn in range(number * _DEFECTS_A_PHOTO, (number + 1) * _DEFECTS_A_PHOTO):
+            kind = kinds[turn % len(kinds)]
+            damaged = with_defect(prepared, kind, seed + turn)
+            if damaged is not None:
+                drawn[kind] = damaged
+        if not drawn:
+            continue
+        scores = {name: one.score_unseen(list(drawn.values()), group).images for name, one in evidence.items()}
+        for kind, score in zip(drawn, decision.join(scores).tolist(), strict=True):
+            counts[kind][0] += score > threshold
             counts[kind][1] += 1
     return {kind: (found, total) for kind, (found, total) in counts.items() if total}
 

@@ -11,9 +11,10 @@ import torch
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
 from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
+from fastener.models.bank_size import rows_to_keep
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
-from fastener.models.leave_one_out import LeaveOneOut
+from fastener.models.leave_one_out import LeaveOneOut, nearest_groups
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.progress import Progress, no_progress
 from fastener.models.random_projection import gaussian_projection, store_projected
@@ -30,8 +31,9 @@ class PatchCore:
     ----------
     extractor : FeatureExtractor
         Turns images into patch features.
-    coreset_ratio : float
-        Share of the training patches that the bank keeps (greedy k-centre); above 0 to 1.
+    coreset_ratio : float, optional
+        Share of the training patches that the bank keeps (greedy k-centre), above 0 to 1; None: 2 % of the patches of
+        up to 100 images, and rows that grow with the square root of the number of images beyond.
     num_neighbors : int
         b of equation 7; 1: the image score is the largest distance of a patch. Without effect on ``top_share``.
     top_share : float, optional
@@ -96,7 +98,7 @@ class PatchCore:
         self,
         extractor: FeatureExtractor,
         *,
-        coreset_ratio: float = 0.1,
+        coreset_ratio: float | None = 0.1,
         num_neighbors: int = 9,
         top_share: float | None = None,
         smoothing_sigma: float = 4.0,
@@ -174,14 +176,15 @@ class PatchCore:
     def score_unseen(self, images: np.ndarray, group: int) -> Scores:
         """Score uint8 RGB images (n, H, W, 3) as if the training images of ``group`` had never been seen."""
         features, size = torch.cat(list(self._extract(images))), images.shape[1:3]
-        own = self.bank_groups_ == group
-        bank = self.bank_.without(own) if own.any() and not own.all() else self.bank_
-        refill = self.refills_.get(group)
-        if refill is None or not len(refill) or self.top_share is None:
-            return self._score_features(features, size, bank)
-        rows = refill.to(features.device)
-        to_refill = torch.cdist(features.flatten(1, 2), rows).min(2)[0].reshape(features.shape[:3])
-        return self._top_scores(np.minimum(self._distances(features, bank), to_refill.cpu().numpy()), size)
+        if group not in self.refills_:
+            own = self.bank_groups_ == group
+            return self._score_features(features, size, self.bank_.without(own) if own.any() else self.bank_)
+        bank = self.bank_.features.to(features.device)
+        patches = features.reshape(-1, features.shape[-1])
+        distances = nearest_groups(patches, bank, self.bank_groups_.to(features.device)).without(group)
+        if len(refill := self.refills_[group].to(features.device)):
+            distances = torch.minimum(distances, torch.cdist(patches, refill).min(1)[0])
+        return self._top_scores(distances.reshape(features.shape[:3]).cpu().numpy(), size)
 
     def _extract(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """Compute patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
@@ -197,7 +200,8 @@ class PatchCore:
         patches = store.rows()
         if not extending:
             patches = self.extractor.fit(patches)
-        keep = max(1, round(self.coreset_ratio * len(patches)))
+        known = len(self.bank_groups_.unique()) if extending else 0
+        keep = rows_to_keep(len(patches), n_images, self.coreset_ratio, known_images=known)
         centres = self.bank_.features if extending else None
         picks, radius = self._select(patches, keep, centres)
         rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]

@@ -199,7 +199,7 @@ def test_descriptions_name_every_choice() -> None:
 
 
 def test_fastener_yaml_spells_out_the_defaults_with_their_descriptions() -> None:
-    rewrite = "settings have changed: run PYTHONPATH=. python tests/test_config.py"
+    rewrite = "settings have changed: run PYTHONPATH=. python tests/common/test_config.py"
     assert DEFAULTS_FILE.read_text(encoding="utf-8") == spelled_out(), rewrite
     assert load_config(DEFAULTS_FILE) == Config()
 
@@ -234,12 +234,21 @@ def test_every_settings_file_is_valid(file: Path) -> None:
     load_config(file)
 
 
-def test_mvtec_yaml_is_the_published_frame() -> None:
+def test_mvtec_yaml_looks_at_the_whole_photo() -> None:
     mvtec = load_config(ROOT / "configs" / "mvtec.yaml")
     assert not mvtec.preprocess.enabled
-    assert (mvtec.preprocess.size, mvtec.preprocess.center_crop) == (224, 224 / 256)
-    assert (mvtec.model.colour_weight, mvtec.model.coreset_ratio) == (0, 0.1)
+    assert (mvtec.preprocess.size, mvtec.preprocess.center_crop, mvtec.preprocess.keep_aspect) == (256, 1.0, True)
+    assert (mvtec.model.colour_weight, mvtec.model.coreset_ratio) == (0, None)
     assert mvtec.evidence is None
+
+
+def test_mvtec_paper_yaml_is_the_published_frame_and_score() -> None:
+    paper = load_config(ROOT / "configs" / "mvtec_paper.yaml")
+    assert not paper.preprocess.enabled
+    assert (paper.preprocess.size, paper.preprocess.center_crop) == (224, 224 / 256)
+    assert not paper.preprocess.keep_aspect
+    assert (paper.model.colour_weight, paper.model.coreset_ratio, paper.model.top_share) == (0, 0.1, None)
+    assert paper.evidence is None
 
 
 def test_old_names_are_taken_with_a_line_and_from_saved_models_silently(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastener.models import coreset
+from fastener.models.bank_size import rows_to_keep
 from fastener.models.coreset import cover_radius, greedy_coreset
 
 
@@ -286,3 +287,18 @@ def test_greedy_in_shards_stays_within_four_times_the_best() -> None:
     union = np.concatenate([shard[greedy_coreset(shard, 20).indices] for shard in shards])
     bank = union[greedy_coreset(union, 20).indices]
     assert cover_radius(features, bank) <= 4 * best
+
+
+@pytest.mark.parametrize(
+    ("patches", "images", "known", "ratio", "rows"),
+    [
+        (10_000, 10, 0, 0.1, 1000),
+        (100_000, 100, 0, None, 2000),
+        (50_000, 50, 0, None, 1000),
+        (400_000, 400, 0, None, 4000),  # half the share of 100 images
+        (100_000, 100, 300, None, 1000),
+        (10, 1, 0, None, 1),
+    ],
+)
+def test_rows_to_keep(patches: int, images: int, known: int, ratio: float | None, rows: int) -> None:
+    assert rows_to_keep(patches, images, ratio, known_images=known) == rows
