@@ -10,27 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from fastener.common.registry import OneOf
 from fastener.common.settings import Section, load_settings, warn_of_change
+from fastener.common.settings import Side as Side
+from fastener.corrosion.settings import CorrosionSettings as CorrosionSettings
 from fastener.inspection.registry import EVIDENCE
 from fastener.models.backbones import BACKBONES
-
-Side = Annotated[int, Field(ge=32, le=2048)]
-
-
-def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    if list(values) != sorted(set(values)):
-        raise ValueError("must ascend")
-    return values
-
-
-Cutoffs = Annotated[
-    tuple[Annotated[float, Field(ge=0.0, le=100.0)], ...],
-    Field(min_length=5, max_length=5),
-    AfterValidator(_ascending),
-]
 
 
 class PreprocessSettings(Section):
@@ -218,73 +205,6 @@ class CalibrationSettings(Section):
         1000,
         ge=10,
         description="calibrate PatchCore on at most this many distinct photos, evenly sampled; 10 or more",
-    )
-
-
-class CorrosionSettings(Section):
-    """Time series of components: what is measured in each shot, and what counts as a change since T0."""
-
-    frame: Side = Field(768, description="side in pixels of the frame in which colour is measured; 32 to 2048")
-    min_chroma: float = Field(
-        10.0,
-        ge=0.0,
-        le=100.0,
-        description="least chroma C*ab of rust where T0 has warm colours or is missing; 0 to 100",
-    )
-    clean_chroma: float = Field(
-        7.0, ge=0.0, le=100.0, description="least chroma C*ab of rust where T0 has no warm colour at all; 0 to 100"
-    )
-    tarnish_hue_max: float = Field(
-        105.0, ge=0.0, le=360.0, description="tarnish lies from colour.hue_max to this; 0 to 360 degrees of CIELab hue"
-    )
-    green_hue_max: float = Field(
-        200.0, ge=0.0, le=360.0, description="green oxidation lies from tarnish to this; 0 to 360 degrees of CIELab hue"
-    )
-    oxide_chroma: float = Field(
-        14.0, ge=0.0, le=100.0, description="least chroma C*ab of tarnish and of green oxidation; 0 to 100"
-    )
-    tarnish_weight: float = Field(
-        0.25, ge=0.0, le=1.0, description="a point of tarnish in points of rust, for the severity; 0 to 1"
-    )
-    own_hue_reach: float = Field(
-        25.0, ge=0.0, le=180.0, description="hue drift within which T0's own colour is known again; 0 to 180 degrees"
-    )
-    min_correlation: float = Field(
-        0.5, ge=-1.0, le=1.0, description="least correlation of the surfaces of a believable registration; -1 to 1"
-    )
-    min_overlap: float = Field(
-        0.85, ge=0.0, le=1.0, description="least overlap (IoU) of the outlines of shots of one view; 0 to 1"
-    )
-    dead_band: float = Field(
-        3.0, ge=0.0, le=20.0, description="rise of the heatmap that does not count, in spreads of T0; 0 to 20"
-    )
-    min_change: float = Field(
-        0.5, ge=0.0, le=100.0, description="least change of colour that is no noise, in percentage points; 0 to 100"
-    )
-    min_growth: float = Field(
-        2.0, ge=0.0, le=100.0, description="least heatmap growth that is no noise, in percentage points; 0 to 100"
-    )
-    new_view_margin: float = Field(
-        3.0,
-        ge=0.0,
-        le=100.0,
-        description="added to the uncertainty of a shot whose view T0 does not show, in percentage points; 0 to 100",
-    )
-    colour_cutoffs: Cutoffs = Field(
-        (0.5, 1.0, 8.0, 20.0, 40.0),
-        description="rise in coloured area from which severity is Trace, Mild, Moderate, Severe, Critical; "
-        "five ascending numbers, 0 to 100 percentage points",
-    )
-    growth_cutoffs: Cutoffs = Field(
-        (2.0, 5.0, 12.0, 25.0, 50.0),
-        description="heatmap growth from which severity is Trace, Mild, Moderate, Severe, Critical; "
-        "five ascending numbers, 0 to 100 percentage points",
-    )
-    max_clipped: float = Field(
-        5.0, ge=0.0, le=100.0, description="share of the part that may be over-exposed before it is flagged; 0 to 100 %"
-    )
-    min_sharpness: float = Field(
-        0.35, ge=0.0, le=1.0, description="least sharpness beside the sharpest T0 shot before blur is flagged; 0 to 1"
     )
 
 

@@ -9,15 +9,17 @@ import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeGuard, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeGuard, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fastener.common.errors import UserError
 from fastener.common.registry import OneOf
 
 S = TypeVar("S", bound="Section")
+# Side of a frame, in pixels.
+Side = Annotated[int, Field(ge=32, le=2048)]
 _LONGEST_KEY = 200
 
 

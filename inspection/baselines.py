@@ -20,9 +20,10 @@ from fastener.models.autoencoder import Autoencoder
 from fastener.models.backbones import BACKBONES
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
 from fastener.models.global_features import GlobalFeatures
+from fastener.models.image_scores import top_mean
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.runtime.storage import load_state, save_state
-from fastener.models.scores import HealthyScores, Scores, top_mean
+from fastener.models.scores import HealthyScores, Scores
 from fastener.preprocessing.pipeline import Prepared
 
 _CHECKPOINT_EVERY_S = 20.0

@@ -14,12 +14,13 @@ from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.bank_size import rows_to_keep
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.image_scores import top_mean, weighted_scores
 from fastener.models.leave_one_out import LeaveOneOut, nearest_groups
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.progress import Progress, no_progress
 from fastener.models.random_projection import gaussian_projection, store_projected
 from fastener.models.runtime.feature_store import FeatureStore, chunks
-from fastener.models.scores import HealthyScores, Scores, top_mean
+from fastener.models.scores import HealthyScores, Scores
 
 _IMAGES_AT_ONCE = 4
 
@@ -329,7 +330,7 @@ class PatchCore:
         grids = distances.reshape(n, h, w).cpu().numpy()
         if self.top_share is not None:
             return self._top_scores(grids, size)
-        images = self._image_scores(patches, distances, rows, bank)
+        images = weighted_scores(patches, distances, rows, bank, num_neighbors=self.num_neighbors)
         return Scores(images.cpu().numpy(), to_pixels(grids, size, self.smoothing_sigma))
 
     def _top_scores(self, grids: np.ndarray, size: tuple[int, int]) -> Scores:
@@ -345,24 +346,6 @@ class PatchCore:
         if self.line_length:
             grids = along_lines(grids, self.line_length * grids.shape[1] / size[0])
         return Scores(grids.max((1, 2)), to_pixels(grids, size, self.smoothing_sigma))
-
-    def _image_scores(
-        self, features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor, bank: MemoryBank
-    ) -> torch.Tensor:
-        """Compute equations 6 and 7: the largest patch distance s*, weighed down where the bank itself is sparse.
-
-        s = (1 - exp(|m_test - m*|) / sum over the b bank neighbours m of m* of exp(|m_test - m|)) * s*
-        """
-        largest, position = distances.max(1)
-        if min(self.num_neighbors, len(bank)) == 1:
-            return largest
-        each = torch.arange(len(features), device=features.device)
-        test, nearest = features[each, position], bank.rows(rows[each, position])
-        _, support = bank.search(nearest, self.num_neighbors, exact=True)
-        to_support = (test[:, None] - bank.rows(support)).norm(dim=2)
-        # m* is its own nearest neighbour; duplicates in the bank must not displace it from the denominator.
-        exponents = torch.cat([largest[:, None], to_support[:, 1:]], 1)
-        return (1 - exponents.softmax(1)[:, 0]) * largest
 
 
 def _few(images: torch.Tensor) -> tuple[torch.Tensor, ...]:

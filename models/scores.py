@@ -40,15 +40,3 @@ class HealthyScores:
     def join(cls, parts: Sequence[HealthyScores]) -> HealthyScores:
         """Batch after batch."""
         return cls(np.concatenate([p.images for p in parts]), np.concatenate([p.peaks for p in parts]))
-
-
-def top_mean(maps: np.ndarray, share: float) -> np.ndarray:
-    """Average the highest ``share`` of the pixels of each map (n, h, w), at least one: float32 (n,).
-
-    The average is steadier than the maximum, which a single pixel decides, and a large part does not drown it as it
-    drowns the mean.
-    """
-    pixels = maps.reshape(len(maps), -1)
-    count = max(1, round(share * pixels.shape[1]))
-    highest = np.partition(pixels, -count, axis=1)[:, -count:]
-    return np.asarray(highest.mean(1), np.float32)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fastener.models.autoencoder import Autoencoder, Epoch
+from fastener.models.image_scores import top_mean
 from fastener.models.runtime.storage import load_state, save_state
-from fastener.models.scores import top_mean
 
 SIDE = 32
 

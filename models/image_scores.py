@@ -1,0 +1,50 @@
+"""From patch distances to one score an image."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fastener.models.memory_bank import MemoryBank
+
+
+def top_mean(maps: np.ndarray, share: float) -> np.ndarray:
+    """Average the highest ``share`` of the pixels of each map (n, h, w), at least one: float32 (n,).
+
+    The average is steadier than the maximum, which a single pixel decides, and a large part does not drown it as it
+    drowns the mean.
+    """
+    pixels = maps.reshape(len(maps), -1)
+    count = max(1, round(share * pixels.shape[1]))
+    highest = np.partition(pixels, -count, axis=1)[:, -count:]
+    return np.asarray(highest.mean(1), np.float32)
+
+
+def weighted_scores(
+    features: torch.Tensor, distances: torch.Tensor, rows: torch.Tensor, bank: MemoryBank, *, num_neighbors: int
+) -> torch.Tensor:
+    """Score images by equations 6 and 7 of PatchCore: the largest patch distance s*, less where the bank is sparse.
+
+    s = (1 - exp(|m_test - m*|) / sum over the b bank neighbours m of m* of exp(|m_test - m|)) * s*
+
+    Parameters
+    ----------
+    features : float32 (n, p, d)
+        Patch features of n images.
+    distances, rows : float32 and int64 (n, p)
+        Distance of each patch to its nearest row of the bank, and the row.
+    bank : MemoryBank
+        The bank.
+    num_neighbors : int
+        b of equation 7; 1: the largest distance itself.
+    """
+    largest, position = distances.max(1)
+    if min(num_neighbors, len(bank)) == 1:
+        return largest
+    each = torch.arange(len(features), device=features.device)
+    test, nearest = features[each, position], bank.rows(rows[each, position])
+    _, support = bank.search(nearest, num_neighbors, exact=True)
+    to_support = (test[:, None] - bank.rows(support)).norm(dim=2)
+    # m* is its own nearest neighbour; duplicates in the bank must not displace it from the denominator.
+    exponents = torch.cat([largest[:, None], to_support[:, 1:]], 1)
+    return (1 - exponents.softmax(1)[:, 0]) * largest
