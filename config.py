@@ -206,6 +206,9 @@ class CalibrationSettings(Section):
         ge=10,
         description="calibrate PatchCore on at most this many distinct photos, evenly sampled; 10 or more",
     )
+    look_band: bool = Field(
+        False, description="third verdict LOOK for photos that pass with a p-value of at most three times alpha"
+    )
 
 
 class RunSettings(Section):

@@ -21,7 +21,7 @@ DATA, MODEL, OUTPUT = Path("data/demo"), Path("saved_models/demo.pkl"), Path("ou
 # Parts lie on a white sheet, as the README advises for real photos. No setting was tried on this seed.
 SEED, PARTS = 7, 100
 COMMANDS = (
-    f"train.py --data-dir {DATA} --backbone filters --alpha 0.05 --output {MODEL}",
+    f"train.py --data-dir {DATA} --output {MODEL}",
     f"inference.py --dir {DATA}/test --model {MODEL} --output {OUTPUT} --visualize --json --csv",
     f"evaluate.py --data-dir {DATA} --split test --model {MODEL} --output {OUTPUT}/evaluation",
 )
@@ -78,8 +78,7 @@ def example_sheet(images: Sequence[LabelledImage]) -> Picture:
         for path, result in zip(paths[:2], inspector.inspect(paths[:2]), strict=True):
             assert isinstance(result, Inspection)
             photo = read_image(path)
-            decision = "ANOMALOUS" if result.is_anomalous else "normal"
-            caption = f"{', '.join(labels)}: {decision}, score {result.score:.2f} / {result.threshold:.2f}"
+            caption = f"{', '.join(labels)}: {result.verdict}, score {result.score:.2f} / {result.threshold:.2f}"
             panels.append(contact_sheet([[photo, overlay_picture(photo, result)]], [caption], cell=220))
         rows.append(np.hstack(panels))
     return np.vstack(rows)

@@ -50,6 +50,11 @@ def _arguments() -> argparse.Namespace:
         action="store_true",
         help="move the threshold to this folder's light and camera, by the scores of its baseline shots",
     )
+    parser.add_argument(
+        "--look-band",
+        action="store_true",
+        help="third verdict LOOK for photos that pass with a p-value of at most three times alpha",
+    )
     data.add_flags(parser.add_argument_group("data sets: their test images are inspected"))
     data.add_category_flags(parser, methods=tuple(data.METHODS), several=False)
     group = cli.add_cluster_flags(parser)
@@ -66,6 +71,8 @@ def _arguments() -> argparse.Namespace:
     if arguments.cluster is not None and drawn:
         parser.error(f"--cluster draws the pictures of --visualize only; leave out --{drawn[0].replace('_', '-')}")
     cluster.check_inspect(parser, arguments)
+    if arguments.cluster is not None and arguments.look_band:
+        parser.error("--look-band works on one machine; on a cluster, train with --set calibration.look_band=true")
     arguments.output = arguments.output or Path("outputs/results" if arguments.data_dir else "outputs/inference")
     return arguments
 

@@ -116,24 +116,23 @@ def _written(
 def _assemble(parts: Sequence[Shard], arguments: argparse.Namespace, kinds: tuple[str, ...]) -> int:
     """results.json and results.csv from all shards, in the order of the images; the counts, and what failed."""
     from fastener.distributed import shards
+    from fastener.inspection.tables import Counts
     from fastener.inspection.writers import WRITERS, Finding, open_writers
 
     # Pictures were drawn by the workers.
     tables = [name for name, writer in WRITERS.items() if getattr(arguments, name) and not writer.draws]
-    counts = {"normal": 0, "anomalous": 0, "failed": 0}
+    counts = Counts()
     with ExitStack() as stack:
         writers = open_writers(stack, tables, arguments.output, kinds=kinds)
         for part in parts:
             for entry in shards.read(part):
                 for writer in writers:
                     writer.write(Finding(entry))
+                counts.add(entry)
                 if "error" in entry:
                     cli.warn(entry["error"])
-                    counts["failed"] += 1
-                else:
-                    counts["anomalous" if entry["is_anomalous"] else "normal"] += 1
-    print(f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['failed']} could not be read")
-    return cli.EXIT_SOME_FAILED if counts["failed"] else cli.EXIT_OK
+    print(counts.line())
+    return cli.EXIT_SOME_FAILED if counts.failed else cli.EXIT_OK
 
 
 def trained(photos: list[Path], config: Config, arguments: argparse.Namespace) -> Inspector:

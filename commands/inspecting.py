@@ -62,8 +62,7 @@ def photos_to_inspect(arguments: argparse.Namespace, dataset: Dataset | None) ->
 def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> int:
     """Inspect the photos; write what the flags ask for, and print verdicts unless a table has them."""
     from fastener.inspection.inspector import Inspector
-    from fastener.inspection.result import Inspection
-    from fastener.inspection.tables import verdict
+    from fastener.inspection.tables import Counts, inspected_in_part, verdict
 
     chosen = _writers(photos, arguments)
     if chosen:
@@ -74,7 +73,9 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
         inspector = _adapted(inspector, photos, tag)
-    counts = {"normal": 0, "anomalous": 0, "failed": 0}
+    if arguments.look_band:
+        inspector = inspector.with_look_band()
+    counts = Counts()
     with ExitStack() as stack:
         writers = open_writers(stack, chosen, arguments.output, kinds=tuple(inspector.evidence))
         drawing = [writer for writer in writers if writer.draws]
@@ -85,16 +86,16 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
             for writer in tables:
                 writer.write(finding)
             _warn_of(drawing)
-            if not isinstance(finding.inspection, Inspection):
-                counts["failed"] += 1
+            inspection = finding.inspection
+            counts.add(finding.entry, inspection is not None and inspected_in_part(inspection))
+            if inspection is None:
                 cli.warn(finding.entry["error"])
                 continue
-            counts["anomalous" if finding.inspection.is_anomalous else "normal"] += 1
             if not tables:
                 folder = f"{finding.name.parent.name}/" if photos.labelled else ""
-                cli.say(f"{folder}{verdict(finding.inspection)}")
-    print(f"{counts['normal']} normal, {counts['anomalous']} anomalous, {counts['failed']} could not be read")
-    return cli.EXIT_SOME_FAILED if counts["failed"] else cli.EXIT_OK
+                cli.say(f"{folder}{verdict(inspection)}")
+    print(counts.line())
+    return cli.EXIT_SOME_FAILED if counts.failed else cli.EXIT_OK
 
 
 def _of_dataset(arguments: argparse.Namespace, dataset: Dataset) -> Photos:

@@ -11,7 +11,7 @@ from typing import IO
 
 from fastener.console.pictures import suffix
 from fastener.console.store import PictureStore
-from fastener.console.tables import FAIL, RESULT_COLUMNS, InspectionRow
+from fastener.console.tables import FAIL, NO_PART, RESULT_COLUMNS, InspectionRow
 from fastener.datasets.dataset import CSV_NAME
 
 _FIGURES = tuple(field.name for field in RESULT_COLUMNS if field.kind is float)
@@ -24,6 +24,7 @@ _COLUMNS = (
     "image_checksum",
     *_FIGURES,
     "decision",
+    "problem",
     "reviewed_verdict",
     "reviewer",
     "note",
@@ -51,6 +52,7 @@ def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
                 row.image_checksum,
                 *(getattr(row, name) for name in _FIGURES),
                 row.decision,
+                row.problem,
                 review.verdict if review else "",
                 _text(review.reviewer) if review else "",
                 _text(review.note) if review else "",
@@ -71,6 +73,7 @@ def write_split(rows: Iterable[InspectionRow], pictures: PictureStore, split: st
     """Zip ``<split>/_classes.csv`` and the images of reviewed inspections, labelled as the reviewers judged them.
 
     ``rows`` come with the latest first, so that an image which was inspected several times has its latest review.
+    An image without a part, as a reviewer judged it, is neither good nor a defect, and is left out.
     Images are named by their checksum, because their own names may not be safe as file names.
     """
     lines = [_line(("filename", "good", "defect"))]
@@ -81,6 +84,8 @@ def write_split(rows: Iterable[InspectionRow], pictures: PictureStore, split: st
             if row.review is None or row.image_checksum in seen:
                 continue
             seen.add(row.image_checksum)
+            if row.review.verdict == NO_PART:
+                continue
             path = pictures.path(row.image_checksum)
             if path is None:
                 missing += 1

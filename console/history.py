@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Engine, Select, func, select, update
+from sqlalchemy import ColumnElement, Engine, Select, case, func, select, update
 from sqlalchemy.orm import sessionmaker
 
-from fastener.console.tables import InspectionRow, ReviewRow, ThresholdRow
+from fastener.console.tables import LOOK, PASS, InspectionRow, ReviewRow, ThresholdRow
 
 Reviewed = Literal["none", "any", "confirmed", "overruled"]
 # Rows fetched at a time by queries that return every row.
@@ -30,7 +30,7 @@ class Filter:
     category : str or None
         Name of the model.
     decision : str or None
-        "PASS" or "FAIL".
+        "PASS", "LOOK", "FAIL" or "NO_PART".
     reviewed : str or None
         "none": not reviewed; "any": reviewed; "confirmed" or "overruled": by the latest review.
     text : str or None
@@ -60,10 +60,11 @@ class Filter:
             found.append(row.review_id.is_(None))
         elif self.reviewed is not None:
             found.append(row.review_id.is_not(None))
+            passed = case((row.decision == LOOK, PASS), else_=row.decision)  # a part to look at is one that passed
             if self.reviewed == "confirmed":
-                found.append(row.review.has(ReviewRow.verdict == row.decision))
+                found.append(row.review.has(ReviewRow.verdict == passed))
             elif self.reviewed == "overruled":
-                found.append(row.review.has(ReviewRow.verdict != row.decision))
+                found.append(row.review.has(ReviewRow.verdict != passed))
         if self.text is not None:
             found.append(row.file_name.icontains(self.text, autoescape=True))
         return found
@@ -117,7 +118,7 @@ class History:
             return [(one[0], one[1], one[2], one[3], one[4]) for one in found]
 
     def review(self, identifier: str, verdict: str, *, reviewer: str, note: str) -> InspectionRow:
-        """Add a review of an existing inspection. ``verdict`` is the right decision: "PASS" or "FAIL"."""
+        """Add a review of an existing inspection. ``verdict`` is the right decision, not LOOK."""
         review = ReviewRow(
             inspection_id=identifier, created_at=datetime.now(UTC), verdict=verdict, reviewer=reviewer, note=note
         )

@@ -14,13 +14,16 @@ from fastener.console.schemas import (
     Inspected,
     InspectionDetail,
     ModelInfo,
+    OddPhoto,
     Reference,
     ReviewedInspection,
     StoredInspection,
+    SyntheticDefects,
+    ThresholdBasis,
     ThresholdChange,
 )
 from fastener.console.service import Outcome
-from fastener.console.tables import FAIL, InspectionRow, ReviewRow, ThresholdRow
+from fastener.console.tables import FAILED, InspectionRow, ReviewRow, ThresholdRow
 from fastener.models.calibration import false_alarm_rate
 
 # Fields of the response whose column in the database has another name, and fields that have no column.
@@ -87,14 +90,36 @@ def model_info(model: ServedModel, changes: Sequence[ThresholdRow]) -> ModelInfo
         threshold=model.inspector.threshold,
         own_threshold=model.own_threshold,
         calibration=calibration(model),
+        threshold_basis=threshold_basis(model),
         threshold_changes=[ThresholdChange.model_validate(change) for change in changes],
+    )
+
+
+def threshold_basis(model: ServedModel) -> ThresholdBasis | None:
+    """Describe what the threshold in the model file rests on; None for models of earlier versions."""
+    report = model.inspector.report
+    if report is None:
+        return None
+    synthetic = None
+    if report.recall is not None:
+        recall, low, high = report.recall
+        drawn = sum(count for _, count in report.found.values())
+        synthetic = SyntheticDefects(
+            recall=recall, recall_low=low, recall_high=high, drawn=drawn, found=dict(report.found)
+        )
+    return ThresholdBasis(
+        alpha=report.bound,
+        photos_left_out=[photo.name for photo in report.left_out],
+        oddest_photos=[OddPhoto.model_validate(photo) for photo in report.highest],
+        synthetic_defects=synthetic,
+        warnings=report.warnings(),
     )
 
 
 def _values(row: InspectionRow) -> dict[str, object]:
     names = set(StoredInspection.model_fields) - _COMPUTED
     values = {name: getattr(row, _RENAMED.get(name, name)) for name in names}
-    return values | {"is_anomaly": row.decision == FAIL}
+    return values | {"is_anomaly": row.decision in FAILED}
 
 
 def _base64(picture: bytes | None) -> str | None:

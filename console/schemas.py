@@ -9,16 +9,15 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model
 
-from fastener.console.tables import RESULT_COLUMNS
+from fastener.console.tables import MAY_BE_NULL, RESULT_COLUMNS
 from fastener.inspection.fields import RESULT_FIELDS, ByEvidence, Rows
 from fastener.inspection.fields import Field as ResultField
 
-# Fields that rows of older versions lack; responses then say null.
-_ADDED_LATER = ("area",)
 # Fields of a result that responses call by another name.
 API_NAMES = {"score": "anomaly_score"}
 M = TypeVar("M", bound=BaseModel)
-Decision = Literal["PASS", "FAIL"]
+Decision = Literal["PASS", "LOOK", "FAIL", "NO_PART"]
+Right = Literal["PASS", "FAIL", "NO_PART"]
 
 
 def _storable(text: str) -> str:
@@ -79,6 +78,34 @@ class Category(Answer):
     calibration: Calibration | None
 
 
+class SyntheticDefects(Answer):
+    """Share of defects, drawn on healthy training photos, that the model's own threshold finds."""
+
+    recall: float
+    recall_low: float = Field(description="lower end of the 95 % interval")
+    recall_high: float = Field(description="upper end of the 95 % interval")
+    drawn: int = Field(description="number of defects that were drawn")
+    found: dict[str, tuple[int, int]] = Field(description="by kind of defect, how many were found, of how many")
+
+
+class OddPhoto(Answer):
+    """A healthy training photo among the oddest, scored as if the model had not seen it."""
+
+    name: str
+    score: float
+    left_out: bool = Field(description="whether it is too odd for the threshold to heed it")
+
+
+class ThresholdBasis(Answer):
+    """The basis of the threshold in the model file."""
+
+    alpha: float = Field(description="share of healthy parts that its threshold flags, as far as the photos can tell")
+    photos_left_out: list[str] = Field(description="training photos that are too odd for the threshold to heed them")
+    oddest_photos: list[OddPhoto]
+    synthetic_defects: SyntheticDefects | None
+    warnings: list[str]
+
+
 class ModelInfo(Answer):
     """All facts about one model."""
 
@@ -89,6 +116,9 @@ class ModelInfo(Answer):
     threshold: float = Field(description="threshold in force: an image whose score lies above it fails")
     own_threshold: float = Field(description="the threshold in the model file")
     calibration: Calibration
+    threshold_basis: ThresholdBasis | None = Field(
+        description="what the model's own threshold rests on; null for models of earlier versions"
+    )
     threshold_changes: list[ThresholdChange]
 
 
@@ -120,7 +150,7 @@ def with_fields(fields: Sequence[ResultField], names: dict[str, str] | None = No
     def decorated(model: type[M]) -> type[M]:
         derived: dict[str, Any] = {}
         for field in fields:
-            kind, default = (_type(field) | None, None) if field.name in _ADDED_LATER else (_type(field), ...)
+            kind, default = (_type(field) | None, None) if field.name in MAY_BE_NULL else (_type(field), ...)
             derived[(names or {}).get(field.name, field.name)] = kind, Field(default, description=field.description)
         return create_model(model.__name__, __base__=model, __doc__=model.__doc__, __module__=__name__, **derived)
 
@@ -164,7 +194,9 @@ class StoredInspection(Answer):
     width: int
     height: int
     is_anomaly: bool
-    decision: Decision
+    decision: Decision = Field(
+        description="NO_PART: the photo cannot be judged, see problem; LOOK: passed, but a person should look at it"
+    )
     seconds: float = Field(description="time from the upload to the answer, in seconds")
 
 
@@ -172,7 +204,7 @@ class Review(Answer):
     """A person's judgement of a decision."""
 
     timestamp: datetime = Field(validation_alias="created_at")
-    verdict: Decision = Field(description="the decision that would have been right")
+    verdict: Right = Field(description="the decision that would have been right")
     reviewer: str
     note: str
 
@@ -193,7 +225,9 @@ class InspectionDetail(ReviewedInspection):
 class NewReview(Closed):
     """A review of a decision."""
 
-    verdict: Decision = Field(description="the decision that would have been right: PASS or FAIL")
+    verdict: Right = Field(
+        description="the decision that would have been right: PASS, FAIL, or NO_PART if no part can be judged in it"
+    )
     reviewer: Name
     note: Text = ""
 
@@ -238,8 +272,9 @@ class DayStatistics(Answer):
     category: str
     model_checksum: str
     inspections: int
-    failed: int
-    fail_share: float
+    failed: int = Field(description="number of FAIL and NO_PART together")
+    no_part: int = Field(description="number of NO_PART alone: photos to be taken again")
+    fail_share: float = Field(description="share of FAIL and NO_PART together")
     median_score: float
     low_score: float = Field(description="10 % quantile")
     high_score: float = Field(description="90 % quantile")

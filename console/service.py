@@ -26,7 +26,7 @@ from fastener.console.metrics import Metrics
 from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
-from fastener.console.tables import FAIL, PASS, RESULT_COLUMNS, InspectionRow
+from fastener.console.tables import DECISIONS, RESULT_COLUMNS, InspectionRow
 from fastener.datasets.images import ImageTooLarge, decode_reduced, shrunk
 from fastener.inspection.drawing import Picture
 from fastener.inspection.inspector import Inspector
@@ -202,7 +202,7 @@ class Service:
             heatmap_checksum=self.pictures.save(heatmap) if heatmap is not None else None,
             width=result.photo_size[1],
             height=result.photo_size[0],
-            decision=FAIL if result.is_anomalous else PASS,
+            decision=DECISIONS[result.verdict],
             seconds=time.perf_counter() - start,
             **{field.name: field.value(result) for field in RESULT_COLUMNS},
         )

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 import numpy as np
 
-from fastener.console.tables import FAIL
+from fastener.console.tables import FAILED, NO_PART
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class Day:
         Day in the service's time zone.
     category, model_checksum : str
         Name of the model, and SHA-256 of its file.
-    inspections, failed : int
-        Number of inspections, and of those that ended in FAIL.
+    inspections, failed, no_part : int
+        Number of inspections, of those that ended in FAIL or NO_PART, and of those that ended in NO_PART.
     median_score, low_score, high_score : float
         Quantiles of the image scores: 50 %, 10 % and 90 %.
     """
@@ -32,6 +32,7 @@ class Day:
     model_checksum: str
     inspections: int
     failed: int
+    no_part: int
     median_score: float
     low_score: float
     high_score: float
@@ -53,7 +54,7 @@ def per_day(rows: Iterable[tuple[datetime, str, str, str, float]]) -> list[Day]:
     days = []
     for (day, category, checksum), found in sorted(groups.items()):
         low, median, high = np.quantile([score for _, score in found], [0.1, 0.5, 0.9]).tolist()
-        failed = sum(decision == FAIL for decision, _ in found)
+        failed = sum(decision in FAILED for decision, _ in found)
         days.append(
             Day(
                 day=day,
@@ -61,6 +62,7 @@ def per_day(rows: Iterable[tuple[datetime, str, str, str, float]]) -> list[Day]:
                 model_checksum=checksum,
                 inspections=len(found),
                 failed=failed,
+                no_part=sum(decision == NO_PART for decision, _ in found),
                 median_score=median,
                 low_score=low,
                 high_score=high,

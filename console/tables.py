@@ -12,13 +12,20 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from fastener.inspection.fields import RESULT_FIELDS, Field
 from fastener.inspection.result import Inspection
 
-PASS, FAIL = "PASS", "FAIL"
+PASS, FAIL, NO_PART, LOOK = "PASS", "FAIL", "NO_PART", "LOOK"
+# The decision that the console records for each verdict of the library. LOOK exists for models that were trained with
+# the setting calibration.look_band.
+DECISIONS = {"normal": PASS, "LOOK": LOOK, "ANOMALOUS": FAIL, "NO PART": NO_PART}
+# Decisions that stop a part. A photo without a part counts as one of them: nothing passed.
+FAILED = (FAIL, NO_PART)
+# Fields of a result that may be null: older rows lack the first two, photos without a part the third.
+MAY_BE_NULL = ("area", "inspected_share", "confidence")
 # Fields of a result that have a column of their name. The console names files and verdicts in columns of its own, and
 # knows no baseline shots.
 RESULT_COLUMNS = tuple(
     field
     for field in RESULT_FIELDS
-    if Inspection in field.on and field.name not in ("path", "is_anomalous", "is_baseline")
+    if Inspection in field.on and field.name not in ("path", "verdict", "is_anomalous", "is_baseline")
 )
 _COLUMN_TYPES: dict[Any, TypeEngine[Any]] = {bool: Boolean(), int: Integer(), float: Float(53), str: Text()}
 
@@ -58,7 +65,7 @@ class InspectionRow(Base):
     heatmap_checksum: Mapped[str | None] = mapped_column(String(64))
     width: Mapped[int] = mapped_column(Integer)
     height: Mapped[int] = mapped_column(Integer)
-    decision: Mapped[str] = mapped_column(String(4), index=True)
+    decision: Mapped[str] = mapped_column(String(8), index=True)
     seconds: Mapped[float] = mapped_column(Float(53))
     review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", use_alter=True))
 
@@ -68,12 +75,13 @@ class InspectionRow(Base):
         score: Mapped[float]
         threshold: Mapped[float]
         p_value: Mapped[float]
-        confidence: Mapped[float]
+        confidence: Mapped[float | None]
+        problem: Mapped[str]
 
 
 def _column(field: Field) -> Any:
     """Make the column of a result field; a nested value is stored as JSON."""
-    return mapped_column(_COLUMN_TYPES.get(field.kind, JSON()), nullable=False)
+    return mapped_column(_COLUMN_TYPES.get(field.kind, JSON()), nullable=field.name in MAY_BE_NULL)
 
 
 for _field in RESULT_COLUMNS:
@@ -88,7 +96,7 @@ class ReviewRow(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     inspection_id: Mapped[str] = mapped_column(ForeignKey("inspections.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
-    verdict: Mapped[str] = mapped_column(String(4))
+    verdict: Mapped[str] = mapped_column(String(8))
     reviewer: Mapped[str] = mapped_column(String(80))
     note: Mapped[str] = mapped_column(Text)
 

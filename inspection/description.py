@@ -28,10 +28,10 @@ def describe(inspector: Inspector) -> str:
         f"evidence: {', '.join(inspector.evidence)}{backbone}, on {inspector.device}",
         f"threshold {inspector.threshold:.3f}, {rests_on}",
     ]
-    if inspector.report is not None and own:
-        return "\n".join([*lines, *inspector.report.lines()])
     asked = inspector.config.calibration.alpha
     if inspector.alpha > asked and own:
         count = len(inspector.decision.healthy_joined)
         lines.append(f"alpha {asked:g} was asked for; {count} photos support no less than {inspector.alpha:.3f}")
+    if inspector.report is not None and own:
+        lines += inspector.report.lines()
     return "\n".join(lines)

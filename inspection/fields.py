@@ -50,9 +50,9 @@ class Field:
         return value
 
     def rounded(self, source: Any) -> Any:
-        """Take the value as files hold it, with ``digits`` decimal places."""
+        """Take the value as files hold it, numbers with ``digits`` decimal places."""
         value = self.value(source)
-        return round(value, self.digits) if self.kind is float else value
+        return round(value, self.digits) if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,22 @@ RESULT_FIELDS = (
         lambda result: None if result.path is None else str(result.path),
         on=(Inspection, Failure),
     ),
-    Field("is_anomalous", bool, "the verdict: whether the score lies above the threshold"),
+    Field("verdict", str, "normal, ANOMALOUS, NO PART where the photo cannot be judged, or LOOK under --look-band"),
+    Field("is_anomalous", bool, "whether the score lies above the threshold, or the photo cannot be judged"),
     # An Inspection does not know the tag of baseline shots: ``tables.record`` fills in the caller's value.
     Field("is_baseline", bool, "whether the file name marks a baseline shot", lambda inspection: False),
     Field("score", float, "joined score of all evidence; higher = more anomalous"),
     Field("threshold", float, "a photo whose score lies above this value is anomalous"),
     Field("p_value", float, "share of healthy parts that look at least as odd; 0 to 1"),
-    Field("confidence", float, "how far the score lies from the threshold: 0.5 at the threshold, at most 1"),
+    Field(
+        "confidence",
+        float,
+        "how far the score lies from the threshold: 0.5 at the threshold, at most 1; null where the verdict is NO PART",
+        lambda inspection: None if inspection.problem else inspection.confidence,
+    ),
     Field("part_found", bool, "whether the part was told from the background; if not, the whole photo was judged"),
+    Field("problem", str, "why the photo cannot be judged, in a few words; empty if it can"),
+    Field("inspected_share", float, "share of the photo that was inspected; 0 to 1"),
     Field("error", str, "the reason why the photo could not be inspected", on=(Failure,)),
     Field(
         "evidence",
@@ -111,6 +119,6 @@ RESULT_FIELDS = (
                 Field("area", float, "area of the region's own pixels, in square photo pixels", digits=1),
             )
         ),
-        "boxes round the places where the anomaly map exceeds the threshold, in pixels of the upright photo",
+        "boxes round the places where an anomalous photo's map exceeds the threshold, in pixels of the upright photo",
     ),
 )

@@ -18,7 +18,7 @@ from fastener.inspection.description import CONFORMAL as CONFORMAL
 from fastener.inspection.description import describe
 from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.inspection.input_check import InputCheck
-from fastener.inspection.judging import judge
+from fastener.inspection.judging import LOOK_BAND, judge
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
 from fastener.inspection.pretrained import graph_of
@@ -254,7 +254,15 @@ class Inspector:
         Photos of several tiles may take several passes, of ``run.batch_size`` tiles each.
         """
         at_once = max(len(batch), self.config.run.batch_size)
-        judged = judge(batch, self.evidence, self.decision, threshold=self.threshold, at_once=at_once, check=self.check)
+        judged = judge(
+            batch,
+            self.evidence,
+            self.decision,
+            threshold=self.threshold,
+            at_once=at_once,
+            check=self.check,
+            look_below=LOOK_BAND * self.alpha if self.config.calibration.look_band else 0.0,
+        )
         return iter(judged)
 
     def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
@@ -275,6 +283,12 @@ class Inspector:
         """Copy the inspector with another threshold on the joined score; ``source`` says where it comes from."""
         other = copy.copy(self)
         other.threshold, other.threshold_source = threshold, source
+        return other
+
+    def with_look_band(self) -> Inspector:
+        """Copy the inspector with the third verdict LOOK, see ``calibration.look_band``."""
+        other = copy.copy(self)
+        other.config = steps.with_settings(self.config, {"calibration__look_band": True})
         return other
 
     def with_preprocessor(self, preprocessor: Preprocessor) -> Inspector:

@@ -16,6 +16,8 @@ from fastener.models.calibration import confidence
 from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.tiles import stitch
 
+LOOK_BAND = 3.0  # a photo that passes is looked at if its p-value is at most this many times alpha
+
 
 def judge(
     photos: Sequence[Loaded],
@@ -25,13 +27,15 @@ def judge(
     threshold: float,
     at_once: int,
     check: InputCheck | None = None,
+    look_below: float = 0.0,
 ) -> list[Inspection | Failure]:
     """Judge photos in forward passes of at most ``at_once`` tiles; a photo that could not be read gives a Failure.
 
-    ``check`` tells photos that cannot be judged; without one every photo is taken for a photo of a part.
+    ``check`` tells photos that cannot be judged; without one every photo is taken for a photo of a part. A person
+    should look at photos that pass with a p-value of at most ``look_below``.
     """
     readable = [one for one in photos if one.tiles]
-    judged = iter(_judged(readable, evidence, decision, threshold, at_once, check) if readable else ())
+    judged = iter(_judged(readable, evidence, decision, threshold, at_once, check, look_below) if readable else ())
     return [next(judged) if one.tiles else Failure(one.path, one.error) for one in photos]
 
 
@@ -42,6 +46,7 @@ def _judged(
     threshold: float,
     at_once: int,
     check: InputCheck | None,
+    look_below: float,
 ) -> list[Inspection]:
     """Judge photos that could be read.
 
@@ -53,7 +58,8 @@ def _judged(
     scores = _worst(joined, bounds)
     worst = {kind: _worst(values, bounds) for kind, values in raw.items()}
     overall = decision.p_values(scores)
-    certain = confidence(scores, threshold, float(np.median(decision.healthy_joined)))
+    healthy = float(np.median(decision.healthy_joined))
+    certain = confidence(scores, threshold, healthy)
     by_kind = {kind: decision.evidence_p_values(kind, values) for kind, values in worst.items()}
     results = []
     for at, (photo, (first, end)) in enumerate(zip(photos, bounds, strict=True)):
@@ -73,6 +79,8 @@ def _judged(
                 part_found=any(tile.part_found for tile in photo.tiles),
                 photo=photo.photo,
                 problem=_problem(photo.tiles, check),
+                healthy_score=healthy,
+                look=bool(scores[at] <= threshold and overall[at] <= look_below),
             )
         )
     return results

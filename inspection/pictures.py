@@ -12,7 +12,7 @@ import numpy as np
 from fastener.datasets.images import read_reduced, shrunk
 from fastener.inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
 from fastener.inspection.result import Inspection
-from fastener.inspection.tables import decision, photo_name
+from fastener.inspection.tables import photo_name
 from fastener.preprocessing.pipeline import Prepared
 
 # Longer side of a photo in a picture for people, in pixels.
@@ -61,7 +61,7 @@ def detection_picture(photo: Picture, inspection: Inspection, *, cell: int = 420
     return contact_sheet(
         [[photo, overlay_picture(photo, inspection), regions_picture(photo, inspection)]],
         [_caption(inspection)],
-        ["photo", "anomaly map", "regions over the threshold"],
+        ["photo", "anomaly map", _regions_title(inspection)],
         cell=cell,
     )
 
@@ -94,4 +94,14 @@ def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], *, cell: int = 2
 def _caption(inspection: Inspection) -> str:
     """State the verdict so shortly that a sheet cuts nothing but the file name."""
     name = shorten(photo_name(inspection), lambda text: len(text) <= 20)
-    return f"{decision(inspection)}: score {inspection.score:.2f}, threshold {inspection.threshold:.2f} ({name})"
+    score = f"score {inspection.score:.2f}, threshold {inspection.threshold:.2f}"
+    return f"{inspection.verdict}: {inspection.problem or score} ({name})"
+
+
+def _regions_title(inspection: Inspection) -> str:
+    """Say what boxes the picture has: only a flagged photo has any."""
+    if inspection.problem:
+        return "no region: the photo was not judged"
+    if not inspection.regions:
+        return "no region over the threshold"
+    return "regions over the threshold"

@@ -18,7 +18,7 @@ from fastener.inspection.regions import find_regions
 from fastener.preprocessing.pipeline import map_to_photo
 from fastener.preprocessing.registration import compose, frame_share, frame_transform, invert
 
-Verdict = Literal["normal", "ANOMALOUS", "NO PART"]
+Verdict = Literal["normal", "LOOK", "ANOMALOUS", "NO PART"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,11 @@ class Inspection:
         (height, width) of the photo in pixels.
     part_found : bool
         False if a part was sought and not found, so that the whole photo was judged.
+    healthy_score : float
+        Joined score of the median healthy photo, at which the colour scale of raw heatmaps begins.
+    look : bool
+        Whether a person should look at the photo though its score is not above the threshold; see
+        ``calibration.look_band``.
     problem : str
         Why the photo cannot be judged, in a few words, such as that no part is in it; "" if it can. Such a photo never
         passes.
@@ -103,6 +108,8 @@ class Inspection:
     part_found: bool
     photo: np.ndarray | None = field(default=None, repr=False, compare=False)
     problem: str = ""
+    healthy_score: float = 0.0
+    look: bool = False
 
     @property
     def is_anomalous(self) -> bool:
@@ -111,10 +118,12 @@ class Inspection:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict in one word: no part, no verdict on it."""
+        """The verdict in one or two words: no part, no verdict on it."""
         if self.problem:
             return "NO PART"
-        return "ANOMALOUS" if self.score > self.threshold else "normal"
+        if self.score > self.threshold:
+            return "ANOMALOUS"
+        return "LOOK" if self.look else "normal"
 
     @property
     def inspected_share(self) -> float:
@@ -125,9 +134,9 @@ class Inspection:
     def regions(self) -> tuple[Region, ...]:
         """Boxes round clusters of map pixels above the threshold, highest score first; found when first asked for.
 
-        A photo that passes has none: verdict and boxes tell one story.
+        A photo that passes has none, nor has a photo without a part: verdict and boxes tell one story.
         """
-        if self.score <= self.threshold:
+        if self.verdict != "ANOMALOUS":
             return ()
         return find_regions(self.map, self.threshold, self.transform, self.photo_size)
 
@@ -180,7 +189,7 @@ class Inspection:
 
     def _repr_html_(self) -> str:
         """Lay out the verdict, the numbers of each kind of evidence and the picture, for Jupyter."""
-        verdict = "anomalous" if self.is_anomalous else "normal"
+        verdict = self.verdict.lower()
         rows = [("all evidence", f"{self.score:.2f}", f"{self.p_value:.3f}")]
         rows += [(kind, f"{one.score:.3g}", f"{one.p_value:.3f}") for kind, one in self.evidence.items()]
         cells = "".join(
@@ -192,9 +201,10 @@ class Inspection:
         shown = f'<img alt="{verdict}" src="data:image/jpeg;base64,{encoded}">' if encoded else ""
         name = "photo" if self.path is None else self.path.name
         found = "" if self.part_found else ", no part found"
+        facts = f"{len(self.regions)} region{'' if len(self.regions) == 1 else 's'}{found}"
         return (
             f"<p><b>{html.escape(name)}: {verdict}</b>, score {self.score:.2f}, threshold {self.threshold:.2f}, "
-            f"{len(self.regions)} region{'' if len(self.regions) == 1 else 's'}{found}</p>"
+            f"{self.problem or facts}</p>"
             f"<table><tr><th>evidence</th><th>score</th><th>p-value</th></tr>{cells}</table>{shown}"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastener.common.errors import one_line
@@ -12,6 +12,8 @@ from fastener.common.files import GrowingFile
 from fastener.inspection.fields import RESULT_FIELDS, ByEvidence, Rows
 from fastener.inspection.result import Failure, Inspection
 
+# Below this share of a photo, an inspection of it says that it saw only a part.
+_WHOLE = 0.995
 # The plain fields; each kind of evidence and each list of rows follow with columns of their own.
 CSV_COLUMNS = tuple(field.name for field in RESULT_FIELDS if isinstance(field.kind, type))
 
@@ -90,17 +92,53 @@ class CsvTable:
 
 
 def verdict(inspection: Inspection) -> str:
-    """State name, decision, score, p-value and confidence in one line."""
+    """State name, verdict, score, p-value and confidence in one line; of a photo without a part, the problem."""
+    name = one_line(photo_name(inspection))
+    if inspection.problem:
+        return f"{name}: {inspection.verdict}, {inspection.problem}; retake the photo"
+    seen = f" of the {inspection.inspected_share:.0%} that was inspected" if inspected_in_part(inspection) else ""
     return (
-        f"{one_line(photo_name(inspection))}: {decision(inspection)}, score {inspection.score:.2f} "
+        f"{name}: {inspection.verdict}{seen}, score {inspection.score:.2f} "
         f"(threshold {inspection.threshold:.2f}), p = {inspection.p_value:.3f}, "
         f"confidence {inspection.confidence:.0%}"
     )
 
 
-def decision(inspection: Inspection) -> str:
-    """Name the decision: "ANOMALOUS" or "normal"."""
-    return "ANOMALOUS" if inspection.is_anomalous else "normal"
+def inspected_in_part(inspection: Inspection) -> bool:
+    """Tell whether a photo passed although a part of it was cut off. Where only the part counts, nothing was."""
+    passed = not inspection.is_anomalous
+    return passed and bool(inspection.mask.all()) and inspection.inspected_share < _WHOLE
+
+
+class Counts:
+    """Counts verdicts, for the last line of a run."""
+
+    def __init__(self) -> None:
+        self.verdicts = dict.fromkeys(("normal", "LOOK", "ANOMALOUS", "NO PART"), 0)
+        self.failed = 0
+        self._least_share = 1.0
+        self._in_part = 0
+
+    def add(self, entry: Mapping[str, Any], in_part: bool = False) -> None:
+        """Count a ``record``; ``in_part`` says whether a photo passed of which a part was not inspected."""
+        if "error" in entry:
+            self.failed += 1
+            return
+        self.verdicts[entry["verdict"]] += 1
+        if in_part:
+            self._in_part += 1
+            self._least_share = min(self._least_share, entry["inspected_share"])
+
+    def line(self) -> str:
+        """State the counts in one line."""
+        look = f"{self.verdicts['LOOK']} to look at, " if self.verdicts["LOOK"] else ""
+        counts = (
+            f"{self.verdicts['normal']} normal, {look}{self.verdicts['ANOMALOUS']} anomalous, "
+            f"{self.verdicts['NO PART']} without a part, {self.failed} could not be read"
+        )
+        if not self._in_part:
+            return counts
+        return f"{counts}; of {self._in_part} that passed only a part was inspected, at least {self._least_share:.0%}"
 
 
 def photo_name(inspection: Inspection) -> str:

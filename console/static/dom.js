@@ -24,17 +24,33 @@ function filled(node, properties, children) {
   return node;
 }
 
-/** Show PASS or FAIL as word, shape and colour. */
+/** Write a decision in words: "NO PART" for NO_PART. */
+export const wordOf = (decision) => decision.replace("_", " ");
+
+/** Show a decision as word, shape and colour. */
 export function badge(decision) {
-  return h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), decision);
+  return h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), wordOf(decision));
 }
 
-/** Draw a tick in a circle (PASS) or a cross in an octagon (FAIL). */
+const CROSS = [["path", { d: "M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z" }], ["path", { d: "M8 8l8 8M16 8l-8 8", class: "stroke" }]];
+const SHAPES = {
+  PASS: [["circle", { cx: 12, cy: 12, r: 11 }], ["path", { d: "M6.5 12.5l4 4 7-8.5", class: "stroke" }]],
+  LOOK: [["path", { d: "M12 1l11.5 21H.5z" }], ["path", { d: "M12 8.5v6.5M12 17.5v2", class: "stroke" }]],
+  FAIL: CROSS,
+  NO_PART: [["rect", { x: 1.5, y: 1.5, width: 21, height: 21, rx: 2 }], ["path", { d: "M7 12h10", class: "stroke" }]],
+};
+
+/** Draw a tick in a circle (PASS), a triangle (LOOK), a cross in an octagon (FAIL) or an empty frame (NO_PART). */
 export function mark(decision) {
-  const inside = decision === "PASS"
-    ? [s("circle", { cx: 12, cy: 12, r: 11 }), s("path", { d: "M6.5 12.5l4 4 7-8.5", class: "stroke" })]
-    : [s("path", { d: "M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z" }), s("path", { d: "M8 8l8 8M16 8l-8 8", class: "stroke" })];
+  const inside = (SHAPES[decision] ?? CROSS).map(([tag, properties]) => s(tag, properties));
   return s("svg", { viewBox: "0 0 24 24", class: "mark", "aria-hidden": "true" }, ...inside);
+}
+
+/** Name the decision about an image if the threshold were another one; a photo without a part stays one. */
+export function decisionAt(inspection, threshold) {
+  if (inspection.decision === "NO_PART") return "NO_PART";
+  if (inspection.anomaly_score > threshold) return "FAIL";
+  return inspection.decision === "LOOK" ? "LOOK" : "PASS";
 }
 
 /** Format a number with three significant digits. */

@@ -1,7 +1,7 @@
 // The history view: search, pages, export and print.
 
 import { fetchJson, queryString, request } from "./api.js";
-import { badge, byId, formatNumber, formatPercent, h, openDialog } from "./dom.js";
+import { badge, byId, formatNumber, formatPercent, h, openDialog, wordOf } from "./dom.js";
 
 const PAGE_SIZE = 25, PRINTED = 500;
 const filters = byId("filters");
@@ -43,7 +43,7 @@ function row(inspection) {
   const link = h("a", { href: `#inspection/${inspection.id}` }, inspection.file_name);
   const { review } = inspection;
   const reviewText = review
-    ? `${review.verdict === inspection.decision ? "confirmed" : `overruled: ${review.verdict}`} by ${review.reviewer}${review.note ? `: ${review.note}` : ""}`
+    ? `${review.verdict === inspection.decision.replace("LOOK", "PASS") ? "confirmed" : `overruled: ${wordOf(review.verdict)}`} by ${review.reviewer}${review.note ? `: ${review.note}` : ""}`
     : "–";
   const picture = h("img", { src: `/inspections/${inspection.id}/image?size=thumbnail`, alt: "", width: 56, height: 56,
     onerror: (event) => event.target.replaceWith(h("span", { class: "blank", title: "no longer kept" })) });
@@ -52,7 +52,7 @@ function row(inspection) {
     h("td", { class: "short" }, new Date(inspection.timestamp).toLocaleString([], { dateStyle: "short", timeStyle: "medium" })),
     h("td", {}, inspection.category, h("small", { class: "short" }, inspection.model_checksum.slice(0, 8))),
     h("td", { class: "name" }, link, h("small", {}, inspection.image_checksum.slice(0, 8))),
-    h("td", { class: "short" }, `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
+    h("td", { class: "short" }, inspection.problem || `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", {}, badge(inspection.decision)),
     h("td", { class: "review" }, reviewText));
 }
@@ -62,10 +62,12 @@ async function printReport() {
   const found = await load(PRINTED);
   if (!found) return;
   const shown = found.inspections;
-  const failed = shown.filter(({ decision }) => decision === "FAIL").length;
+  const failed = shown.filter(({ decision }) => decision === "FAIL" || decision === "NO_PART").length;
+  const empty = shown.filter(({ decision }) => decision === "NO_PART").length;
   const active = [...filters.elements].filter(({ name, value }) => name && value).map(({ name, value }) => `${name}: ${value}`);
   byId("report-filters").textContent = `${active.join(", ") || "all inspections"}. `
-    + `${shown.length} of ${found.total} shown, ${failed} FAIL${shown.length ? ` (${formatPercent(failed / shown.length)})` : ""}. `
+    + `${shown.length} of ${found.total} shown, ${failed} FAIL${shown.length ? ` (${formatPercent(failed / shown.length)})` : ""}`
+    + `${empty ? `, ${empty} of them NO PART` : ""}. `
     + `Printed ${new Date().toLocaleString()}.`;
   await Promise.all([...byId("rows").querySelectorAll("img")].map((image) => image.decode().catch(() => {})));
   window.print();

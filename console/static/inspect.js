@@ -126,13 +126,15 @@ function draw(item) {
 function count() {
   const finished = items.filter(({ state }) => state === "done" || state === "failed").length;
   const countIf = (test) => items.filter(test).length;
-  const failed = countIf(({ result }) => result?.decision === "FAIL");
+  const decided = (decision) => countIf(({ result }) => result?.decision === decision);
+  const failed = decided("FAIL"), empty = decided("NO_PART"), look = decided("LOOK");
   const unread = countIf(({ state }) => state === "failed");
   byId("queue-head").hidden = items.length === 0;
   byId("queue-progress").hidden = items.length === 0 || finished === items.length;
   byId("queue-progress").max = items.length || 1;
   byId("queue-progress").value = finished;
-  byId("queue-count").textContent = `${finished} of ${items.length}: ${finished - failed - unread} PASS, ${failed} FAIL`
+  byId("queue-count").textContent = `${finished} of ${items.length}: ${finished - failed - empty - look - unread} PASS, ${failed} FAIL`
+    + (look ? `, ${look} LOOK` : "") + (empty ? `, ${empty} NO PART` : "")
     + (unread ? `, ${unread} not inspected` : "");
 }
 

@@ -1,7 +1,7 @@
 // Show one inspection: decision, scores of healthy parts, pictures, review, trial of another threshold, and details.
 
 import { cachedModel, fetchModel, sendJson } from "./api.js";
-import { byId, formatNumber, formatPercent, h, mark, openDialog } from "./dom.js";
+import { byId, decisionAt, formatNumber, formatPercent, h, mark, openDialog, wordOf } from "./dom.js";
 import { scale } from "./scale.js";
 import { thresholdTrial } from "./threshold.js";
 import { viewer } from "./viewer.js";
@@ -38,16 +38,17 @@ export function resultView(container, empty) {
     const inspection = current;
     const top = h("div", {}, banner(inspection, inspection.threshold, false));
     const chart = h("div", { class: "scale" });
-    const trial = model && thresholdTrial(inspection, model, (threshold) => {
+    const judged = inspection.decision !== "NO_PART"; // the score of a photo without a part says nothing of a part
+    const trial = judged && model && thresholdTrial(inspection, model, (threshold) => {
       top.replaceChildren(banner(inspection, threshold, threshold !== inspection.threshold));
       chart.replaceChildren(scale(inspection, threshold, model.calibration.healthy_scores));
     }, show);
-    if (!model) chart.append(h("p", { class: "hint" }, cached
+    if (judged && !model) chart.append(h("p", { class: "hint" }, cached
       ? "The model was trained again since this inspection, so its scores of healthy parts are on another scale."
       : "The scores of healthy parts are not loaded."));
     const pictures = container.querySelector(".viewer")?.dataset.id === inspection.id
       ? container.querySelector(".viewer") : viewer(inspection);
-    container.replaceChildren(top, chart, pictures, ...[review(inspection, changed), trial, facts(inspection)].filter(Boolean));
+    container.replaceChildren(top, chart, pictures, ...[review(inspection, changed), trial, facts(inspection), basis(model)].filter(Boolean));
   }
 
   function changed(inspection) {
@@ -60,7 +61,13 @@ export function resultView(container, empty) {
 }
 
 function banner(inspection, threshold, onTrial) {
-  const decision = inspection.anomaly_score > threshold ? "FAIL" : "PASS";
+  const decision = decisionAt(inspection, threshold);
+  if (decision === "NO_PART") {
+    return h("div", { class: "banner no_part", role: "status" },
+      mark(decision),
+      h("strong", { class: "decision" }, "NO PART"),
+      h("p", { class: "why" }, `Retake the photo: ${inspection.problem}.`));
+  }
   return h("div", { class: `banner ${decision.toLowerCase()}`, role: "status" },
     mark(decision),
     h("strong", { class: "decision" }, decision),
@@ -68,14 +75,15 @@ function banner(inspection, threshold, onTrial) {
       h("div", {}, h("dt", {}, "score"), h("dd", {}, formatNumber(inspection.anomaly_score))),
       h("div", {}, h("dt", {}, onTrial ? "trial threshold" : "threshold"), h("dd", {}, formatNumber(threshold))),
       h("div", {}, h("dt", {}, "confidence"), h("dd", {}, onTrial ? "–" : formatPercent(inspection.confidence)))),
-    onTrial ? h("p", { class: "on-trial" }, `This is a trial threshold; the recorded decision is ${inspection.decision}.`) : null);
+    onTrial ? h("p", { class: "on-trial" }, `This is a trial threshold; the recorded decision is ${wordOf(inspection.decision)}.`) : null);
 }
 
 function review(inspection, changed) {
-  const other = inspection.decision === "PASS" ? "FAIL" : "PASS";
+  const { decision } = inspection;
+  const own = decision === "LOOK" ? "PASS" : decision; // a part to look at is one that passed
+  const others = { PASS: ["FAIL"], FAIL: ["PASS"], NO_PART: ["PASS", "FAIL"] }[own];
   const open = (verdict) => {
-    const right = verdict === inspection.decision;
-    byId("review-title").textContent = right ? `Confirm ${verdict}` : `Overrule: it should be ${verdict}`;
+    byId("review-title").textContent = verdict === own ? `Confirm ${wordOf(verdict)}` : `Overrule: it should be ${wordOf(verdict)}`;
     byId("dialog-review").querySelector("textarea").value = "";
     openDialog(byId("dialog-review"), async ({ reviewer, note }) => {
       changed(await sendJson("PATCH", `/inspections/${inspection.id}`, { verdict, reviewer, note }));
@@ -85,9 +93,10 @@ function review(inspection, changed) {
   return h("section", { class: "card review-card", "aria-label": "Review" },
     h("div", { class: "row" },
       h("strong", {}, "Review"),
-      h("button", { type: "button", onclick: () => open(inspection.decision) }, "Decision is right"),
-      h("button", { type: "button", onclick: () => open(other) }, "Decision is wrong…")),
-    latest ? h("p", {}, `${latest.verdict === inspection.decision ? "Confirmed" : `Overruled, should be ${latest.verdict}`} by ${latest.reviewer}`
+      h("button", { type: "button", onclick: () => open(own) }, "Decision is right"),
+      ...others.map((other) => h("button", { type: "button", onclick: () => open(other) },
+        others.length > 1 ? `It should be ${other}…` : "Decision is wrong…"))),
+    latest ? h("p", {}, `${latest.verdict === own ? "Confirmed" : `Overruled, should be ${wordOf(latest.verdict)}`} by ${latest.reviewer}`
       + `, ${new Date(latest.timestamp).toLocaleString()}${latest.note ? `: ${latest.note}` : ""}`) : null);
 }
 
@@ -100,8 +109,29 @@ function facts(inspection) {
       line("model", `${inspection.category}, ${inspection.model_checksum.slice(0, 12)}`),
       line("image", `${inspection.width}×${inspection.height} px, ${inspection.image_checksum.slice(0, 12)}`),
       line("p-value", `${inspection.p_value.toFixed(3)}: share of healthy parts that score at least as high`),
+      inspection.problem ? line("problem", inspection.problem) : null,
       line("part", inspection.part_found ? "found" : "not found; the whole photo was inspected"),
+      inspection.inspected_share === null ? null : line("inspected", `${formatPercent(inspection.inspected_share)} of the photo`),
       ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, `score ${formatNumber(one.score)}, p ${one.p_value.toFixed(3)}`)),
       line("regions above the threshold", String(inspection.regions.length)),
       line("duration", `${inspection.seconds.toFixed(2)} s`)));
+}
+
+/** Say what the threshold in the model file rests on. */
+function basis(model) {
+  const found = model?.threshold_basis;
+  if (!found) return null;
+  const line = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+  const synthetic = found.synthetic_defects;
+  const photo = ({ name, score }) => `${name} (${formatNumber(score)})`;
+  const setters = found.oddest_photos.filter(({ left_out }) => !left_out);
+  return h("details", { class: "card basis" }, h("summary", {}, "What the threshold rests on"),
+    h("dl", { class: "grounds" },
+      line("false alarms", `up to ${formatPercent(found.alpha)} of healthy parts, by ${model.calibration.photos} healthy photos`),
+      line("photos left out", found.photos_left_out.join(", ") || "none"),
+      setters.length ? line("highest healthy photos", setters.map(photo).join(", ")) : null,
+      synthetic ? line("synthetic defects found", `${formatPercent(synthetic.recall)} of ${synthetic.drawn} `
+        + `(95 % interval ${formatPercent(synthetic.recall_low)} to ${formatPercent(synthetic.recall_high)}): `
+        + Object.entries(synthetic.found).map(([kind, [hits, drawn]]) => `${kind} ${hits}/${drawn}`).join(", ")) : null),
+    ...found.warnings.map((text) => h("p", { class: "hint" }, text)));
 }

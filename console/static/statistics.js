@@ -30,7 +30,7 @@ function draw({ days, references }) {
     return h("section", { class: "card" },
       h("h2", {}, category, h("small", {}, ` model file ${model_checksum.slice(0, 8)}`)),
       h("div", { class: "charts" },
-        h("figure", {}, h("figcaption", {}, "Share of FAIL"), shares(found)),
+        h("figure", {}, h("figcaption", {}, "Share of FAIL and NO PART"), shares(found)),
         h("figure", {}, h("figcaption", {}, "Scores: median, and 10 % to 90 % quantiles; shaded: calibration"), scores(found, reference))),
       h("p", {}, drift(found, reference)),
       h("details", {}, h("summary", {}, "As a table"), table(found)));
@@ -55,7 +55,7 @@ function shares(found) {
   return frame(found, [0, 0.25, 0.5, 0.75, 1].map((share) => [y(share), `${100 * share} %`]),
     ...found.map((day, index) => s("rect", { class: "bar", x: x(index) - step * 0.35, width: step * 0.7,
       y: y(day.fail_share), height: Math.max(1, y(0) - y(day.fail_share)) },
-    s("title", {}, `${day.day}: ${day.failed} of ${day.inspections} FAIL (${formatPercent(day.fail_share)})`))));
+    s("title", {}, `${day.day}: ${day.failed} of ${day.inspections} FAIL (${formatPercent(day.fail_share)})${day.no_part ? `, ${day.no_part} of them NO PART` : ""}`))));
 }
 
 function scores(found, reference) {
@@ -96,9 +96,9 @@ function frame(found, levels, ...inside) {
 }
 
 function table(found) {
-  const head = ["Day", "Inspections", "FAIL", "Share", "Median score", "10 % to 90 % quantiles"];
+  const head = ["Day", "Inspections", "FAIL", "of them NO PART", "Share", "Median score", "10 % to 90 % quantiles"];
   return h("table", {}, h("thead", {}, h("tr", {}, ...head.map((text) => h("th", {}, text)))),
-    h("tbody", {}, ...found.map((day) => h("tr", {}, ...[day.day, day.inspections, day.failed, formatPercent(day.fail_share),
+    h("tbody", {}, ...found.map((day) => h("tr", {}, ...[day.day, day.inspections, day.failed, day.no_part, formatPercent(day.fail_share),
       formatNumber(day.median_score), `${formatNumber(day.low_score)} to ${formatNumber(day.high_score)}`].map((text) => h("td", {}, String(text)))))));
 }
 

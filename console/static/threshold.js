@@ -1,7 +1,7 @@
 // Try another threshold: show its effect on this image and on healthy parts. Saving it asks for a name and a reason.
 
 import { cacheModel, encodeCategory, sendJson } from "./api.js";
-import { byId, formatNumber, formatPercent, h, openDialog } from "./dom.js";
+import { byId, decisionAt, formatNumber, formatPercent, h, openDialog, wordOf } from "./dom.js";
 
 /** Bound the share of healthy parts with "score > threshold" (conformal, the same rule as models/calibration.py). */
 export function falseAlarmRate(healthy, threshold) {
@@ -24,7 +24,7 @@ export function thresholdTrial(inspection, model, onChange, onSaved) {
     value = threshold;
     slider.value = threshold;
     if (document.activeElement !== number || reset) number.value = Number(threshold.toPrecision(6));
-    const verdict = inspection.anomaly_score > threshold ? "FAIL" : "PASS";
+    const verdict = wordOf(decisionAt(inspection, threshold));
     meaning.textContent = `Flags at most ${formatPercent(falseAlarmRate(healthy, threshold))} of healthy parts like the ${healthy.length} `
       + `photos of the calibration. This image would be ${verdict}.`;
     save.disabled = back.disabled = threshold === model.threshold;

@@ -83,6 +83,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "calibration.alpha": ({}, 0.5),
     "calibration.upper_quantile": ({}, 0.6),
     "calibration.rule": ({}, "max"),
+    "calibration.look_band": ({"calibration.alpha": 0.34}, True),
     "run.precision": (CNN, "bf16"),
     "run.seed": ({**CNN, "model.target_dim": 16}, 7),
     "evidence": ({}, ("filters",)),
@@ -140,7 +141,14 @@ def _outcome(flags: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
     said: list[Any] = []
     for result in inspector.inspect(TEST):
         assert isinstance(result, Inspection)
-        said += [result.score, result.threshold, result.p_value, tuple(result.evidence), result.map.shape]
+        said += [
+            result.verdict,
+            result.score,
+            result.threshold,
+            result.p_value,
+            tuple(result.evidence),
+            result.map.shape,
+        ]
         said += [result.map.tobytes(), result.mask.tobytes(), result.transform.tobytes()]
     return tuple(said)
 

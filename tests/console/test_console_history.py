@@ -35,7 +35,7 @@ from fastener.console.tables import Base, InspectionRow
 from fastener.datasets.csv_splits import load_split
 from fastener.models.calibration import false_alarm_rate
 
-HEAD = "0002"
+HEAD = "0003"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def row(number: int, at: datetime, **more: object) -> InspectionRow:
         "id": f"{number:032x}", "created_at": at, "category": "nut", "model_checksum": "m",
         "file_name": f"{number}.png", "image_checksum": "i", "heatmap_checksum": None, "width": 1, "height": 1,
         "score": 1.0, "threshold": 2.0, "p_value": 0.5, "confidence": 0.9, "decision": "PASS", "part_found": True,
-        "evidence": {}, "regions": [], "seconds": 0.1,
+        "problem": "", "evidence": {}, "regions": [], "seconds": 0.1,
     }  # fmt: skip
     return InspectionRow(**(values | more))
 

@@ -54,10 +54,38 @@ def test_an_inspection_is_the_librarys(client: TestClient, photos: list[Path]) -
         assert answer["anomaly_score"] == pytest.approx(expected, rel=1e-6)
         assert answer["is_anomaly"] == (expected > answer["threshold"])
         assert answer["decision"] == ("FAIL" if answer["is_anomaly"] else "PASS")
+        assert answer["problem"] == ""
+        assert answer["inspected_share"] > 0
         assert 0.5 <= answer["confidence"] <= 1
         assert 0 < answer["p_value"] <= 1
         assert bool(answer["regions"]) >= answer["is_anomaly"]
     assert [send(client, path).json()["decision"] for path in photos[5:]] == ["FAIL"] * 3
+
+
+def test_an_empty_frame_is_a_decision_of_its_own(client: TestClient, tmp_path: Path) -> None:
+    empty = save(np.full((96, 96, 3), 128, np.uint8), tmp_path / "empty.png")
+    answer = send(client, empty).json()
+    assert (answer["decision"], answer["is_anomaly"], answer["confidence"]) == ("NO_PART", True, None)
+    assert answer["problem"]
+    assert answer["regions"] == []
+    found = client.get("/inspections", params={"decision": "NO_PART"}).json()["inspections"]
+    assert answer["id"] in [one["id"] for one in found]
+    assert 'decision="NO_PART"' in client.get("/metrics").text
+    lines = client.get("/export/inspections.csv").text.splitlines()
+    assert any("NO_PART" in line and answer["problem"] in line for line in lines)
+    (today,) = client.get("/statistics", params={"category": "nut"}).json()["days"]
+    assert today["failed"] >= today["no_part"] >= 1
+    said = client.patch(f"/inspections/{answer['id']}", json={"verdict": "NO_PART", "reviewer": "Ann"}).json()
+    assert said["review"]["verdict"] == "NO_PART"
+
+
+def test_a_model_says_what_its_threshold_rests_on(client: TestClient) -> None:
+    basis = client.get("/model/info/nut").json()["threshold_basis"]
+    assert 0 < basis["alpha"] < 1
+    assert set(basis["photos_left_out"]) == {one["name"] for one in basis["oddest_photos"] if one["left_out"]}
+    defects = basis["synthetic_defects"]
+    assert 0 <= defects["recall_low"] <= defects["recall"] <= defects["recall_high"] <= 1
+    assert defects["drawn"] == sum(drawn for _, drawn in defects["found"].values())
 
 
 def test_pictures_show_where(client: TestClient) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from inspection_factory import inspection
 
 from fastener.common.files import GrowingFile
 from fastener.inspection.result import Failure
-from fastener.inspection.tables import CSV_COLUMNS, CsvTable, JsonList, record, verdict
+from fastener.inspection.tables import CSV_COLUMNS, Counts, CsvTable, JsonList, inspected_in_part, record, verdict
 
 
 def test_record_has_what_is_promised() -> None:
     entry = record(inspection(), is_baseline=True)
     assert entry == {
         "path": "in/bolt 7.png",
+        "verdict": "ANOMALOUS",
         "is_anomalous": True,
         "is_baseline": True,
         "score": 5.0,
@@ -26,6 +29,8 @@ def test_record_has_what_is_promised() -> None:
         "p_value": 0.012346,
         "confidence": 0.9,
         "part_found": True,
+        "problem": "",
+        "inspected_share": 1.0,
         "evidence": {"filters": {"score": 1.5, "p_value": 0.5}, "colour": {"score": 0.25, "p_value": 0.01}},
         "regions": [
             {"x": 20, "y": 10, "width": 20, "height": 10, "score": 4.5, "area": 150.0},
@@ -104,3 +109,36 @@ def test_verdict_is_one_line_with_the_facts() -> None:
     line = verdict(inspection())
     assert line == "bolt 7.png: ANOMALOUS, score 5.00 (threshold 3.00), p = 0.012, confidence 90%"
     assert verdict(inspection(None, 1.0)).startswith("photo: normal")
+
+
+def test_a_photo_without_a_part_has_no_verdict_on_the_part() -> None:
+    empty = replace(inspection(score=1.0), problem="no part was found in it")
+    assert verdict(empty) == "bolt 7.png: NO PART, no part was found in it; retake the photo"
+    entry = record(empty)
+    assert (entry["verdict"], entry["is_anomalous"], entry["confidence"]) == ("NO PART", True, None)
+    assert entry["problem"] == "no part was found in it"
+    assert replace(inspection(), problem="dark").regions == ()
+
+
+def test_a_photo_that_passes_says_if_only_a_part_was_inspected() -> None:
+    cut = replace(inspection(score=1.0), photo_size=(40, 80))
+    assert verdict(cut).startswith("bolt 7.png: normal of the 75% that was inspected, score 1.00")
+    assert not inspected_in_part(replace(cut, score=5.0))
+    assert not inspected_in_part(replace(cut, mask=np.zeros((20, 30), bool)))
+    counts = Counts()
+    counts.add(record(cut), inspected_in_part(cut))
+    counts.add(record(inspection()))
+    assert counts.line() == (
+        "1 normal, 1 anomalous, 0 without a part, 0 could not be read; "
+        "of 1 that passed only a part was inspected, at least 75%"
+    )
+
+
+def test_counts_name_every_verdict() -> None:
+    counts = Counts()
+    passed = inspection(score=1.0)
+    for one in (passed, inspection(), replace(passed, problem="dark"), Failure(Path("x"), "why")):
+        counts.add(record(one))
+    assert counts.line() == "1 normal, 1 anomalous, 1 without a part, 1 could not be read"
+    counts.add(record(replace(passed, look=True)))
+    assert counts.line() == "1 normal, 1 to look at, 1 anomalous, 1 without a part, 1 could not be read"

@@ -32,7 +32,9 @@ def test_files_have_the_fields_of_the_list() -> None:
 
 def test_the_console_stores_and_answers_the_fields_of_the_list() -> None:
     stored = [
-        field.name for field in RESULT_FIELDS if field.name not in ("path", "is_anomalous", "is_baseline", "error")
+        field.name
+        for field in RESULT_FIELDS
+        if field.name not in ("path", "verdict", "is_anomalous", "is_baseline", "error")
     ]
     assert set(InspectionRow.__table__.columns.keys()) >= set(stored)
     answered = StoredInspection.model_fields
