@@ -31,11 +31,8 @@ def test_files_have_the_fields_of_the_list() -> None:
 
 
 def test_the_console_stores_and_answers_the_fields_of_the_list() -> None:
-    stored = [
-        field.name
-        for field in RESULT_FIELDS
-        if field.name not in ("path", "verdict", "is_anomalous", "is_baseline", "error")
-    ]
+    own = ("path", "verdict", "is_anomalous", "is_baseline", "error")
+    stored = [field.name for field in RESULT_FIELDS if field.name not in own]
     assert set(InspectionRow.__table__.columns.keys()) >= set(stored)
     answered = StoredInspection.model_fields
     assert set(answered) >= {API_NAMES.get(name, name) for name in stored}
