@@ -13,8 +13,8 @@ from fastener.common.errors import UserError
 from fastener.datasets.dataset import GOOD, Category
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.mvtec import read_mask
-from fastener.evaluation.measure import Measurement, summarise
-from fastener.evaluation.metrics import auroc, confusion
+from fastener.evaluation.measure import Measurement, groups_of_copies, summarise
+from fastener.evaluation.metrics import count_decisions
 from fastener.evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure, Inspection
@@ -22,11 +22,12 @@ from fastener.models.progress import Progress, no_progress
 
 
 def measure_category(
-    inspector: Inspector, category: Category, progress: Progress = no_progress
+    inspector: Inspector, category: Category, progress: Progress = no_progress, *, find_copies: bool = False
 ) -> tuple[Measurement, float]:
     """Inspect all test images of a category; return the measurement and the seconds per image, reading included.
 
-    Raises UserError if it has no test images.
+    ``find_copies`` puts copies of one photo into one group, for which all images are read once more. Raises UserError
+    if the category has no test images.
     """
     if not category.test:
         raise UserError(f"{category.name} has no test images: it can be trained and used, not evaluated")
@@ -38,7 +39,8 @@ def measure_category(
     images = tuple(image for image, result in pairs if isinstance(result, Inspection))
     inspections = tuple(result for result in results if isinstance(result, Inspection))
     failures = tuple(result for result in results if isinstance(result, Failure))
-    return Measurement(images, inspections, np.arange(len(images)), failures=failures), seconds
+    groups = groups_of_copies(images, inspector.config, progress) if find_copies else np.arange(len(images))
+    return Measurement(images, inspections, groups, failures=failures), seconds
 
 
 def category_metrics(
@@ -52,27 +54,9 @@ def category_metrics(
         "image_f1_max": metrics["f1_max"],
         **pixels,
         "pixel_metrics_left_out": reason,
-        "confusion": asdict(confusion(measurement.labels, measurement.scores, measurement.thresholds)),
+        "confusion": asdict(count_decisions(measurement.labels, measurement.flagged)),
         "seconds_per_image": seconds_per_image,
-        "per_defect": {name: _defect_metrics(measurement, name, aupro_of) for name in _defects(measurement.images)},
-    }
-
-
-def _defects(images: Sequence[LabelledImage]) -> list[str]:
-    return sorted({image.labels[0] for image in images if image.is_anomalous})
-
-
-def _defect_metrics(measurement: Measurement, name: str, aupro_of: dict[str, float | None]) -> dict[str, Any]:
-    """Compute the figures of one defect type against all good images."""
-    scores, labels = measurement.scores, measurement.labels
-    of_type = np.array([image.is_anomalous and image.labels[0] == name for image in measurement.images])
-    both = of_type | ~labels
-    return {
-        "n": int(of_type.sum()),
-        "image_auroc": auroc(labels[both], scores[both]) if (~labels).any() else None,
-        "recall": float((scores > measurement.thresholds)[of_type].mean()),
-        "mean_score": float(scores[of_type].mean()),
-        "aupro": aupro_of.get(name),
+        "per_defect": {name: one | {"aupro": aupro_of.get(name)} for name, one in metrics["per_defect"].items()},
     }
 
 
@@ -85,7 +69,7 @@ def _pixel_metrics(
     if reason is not None:
         return dict.fromkeys(METRIC_NAMES), {}, reason
     overall = PixelMetrics()
-    by_defect = {name: PixelMetrics() for name in _defects(measurement.images)}
+    by_defect = {name: PixelMetrics() for name in measurement.defects}
     for image, inspection in progress(pairs, len(pairs), "measuring pixels"):
         mask = np.zeros(inspection.photo_size, bool)
         if image.mask_path is not None:
@@ -96,7 +80,7 @@ def _pixel_metrics(
         map_ = inspection.photo_map()
         overall.update(map_, mask)
         for name, metrics in by_defect.items():
-            if not image.is_anomalous or image.labels[0] == name:
+            if not image.is_anomalous or name in image.labels:
                 metrics.update(map_, mask)
     return overall.compute(), {name: metrics.compute()["aupro"] for name, metrics in by_defect.items()}, None
 

@@ -1,10 +1,8 @@
-"""Draw the figures of a category, and list the figures of many categories in one table."""
+"""Draw the figures of a category."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,6 @@ from fastener.evaluation.visualize import confusion_matrix, precision_recall, ro
 from fastener.inspection.drawing import Picture, contact_sheet, mask_picture, save_picture
 from fastener.inspection.pictures import overlay_picture
 
-TABLE_COLUMNS = (
-    "image_auroc",
-    "image_aupr",
-    "image_f1_max",
-    "pixel_auroc",
-    "pixel_aupr",
-    "pixel_f1_max",
-    "aupro",
-    "seconds_per_image",
-)
 _EXAMPLES_PER_TYPE = 2
 
 
@@ -58,36 +46,9 @@ def examples(measurement: Measurement) -> Picture:
             mask = read_mask(image.mask_path, inspection.photo_size) if image.mask_path is not None else None
             truth = np.zeros_like(photo) if mask is None else mask_picture(mask)
             rows.append([small, overlay_picture(small, inspection), shrunk(truth, 512)])
-            verdict = "flagged" if inspection.is_anomalous else "passed"
-            captions.append(f"{readable(name)} {image.path.name}: {verdict}, score {inspection.score:.2f}")
+            verdict = inspection.problem or ("flagged" if inspection.is_anomalous else "passed")
+            captions.append(
+                f"{readable(name)} {image.path.name}: {verdict}, score {inspection.score:.2f}, "
+                f"threshold {inspection.threshold:.2f}"
+            )
     return contact_sheet(rows, captions, ["photo", "anomaly map", "ground truth"], cell=240)
-
-
-def summary_rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """List one row a category and, if there are several, a row of means. A value that is missing is None."""
-    rows = [{"category": name, **{key: metrics[key] for key in TABLE_COLUMNS}} for name, metrics in results.items()]
-    if len(rows) > 1:
-        mean: dict[str, Any] = {"category": "mean"}
-        for key in TABLE_COLUMNS:
-            values = [row[key] for row in rows if row[key] is not None]
-            mean[key] = float(np.mean(values)) if values else None
-        rows.append(mean)
-    return rows
-
-
-def summary_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Format the table as CSV; a missing value is an empty cell."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["category", *TABLE_COLUMNS])
-    writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
-    return text.getvalue()
-
-
-def summary_markdown(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> str:
-    """Format the table as Markdown with three decimal places, and the notes below it."""
-    lines = [f"| category | {' | '.join(TABLE_COLUMNS)} |", "|---" * (len(TABLE_COLUMNS) + 1) + "|"]
-    for row in rows:
-        cells = ["-" if row[key] is None else f"{row[key]:.3f}" for key in TABLE_COLUMNS]
-        lines.append(f"| {row['category']} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *notes]).rstrip() + "\n"

@@ -12,12 +12,45 @@ from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
 from fastener.datasets.dataset import Category
 from fastener.evaluation.categories import category_metrics, measure_category
-from fastener.evaluation.category_report import summary_csv, summary_markdown, summary_rows, write_category_plots
+from fastener.evaluation.category_report import write_category_plots
 from fastener.evaluation.measure import Measurement
+from fastener.evaluation.score_tables import write_scores
+from fastener.evaluation.summary_table import (
+    defect_rows,
+    defects_csv,
+    defects_markdown,
+    summary_csv,
+    summary_markdown,
+    summary_rows,
+)
 from fastener.inspection.inspector import Inspector
 from fastener.models.progress import Progress, no_progress
 
 METRICS_FILE = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is reported of a measurement.
+
+    Parameters
+    ----------
+    measurement : Measurement
+        The images whose figures are reported, as they are judged.
+    facts : dict
+        Entries for metrics.json beside the figures: ``threshold_source`` and whatever else is to be known.
+    validation : Measurement or None
+        Images that were left out of the figures because the threshold was chosen on them.
+    """
+
+    measurement: Measurement
+    facts: dict[str, Any]
+    validation: Measurement | None = None
+
+
+def as_shipped(name: str, inspector: Inspector, measurement: Measurement) -> Judged:
+    """Report all images, judged by the threshold of the model."""
+    return Judged(measurement, {"threshold_source": inspector.threshold_source})
 
 
 @dataclass
@@ -52,10 +85,11 @@ def evaluate_categories(
     plots: bool = True,
     notes: Iterable[str] = (),
     identity: Callable[[str], str | None] = lambda name: None,
-    after: Callable[[str, Measurement], object] | None = None,
+    judged: Callable[[str, Inspector, Measurement], Judged] = as_shipped,
+    find_copies: bool = False,
     progress: Progress = no_progress,
 ) -> CategoryRuns:
-    """Evaluate the named categories: write ``<output>/<name>/metrics.json`` and plots for each, and a summary.
+    """Evaluate the named categories: write metrics, scores and plots to ``<output>/<name>``, and a summary.
 
     Parameters
     ----------
@@ -70,61 +104,62 @@ def evaluate_categories(
     plots : bool
         Draw plots beside metrics.json.
     notes : iterable of str
-        Lines below the table of summary.md, which is written, as summary.csv is, for more than one category.
+        Lines below the table of summary.md. That file, summary.csv and defects.csv are written for more than one
+        category.
     identity : callable
         Identifies the model and the data of a category. Metrics of an earlier run are reused while it is the same;
         None: they are reused in any case.
-    after : callable or None
-        Called with the name and the measurement of each category that was measured in this run.
+    judged : callable
+        Called with the name, the model and the measurement of each category that is measured in this run, to say which
+        images are reported, by which threshold. A UserError that it raises costs this category alone.
+    find_copies : bool
+        Tell copies of one photo among the test images, see ``measure_category``.
     """
     runs = CategoryRuns()
     names = list(names)
     for name in names:
         folder = output / name
-        measured_by = identity(name)
-        done = None if force else _finished(folder / METRICS_FILE, measured_by)
-        if done is not None:
-            runs.metrics[name] = done
-            runs.resumed.append(name)
-            continue
         try:
+            measured_by = identity(name)
+            done = None if force else _finished(folder / METRICS_FILE, measured_by)
+            if done is not None:
+                runs.metrics[name] = done
+                runs.resumed.append(name)
+                continue
             inspector = load_model(name)
-            measurement, seconds = measure_category(inspector, load_category(name), progress)
-            runs.metrics[name] = _write(measurement, seconds, inspector, folder, name, plots, measured_by, progress)
+            measurement, seconds = measure_category(inspector, load_category(name), progress, find_copies=find_copies)
+            if not measurement.inspections:
+                raise UserError(f"none of the {len(measurement.failures)} test images of {name} could be read")
             runs.failures += [failure.error for failure in measurement.failures]
-            if after is not None:
-                after(name, measurement)
+            report = judged(name, inspector, measurement)
+            metrics = category_metrics(report.measurement, seconds, progress) | report.facts
+            metrics |= {"category": name, "evidence_kinds": list(inspector.evidence), "backbone": inspector.backbone}
+            runs.metrics[name] = metrics | {"measured_by": measured_by}
+            _write(report, runs.metrics[name], folder, plots)
         except UserError as error:
             runs.errors[name] = str(error)
     if len(names) > 1 and runs.metrics:
-        rows = summary_rows(runs.metrics)
         failed = [f"{name}: {error}" for name, error in runs.errors.items()]
-        write_atomically(output / "summary.csv", summary_csv(rows))
-        write_atomically(output / "summary.md", summary_markdown(rows, [*notes, *failed]))
+        _write_summary(runs.metrics, output, [*notes, *failed])
     return runs
 
 
-def _write(
-    measurement: Measurement,
-    seconds: float,
-    inspector: Inspector,
-    folder: Path,
-    name: str,
-    plots: bool,
-    measured_by: str | None,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Compute a category's metrics and write them with their plots. Raises UserError if no image could be read."""
-    if not measurement.inspections:
-        raise UserError(f"none of the {len(measurement.failures)} test images of {name} could be read")
-    metrics = category_metrics(measurement, seconds, progress)
-    metrics |= {"category": name, "evidence_kinds": list(inspector.evidence), "backbone": inspector.backbone}
-    metrics |= {"threshold_source": inspector.threshold_source, "measured_by": measured_by}
+def _write(report: Judged, metrics: dict[str, Any], folder: Path, plots: bool) -> None:
+    """Write what is known of a category: its scores, plots and metrics."""
+    write_scores(report.measurement, folder, report.validation)
     if plots:
-        write_category_plots(measurement, metrics, folder)
+        write_category_plots(report.measurement, metrics, folder)
     # Last, because its presence says that the category is done.
     write_atomically(folder / METRICS_FILE, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    return metrics
+
+
+def _write_summary(metrics: dict[str, dict[str, Any]], output: Path, notes: list[str]) -> None:
+    """Write summary.csv and defects.csv with all figures, and summary.md with those that matter most."""
+    rows, defects = summary_rows(metrics), defect_rows(metrics)
+    write_atomically(output / "summary.csv", summary_csv(rows))
+    write_atomically(output / "defects.csv", defects_csv(defects))
+    text = summary_markdown(rows, notes)
+    write_atomically(output / "summary.md", f"{text}\n{defects_markdown(defects)}" if defects else text)
 
 
 def _finished(path: Path, measured_by: str | None) -> dict[str, Any] | None:

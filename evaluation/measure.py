@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from fastener.common.errors import UserError
 from fastener.config import Config
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.near_copies import copy_groups
-from fastener.evaluation.metrics import auroc, bootstrap_ci, image_metrics
+from fastener.evaluation.metrics import auroc, bootstrap_ci, image_metrics, share_ci
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Fingerprint, ahead, fingerprint
 from fastener.inspection.result import Failure, Inspection
@@ -56,6 +56,40 @@ class Measurement:
     def thresholds(self) -> np.ndarray:
         """Threshold that each image was judged by, float64 (n,); each fold of cross-validation has its own."""
         return np.array([inspection.threshold for inspection in self.inspections], float)
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """Verdicts, bool (n,): True for an image that does not pass, such as one that shows no part."""
+        return np.array([inspection.is_anomalous for inspection in self.inspections], bool)
+
+    @property
+    def unjudged(self) -> np.ndarray:
+        """Images that show no part to judge, bool (n,); they count as flagged."""
+        return np.array([bool(inspection.problem) for inspection in self.inspections], bool)
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """Types of defects among the anomalous images, sorted."""
+        return tuple(sorted({label for image in self.images if image.is_anomalous for label in image.labels}))
+
+    def has_defect(self, name: str) -> np.ndarray:
+        """Tell which images are anomalous and have this type of defect, bool (n,)."""
+        return np.array([image.is_anomalous and name in image.labels for image in self.images], bool)
+
+    def part(self, chosen: np.ndarray) -> Measurement:
+        """Take the chosen images, bool (n,) or indices, with their inspections."""
+        indices = np.arange(len(self.images))[chosen]
+        return replace(
+            self,
+            images=tuple(self.images[i] for i in indices),
+            inspections=tuple(self.inspections[i] for i in indices),
+            groups=self.groups[indices],
+        )
+
+    def judged_by(self, threshold: float) -> Measurement:
+        """Judge the same scores by another threshold."""
+        inspections = tuple(replace(one, threshold=threshold) for one in self.inspections)
+        return replace(self, inspections=inspections)
 
     def evidence_scores(self, kind: str) -> np.ndarray:
         """Return the raw scores of one kind of evidence, float64 (n,)."""
@@ -108,6 +142,17 @@ def cross_validate(
     return _measurement(readable, [results[i] for i in range(len(readable))], groups, (), failures)
 
 
+def groups_of_copies(images: Sequence[LabelledImage], config: Config, progress: Progress = no_progress) -> np.ndarray:
+    """Number the photo that each image is a copy of, int64 (n,); an image that cannot be read is one of its own."""
+    photos, _ = _fingerprints(images, config, progress)
+    groups = np.full(len(images), -1)
+    readable = np.array([photo is not None for photo in photos], bool)
+    if readable.any():
+        groups[readable] = copy_groups(np.stack([photo.signature for photo in photos if photo is not None]))
+    groups[~readable] = groups.max(initial=-1) + 1 + np.arange(int((~readable).sum()))
+    return groups
+
+
 def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Assign each image to a fold from 0 to ``folds`` - 1.
 
@@ -115,24 +160,35 @@ def assign_folds(groups: np.ndarray, healthy: np.ndarray, folds: int, seed: int)
 
     Raises UserError if a fold would leave fewer than two groups with healthy images to learn from.
     """
-    rng = np.random.default_rng(seed)
-    fold_of_group = np.empty(groups.max() + 1, int)
     good = np.unique(groups[healthy])
     if len(good) < folds or len(good) - -(-len(good) // folds) < 2:
         raise UserError(
             f"--cross-validate {folds}: only {len(good)} different healthy photos; use fewer folds or more photos"
         )
-    for members in (good, np.setdiff1d(groups, good)):
+    return spread_groups(groups, (good, np.setdiff1d(groups, good)), folds, seed)
+
+
+def spread_groups(groups: np.ndarray, strata: Iterable[np.ndarray], folds: int, seed: int) -> np.ndarray:
+    """Assign each image, by its group (n,), to a fold; the groups of each stratum are spread evenly over the folds."""
+    rng = np.random.default_rng(seed)
+    fold_of_group = np.empty(groups.max() + 1, int)
+    for members in strata:
         fold_of_group[rng.permutation(members)] = np.arange(len(members)) % folds
     return np.asarray(fold_of_group[groups])
 
 
 def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
-    """Compute the content of metrics.json for one measurement, the AUROC of each kind of evidence included."""
+    """Compute the content of metrics.json for one measurement, with figures by kind of evidence and type of defect.
+
+    An image that shows no part counts as flagged, as it does not pass; ``n_no_part`` says how many there are.
+    """
     labels, groups = measurement.labels, measurement.groups
     result: dict[str, Any] = dict(
-        image_metrics(labels, measurement.scores, measurement.thresholds, groups=groups, seed=seed)
+        image_metrics(
+            labels, measurement.scores, measurement.thresholds, flagged=measurement.flagged, groups=groups, seed=seed
+        )
     )
+    result["n_no_part"] = int(measurement.unjudged.sum())
     result["n_excluded_seen_in_training"] = len(measurement.seen)
     result["n_failed"] = len(measurement.failures)
     thresholds = np.unique(measurement.thresholds)
@@ -143,7 +199,26 @@ def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
             scores = measurement.evidence_scores(kind)
             interval = bootstrap_ci(labels, scores, seed=seed, groups=groups)
             result["evidence"][kind] = {"image_auroc": auroc(labels, scores), "image_auroc_ci95": list(interval)}
+    result["per_defect"] = {name: _of_defect(measurement, name, seed) for name in measurement.defects}
     return result
+
+
+def _of_defect(measurement: Measurement, name: str, seed: int) -> dict[str, Any]:
+    """Compute the figures of one type of defect against all good images."""
+    of_type = measurement.has_defect(name)
+    against_good = measurement.part(of_type | ~measurement.labels)
+    labels, scores, groups = against_good.labels, against_good.scores, against_good.groups
+    found = int(measurement.flagged[of_type].sum())
+    two_classes = not labels.all()
+    return {
+        "n": int(of_type.sum()),
+        "n_found": found,
+        "recall": found / int(of_type.sum()),
+        "recall_ci95": share_ci(found, measurement.groups[of_type]),
+        "image_auroc": auroc(labels, scores) if two_classes else None,
+        "image_auroc_ci95": list(bootstrap_ci(labels, scores, seed=seed, groups=groups)) if two_classes else None,
+        "mean_score": float(measurement.scores[of_type].mean()),
+    }
 
 
 def _measurement(

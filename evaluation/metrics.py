@@ -16,6 +16,8 @@ import numpy.typing as npt
 from scipy.stats import beta
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
+from fastener.common.intervals import wilson_interval
+
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Metric = Callable[[Bools, Floats], float]
@@ -51,6 +53,12 @@ class Confusion:
     def accuracy(self) -> float | None:
         """Share of images with the right decision, 0 to 1."""
         return _ratio(self.tn + self.tp, self.tn + self.fp + self.fn + self.tp)
+
+    @property
+    def balanced_accuracy(self) -> float | None:
+        """Mean of the share of good images that passed and of anomalous images that were flagged, 0 to 1."""
+        recall, false_alarms = self.recall, self.false_positive_rate
+        return None if recall is None or false_alarms is None else (recall + 1 - false_alarms) / 2
 
     @property
     def precision(self) -> float | None:
@@ -139,7 +147,12 @@ def confusion(labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: npt.Array
     truth, values = check_inputs(labels, scores)
     if np.isnan(threshold).any():
         raise ValueError("the threshold is NaN")
-    flagged = values > np.asarray(threshold, float)
+    return count_decisions(truth, values > np.asarray(threshold, float))
+
+
+def count_decisions(labels: npt.ArrayLike, flagged: npt.ArrayLike) -> Confusion:
+    """Count decisions ``flagged`` (n,) against the labels (n,)."""
+    truth, flagged = np.asarray(labels, bool), np.asarray(flagged, bool)
     counts = [int(np.count_nonzero((truth == t) & (flagged == f))) for t in (False, True) for f in (False, True)]
     return Confusion(*counts)
 
@@ -209,23 +222,38 @@ def proportion_ci(successes: float, trials: float, level: float = 0.95) -> tuple
     return low, high
 
 
+def share_ci(count: int, groups: npt.ArrayLike) -> list[float] | None:
+    """Bound the share of ``count`` in n images by its 95 % Wilson interval; None without images.
+
+    ``groups`` int (n,) numbers the photo that each image is a copy of. Copies of one photo agree, so a group of ten is
+    not ten independent observations: the interval is that of Kish's effective sample size.
+    """
+    sizes = np.bincount(np.asarray(groups, np.intp))
+    if not sizes.sum():
+        return None
+    effective = float(sizes.sum() ** 2 / (sizes**2).sum())
+    return list(wilson_interval(count / sizes.sum() * effective, effective))
+
+
 def image_metrics(
     labels: npt.ArrayLike,
     scores: npt.ArrayLike,
     threshold: npt.ArrayLike,
     *,
+    flagged: npt.ArrayLike | None = None,
     groups: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> dict[str, MetricValue]:
     """Compute all image-level metrics in one flat dict, ready for JSON; None where the data do not define a value.
 
-    ``f1_max`` is the best F1 over all thresholds. Accuracy, precision, recall, f1 and false_positive_rate hold for
-    ``threshold``: one number, or one for each image (n,). Intervals are [low, high] at 95 %: `bootstrap_ci` for AUROC,
-    `proportion_ci` for the false positive rate. With ``groups``, both count copies of one photo as one observation.
+    ``f1_max`` is the best F1 over all thresholds. All figures from accuracy on hold for ``threshold``: one number, or
+    one for each image (n,). ``flagged`` (n,) gives the decisions where they are not ``score > threshold`` alone.
+    Intervals are [low, high] at 95 %: `bootstrap_ci` for AUROC, `wilson_interval` for shares. With ``groups``, all of
+    them count copies of one photo as one observation.
     """
     truth, values = check_inputs(labels, scores)
     index = _group_index(groups, truth.size)
-    counts = confusion(truth, values, threshold)
+    counts = confusion(truth, values, threshold) if flagged is None else count_decisions(truth, flagged)
     result: dict[str, MetricValue] = dict.fromkeys(
         ("image_auroc", "image_auroc_ci95", "image_aupr", "f1_max", "f1_max_threshold")
     )
@@ -240,13 +268,18 @@ def image_metrics(
         }
     return result | {
         "n_images": int(truth.size),
+        "n_good": int((~truth).sum()),
         "n_anomalous": int(truth.sum()),
+        "n_defects_found": counts.tp,
+        "n_false_alarms": counts.fp,
         "accuracy": counts.accuracy,
+        "balanced_accuracy": counts.balanced_accuracy,
         "precision": counts.precision,
         "recall": counts.recall,
+        "recall_ci95": share_ci(counts.tp, index[truth]),
         "f1": counts.f1,
         "false_positive_rate": counts.false_positive_rate,
-        "false_positive_rate_ci95": _false_positive_ci(counts, index[~truth]),
+        "false_positive_rate_ci95": share_ci(counts.fp, index[~truth]),
     }
 
 
@@ -263,16 +296,6 @@ def _group_index(groups: npt.ArrayLike | None, n: int) -> npt.NDArray[np.intp]:
         raise ValueError(f"groups {names.shape} must name one group for each of {n} images")
     _, first, index = np.unique(names, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[index]
-
-
-def _false_positive_ci(counts: Confusion, good_groups: npt.NDArray[np.intp]) -> list[float] | None:
-    rate = counts.false_positive_rate
-    if rate is None:
-        return None
-    # Kish's effective sample size: copies of one photo agree, so a group of ten is not ten independent observations.
-    sizes = np.bincount(good_groups)
-    effective = float(sizes.sum() ** 2 / (sizes**2).sum())
-    return list(proportion_ci(rate * effective, effective))
 
 
 def _resample_weights(

@@ -17,7 +17,7 @@ _MISSES_SHOWN = 16
 
 
 def text_summary(metrics: Mapping[str, Any]) -> str:
-    """Summarise the main figures in a few lines; each AUROC has its interval."""
+    """Summarise the main figures in a few lines; each figure has its interval."""
     lines = [f"{metrics['n_images']} images, {metrics['n_anomalous']} of them anomalous ({metrics['protocol']})"]
     if metrics["n_excluded_seen_in_training"]:
         lines.append(
@@ -31,10 +31,22 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
             f"  {kind} alone {_with_interval(one['image_auroc'], one['image_auroc_ci95'])}"
             for kind, one in metrics["evidence"].items()
         ]
-    lines.append(
-        f"at the threshold (from {metrics['threshold_source']}): {_rate(metrics['recall'])} of anomalous images found, "
-        f"{_rate(metrics['false_positive_rate'])} of healthy ones flagged"
-    )
+    lines.append(f"at the threshold (from {metrics['threshold_source']}):")
+    lines.append(f"  {_share(metrics, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found")
+    lines += [
+        f"    {name}: {_share(one, 'recall', 'n_found', 'n')}"
+        for name, one in metrics["per_defect"].items()
+        if len(metrics["per_defect"]) > 1
+    ]
+    lines.append(f"  {_share(metrics, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged")
+    if shipped := metrics.get("at_shipped_threshold"):
+        lines.append(f"at the shipped threshold {shipped['threshold']:.4g}, on the same images:")
+        lines.append(f"  {_share(shipped, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found")
+        lines.append(
+            f"  {_share(shipped, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged"
+        )
+    if metrics["n_no_part"]:
+        lines.append(f"  {metrics['n_no_part']} images show no part (NO PART); they count as flagged")
     return "\n".join(lines)
 
 
@@ -60,7 +72,7 @@ def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Pa
 def worst_misses(measurement: Measurement) -> Picture | None:
     """Show false alarms and misses, the clearest errors first, as photo and heatmap; None if there are no errors."""
     margins = measurement.scores - measurement.thresholds
-    wrong = np.flatnonzero((margins > 0) != measurement.labels)
+    wrong = np.flatnonzero(measurement.flagged != measurement.labels)
     if not len(wrong):
         return None
     worst = wrong[np.argsort(-np.abs(margins[wrong]), kind="stable")][:_MISSES_SHOWN]
@@ -71,7 +83,8 @@ def worst_misses(measurement: Measurement) -> Picture | None:
         rows.append([photo, overlay_picture(photo, inspection)])
         error, side = ("missed", "under") if image.is_anomalous else ("false alarm", "over")
         name = shorten(image.path.name, lambda text: len(text) <= 20)
-        captions.append(f"{error}, {inspection.score:.2f} {side} {inspection.threshold:.2f} ({name})")
+        why = "no part seen" if inspection.problem else f"{inspection.score:.2f} {side} {inspection.threshold:.2f}"
+        captions.append(f"{error}, {why} ({name})")
     return contact_sheet(rows, captions, ["photo", "anomaly map"], cell=240)
 
 
@@ -79,5 +92,8 @@ def _with_interval(value: float, interval: list[float]) -> str:
     return f"{value:.3f} (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
 
 
-def _rate(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1%}"
+def _share(figures: Mapping[str, Any], share: str, count: str, total: str) -> str:
+    if figures[share] is None:
+        return "none"
+    low, high = figures[f"{share}_ci95"]
+    return f"{figures[share]:.1%} ({figures[count]} of {figures[total]}, 95 % interval {low:.1%} to {high:.1%})"

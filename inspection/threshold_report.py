@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.common.intervals import wilson_interval
 from fastener.common.sampling import evenly
 from fastener.datasets.synthetic.defects import KINDS, add_defect
 from fastener.inspection.decision import Decision
@@ -21,7 +21,6 @@ MOST_PHOTOS = 24  # training photos that synthetic defects are drawn on; a sampl
 _DEFECTS_A_PHOTO = 2
 _FEW_FOUND = 0.7
 _SHOWN = 3
-_Z95 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -210,14 +209,3 @@ def with_defect(prepared: Prepared, kind: str, seed: int) -> Prepared | None:
     except UserError:
         photo = np.where(image.mask[..., None], image.image, prepared.photo)
     return replace(prepared, image=image.image, photo=photo)
-
-
-def wilson_interval(found: int, total: int) -> tuple[float, float]:
-    """Bound a share of ``found`` in ``total`` by its 95 % score interval (Wilson 1927), 0 to 1."""
-    if not total:
-        return 0.0, 1.0
-    share, square = found / total, _Z95**2
-    centre = share + square / (2 * total)
-    reach = _Z95 * math.sqrt(share * (1 - share) / total + square / (4 * total**2))
-    low, high = (centre - reach) / (1 + square / total), (centre + reach) / (1 + square / total)
-    return max(0.0, low), min(1.0, high)

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_factory import ROOT
 from mvtec_factory import write_category
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from fastener.common.errors import UserError
 from fastener.config import load_config
 from fastener.datasets.mvtec import load_category, read_mask
 from fastener.evaluation.categories import category_metrics, measure_category
-from fastener.evaluation.category_report import examples, summary_csv, summary_markdown, summary_rows
+from fastener.evaluation.category_report import examples
 from fastener.evaluation.measure import Measurement
+from fastener.evaluation.score_tables import write_scores
+from fastener.evaluation.summary_table import (
+    defect_rows,
+    defects_csv,
+    defects_markdown,
+    summary_csv,
+    summary_markdown,
+    summary_rows,
+)
 from fastener.inspection.inspector import Inspector
 
 CONFIG = load_config(
     ROOT / "configs/mvtec.yaml",
-    ["evidence=[filters]", "preprocess.size=96", "model.coreset_ratio=0.2", "calibration.alpha=0.2"],
+    [
+        "evidence=[filters]",
+        "preprocess.size=96",
+        "model.coreset_ratio=0.2",
+        "calibration.alpha=0.2",
+        "preprocess.center_crop=0.875",
+    ],
 )
 
 
@@ -105,12 +124,72 @@ def test_summary_means_skip_what_is_missing() -> None:
         "image_auroc", "image_aupr", "image_f1_max", "pixel_auroc", "pixel_aupr", "pixel_f1_max", "aupro",
         "seconds_per_image",
     )  # fmt: skip
-    one = dict.fromkeys(keys, 0.5)
-    other = {**dict.fromkeys(keys, 1.0), "aupro": None}
+    shares = {
+        "n_images": 46, "n_good": 14, "n_anomalous": 32, "n_defects_found": 31, "n_false_alarms": 1, "n_no_part": 0,
+        "recall": 31 / 32, "recall_ci95": [0.843, 0.995], "false_positive_rate": 1 / 14,
+        "false_positive_rate_ci95": [0.013, 0.315], "image_auroc_ci95": [0.4, 0.6], "threshold_source": "good photos",
+    }  # fmt: skip
+    one = dict.fromkeys(keys, 0.5) | shares
+    other = {**dict.fromkeys(keys, 1.0), "aupro": None, "recall": 1 / 32, "n_no_part": 2, "n_images": 9}
     rows = summary_rows({"bolt": one, "nut": other})
     assert [row["category"] for row in rows] == ["bolt", "nut", "mean"]
     assert rows[-1]["image_auroc"] == 0.75
     assert rows[-1]["aupro"] == 0.5
-    assert summary_csv(rows).splitlines()[2] == "nut,1.0,1.0,1.0,1.0,1.0,1.0,,1.0"
-    assert "| nut | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 | 1.000 | - | 1.000 |" in summary_markdown(rows)
+    assert rows[-1]["recall"] == 0.5
+    assert rows[-1]["false_positive_rate"] == 1 / 14
+    bolt, nut, mean = csv.DictReader(summary_csv(rows).splitlines())
+    assert [bolt[key] for key in ("recall", "recall_low", "recall_high")] == ["0.96875", "0.843", "0.995"]
+    assert [bolt[key] for key in ("n_false_alarms", "n_good", "image_auroc_low")] == ["1", "14", "0.4"]
+    assert [nut[key] for key in (*keys, "recall_low")] == ["1.0"] * 6 + ["", "1.0", ""]
+    assert mean["n_images"] == "", "a sum among means"
+    text = summary_markdown(rows)
+    table = [re.sub(" +", " ", line) for line in text.splitlines()]
+    assert "| bolt | 46 | 0.500 [0.400, 0.600] | 31/32 97% [84, 100] | 1/14 7% [1, 32] | 0.500 | 0.500 | 500 |" in table
+    assert "| mean | - | 0.750 | 50.0% | 7.1% | 0.750 | 0.500 | 750 |" in table
+    assert "nut: 2 of 9 images are NO PART; they count as flagged" in table
+    assert "threshold: good photos" in table
+    assert max(map(len, table)) <= 120
+    assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
     assert len(summary_rows({"bolt": one})) == 1
+
+
+def test_defects_have_rows_of_their_own(measurement: Measurement) -> None:
+    rows = defect_rows({"plate": category_metrics(measurement, 0.5)})
+    big, small = csv.DictReader(defects_csv(rows).splitlines())
+    assert [big[key] for key in ("category", "defect_type", "n")] == ["plate", "big_blot", "4"]
+    member = measurement.has_defect("blot")
+    expected = binomtest(int(measurement.flagged[member].sum()), 4).proportion_ci(method="wilson")
+    assert [float(small["recall_low"]), float(small["recall_high"])] == pytest.approx([expected.low, expected.high])
+    assert f"{big['n_found']}/4 " in defects_markdown(rows).splitlines()[2]
+
+
+def test_an_image_without_a_part_counts_as_flagged(measurement: Measurement) -> None:
+    good = np.flatnonzero(~measurement.labels)[0]
+    inspections = list(measurement.inspections)
+    inspections[good] = replace(inspections[good], score=-1.0, problem="no part in it")
+    changed = replace(measurement, inspections=tuple(inspections)).judged_by(1e9)
+    metrics = category_metrics(changed, 0.5)
+    assert (metrics["n_no_part"], metrics["n_false_alarms"], metrics["n_defects_found"]) == (1, 1, 0)
+    assert metrics["confusion"] == {"tn": 3, "fp": 1, "fn": 8, "tp": 0}
+    assert metrics["false_positive_rate"] == 0.25
+
+
+def test_scores_are_the_same_in_both_files(measurement: Measurement, tmp_path: Path) -> None:
+    write_scores(measurement, tmp_path, measurement.part(measurement.labels))
+    with (tmp_path / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    arrays = np.load(tmp_path / "scores.npz", allow_pickle=False)
+    columns = [
+        "path", "is_anomalous", "defect_type", "score", "score_filters", "threshold", "verdict", "problem",
+    ]  # fmt: skip
+    assert list(rows[0]) == list(arrays) == columns
+    assert [Path(row["path"]) for row in rows] == [image.path for image in measurement.images]
+    assert [float(row["score"]) for row in rows] == arrays["score"].tolist() == measurement.scores.tolist()
+    assert [row["is_anomalous"] == "1" for row in rows] == measurement.labels.tolist()
+    assert {row["defect_type"] for row in rows} == {"", "blot", "big_blot"}
+    assert arrays["verdict"].tolist() == [one.verdict for one in measurement.inspections]
+    assert len((tmp_path / "validation_scores.csv").read_text().splitlines()) == 9
+    before = (tmp_path / "scores.npz").read_bytes()
+    write_scores(measurement, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores.csv", "scores.npz"]
+    assert (tmp_path / "scores.npz").read_bytes() == before

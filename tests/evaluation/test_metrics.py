@@ -14,6 +14,7 @@ from data_factory import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu
+from sklearn.metrics import balanced_accuracy_score
 
 from fastener.evaluation.metrics import (
     Confusion,
@@ -206,7 +207,8 @@ def test_image_metrics_holds_every_value_and_is_json() -> None:
     labels, scores = sample(40, 60, 1.5)
     result = image_metrics(labels, scores, threshold=1.0, seed=3)
     counts = confusion(labels, scores, 1.0)
-    expected = binomtest(counts.fp, 40).proportion_ci(0.95, method="exact")
+    alarms = binomtest(counts.fp, 40).proportion_ci(0.95, method="wilson")
+    found = binomtest(counts.tp, 60).proportion_ci(0.95, method="wilson")
     assert json.loads(json.dumps(result, allow_nan=False)) == result
     assert result["image_auroc"] == auroc(labels, scores)
     assert result["image_auroc_ci95"] == list(bootstrap_ci(labels, scores, seed=3))
@@ -218,7 +220,10 @@ def test_image_metrics_holds_every_value_and_is_json() -> None:
     assert result["precision"] == counts.precision
     assert result["recall"] == counts.recall
     assert result["false_positive_rate"] == counts.false_positive_rate
-    assert result["false_positive_rate_ci95"] == pytest.approx([expected.low, expected.high])
+    assert result["false_positive_rate_ci95"] == pytest.approx([alarms.low, alarms.high])
+    assert result["recall_ci95"] == pytest.approx([found.low, found.high])
+    assert (result["n_good"], result["n_defects_found"], result["n_false_alarms"]) == (40, counts.tp, counts.fp)
+    assert result["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, scores > 1.0))
 
 
 @pytest.mark.parametrize("labels", [[False] * 3, [True] * 3, []])
@@ -236,8 +241,15 @@ def test_copies_count_once_in_the_false_positive_interval() -> None:
     labels, scores = [False] * 20, [0.0] * 20
     alone = image_metrics(labels, scores, 1.0)["false_positive_rate_ci95"]
     pairs = image_metrics(labels, scores, 1.0, groups=np.arange(20) // 2)["false_positive_rate_ci95"]
-    assert alone == pytest.approx([0.0, 1 - 0.025 ** (1 / 20)])
-    assert pairs == pytest.approx([0.0, 1 - 0.025 ** (1 / 10)])
+    # With none found, Wilson's upper limit is z^2 / (n + z^2).
+    assert alone == pytest.approx([0.0, 1.96**2 / (20 + 1.96**2)], abs=1e-5)
+    assert pairs == pytest.approx([0.0, 1.96**2 / (10 + 1.96**2)], abs=1e-5)
+
+
+def test_verdicts_may_differ_from_the_threshold() -> None:
+    result = image_metrics([False, False, True], [0.0, 0.0, 2.0], 1.0, flagged=[True, False, True])
+    assert (result["n_false_alarms"], result["n_defects_found"]) == (1, 1)
+    assert result["image_auroc"] == 1.0
 
 
 def test_importing_metrics_does_not_import_matplotlib() -> None:
