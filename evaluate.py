@@ -1,4 +1,4 @@
-"""Measure a model on labelled photos: AUROC with its interval, the decisions at the threshold, and plots of both."""
+"""Measure a model on labelled photos: AUROC, recall, false alarms, their intervals, scores and plots."""
 
 from __future__ import annotations
 
@@ -44,10 +44,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/evaluation"), metavar="D", help="default: outputs/evaluation"
     )
-    parser.add_argument("--no-plots", action="store_true", help="write metrics.json only")
+    parser.add_argument("--no-plots", action="store_true", help="draw no pictures; write metrics and scores only")
     model = parser.add_argument_group("the models of --cross-validate")
     cli.add_model_flags(model)
-    model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
+    model.add_argument(
+        "--seed", type=int, metavar="N", help="source of every random draw, also of --validate-share (default: 42)"
+    )
     data.add_category_flags(parser, methods=(*data.METHODS, "all"))
     threshold_search.add_flags(parser)
     parser.add_argument("--force", action="store_true", help="measure categories again that are done")
@@ -59,6 +61,7 @@ def _arguments() -> argparse.Namespace:
         parser.error("--cross-validate needs at least 2 folds")
     if arguments.cross_validate is not None and arguments.optimize_threshold:
         parser.error("--optimize-threshold moves the threshold of a saved model; leave --cross-validate out")
+    threshold_search.check_flags(parser, arguments)
     return arguments
 
 

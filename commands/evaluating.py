@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,12 @@ from fastener.config import Config
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Dataset
-    from fastener.evaluation.category_runs import CategoryRuns
+    from fastener.evaluation.category_runs import CategoryRuns, Judged
     from fastener.evaluation.measure import Measurement
     from fastener.inspection.inspector import Inspector
+
+# Figures of an earlier run are taken only if they were computed as this version computes them: raise it with a change.
+_FIGURES = "figures 2"
 
 
 def check_data(arguments: argparse.Namespace, dataset: Dataset) -> None:
@@ -31,31 +35,24 @@ def check_data(arguments: argparse.Namespace, dataset: Dataset) -> None:
 
 
 def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Dataset) -> int:
-    """Measure one model on the chosen splits; write metrics.json and plots, and print a summary."""
+    """Measure one model on the chosen splits; write metrics, scores and plots, and print a summary."""
     from fastener.evaluation.measure import summarise
     from fastener.evaluation.report import text_summary, write_plots
+    from fastener.evaluation.score_tables import write_scores
 
     check_writable(arguments.output / "metrics.json")
     splits = _splits(arguments, dataset)
     if arguments.optimize_threshold:
         threshold_search.require_permission(arguments, "test" in splits)
-    measurement, threshold_source = _measure(arguments, config, dataset, splits)
-    if not measurement.inspections:
-        raise UserError(
-            f"nothing to score in {arguments.data_dir}: {len(measurement.seen)} images are in the model, "
-            f"{len(measurement.failures)} cannot be read"
-        )
-    metrics = summarise(measurement, config.run.seed)
-    metrics["protocol"] = f"{arguments.cross_validate}-fold" if arguments.cross_validate else "held out"
-    metrics["splits"] = splits
-    metrics["threshold_source"] = threshold_source
+    report = _measure(arguments, config, dataset, splits)
+    measurement = report.measurement
+    metrics = summarise(measurement, config.run.seed) | report.facts | {"splits": splits}
+    write_scores(measurement, arguments.output, report.validation)
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
         write_plots(measurement, metrics, arguments.output)
     print(text_summary(metrics))
     print(f"wrote {arguments.output}")
-    if arguments.optimize_threshold:
-        threshold_search.store(arguments, measurement, arguments.model or cli.DEFAULT_MODEL, "test" in splits)
     for failure in measurement.failures:
         cli.warn(failure.error)
     return cli.EXIT_SOME_FAILED if measurement.failures else cli.EXIT_OK
@@ -63,24 +60,27 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
 
 def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: Dataset) -> int:
     """Measure each category by each method, and print one table."""
-    from fastener.evaluation.category_report import summary_markdown, summary_rows
+    from fastener.evaluation.summary_table import defect_rows, defects_markdown, summary_markdown, summary_rows
 
     if arguments.optimize_threshold:
-        # There is no validation split: all labelled photos are test data.
+        # There is no validation split: all labelled photos are test data, unless --validate-share keeps some back.
         threshold_search.require_permission(arguments, on_test_data=True)
     methods = list(data.METHODS) if arguments.method == "all" else [arguments.method]
     names = data.categories(arguments, dataset)
     if arguments.model is not None and len(names) * len(methods) > 1:
         raise UserError("--model is one model of one category; leave it out with --all and --method all")
     check_writable(arguments.output / "summary.csv")
-    rows, failed = [], 0
+    rows, defects, failed = [], [], 0
     for method in methods:
         runs = _run(method, names, arguments, config, dataset)
         failed += len(runs.errors) + len(runs.failures)
         label = "" if len(methods) == 1 else f" ({method})"
         rows += [{**row, "category": f"{row['category']}{label}"} for row in summary_rows(runs.metrics)]
+        defects += [{**row, "category": f"{row['category']}{label}"} for row in defect_rows(runs.metrics)]
     if rows:
         print(summary_markdown(rows), end="")
+        if len(names) == 1 and len(defects) > len(methods):
+            print(f"\n{defects_markdown(defects)}", end="")
         print(f"wrote {arguments.output}")
     return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
 
@@ -96,10 +96,9 @@ def _splits(arguments: argparse.Namespace, dataset: Dataset) -> list[str]:
     return list(arguments.split)
 
 
-def _measure(
-    arguments: argparse.Namespace, config: Config, dataset: Dataset, splits: list[str]
-) -> tuple[Measurement, str]:
-    """Inspect the images of the splits; also name the data that the threshold comes from."""
+def _measure(arguments: argparse.Namespace, config: Config, dataset: Dataset, splits: list[str]) -> Judged:
+    """Inspect the images of the splits, and search for a threshold if that is asked for."""
+    from fastener.evaluation.category_runs import Judged
     from fastener.evaluation.measure import cross_validate, measure
     from fastener.inspection.inspector import Inspector
 
@@ -108,14 +107,34 @@ def _measure(
         measurement = cross_validate(
             images, config, arguments.cross_validate, weights=arguments.weights, progress=cli.progress, warn=cli.warn
         )
-        return measurement, "healthy training photos of each fold"
-    inspector = Inspector.load(
-        arguments.model or cli.DEFAULT_MODEL, config.run.device, weights=arguments.weights, run=config.run
-    )
+        facts = {
+            "threshold_source": "healthy training photos of each fold",
+            "protocol": f"{arguments.cross_validate}-fold",
+        }
+        return Judged(_scored(measurement, arguments), facts)
+    model = arguments.model or cli.DEFAULT_MODEL
+    inspector = Inspector.load(model, config.run.device, weights=arguments.weights, run=config.run)
     measurement = measure(inspector, images, cli.progress)
     if measurement.seen:
         print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")
-    return measurement, inspector.threshold_source
+    return threshold_search.judged(
+        arguments,
+        inspector,
+        _scored(measurement, arguments),
+        model=model,
+        seed=config.run.seed,
+        on_test_data="test" in splits,
+    )
+
+
+def _scored(measurement: Measurement, arguments: argparse.Namespace) -> Measurement:
+    """Return the measurement. Raises UserError if no image has a score."""
+    if not measurement.inspections:
+        raise UserError(
+            f"nothing to score in {arguments.data_dir}: {len(measurement.seen)} images are in the model, "
+            f"{len(measurement.failures)} cannot be read"
+        )
+    return measurement
 
 
 def _run(
@@ -125,7 +144,6 @@ def _run(
     from fastener.evaluation.category_runs import evaluate_categories
 
     output = arguments.output if method == "patchcore" else arguments.output / method
-    store = partial(_store_threshold, arguments=arguments, method=method)
     runs = evaluate_categories(
         names,
         dataset.category,
@@ -133,8 +151,9 @@ def _run(
         output,
         force=arguments.force or arguments.optimize_threshold,
         plots=not arguments.no_plots,
-        identity=partial(_identity, method=method, arguments=arguments, dataset=dataset),
-        after=store if arguments.optimize_threshold else None,
+        identity=partial(_identity, method=method, arguments=arguments, dataset=dataset, seed=config.run.seed),
+        judged=partial(_judged, method=method, arguments=arguments, seed=config.run.seed),
+        find_copies=arguments.optimize_threshold or arguments.validate_share is not None,
         progress=cli.progress,
     )
     for name in runs.resumed:
@@ -159,18 +178,48 @@ def _load(name: str, method: str, arguments: argparse.Namespace, config: Config)
     return Inspector.load(path, config.run.device, weights=arguments.weights, run=config.run)
 
 
-def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Dataset) -> str | None:
-    """Identify what a category's figures depend on: its model, and where its images are; None without a model."""
+def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Dataset, seed: int) -> str | None:
+    """Identify what a category's figures depend on: its model, its images, and how they are judged.
+
+    Of an image and its mask the name, the size and the time of the last change count. None without a model.
+    """
     from fastener.inspection.model_folder import file_of
 
     file = file_of(_model(arguments, name, method))
     if not file.is_file():
         return None
-    return f"{hashlib.sha256(file.read_bytes()).hexdigest()} {(dataset.root / name).resolve()}"
+    images = hashlib.sha256()
+    for image in dataset.category(name).test:
+        for path in (image.path, image.mask_path):
+            images.update(os.fsencode(_state_of(path)))
+    model = hashlib.sha256(file.read_bytes()).hexdigest()
+    split = "" if arguments.validate_share is None else f" validation {arguments.validate_share:g} seed {seed}"
+    search = f" for {threshold_search.purpose(arguments)}" if arguments.optimize_threshold else ""
+    return f"{model} {images.hexdigest()} {(dataset.root / name).resolve()} {_FIGURES}{split}{search}"
 
 
-def _store_threshold(name: str, measurement: Measurement, arguments: argparse.Namespace, method: str) -> Path:
-    return threshold_search.store(arguments, measurement, _model(arguments, name, method), on_test_data=True)
+def _state_of(path: Path | None) -> str:
+    """Name a file with its size in bytes and the time of its last change, as far as it is there."""
+    if path is None:
+        return "-\n"
+    try:
+        stat = path.stat()
+    except OSError:
+        return f"{path} gone\n"
+    return f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
+
+
+def _judged(
+    name: str,
+    inspector: Inspector,
+    measurement: Measurement,
+    *,
+    method: str,
+    arguments: argparse.Namespace,
+    seed: int,
+) -> Judged:
+    model = _model(arguments, name, method)
+    return threshold_search.judged(arguments, inspector, measurement, model=model, seed=seed, on_test_data=True)
 
 
 def _model(arguments: argparse.Namespace, name: str, method: str) -> Path:

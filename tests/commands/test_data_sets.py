@@ -39,7 +39,7 @@ def test_each_category_gets_a_model_with_the_preset() -> None:
     for name in ("plate", "sheet"):
         config = Inspector.load(Path("saved_models/mvtec") / f"{name}.pkl").config
         assert not config.preprocess.enabled
-        assert config.preprocess.center_crop == 0.875
+        assert config.preprocess.center_crop == 1.0
         assert config.model.colour_weight == 0
 
 
@@ -149,7 +149,7 @@ def test_one_category_draws_its_plots() -> None:
     assert done.returncode == 0, done.stderr
     names = {path.name for path in Path("one/plate").iterdir()}
     plots = {"roc_curve.png", "pr_curve.png", "score_distribution.png", "confusion_matrix.png", "examples.png"}
-    assert names == plots | {"metrics.json"}
+    assert names == plots | {"metrics.json", "scores.csv", "scores.npz"}
 
 
 def test_a_failing_category_does_not_stop_the_others() -> None:
