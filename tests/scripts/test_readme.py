@@ -1,4 +1,4 @@
-"""The README and the pages of docs/: every flag exists, every link leads somewhere, and what they show runs as written."""
+"""The README and the pages of docs/: flags and links exist, and the commands and lines that they show run as written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ SMALL = ("--set", "preprocess.size=64", "--set", "model.coreset_ratio=0.1", "--b
 
 def blocks(page: Path, language: str = "") -> list[str]:
     """Code blocks of a page that are marked with this language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return [block for marked, block in found if marked == language]
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -74,6 +75,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
     """All that the pages take for granted: photos of good parts, new ones, a labelled folder, a research folder."""
     folder = tmp_path_factory.mktemp("readme")
     write_photos(folder / "photos/good", parts(10))
+    write_photos(folder / "photos/more", parts(3, 20))
     write_photos(folder / "photos/incoming", [*parts(2, 50), *parts(2, 60, "rust")])
     shutil.copytree(data_dir, folder / "data/mine")
     shutil.copytree(data_dir / "components", folder / "photos/components")
@@ -86,7 +88,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_the_tours_run_in_the_order_written(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tours_run_in_the_order_written(home: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     monkeypatch.chdir(home)
     ran = 0
     for page, (script, *words) in ((page, words) for page, words in COMMANDS if page in TOURS):
@@ -99,6 +101,8 @@ def test_the_tours_run_in_the_order_written(home: Path, monkeypatch: pytest.Monk
         extra = list(SMALL) if trains else []
         if script == "anode_inspection.py":
             extra = ["--set", "backbone=filters", "--set", "resize_size=[64, 64]"]
+        if script == "corrosion_analysis.py":
+            extra = ["--set", "corrosion.frame=192"]
         if "autoencoder" in words:
             extra += ["--set", "autoencoder.epochs=2", "--set", "autoencoder.side=32"]
         done = run_inside(script, *words, *extra)
@@ -113,7 +117,7 @@ def test_the_tours_run_in_the_order_written(home: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.slow
 def test_the_lines_of_python_run(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None
 ) -> None:
     monkeypatch.chdir(home)
     (lines,) = blocks(README, "python")
