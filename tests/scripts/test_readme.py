@@ -1,4 +1,4 @@
-"""The README and the pages of docs/: flags and links exist, and the commands and lines that they show run as written."""
+"""README and the pages of docs/: flags and links exist, and the commands and lines that they show run as written."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ def test_the_tours_run_in_the_order_written(home: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:only .* of synthetic defects")  # ten photos are few
 def test_the_lines_of_python_run(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None
 ) -> None:
