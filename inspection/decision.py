@@ -24,6 +24,8 @@ from fastener.models.scores import HealthyScores
 # holds 4 to 5 % of new healthy photos. A tail of this share of alpha keeps to alpha.
 _NORMAL_SHARE = 0.4
 _MOST_ABOVE = 2.0
+# The unit of every scale is about one standard deviation of healthy scores, so this is expected of the joined ones.
+_PRIOR_DEVIATION = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,14 @@ class Decision:
         min_units: Mapping[str, float],
         map_threshold: Mapping[str, float],
         weights: Mapping[str, float] | None = None,
+        prior_spreads: Mapping[str, float] | None = None,
     ) -> Decision:
         """Calibrate on leave-one-out ``scores`` of healthy images; ``groups`` (n,) joins the copies of one photo.
 
         ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale. ``map_threshold``: kind ->
         raw map value, for kinds whose image score is the mean of their map. All others score an image by its worst
         place, so their maps are scaled by the peaks of healthy maps; a kind without maps (peaks all NaN) has none.
+        ``prior_spreads``: kind -> unit of its scale, in parts of the median, that is expected before any photo is seen.
 
         Images with a NaN score calibrate nothing, nor do their copies: that kind was trained on them, and how it scores
         them says little of new parts. The other kinds are then calibrated on fewer images too, as all speak as one.
@@ -88,8 +92,10 @@ class Decision:
         scores, groups = _of(scores, keep), groups[keep]
         images = {kind: _worst_of_group(s.images, groups) for kind, s in scores.items()}
 
+        expected = dict.fromkeys(families, 0.0) | dict(prior_spreads or {})
+
         def scale(kind: str, values: np.ndarray) -> Scale:
-            return Scale.fit(values, settings.upper_quantile, min_units[kind])
+            return Scale.fit(values, settings.upper_quantile, min_units[kind], prior_spread=expected[kind])
 
         image_scales = {kind: scale(kind, values) for kind, values in images.items()}
         weights = dict.fromkeys(families, 1.0) | dict(weights or {})
@@ -164,7 +170,7 @@ class Decision:
             return HealthyTail(threshold, alpha, alpha, np.empty(0, np.int64))
         # The soft rectifier of "norm" squeezes scores below the median together; without it they are nearly normal.
         straight = _softplus_inverse(healthy) if self.rule == "norm" else healthy
-        tail = robust_threshold(straight, _NORMAL_SHARE * self.alpha)
+        tail = robust_threshold(straight, _NORMAL_SHARE * self.alpha, prior_deviation=_PRIOR_DEVIATION)
         # Where many healthy photos are odd, they are no outliers: at most twice alpha of them may lie above.
         limit = max(tail.threshold, conformal_threshold(straight, min(_MOST_ABOVE * self.alpha, 0.5))[0])
         threshold = float(np.logaddexp(0.0, limit)) if self.rule == "norm" else limit

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from fastener.inspection.inspector import Inspector
 
@@ -15,7 +13,7 @@ CONFORMAL = "healthy training photos"
 
 def describe(inspector: Inspector) -> str:
     """Describe a model in a few lines: its photos, evidence and threshold, and what the threshold rests on."""
-    groups = inspector.training.groups
+    training = inspector.training
     backbone = "" if inspector.backbone == "filters" else f" ({inspector.backbone})"
     own = inspector.threshold_source == CONFORMAL
     rests_on = (
@@ -24,7 +22,7 @@ def describe(inspector: Inspector) -> str:
         else f"from {inspector.threshold_source}"
     )
     lines = [
-        f"{len(groups)} healthy photos, {len(np.unique(groups))} of them different",
+        f"{training.n_photos} healthy photo{'s' * (training.n_photos > 1)}, {training.n_different} of them different",
         f"evidence: {', '.join(inspector.evidence)}{backbone}, on {inspector.device}",
         f"threshold {inspector.threshold:.3f}, {rests_on}",
     ]

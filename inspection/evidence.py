@@ -157,6 +157,7 @@ class ColourEvidence(Evidence):
 
     family = "colour"
     min_unit = 0.01
+    prior_spread = 0.0  # a share of pixels may well be zero on every healthy photo
     map_threshold = 0.5  # the border of the rust sector
     in_shards = True
     _MAP_SIGMA = 2.0

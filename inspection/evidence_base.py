@@ -82,6 +82,9 @@ class Evidence(ABC):
     min_unit : float
         Floor of the calibrated scale, in raw score: where healthy parts hardly differ, calibration does not magnify
         smaller differences than this.
+    prior_spread : float
+        Standard deviation of healthy scores, in parts of their median, that is expected before any photo is seen. It
+        matters with few photos only. 0 expects nothing.
     map_threshold : float or None
         Raw map value below which this kind marks no pixel; set only when the image score is the map's mean.
     backbone_use : {"none", "optional", "required"}
@@ -97,6 +100,7 @@ class Evidence(ABC):
     family: ClassVar[str]
     weight: ClassVar[float] = 1.0
     min_unit: ClassVar[float] = 0.0
+    prior_spread: ClassVar[float] = 0.05
     map_threshold: ClassVar[float | None] = None
     backbone_use: ClassVar[Literal["none", "optional", "required"]] = "none"
     in_shards: ClassVar[bool] = False

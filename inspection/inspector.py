@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fastener.inspection.input_check import InputCheck
 from fastener.inspection.judging import LOOK_BAND, judge
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
+from fastener.inspection.one_photo import add_disturbed, as_of_other_parts, is_one_photo
 from fastener.inspection.pretrained import graph_of
 from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of
 from fastener.inspection.result import Failure, Inspection
@@ -105,7 +107,7 @@ class Inspector:
         self.report: ThresholdReport | None = None
         self.notes: dict[str, str] = {}
         self.preprocessor = Preprocessor(config.preprocess)
-        self.new_photos_ = len(training.checksums)
+        self.new_photos_ = training.n_photos
         self._decide_by(decision)
 
     @classmethod
@@ -127,7 +129,7 @@ class Inspector:
         Parameters
         ----------
         images : paths, arrays, Pillow images or a folder
-            Healthy photos, at least two different ones.
+            Healthy photos. With a single one, the threshold is a guess from disturbed copies of it, as ``warn`` says.
         config : Config, optional
             Settings of the model; default settings if it is missing.
         weights : Path, optional
@@ -152,8 +154,8 @@ class Inspector:
         Raises
         ------
         UserError
-            If a photo cannot be read, fewer than two photos are different, weights that are named cannot be had, or a
-            setting is unknown.
+            If there is no photo, a photo cannot be read, all are of one of the ``groups``, weights that are named
+            cannot be had, or a setting is unknown.
         """
         config = steps.with_settings(config, settings)
         sources = listed(images)
@@ -169,8 +171,12 @@ class Inspector:
             steps.quantise_networks(sources, evidence, config, preprocessor)
         photos = steps.collect(sources, evidence, config, preprocessor=preprocessor, progress=progress)
         steps.warn_of_missed_parts(photos, config, warn)
-        grouping = Grouping.of(photos, groups)
+        if groups is None and is_one_photo(photos):
+            photos, grouping = add_disturbed(photos, sources[0], evidence, config, preprocessor=preprocessor)
+        else:
+            grouping = Grouping.of(photos, groups)
         scores = steps.fit_evidence(evidence, steps.per_tile(grouping.left_out, photos))
+        scores = as_of_other_parts(scores, evidence, grouping)
         fitted = cls.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
         fitted = fitted.with_preprocessor(preprocessor)
         fitted.report = steps.report(fitted, sources, grouping, progress=progress)
@@ -218,7 +224,8 @@ class Inspector:
         self._decide_by(self.decision.extend(steps.fit_evidence(self.evidence, groups), groups))
         if self.check is not None:
             self.check = self.check.extended(steps.figures_of(photos))
-        self.report = report_of(self.decision, self.training.names_of(self.decision.groups))
+        basis = report_of(self.decision, self.training.names_of(self.decision.groups))
+        self.report = replace(basis, disturbed=self.training.disturbed)
         self.new_photos_ = len(photos)
         return self
 

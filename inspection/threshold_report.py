@@ -13,6 +13,7 @@ from fastener.common.errors import UserError
 from fastener.common.intervals import wilson_interval
 from fastener.common.sampling import evenly
 from fastener.datasets.synthetic.defects import KINDS, add_defect
+from fastener.inspection import few_photos
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence
 from fastener.preprocessing.pipeline import Prepared
@@ -60,6 +61,8 @@ class ThresholdReport:
         Threshold if the photos of ``highest`` had not been there.
     found : dict of str to (int, int)
         For each kind of synthetic defect, how many were found, of how many.
+    disturbed : int
+        Number of these photos that are disturbed copies of a single photo: the threshold is then a guess.
     """
 
     threshold: float
@@ -68,6 +71,7 @@ class ThresholdReport:
     highest: tuple[HealthyPhoto, ...]
     without_highest: float
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
+    disturbed: int = 0
 
     @property
     def left_out(self) -> tuple[HealthyPhoto, ...]:
@@ -87,6 +91,7 @@ class ThresholdReport:
             f"{flagged} of {self.n_photos} healthy photos lie above the threshold when scored as unseen: "
             f"expect up to {self.bound:.1%} false alarms"
         ]
+        lines = [*few_photos.lines(self.n_photos, self.disturbed), *(lines if not self.disturbed else [])]
         if self.left_out:
             shown = ", ".join(f"{photo.name} ({photo.score:.1f})" for photo in self.left_out[:_SHOWN])
             more = len(self.left_out) - _SHOWN
@@ -106,7 +111,7 @@ class ThresholdReport:
 
     def warnings(self) -> list[str]:
         """List what the user should look at before trusting the threshold."""
-        warnings = []
+        warnings = few_photos.warnings(self.n_photos, self.disturbed)
         if self.left_out:
             names = ", ".join(photo.name for photo in self.left_out[:_SHOWN])
             warnings.append(
@@ -129,6 +134,7 @@ class ThresholdReport:
             "highest": [[photo.name, photo.score, photo.left_out] for photo in self.highest],
             "without_highest": self.without_highest,
             "found": {kind: list(counts) for kind, counts in self.found.items()},
+            "disturbed": self.disturbed,
         }
 
     @classmethod
@@ -141,6 +147,7 @@ class ThresholdReport:
             tuple(HealthyPhoto(*photo) for photo in state["highest"]),
             state["without_highest"],
             {kind: (counts[0], counts[1]) for kind, counts in state["found"].items()},
+            state.get("disturbed", 0),
         )
 
 

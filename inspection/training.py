@@ -56,18 +56,32 @@ class TrainingRecord:
         Number of the group of copies that each photo belongs to.
     names : tuple of str, n
         File name of each photo, or "photo N"; empty for models that were saved before names were.
+    disturbed : int
+        Number of these photos that are disturbed copies of a single photo, see inspection/one_photo.py.
     """
 
     checksums: tuple[str, ...]
     signatures: np.ndarray
     groups: np.ndarray
     names: tuple[str, ...] = ()
+    disturbed: int = 0
+
+    @property
+    def n_photos(self) -> int:
+        """Number of photos that were given."""
+        return len(self.checksums) - self.disturbed
+
+    @property
+    def n_different(self) -> int:
+        """Number of different photos that were given."""
+        return len(np.unique(self.groups)) - self.disturbed
 
     @classmethod
     def of(cls, fingerprints: Sequence[Fingerprint], grouping: Grouping) -> TrainingRecord:
         """Record photos and their groups of copies."""
         signatures = np.stack([one.signature for one in fingerprints])
-        return cls(tuple(one.checksum for one in fingerprints), signatures, grouping.copies, _names(fingerprints))
+        checksums = tuple(one.checksum for one in fingerprints)
+        return cls(checksums, signatures, grouping.copies, names_of_photos(fingerprints), grouping.disturbed)
 
     def names_of(self, groups: np.ndarray) -> list[str]:
         """Name the first photo of each group of copies in ``groups``, (k,)."""
@@ -88,7 +102,8 @@ class TrainingRecord:
             self.checksums + tuple(one.checksum for one in fingerprints),
             np.concatenate([self.signatures, signatures]),
             np.concatenate([self.groups, copy_groups(signatures) + self.groups.max() + 1]),
-            self.names + _names(fingerprints, len(self.names)) if self.names else (),
+            self.names + names_of_photos(fingerprints, self.n_photos) if self.names else (),
+            self.disturbed,
         )
 
 
@@ -102,10 +117,13 @@ class Grouping:
         Photos with the same number are copies of one photo and count as one observation.
     left_out : ndarray of int64, (n,)
         Photos with the same number are left out together when they are scored as unseen.
+    disturbed : int
+        Number of photos, the last ones, that are disturbed copies of a single photo.
     """
 
     copies: np.ndarray
     left_out: np.ndarray
+    disturbed: int = 0
 
     @classmethod
     def of(cls, fingerprints: Sequence[Fingerprint], groups: Sequence[int] | None = None) -> Grouping:
@@ -125,7 +143,8 @@ class Grouping:
         return cls(copies, left_out)
 
 
-def _names(fingerprints: Sequence[Fingerprint], before: int = 0) -> tuple[str, ...]:
+def names_of_photos(fingerprints: Sequence[Fingerprint], before: int = 0) -> tuple[str, ...]:
+    """Name photos by their files, or "photo N", counted from ``before`` + 1."""
     return tuple(one.name or f"photo {before + i + 1}" for i, one in enumerate(fingerprints))
 
 
@@ -251,6 +270,7 @@ def calibrate(
         {kind: one.min_unit for kind, one in evidence.items()},
         {kind: one.map_threshold for kind, one in evidence.items() if one.map_threshold is not None},
         {kind: one.weight for kind, one in evidence.items()},
+        {kind: one.prior_spread for kind, one in evidence.items()},
     )
 
 
@@ -295,7 +315,7 @@ def report(
     found = find_synthetic_defects(
         sample, inspector.evidence, inspector.decision, threshold=inspector.threshold, seed=inspector.config.run.seed
     )
-    return replace(basis, found=found)
+    return replace(basis, found=found, disturbed=grouping.disturbed)
 
 
 def warn_of_missed_parts(fingerprints: Sequence[Fingerprint], config: Config, warn: Warn) -> None:

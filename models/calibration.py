@@ -12,6 +12,10 @@ from scipy.special import stdtrit
 _OUTLIER_LEVEL, _MOST_OUTLIERS = 0.05, 0.1
 # 1.4826 median absolute deviations, or the distance from the median to this quantile, are a normal standard deviation.
 _MAD_TO_SIGMA, _ONE_SIGMA = 1.4826, 0.84
+# What is expected of healthy scores before any is seen counts as much as six photos, and less where there are more than
+# eight: two to eight photos say little of their own spread, and a t quantile of one to three degrees of freedom lets
+# nearly every defect pass.
+_PRIOR_FREEDOM, _FEW = 6.0, 8
 # At the median healthy score the confidence in "normal" is 1 / (1 + exp(-3)) = 95 %.
 _CONFIDENCE_STEEPNESS = 3.0
 
@@ -28,12 +32,22 @@ class Scale:
     unit: float
 
     @classmethod
-    def fit(cls, scores: np.ndarray, upper_quantile: float, min_unit: float = 0.0) -> Scale:
-        """From healthy scores (n,). ``min_unit`` is the least difference worth a unit of the scale."""
+    def fit(
+        cls, scores: np.ndarray, upper_quantile: float, min_unit: float = 0.0, *, prior_spread: float = 0.0
+    ) -> Scale:
+        """Fit the scale to healthy scores (n,).
+
+        ``min_unit`` is the least difference worth a unit of the scale. ``prior_spread`` is the unit, in parts of the
+        median, that is expected before any score is seen; it matters with few scores only, and 0 expects nothing.
+        """
         median, upper = np.quantile(scores, [0.5, upper_quantile])
+        unit = float(upper - median)
+        if prior_spread:
+            n, prior = len(scores), _prior_freedom(len(scores))
+            unit = math.sqrt((prior * (prior_spread * float(median)) ** 2 + n * unit**2) / (prior + n))
         # A unit of zero (all healthy scores equal) would make any difference infinite.
         floor = max(min_unit, 1e-6 * max(1.0, abs(float(median))))
-        return cls(float(median), max(float(upper - median), floor))
+        return cls(float(median), max(unit, floor))
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """Raw scores of any shape -> calibrated scores of the same shape."""
@@ -80,11 +94,16 @@ class HealthyTail:
     outliers: np.ndarray
 
 
-def robust_threshold(healthy: np.ndarray, alpha: float) -> HealthyTail:
+def robust_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: float = 0.0) -> HealthyTail:
     """Find the normal prediction limit of healthy scores (n,) at ``alpha``, without gross outliers.
 
     The threshold is mean + t(1 - alpha; n - 1) * s * sqrt(1 + 1 / n), above which one more normal score lies with
-    probability alpha (Hahn and Meeker 1991, section 4.2). Raises ValueError for fewer than two scores.
+    probability alpha (Hahn and Meeker 1991, section 4.2). With ``prior_deviation`` p, the deviation that is expected
+    before any score is seen, s**2 is the mean of (n - 1 times) the scores' variance and (6 times) p**2, and t has 6
+    more degrees of freedom: the limit under a scaled inverse chi-squared prior of the variance (Gelman et al. 2013,
+    "Bayesian Data Analysis", section 3.3). Beyond 8 scores these 6 fade with (8 / n)**2.
+
+    Raises ValueError for fewer than two scores.
     """
     values = np.asarray(healthy, float)
     outliers = gross_outliers(values)
@@ -92,8 +111,16 @@ def robust_threshold(healthy: np.ndarray, alpha: float) -> HealthyTail:
     n = len(kept)
     if n < 2:
         raise ValueError(f"a threshold needs at least two healthy scores, got {n}")
-    threshold = float(kept.mean() + stdtrit(n - 1, 1 - alpha) * kept.std(ddof=1) * math.sqrt(1 + 1 / n))
+    prior = _prior_freedom(n) if prior_deviation else 0.0
+    freedom = n - 1 + prior
+    deviation = math.sqrt((prior * prior_deviation**2 + (n - 1) * kept.var(ddof=1)) / freedom)
+    threshold = float(kept.mean() + stdtrit(freedom, 1 - alpha) * deviation * math.sqrt(1 + 1 / n))
     return HealthyTail(threshold, alpha, false_alarm_rate(values, threshold), outliers)
+
+
+def _prior_freedom(n: int) -> float:
+    """Weigh what is expected of n scores before they are seen, in degrees of freedom."""
+    return _PRIOR_FREEDOM * min(1.0, (_FEW / n) ** 2)
 
 
 def gross_outliers(values: np.ndarray) -> np.ndarray:

@@ -185,11 +185,12 @@ def test_a_save_that_fails_leaves_the_old_file(
     assert [one.name for one in tmp_path.iterdir()] == ["model.pkl"]
 
 
-def test_training_needs_two_different_photos(tmp_path: Path) -> None:
+def test_a_threshold_that_is_no_guess_needs_two_different_photos(tmp_path: Path) -> None:
     photo = part(0)
     alike = [save(photo, tmp_path / "a.png"), save(photo[:, ::-1], tmp_path / "b.png")]
-    with pytest.raises(UserError, match="two different healthy photos"):
-        Inspector.fit(alike, tiny_config())
+    with pytest.warns(UserWarning, match="a guess"):
+        one = Inspector.fit(alike, tiny_config())
+    assert (one.training.n_photos, one.training.n_different) == (2, 1)
     with pytest.raises(UserError, match="no healthy photos"):
         Inspector.fit([], tiny_config())
     two = Inspector.fit([part(0), part(1)], tiny_config())

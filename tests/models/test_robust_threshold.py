@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from fastener.models.calibration import gross_outliers, robust_threshold
+from fastener.models.calibration import Scale, gross_outliers, robust_threshold
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -79,3 +79,32 @@ def test_equal_scores_are_their_own_threshold() -> None:
 def test_one_score_is_too_few() -> None:
     with pytest.raises(ValueError, match="at least two"):
         robust_threshold(np.array([1.0]), 0.02)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_few_scores_keep_the_rate_with_what_is_expected_of_them(n: int) -> None:
+    rng = np.random.default_rng(n)
+    with_prior, without = [], []
+    for _ in range(1500):
+        scores = rng.normal(size=n)
+        with_prior.append(robust_threshold(scores, 0.02, prior_deviation=1.0).threshold)
+        without.append(robust_threshold(scores, 0.02).threshold)
+    assert np.mean(stats.norm.sf(with_prior)) < 0.05
+    assert np.mean(stats.norm.sf(with_prior)) > 0.005
+    assert np.mean(with_prior) < np.mean(without)
+    assert np.std(with_prior) < np.std(without)
+
+
+def test_expectation_fades_where_scores_are_many() -> None:
+    scores = np.random.default_rng(0).normal(0, 3, 200)
+    expected, plain = robust_threshold(scores, 0.02, prior_deviation=1.0), robust_threshold(scores, 0.02)
+    assert expected.threshold == pytest.approx(plain.threshold, rel=1e-3)
+    assert Scale.fit(scores + 50, 0.84, prior_spread=0.5).unit == pytest.approx(
+        Scale.fit(scores + 50, 0.84).unit, rel=2e-2
+    )
+
+
+def test_unit_of_two_close_scores_is_near_the_expected_one() -> None:
+    scale = Scale.fit(np.array([10.0, 10.001]), 0.84, prior_spread=0.05)
+    assert scale.unit == pytest.approx(0.5 * math.sqrt(6 / 8), rel=1e-3)
+    assert Scale.fit(np.array([10.0, 10.001]), 0.84).unit < 1e-3
