@@ -64,11 +64,22 @@ def _arguments() -> argparse.Namespace:
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
     data.add_category_flags(parser, methods=tuple(data.METHODS))
     cli.add_cluster_flags(parser)
+    odd = parser.add_argument_group("odd photos among the healthy ones")
+    odd.add_argument(
+        "--drop", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="photos to leave out"
+    )
+    odd.add_argument(
+        "--review", action="store_true", help="look at the oddest photos after training, and leave some out by hand"
+    )
     parser.add_argument("--preprocess-only", action="store_true", help="write before / mask / after, train nothing")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"default: {cli.DEFAULT_MODEL}")
     arguments = parser.parse_args()
     if arguments.update is not None and arguments.preprocess_only:
         parser.error("--preprocess-only trains nothing; leave out --update")
+    if arguments.update is not None and (arguments.drop or arguments.review):
+        parser.error("--update learns more photos; to leave some out, train anew with --drop or --review")
+    if arguments.review and (arguments.cluster is not None or arguments.preprocess_only):
+        parser.error("--review trains on this machine; leave out --cluster and --preprocess-only")
     data.check_flags(parser, arguments)
     if arguments.cluster is not None and (arguments.update is not None or arguments.preprocess_only):
         parser.error("--cluster trains new models; leave it out with --update and --preprocess-only")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastener.commands import cli, cluster, data
+from fastener.commands import cli, cluster, data, reviewing
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable
 from fastener.config import Config
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Dataset
+    from fastener.inspection.inspector import Inspector
 
 SHEET = Path("outputs/preprocessing.png")
 _ON_A_SHEET = 40
@@ -55,15 +56,22 @@ def jobs(arguments: argparse.Namespace, config: Config, dataset: Dataset | None)
     """
     if dataset is None or not dataset.categories:
         photos = healthy_photos(arguments, config.baseline_tag, dataset)
-        return [Job("", photos, arguments.output or cli.DEFAULT_MODEL)]
+        return _without_dropped([Job("", photos, arguments.output or cli.DEFAULT_MODEL)], arguments.drop)
     _check_category_flags(arguments)
     names = data.categories(arguments, dataset)
     if arguments.output is not None and len(names) > 1:
         raise UserError(f"--output names one file; with --all the models go to {data.MODELS}")
-    return [
+    found = [
         Job(name, dataset.category(name).train, arguments.output or data.model_path(name, arguments.method))
         for name in names
     ]
+    return _without_dropped(found, arguments.drop)
+
+
+def _without_dropped(found: Sequence[Job], names: Sequence[Path]) -> list[Job]:
+    """Leave out the photos that --drop names. Raises UserError for a name that fits none of them, or several."""
+    dropped = reviewing.named([photo for job in found for photo in job.photos], names)
+    return [replace(job, photos=[photo for photo in job.photos if photo not in dropped]) for job in found]
 
 
 def healthy_photos(arguments: argparse.Namespace, baseline_tag: str, dataset: Dataset | None) -> list[Path]:
@@ -92,27 +100,36 @@ def healthy_photos(arguments: argparse.Namespace, baseline_tag: str, dataset: Da
 
 
 def train(jobs: Sequence[Job], config: Config, arguments: argparse.Namespace) -> int:
-    """Train and save the models one after another."""
-    from fastener.inspection.inspector import Inspector
-
+    """Train and save the models one after another, each with a sheet of its oddest training photos."""
     for job in jobs:
         check_writable(job.output)
-        if arguments.cluster is not None:
-            inspector = cluster.trained(list(job.photos), config, arguments)
-        else:
-            checkpoint = job.output.with_suffix(".checkpoint")
-            inspector = Inspector.fit(
-                job.photos,
-                config,
-                weights=arguments.weights,
-                progress=cli.progress,
-                warn=cli.warn,
-                checkpoint=checkpoint,
-            )
+        sheet = reviewing.SHEET if len(jobs) == 1 else job.output.with_name(f"{job.output.stem}_training_review.png")
+        inspector = _fitted(job, config, arguments)
+        if arguments.review:
+            odd = reviewing.write_sheet(inspector, job.photos, sheet)
+            dropped = reviewing.chosen_by_hand(odd, job.photos)
+            if dropped:
+                job = replace(job, photos=[photo for photo in job.photos if photo not in dropped])
+                cli.say(f"learning again without {len(dropped)} photo(s)")
+                inspector = _fitted(job, config, arguments)
         inspector.save(job.output)
         cli.say(f"{job.name}: {inspector.describe()}" if job.name else inspector.describe())
         cli.say(f"saved {job.output}")
+        if arguments.cluster is None and not (arguments.review and not dropped):
+            reviewing.write_sheet(inspector, job.photos, sheet)
     return cli.EXIT_OK
+
+
+def _fitted(job: Job, config: Config, arguments: argparse.Namespace) -> Inspector:
+    """Train the model of a job, on this machine or on a cluster."""
+    from fastener.inspection.inspector import Inspector
+
+    if arguments.cluster is not None:
+        return cluster.trained(list(job.photos), config, arguments)
+    checkpoint = job.output.with_suffix(".checkpoint")
+    return Inspector.fit(
+        job.photos, config, weights=arguments.weights, progress=cli.progress, warn=cli.warn, checkpoint=checkpoint
+    )
 
 
 def update(arguments: argparse.Namespace, config: Config, dataset: Dataset | None) -> int:

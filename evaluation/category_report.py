@@ -14,7 +14,7 @@ from fastener.evaluation.measure import Measurement
 from fastener.evaluation.metrics import Confusion
 from fastener.evaluation.visualize import confusion_matrix, precision_recall, roc_curve, save_figure, score_distribution
 from fastener.inspection.drawing import Picture, contact_sheet, mask_picture, save_picture
-from fastener.inspection.pictures import overlay_picture
+from fastener.inspection.pictures import heatmap_picture
 
 _EXAMPLES_PER_TYPE = 2
 
@@ -45,7 +45,7 @@ def examples(measurement: Measurement) -> Picture:
             small = shrunk(photo, 512)
             mask = read_mask(image.mask_path, inspection.photo_size) if image.mask_path is not None else None
             truth = np.zeros_like(photo) if mask is None else mask_picture(mask)
-            rows.append([small, overlay_picture(small, inspection), shrunk(truth, 512)])
+            rows.append([small, heatmap_picture(small, inspection), shrunk(truth, 512)])
             verdict = inspection.problem or ("flagged" if inspection.is_anomalous else "passed")
             captions.append(
                 f"{readable(name)} {image.path.name}: {verdict}, score {inspection.score:.2f}, "

@@ -29,7 +29,7 @@ def describe(inspector: Inspector) -> str:
     asked = inspector.config.calibration.alpha
     if inspector.alpha > asked and own:
         count = len(inspector.decision.healthy_joined)
-        lines.append(f"alpha {asked:g} was asked for; {count} photos support no less than {inspector.alpha:.3f}")
+        lines.append(f"alpha {asked:g} was asked for; {count} photos vouch for no less than {inspector.alpha:.3f}")
     if inspector.report is not None and own:
         lines += inspector.report.lines()
     return "\n".join(lines)

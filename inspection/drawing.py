@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ Picture = npt.NDArray[np.uint8]
 SHEET = (235, 235, 235)  # not white, so that photos on white show where they end
 BOX_COLOUR = (255, 64, 64)
 _DIMMED = 0.6  # share of the brightness taken from places that were not inspected
+_NOT_SEEN = (120, 120, 120)  # no colour of the heatmap
 _CAPTION, _TITLE = "black", "#6E6E6E"
 # Run lengths only, and one filter for all rows instead of trying five: half the time for a few percent more size.
 _FAST_PNG = [
@@ -68,6 +69,36 @@ def heatmap_layer(
     layer = table.view(np.uint32)[:, 0][level].view(np.uint8).reshape(*score_map.shape, 4)
     layer[not_seen] = (0, 0, 0, round(255 * _DIMMED))
     return layer
+
+
+def raw_heatmap(score_map: npt.NDArray[np.floating], vmin: float, vmax: float) -> Picture:
+    """Draw an anomaly map as it is, float (H, W) -> uint8 RGB (H, W, 3), grey where nothing was inspected.
+
+    ``vmin`` is drawn black and ``vmax`` brightest, in the colours of ``heatmap_overlay``.
+    """
+    level, not_seen = _levels(score_map, vmin, vmax, 1.0)
+    drawn = np.rint(_layer_table(1.0)[:, :3]).astype(np.uint8)[level]
+    drawn[not_seen] = _NOT_SEEN
+    return drawn
+
+
+def with_colour_bar(picture: Picture, vmin: float, vmax: float, marks: Mapping[str, float]) -> Picture:
+    """Put a colour bar of ``raw_heatmap`` to the right of a picture; ``marks`` are named values that it shows."""
+    height = picture.shape[0]
+    font = _font(max(8, height // 22))
+    texts = {f"{name} {value:.2f}".strip(): value for name, value in marks.items()}
+    bar, gap = max(4, height // 28), max(3, height // 60)
+    width = round(max(font.getlength(text) for text in texts)) + bar + 4 * gap
+    side = Image.new("RGB", (width, height), SHEET)
+    draw = ImageDraw.Draw(side)
+    ramp = np.linspace(vmax, vmin, height)[:, None].repeat(bar, 1)
+    side.paste(Image.fromarray(raw_heatmap(ramp, vmin, vmax)), (gap, 0))
+    half = round(font.size * 0.6)
+    for text, value in texts.items():
+        y = round((height - 1) * (1 - np.clip((value - vmin) / (vmax - vmin), 0, 1)))
+        draw.line((gap + bar, y, 2 * gap + bar, y), fill=_CAPTION, width=max(1, height // 200))
+        draw.text((3 * gap + bar, min(max(y, half), height - half)), text, fill=_CAPTION, font=font, anchor="lm")
+    return np.hstack([picture, np.asarray(side, dtype=np.uint8)])
 
 
 def contact_sheet(

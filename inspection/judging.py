@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
+from typing import Protocol
 
 import numpy as np
 
 from fastener.inspection.decision import Decision
-from fastener.inspection.evidence_base import Evidence
 from fastener.inspection.input_check import InputCheck
 from fastener.inspection.reading import Loaded, batches
 from fastener.inspection.result import EvidenceResult, Failure, Inspection
 from fastener.models.calibration import confidence
+from fastener.models.scores import Scores
 from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.tiles import stitch
 
 LOOK_BAND = 3.0  # a photo that passes is looked at if its p-value is at most this many times alpha
 
 
+class Scorer(Protocol):
+    """Scores prepared images, as every kind of evidence does."""
+
+    def score(self, batch: Sequence[Prepared]) -> Scores:
+        """Score prepared images."""
+
+
 def judge(
     photos: Sequence[Loaded],
-    evidence: Mapping[str, Evidence],
+    evidence: Mapping[str, Scorer],
     decision: Decision,
     *,
     threshold: float,
@@ -41,7 +49,7 @@ def judge(
 
 def _judged(
     photos: Sequence[Loaded],
-    evidence: Mapping[str, Evidence],
+    evidence: Mapping[str, Scorer],
     decision: Decision,
     threshold: float,
     at_once: int,
@@ -87,7 +95,7 @@ def _judged(
 
 
 def _scored(
-    tiles: Sequence[Prepared], evidence: Mapping[str, Evidence], decision: Decision, at_once: int
+    tiles: Sequence[Prepared], evidence: Mapping[str, Scorer], decision: Decision, at_once: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
     """Score tiles: raw scores (n,) by kind of evidence, joined scores (n,), and one joined map (h, w) for each tile."""
     raw: dict[str, list[np.ndarray]] = {kind: [] for kind in evidence}

@@ -10,7 +10,16 @@ from typing import TypeVar
 import numpy as np
 
 from fastener.datasets.images import read_reduced, shrunk
-from fastener.inspection.drawing import Picture, contact_sheet, draw_boxes, heatmap_overlay, mask_picture, shorten
+from fastener.inspection.drawing import (
+    Picture,
+    contact_sheet,
+    draw_boxes,
+    heatmap_overlay,
+    mask_picture,
+    raw_heatmap,
+    shorten,
+    with_colour_bar,
+)
 from fastener.inspection.result import Inspection
 from fastener.inspection.tables import photo_name
 from fastener.preprocessing.pipeline import Prepared
@@ -67,7 +76,7 @@ def detection_picture(photo: Picture, inspection: Inspection, *, cell: int = 420
 
 
 def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | None, *, cell: int = 320) -> Picture:
-    """Show photo, heatmap and overlay side by side under the verdict.
+    """Show photo, raw heatmap and overlay side by side under the verdict.
 
     ``mask``, bool (H, W), marks the pixels of the defect; the sheet shows it as the ground truth. None: no such panel.
     """
@@ -80,8 +89,19 @@ def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | No
 
 
 def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
-    """Draw the heatmap alone, on black, in the size of ``photo``."""
-    return overlay_picture(np.zeros_like(photo), inspection)
+    """Draw the raw anomaly map in the size of ``photo``, also below the threshold, with a colour bar at its right.
+
+    The scale is the same for all photos of a model: from the median healthy photo to 2.5 times the threshold.
+    """
+    low, high = raw_range(inspection)
+    marks = {"": high, "threshold": inspection.threshold, "healthy": low}
+    return with_colour_bar(raw_heatmap(inspection.photo_map(photo.shape[:2]), low, high), low, high, marks)
+
+
+def raw_range(inspection: Inspection) -> tuple[float, float]:
+    """Give the map values at the two ends of the scale of ``heatmap_picture``."""
+    high = colour_range(inspection)[1]
+    return min(inspection.healthy_score, 0.9 * inspection.threshold, 0.5 * high), high
 
 
 def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], *, cell: int = 200) -> Picture:
@@ -101,7 +121,7 @@ def _caption(inspection: Inspection) -> str:
 def _regions_title(inspection: Inspection) -> str:
     """Say what boxes the picture has: only a flagged photo has any."""
     if inspection.problem:
-        return "no region: the photo was not judged"
+        return "no region: not judged"
     if not inspection.regions:
         return "no region over the threshold"
     return "regions over the threshold"
