@@ -43,6 +43,8 @@ def write_sheet(inspector: Inspector, photos: Sequence[Path], path: Path) -> lis
     from fastener.inspection.drawing import save_picture
     from fastener.inspection.training_review import oddest_photos, review_sheet
 
+    if len(inspector.training.groups) != len(photos):
+        return []  # the threshold rests on disturbed copies of a single photo, so none can be odd
     odd = oddest_photos(inspector)
     try:
         save_picture(review_sheet(inspector, odd, photos), path)
@@ -60,6 +62,8 @@ def chosen_by_hand(
 
     Without a terminal nobody can answer: a line says what would have been asked, and all photos stay.
     """
+    if not odd:
+        return set()
     for number, photo in enumerate(odd, 1):
         cli.say(f"{number:3d}  {photo.score:8.2f}  {photo.name}{'  (left out)' if photo.left_out else ''}")
     question = "numbers of the photos to leave out, e.g. 1 3 (Enter = none): "

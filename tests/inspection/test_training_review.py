@@ -100,3 +100,10 @@ def test_training_without_a_photo(
 def test_a_sheet_that_cannot_be_written_costs_no_model(fitted: Inspector, paths: list[Path], tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     assert reviewing.write_sheet(fitted, paths, tmp_path / "taken" / "sheet.png")
+
+
+def test_a_single_photo_has_no_sheet(paths: list[Path], tmp_path: Path) -> None:
+    alone = Inspector.fit(paths[:1], tiny_config(), warn=lambda line: None)
+    assert reviewing.write_sheet(alone, paths[:1], tmp_path / "sheet.png") == []
+    assert not (tmp_path / "sheet.png").exists()
+    assert reviewing.chosen_by_hand([], paths[:1]) == set()
