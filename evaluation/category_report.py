@@ -22,13 +22,15 @@ _EXAMPLES_PER_TYPE = 2
 def write_category_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
     """Write roc_curve.png, pr_curve.png, score_distribution.png, confusion_matrix.png and examples.png."""
     labels, scores = measurement.labels, measurement.scores
+    decisions = Confusion(**metrics["confusion"])
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]
-        save_figure(roc_curve(labels, scores, metrics["image_auroc"], (low, high)), folder / "roc_curve.png")
-        save_figure(precision_recall(labels, scores), folder / "pr_curve.png")
+        roc = roc_curve(labels, scores, metrics["image_auroc"], (low, high), decisions=decisions)
+        save_figure(roc, folder / "roc_curve.png")
+        save_figure(precision_recall(labels, scores, decisions=decisions), folder / "pr_curve.png")
     types = [readable(image.labels[0]) for image in measurement.images]
     save_figure(score_distribution(types, scores, metrics["threshold"]), folder / "score_distribution.png")
-    save_figure(confusion_matrix(Confusion(**metrics["confusion"])), folder / "confusion_matrix.png")
+    save_figure(confusion_matrix(decisions), folder / "confusion_matrix.png")
     save_picture(examples(measurement), folder / "examples.png")
 
 

@@ -139,7 +139,7 @@ def evaluate_categories(
         except UserError as error:
             runs.errors[name] = str(error)
     if len(names) > 1 and runs.metrics:
-        failed = [f"{name}: {error}" for name, error in runs.errors.items()]
+        failed = [error if error.startswith(f"{name}: ") else f"{name}: {error}" for name, error in runs.errors.items()]
         _write_summary(runs.metrics, output, [*notes, *failed])
     return runs
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastener.evaluation.measure import Measurement
+from fastener.evaluation.metrics import count_decisions
 from fastener.evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
 from fastener.inspection.drawing import Picture, contact_sheet, save_picture, shorten
 from fastener.inspection.pictures import overlay_picture, preview
@@ -60,8 +61,10 @@ def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Pa
     labels, scores = measurement.labels, measurement.scores
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]
-        save_figure(roc_curve(labels, scores, metrics["image_auroc"], (low, high)), folder / "roc_curve.png")
-        save_figure(precision_recall(labels, scores), folder / "pr_curve.png")
+        decisions = count_decisions(labels, measurement.flagged)
+        roc = roc_curve(labels, scores, metrics["image_auroc"], (low, high), decisions=decisions)
+        save_figure(roc, folder / "roc_curve.png")
+        save_figure(precision_recall(labels, scores, decisions=decisions), folder / "pr_curve.png")
     names = ["anomalous" if label else "healthy" for label in labels]
     save_figure(score_distribution(names, scores, metrics["threshold"]), folder / "score_distribution.png")
     sheet = worst_misses(measurement)

@@ -83,7 +83,8 @@ def summary_markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
         )
         for row in rows
     ]
-    return "\n".join([*_table(titles, cells), "", LEGEND, *_remarks(rows), *notes]) + "\n"
+    remarks = [f"- {line}" for line in (LEGEND, *_remarks(rows), *notes)]
+    return "\n".join([*_table(titles, cells), "", *remarks]) + "\n"
 
 
 def defects_markdown(rows: Sequence[Row]) -> str:
@@ -143,6 +144,10 @@ def _remarks(rows: Sequence[Row]) -> list[str]:
         for row in rows
         if (shipped := row.get("at_shipped_threshold"))
     ]
+    if any(row.get("image_auroc_low") == 1 for row in rows):
+        remarks.append(
+            "[1.000, 1.000]: no pair of images was ranked wrongly, so that resampling cannot find one either"
+        )
     sources = dict.fromkeys(str(row["threshold_source"]) for row in rows if row.get("threshold_source"))
     if len(sources) == 1:
         return [*remarks, f"threshold: {next(iter(sources))}"]

@@ -19,6 +19,7 @@ from sklearn.metrics import roc_curve as roc_points
 
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
+from fastener.common.intervals import wilson_interval
 from fastener.evaluation.metrics import Confusion, average_precision, check_inputs, check_two_classes, f1_max
 from fastener.inspection.drawing import shorten
 
@@ -43,15 +44,25 @@ def save_figure(fig: Figure, path: Path, dpi: int = 150) -> None:
 
 
 def roc_curve(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, auroc: float, ci95: tuple[float, float] | None = None
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    auroc: float,
+    ci95: tuple[float, float] | None = None,
+    *,
+    decisions: Confusion | None = None,
 ) -> Figure:
-    """Draw the ROC curve through every threshold. The title shows ``auroc`` and its interval as they are given."""
+    """Draw the ROC curve through every threshold, and the point of the ``decisions`` that were made.
+
+    The title shows ``auroc`` and its interval as they are given.
+    """
     truth, values = check_two_classes(labels, scores)
     false_positive_rate, recall, _ = roc_points(truth, values, drop_intermediate=False)
     fig, ax = _square_axes(_counts(truth), _with_interval("AUROC", auroc, ci95))
     ax.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="chance")
     ax.plot(false_positive_rate, recall, color=BLUE, linewidth=2, label="model")
     ax.fill_between(false_positive_rate, recall, color=BLUE, alpha=0.08, linewidth=0)
+    if decisions is not None:
+        _mark(ax, decisions.false_positive_rate, decisions.recall, "the verdicts")
     ax.set_xlabel("False positive rate (share of good images flagged)")
     ax.set_ylabel("Recall (share of anomalous images flagged)")
     ax.legend(loc="lower right", frameon=False)
@@ -77,8 +88,17 @@ def roc_comparison(
     return fig
 
 
-def precision_recall(labels: npt.ArrayLike, scores: npt.ArrayLike, ci95: tuple[float, float] | None = None) -> Figure:
-    """Draw the precision-recall steps, the point of the best F1, and the precision of flagging every image."""
+def precision_recall(
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    ci95: tuple[float, float] | None = None,
+    *,
+    decisions: Confusion | None = None,
+) -> Figure:
+    """Draw the precision-recall steps, the precision of flagging every image, and the point of the best F1.
+
+    The ``decisions`` that were made have a point of their own.
+    """
     truth, values = check_two_classes(labels, scores)
     precision, recall, _ = precision_recall_curve(truth, values)
     best_f1, threshold = f1_max(truth, values)
@@ -97,6 +117,8 @@ def precision_recall(labels: npt.ArrayLike, scores: npt.ArrayLike, ci95: tuple[f
         clip_on=False,
         zorder=3,
     )
+    if decisions is not None:
+        _mark(ax, decisions.recall, decisions.precision, "the verdicts")
     ax.set_xlabel("Recall (share of anomalous images flagged)")
     ax.set_ylabel("Precision (share of flagged images anomalous)")
     ax.legend(loc="lower left", frameon=False)
@@ -151,6 +173,13 @@ def confusion_matrix(counts: Confusion) -> Figure:
     table = np.array([[counts.tn, counts.fp], [counts.fn, counts.tp]])
     accuracy = "" if counts.accuracy is None else f", accuracy {counts.accuracy:.3f}"
     title = f"n = {table.sum()} ({table[1].sum()} anomalous){accuracy}"
+    for name, count, total in (
+        ("recall", counts.tp, counts.tp + counts.fn),
+        ("false alarms", counts.fp, counts.fp + counts.tn),
+    ):
+        if total:
+            low, high = wilson_interval(count, total)
+            title += f"\n{name} {count / total:.1%}, 95 % interval {low:.1%} to {high:.1%}"
     return confusion_table(table, ["good", "anomalous"], ["passed", "flagged"], title)
 
 
@@ -173,6 +202,12 @@ def confusion_table(table: np.ndarray, truths: Sequence[str], decisions: Sequenc
     ax.spines[:].set_visible(False)
     ax.set_title(title)
     return fig
+
+
+def _mark(ax: Axes, x: float | None, y: float | None, name: str) -> None:
+    """Mark a point by an open diamond, which leaves a point below it visible."""
+    if x is not None and y is not None:
+        ax.plot([x], [y], "D", color="black", fillstyle="none", markersize=11, label=name, clip_on=False, zorder=4)
 
 
 def _square_axes(counts: str, result: str) -> tuple[Figure, Axes]:

@@ -178,6 +178,72 @@ def test_a_threshold_is_chosen_on_test_data_only_when_told() -> None:
     assert "TEST DATA" in metrics["threshold_source"]
 
 
+def test_photos_kept_back_for_the_search_are_in_no_figure(tmp_path: Path) -> None:
+    shutil.copytree("saved_models", tmp_path / "saved_models")
+    model = tmp_path / "saved_models/mvtec/plate.pkl"
+    command = (
+        "evaluate.py", "--mvtec-dir", "mvtec", "--category", "plate", "--model", model, "--output", tmp_path / "out",
+        "--no-plots", "--validate-share", "0.5",
+    )  # fmt: skip
+    done = run_inside(*command, "--optimize-threshold", "--min-recall", "1")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out/plate/metrics.json").read_text())
+    assert metrics["n_images"] + metrics["n_validation"] == 7
+    assert metrics["n_validation"] == metrics["threshold_search"]["shipped"]["confusion"]["tp"] + sum(
+        metrics["threshold_search"]["shipped"]["confusion"][key] for key in ("tn", "fp", "fn")
+    )
+    scored, kept = (
+        {Path(row["path"]) for row in csv.DictReader((tmp_path / "out/plate" / name).read_text().splitlines())}
+        for name in ("scores.csv", "validation_scores.csv")
+    )
+    assert len(scored) == metrics["n_images"]
+    assert len(kept) == metrics["n_validation"]
+    assert scored.isdisjoint(kept)
+    saved = Inspector.load(model.with_name("plate-threshold.pkl"))
+    assert saved.threshold == metrics["threshold"]
+    for text in (saved.threshold_source, metrics["threshold_source"], done.stdout):
+        assert "--validate-share 0.5, seed 42" in text
+    assert metrics["at_shipped_threshold"]["threshold"] == Inspector.load(model).threshold
+    assert "at the shipped threshold" in done.stdout
+    plain = run_inside(*command)
+    assert "taken from" not in plain.stdout, "figures at the threshold of the search"
+    again = json.loads((tmp_path / "out/plate/metrics.json").read_text())
+    assert again["n_images"] == metrics["n_images"]
+    assert again["threshold_source"] == "healthy training photos"
+    assert "taken from" in run_inside(*command).stdout
+    assert "taken from" not in run_inside(*command, "--seed", "7").stdout
+
+
+def test_figures_of_changed_images_or_masks_are_not_taken(tmp_path: Path) -> None:
+    shutil.copytree("mvtec/plate", tmp_path / "plate")
+    command = (
+        "evaluate.py", "--mvtec-dir", tmp_path, "--category", "plate", "--output", tmp_path / "out", "--no-plots",
+    )  # fmt: skip
+    for change in (
+        lambda: None,
+        lambda: (tmp_path / "plate/test/good/000.png").rename(tmp_path / "plate/test/good/900.png"),
+        lambda: (tmp_path / "plate/test/good/001.png").touch(),
+        lambda: (tmp_path / "plate/ground_truth/blot/000_mask.png").touch(),
+    ):
+        change()
+        assert "taken from" not in run_inside(*command).stdout
+        assert "taken from" in run_inside(*command).stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--max-false-alarms", "0.1"),
+        ("--validate-share", "1"),
+        ("--validate-share", "0.3", "--optimize-threshold", "--on-test-data"),
+    ],
+)
+def test_flags_of_the_search_that_do_not_fit_are_refused(words: tuple[str, ...]) -> None:
+    done = run_inside("evaluate.py", "--mvtec-dir", "mvtec", "--category", "plate", *words)
+    assert done.returncode == 2
+    assert words[0] in done.stderr
+
+
 def test_mistakes_name_what_is_there() -> None:
     done = run_inside("train.py", "--mvtec-dir", "mvtec", "--category", "plates")
     assert done.returncode == 2
