@@ -61,6 +61,8 @@ class ThresholdReport:
         Threshold if the photos of ``highest`` had not been there.
     found : dict of str to (int, int)
         For each kind of synthetic defect, how many were found, of how many.
+    above : int
+        Number of these photos whose score lies above the threshold.
     disturbed : int
         Number of these photos that are disturbed copies of a single photo: the threshold is then a guess.
     """
@@ -71,6 +73,7 @@ class ThresholdReport:
     highest: tuple[HealthyPhoto, ...]
     without_highest: float
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
+    above: int = 0
     disturbed: int = 0
 
     @property
@@ -86,9 +89,8 @@ class ThresholdReport:
 
     def lines(self) -> list[str]:
         """Describe the basis in a few lines."""
-        flagged = round(self.bound * (self.n_photos + 1)) - 1
         lines = [
-            f"{flagged} of {self.n_photos} healthy photos lie above the threshold when scored as unseen: "
+            f"{self.above} of {self.n_photos} healthy photos lie above the threshold when scored as unseen: "
             f"expect up to {self.bound:.1%} false alarms"
         ]
         lines = [*few_photos.lines(self.n_photos, self.disturbed), *(lines if not self.disturbed else [])]
@@ -134,6 +136,7 @@ class ThresholdReport:
             "highest": [[photo.name, photo.score, photo.left_out] for photo in self.highest],
             "without_highest": self.without_highest,
             "found": {kind: list(counts) for kind, counts in self.found.items()},
+            "above": self.above,
             "disturbed": self.disturbed,
         }
 
@@ -147,6 +150,7 @@ class ThresholdReport:
             tuple(HealthyPhoto(*photo) for photo in state["highest"]),
             state["without_highest"],
             {kind: (counts[0], counts[1]) for kind, counts in state["found"].items()},
+            state.get("above", round(state["bound"] * (state["n_photos"] + 1)) - 1),
             state.get("disturbed", 0),
         )
 
@@ -164,7 +168,8 @@ def report_of(decision: Decision, names: Sequence[str]) -> ThresholdReport:
         without = replace(decision, healthy={kind: each[rest] for kind, each in decision.healthy.items()}).threshold()[
             0
         ]
-    return ThresholdReport(tail.threshold, tail.bound, len(scores), highest, without)
+    above = int((scores > tail.threshold).sum())
+    return ThresholdReport(tail.threshold, tail.bound, len(scores), highest, without, above=above)
 
 
 def find_synthetic_defects(

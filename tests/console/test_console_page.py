@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import uvicorn
 from console_factory import service_in
-from data_factory import part, parts, write_photos
+from data_factory import part, parts, save, write_photos
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from fastener.console.app import create_app
@@ -356,3 +357,25 @@ def test_the_camera(watch: Callable[[str], Watched], address: str) -> None:
     page.get_by_role("button", name="Take photo").click()
     page.locator("#queue li.done").wait_for()
     expect(page.locator("#queue .name")).to_contain_text("camera-")
+
+
+def test_an_empty_frame_asks_for_another_photo(watch: Callable[[str], Watched], address: str, tmp_path: Path) -> None:
+    page = watch(address).page
+    choose(page, [save(np.full((96, 96, 3), 128, np.uint8), tmp_path / "empty.png")])
+    page.locator("#queue li.done button").last.click()
+    expect(page.locator(".banner .decision")).to_have_text("NO PART")
+    expect(page.locator(".banner")).to_contain_text("Retake the photo: ")
+    expect(page.locator(".banner")).not_to_contain_text("confidence")
+    expect(page.locator("#queue-count")).to_contain_text("0 PASS, 0 FAIL, 1 NO PART")
+    page.locator(".basis summary").click()
+    expect(page.locator(".basis")).to_contain_text("synthetic defects found")
+    page.get_by_role("button", name="It should be PASS…").wait_for()
+    page.get_by_role("button", name="Decision is right").click()
+    page.get_by_label("Your name").first.fill("Ann")
+    page.locator("#dialog-review button[value=save]").click()
+    expect(page.locator(".review-card")).to_contain_text("Confirmed by Ann")
+    page.goto(f"{address}/#history")
+    page.locator("#filters [name=decision]").select_option("NO_PART")
+    page.locator("#filters button").click()
+    expect(page.locator("#rows tr").first.locator(".badge")).to_have_text("NO PART")
+    expect(page.locator("#rows tr").first).to_contain_text("confirmed by Ann")

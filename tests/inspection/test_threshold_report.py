@@ -1,0 +1,50 @@
+"""What a threshold rests on is told as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from data_factory import tiny_config
+
+from fastener.inspection.inspector import Inspector
+from fastener.inspection.threshold_report import HealthyPhoto, ThresholdReport, wilson_interval
+
+
+def test_the_photos_above_the_threshold_are_counted(inspector: Inspector) -> None:
+    report = inspector.report
+    assert report is not None
+    assert report.above == (inspector.decision.healthy_joined > inspector.threshold).sum()
+    assert report.lines()[0].startswith(f"{report.above} of {report.n_photos} healthy photos lie above the threshold")
+    assert inspector.describe().splitlines()[-len(report.lines()) :] == report.lines()
+    assert ThresholdReport.from_state(report.state()) == report
+
+
+def test_odd_photos_and_few_found_defects_are_warned_of() -> None:
+    odd, plain = HealthyPhoto("odd.png", 26.2, True), HealthyPhoto("plain.png", 3.7, False)
+    report = ThresholdReport(4.0, 0.1, 20, (odd, plain), 3.5, {"dent": (3, 6), "scar": (1, 6)}, above=1)
+    assert report.lines() == [
+        "1 of 20 healthy photos lie above the threshold when scored as unseen: expect up to 10.0% false alarms",
+        "too odd to set it: odd.png (26.2)",
+        "highest healthy photos: plain.png (3.70); without them the threshold is 3.50",
+        "finds 33% of 12 synthetic defects (95 % interval 14% to 61%): dent 3/6, scar 1/6",
+    ]
+    first, second = report.warnings()
+    assert "odd.png" in first
+    assert "only 33% of synthetic defects" in second
+    good = ThresholdReport(4.0, 0.1, 20, (plain,), 3.5, {"dent": (6, 6)})
+    assert good.warnings() == []
+
+
+def test_the_interval_is_wilsons() -> None:
+    assert wilson_interval(4, 12) == pytest.approx((0.138, 0.609), abs=1e-3)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_a_photo_that_passes_narrowly_is_one_to_look_at(good_photos: list[Path]) -> None:
+    fitted = Inspector.fit(good_photos, tiny_config(), warn=lambda line: None, calibration__alpha=0.3)
+    lenient = fitted.with_threshold(1e6, "a test").with_look_band()
+    for result in lenient.inspect(good_photos):
+        assert result.verdict == ("LOOK" if result.p_value <= 3 * lenient.alpha else "normal")  # type: ignore[union-attr]
+        assert not result.is_anomalous  # type: ignore[union-attr]
+    assert {one.verdict for one in fitted.inspect(good_photos)} <= {"normal", "ANOMALOUS"}  # type: ignore[union-attr]
