@@ -10,20 +10,9 @@ import numpy as np
 import torch
 
 from fastener.config import CalibrationSettings
-from fastener.models.calibration import (
-    HealthyTail,
-    Scale,
-    conformal_threshold,
-    false_alarm_rate,
-    p_values,
-    robust_threshold,
-)
+from fastener.models.calibration import HealthyTail, Scale, conformal_threshold, healthy_threshold, p_values
 from fastener.models.scores import HealthyScores
 
-# Healthy scores lean to the right: on tiles, screws, brushes, commutators and rendered bolts, a normal tail of 2 %
-# holds 4 to 5 % of new healthy photos. A tail of this share of alpha keeps to alpha.
-_NORMAL_SHARE = 0.4
-_MOST_ABOVE = 2.0
 # The unit of every scale is about one standard deviation of healthy scores, so this is expected of the joined ones.
 _PRIOR_DEVIATION = 1.0
 
@@ -162,20 +151,20 @@ class Decision:
         tail = self.tail()
         return tail.threshold, tail.bound
 
-    def tail(self) -> HealthyTail:
-        """Find the threshold of the joined score, and what it rests on."""
-        healthy = self.healthy_joined
+    def tail(self, healthy: np.ndarray | None = None) -> HealthyTail:
+        """Find the threshold of the joined score, and what it rests on.
+
+        ``healthy`` (n,) are joined scores of healthy images that were not trained on; without them, the training
+        images' scores as unseen.
+        """
+        healthy = self.healthy_joined if healthy is None else healthy
         if self.method == "conformal":
             threshold, alpha = conformal_threshold(healthy, self.alpha)
             return HealthyTail(threshold, alpha, alpha, np.empty(0, np.int64))
         # The soft rectifier of "norm" squeezes scores below the median together; without it they are nearly normal.
         straight = _softplus_inverse(healthy) if self.rule == "norm" else healthy
-        tail = robust_threshold(straight, _NORMAL_SHARE * self.alpha, prior_deviation=_PRIOR_DEVIATION)
-        # Where many healthy photos are odd, they are no outliers: at most twice alpha of them may lie above.
-        limit = max(tail.threshold, conformal_threshold(straight, min(_MOST_ABOVE * self.alpha, 0.5))[0])
-        threshold = float(np.logaddexp(0.0, limit)) if self.rule == "norm" else limit
-        bound = max(self.alpha, false_alarm_rate(healthy, threshold))
-        return replace(tail, threshold=threshold, expected=self.alpha, bound=bound)
+        tail = healthy_threshold(straight, self.alpha, prior_deviation=_PRIOR_DEVIATION)
+        return replace(tail, threshold=float(np.logaddexp(0.0, tail.threshold))) if self.rule == "norm" else tail
 
     def p_values(self, joined: np.ndarray) -> np.ndarray:
         """Conformal p-values of joined scores (n,)."""

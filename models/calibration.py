@@ -12,6 +12,9 @@ from scipy.special import stdtrit
 _OUTLIER_LEVEL, _MOST_OUTLIERS = 0.05, 0.1
 # 1.4826 median absolute deviations, or the distance from the median to this quantile, are a normal standard deviation.
 _MAD_TO_SIGMA, _ONE_SIGMA = 1.4826, 0.84
+# On tiles, screws, brushes, commutators and rendered bolts, a normal tail of 2 % holds 4 to 5 % of new healthy photos:
+# a tail of this share of alpha keeps to alpha. At most this many times alpha of all healthy scores may lie above.
+_NORMAL_SHARE, _MOST_ABOVE = 0.4, 2.0
 # What is expected of healthy scores before any is seen counts as much as six photos, and less where there are more than
 # eight: two to eight photos say little of their own spread, and a t quantile of one to three degrees of freedom lets
 # nearly every defect pass.
@@ -116,6 +119,18 @@ def robust_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: floa
     deviation = math.sqrt((prior * prior_deviation**2 + (n - 1) * kept.var(ddof=1)) / freedom)
     threshold = float(kept.mean() + stdtrit(freedom, 1 - alpha) * deviation * math.sqrt(1 + 1 / n))
     return HealthyTail(threshold, alpha, false_alarm_rate(values, threshold), outliers)
+
+
+def healthy_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: float = 0.0) -> HealthyTail:
+    """Find the threshold that at most about ``alpha`` of healthy parts exceed, from nearly normal scores (n,).
+
+    It is the robust limit of a tail narrower than alpha, since healthy scores lean to the right. Where many healthy
+    photos are odd they are no outliers: at most twice alpha of them may lie above the threshold. ``bound`` is alpha or
+    more. ``prior_deviation`` is as in ``robust_threshold``; raises ValueError for fewer than two scores.
+    """
+    tail = robust_threshold(healthy, _NORMAL_SHARE * alpha, prior_deviation=prior_deviation)
+    threshold = max(tail.threshold, conformal_threshold(healthy, min(_MOST_ABOVE * alpha, 0.5))[0])
+    return HealthyTail(threshold, alpha, max(alpha, false_alarm_rate(healthy, threshold)), tail.outliers)
 
 
 def _prior_freedom(n: int) -> float:

@@ -20,7 +20,6 @@ from fastener.datasets.near_copies import copy_groups, signature
 from fastener.datasets.severstal import SteelStrip
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure, Inspection
-from fastener.models.calibration import conformal_threshold
 from fastener.models.progress import Progress, no_progress
 from fastener.open_set.settings import SteelSettings
 from fastener.open_set.splits import hold_out
@@ -78,8 +77,8 @@ class SteelGate:
             progress=progress,
         )
         held_out = cls(fitted).scores([strips[place].path for place in roles.calibration], progress)
-        threshold, alpha = conformal_threshold(held_out, settings.alpha)
-        return cls(fitted.with_threshold(threshold, HELD_OUT)), alpha
+        tail = fitted.decision.tail(held_out)
+        return cls(fitted.with_threshold(tail.threshold, HELD_OUT)), tail.bound
 
     @property
     def threshold(self) -> float:
