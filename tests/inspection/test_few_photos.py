@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from fastener.common.errors import UserError
 from fastener.datasets.synthetic.parts import render_part
 from fastener.inspection import few_photos
 from fastener.inspection.one_photo import DISTURBANCES, disturb
+from fastener.inspection.result import Inspection
 
-SETTINGS = {"model__backbone": "filters", "preprocess__size": 64}
+SETTINGS: dict[str, Any] = {"model__backbone": "filters", "preprocess__size": 64}
 
 
 def nut(seed: int, defect: str = "none") -> np.ndarray:
@@ -37,6 +39,8 @@ def test_one_photo_is_enough_and_said_to_be_a_guess(of_one: tuple[Inspector, lis
     assert "1 photo is few" in description
     assert inspector.new_photos_ == 1
     good, rusty = inspector.inspect([nut(0), nut(0, "rust")])
+    assert isinstance(good, Inspection)
+    assert isinstance(rusty, Inspection)
     assert not good.is_anomalous
     assert rusty.is_anomalous
 
