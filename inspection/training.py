@@ -307,11 +307,11 @@ def report(
 ) -> ThresholdReport:
     """Say what the threshold of a new inspector rests on, and which synthetic defects it finds."""
     basis = report_of(inspector.decision, inspector.training.names_of(inspector.decision.groups))
-    chosen = evenly(len(sources), MOST_PHOTOS).tolist()
+    chosen, run = evenly(len(sources), MOST_PHOTOS).tolist(), inspector.config.run
+    read = ahead(lambda i: load(sources[i], inspector.preprocessor), chosen, run.workers, run.batch_size)
     sample = []
-    for i in progress(chosen, len(chosen), "synthetic defects"):
-        for tile in load(sources[i], inspector.preprocessor).tiles[:1]:
-            sample.append((tile, int(grouping.left_out[i])))
+    for i, photo in zip(chosen, progress(read, len(chosen), "synthetic defects"), strict=True):
+        sample += [(tile, int(grouping.left_out[i])) for tile in photo.tiles[:1]]
     found = find_synthetic_defects(
         sample, inspector.evidence, inspector.decision, threshold=inspector.threshold, seed=inspector.config.run.seed
     )

@@ -22,6 +22,7 @@ import torch
 
 FLAT_BELOW = 2**21  # numbers, 8,192 rows of 256; comparing all of fewer takes less than what an index costs
 TARGET_RECALL = 0.995  # of the first neighbour
+_FEWEST_ROWS = 16  # a codebook of 4 bits is learned from no fewer
 _SEED = 1234
 
 
@@ -161,10 +162,11 @@ def choose_index(kind: str, rows: np.ndarray, queries: np.ndarray) -> SearchInde
     """An index of ``kind`` over the centred ``rows`` (m, d), with the least effort that reaches the target recall.
 
     ``queries`` (n, d), centred likewise and none of them a row, measure the recall. None, which is flat, is the answer
-    to ``flat``; and to ``auto`` where the bank is small or no cheap effort is good enough. ``auto`` means ivf: of the
-    three it is built fastest, and far queries, which anomalies are, cost it the least recall.
+    to ``flat``, where the bank has too few rows, and to ``auto`` where the bank is small or no cheap effort is
+    good enough. ``auto`` means ivf: of the three it is built fastest, and far queries, which anomalies are, cost it the
+    least recall.
     """
-    if kind == "flat" or (kind == "auto" and rows.size < FLAT_BELOW):
+    if kind == "flat" or len(rows) < _FEWEST_ROWS or (kind == "auto" and rows.size < FLAT_BELOW):
         return None
     index = INDICES["ivf" if kind == "auto" else kind](rows)
     reached = tune(index, rows, queries)

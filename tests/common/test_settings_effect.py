@@ -17,6 +17,7 @@ from corrosion_factory import CHANGES as CORROSION_CHANGES
 from data_factory import SMALL
 
 from fastener import train
+from fastener.commands import training
 from fastener.common.errors import UserError
 from fastener.common.settings import known_settings
 from fastener.config import Config, load_config
@@ -45,6 +46,7 @@ RESTLESS = {**REDRAWN, "autoencoder.epochs": 12, "autoencoder.learning_rate": 0.
 CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "preprocess.enabled": ({"evidence": ("filters",)}, False),
     "preprocess.size": ({}, (64, 80)),
+    "preprocess.keep_aspect": ({**PLAIN, "preprocess.size": 128}, False),
     "preprocess.center_crop": (PLAIN, 0.7),
     "preprocess.white_balance": ({}, False),
     "preprocess.inpaint_highlights": ({}, False),
@@ -58,9 +60,10 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "model.layers": (CNN, ("features.4",)),
     "model.target_dim": (CNN, 16),
     "model.patch_size": ({}, 5),
-    "model.coreset_ratio": ({}, 0.02),
+    "model.coreset_ratio": ({}, 0.2),
     "model.coreset_projection": ({}, 8),
-    "model.num_neighbors": ({}, 1),
+    "model.num_neighbors": ({"model.top_share": None}, 1),
+    "model.top_share": ({}, None),
     "model.smoothing_sigma": ({}, 0.0),
     "model.filter_log_floor": ({}, 0.1),
     "model.colour_weight": ({}, 0.0),
@@ -81,6 +84,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "colour.min_chroma": ({}, 80.0),
     "colour.max_lightness": ({}, 5.0),
     "calibration.alpha": ({}, 0.5),
+    "calibration.threshold": ({}, "conformal"),
     "calibration.upper_quantile": ({}, 0.6),
     "calibration.rule": ({}, "max"),
     "calibration.look_band": ({"calibration.alpha": 0.34}, True),
@@ -137,7 +141,8 @@ def outcome(flags: dict[str, Any]) -> tuple[Any, ...]:
 
 @cache
 def _outcome(flags: tuple[tuple[str, Any], ...]) -> tuple[Any, ...]:
-    inspector = Inspector.fit(HEALTHY, load_config(flags={**SMALL, **dict(flags)}))
+    nulls = [f"{key}=null" for key, value in flags if value is None]  # a flag that is None was not given
+    inspector = Inspector.fit(HEALTHY, load_config(flags={**SMALL, **dict(flags)}, assignments=nulls))
     said: list[Any] = []
     for result in inspector.inspect(TEST):
         assert isinstance(result, Inspection)
@@ -180,7 +185,8 @@ def run_batch_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for size, expected in ((3, [3, 3, 2]), (4, [4, 4])):
         passes.clear()
         Inspector.fit(HEALTHY, load_config(flags={**SMALL, "run.batch_size": size}))
-        assert passes == expected
+        assert passes[: len(expected)] == expected
+        assert set(passes[len(expected) :]) <= {1, 2}  # synthetic defects, two a photo
 
 
 def run_workers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -216,7 +222,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for kind in ("auto", "flat", "ivf", "hnsw", "pq"):
-        inspector = Inspector.fit(HEALTHY, load_config(flags={**SMALL, "evidence": ("filters",), "model.index": kind}))
+        flags = {**SMALL, "evidence": ("filters",), "model.index": kind, "model.coreset_ratio": 0.1}
+        inspector = Inspector.fit(HEALTHY, load_config(flags=flags))
         (structure,) = inspector.evidence.values()
         assert isinstance(structure, StructureEvidence)
         found = structure.patchcore.bank_.index
@@ -236,7 +243,9 @@ def baseline_tag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / name), HEALTHY[number])
     for tag, expected in (("T0", ["Bolt-T0.png"]), ("start", ["Bolt-start.png", "Nut-start.png"])):
         seen: list[Path] = []
-        monkeypatch.setattr(train, "_write_sheet", lambda photos, config, output, seen=seen: seen.extend(photos))
+        monkeypatch.setattr(
+            training, "write_sheet", lambda jobs, config, output, seen=seen: seen.extend(jobs[0].photos)
+        )
         command = ["train.py", "--components-dir", str(tmp_path), "--preprocess-only", "--set", f"baseline_tag={tag}"]
         monkeypatch.setattr("sys.argv", command)
         train.main()
@@ -286,4 +295,6 @@ def test_no_setting_lacks_a_case() -> None:
 def test_speed_settings_do_not_change_the_verdicts(key: str) -> None:
     """As their section says: batches may move scores by rounding, no more."""
     one, other = (outcome({key: value}) for value in (1, 3))
-    np.testing.assert_allclose([one[0], one[8]], [other[0], other[8]], rtol=1e-4)
+    each = len(one) // len(TEST)
+    assert one[::each] == other[::each]
+    np.testing.assert_allclose(one[1::each], other[1::each], rtol=1e-4)

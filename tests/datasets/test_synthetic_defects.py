@@ -26,13 +26,13 @@ def test_only_the_masked_pixels_change_and_they_show(seed: int, kind: str) -> No
     assert made.image.dtype == np.uint8
     assert made.mask.dtype == np.bool_
     changed = np.abs(made.image.astype(int) - photo).max(2)[made.mask]
-    assert 4e-4 <= made.mask.mean() <= 0.02
+    assert 4e-4 <= made.mask.mean() <= 0.05
     assert np.median(changed) > 5
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32), kind=st.sampled_from(["scar", "scratch"]))
-def test_scars_and_scratches_stay_on_the_part(seed: int, kind: str) -> None:
+@given(seed=st.integers(0, 2**32), kind=st.sampled_from([kind for kind in KINDS if kind != "dent"]))
+def test_all_but_dents_stay_on_the_part(seed: int, kind: str) -> None:
     assert not (add_defect(PART.image, PART.part_mask, seed, kind=kind).mask & ~PART.part_mask).any()
 
 
@@ -41,7 +41,7 @@ def test_scars_and_scratches_stay_on_the_part(seed: int, kind: str) -> None:
 def test_dents_are_small_round_spots_that_begin_on_the_part(seed: int) -> None:
     mask = add_defect(PART.image, PART.part_mask, seed, kind="dent").mask
     rows, columns = np.nonzero(mask)
-    widest = 2 * 0.04 * min(mask.shape) + 1
+    widest = 2 * 0.08 * min(mask.shape) + 1
     assert max(np.ptp(rows), np.ptp(columns)) <= widest
 
 

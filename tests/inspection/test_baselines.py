@@ -32,6 +32,7 @@ TINY: dict[str, Any] = {
     **SMALL,
     "preprocess.enabled": False,
     "preprocess.size": 48,
+    "preprocess.keep_aspect": False,
     "autoencoder.side": 32,
     "autoencoder.width": 2,
     "autoencoder.latent": 4,

@@ -64,7 +64,13 @@ def test_colour_measures_the_share_of_rust() -> None:
     shares = (0.0, 0.1, 0.3, 0.6)
     images = [
         render_part(
-            3, "bolt", "silver", "rust" if share else "none", (256, 256), share or None, background="white"
+            3,
+            "bolt",
+            "silver",
+            "rust" if share else "none",
+            size=(256, 256),
+            rust_share=share or None,
+            background="white",
         ).image
         for share in shares
     ]

@@ -56,12 +56,14 @@ def test_a_folder_is_fitted_and_settings_are_overridden(tmp_path: Path) -> None:
 
 
 def test_what_a_user_should_know_is_a_python_warning() -> None:
-    noise = list(np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), dtype=np.uint8))
+    noise = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), dtype=np.uint8)
     with pytest.warns(UserWarning, match="no part was found in 4 of 4 photos"):
-        Inspector.fit(noise, tiny_config())
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="no part was found")
+        Inspector.fit(list(noise), tiny_config())
+    with pytest.warns(UserWarning, match="of synthetic defects are found"):
         Inspector.fit(parts(3), tiny_config())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Inspector.fit(list(100 + noise // 16), tiny_config(), preprocess__enabled=False)
 
 
 def test_an_inspection_shows_itself(inspector: Inspector, tmp_path: Path) -> None:

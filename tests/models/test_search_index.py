@@ -137,6 +137,14 @@ def test_auto_is_flat_where_no_cheap_search_is_good_enough() -> None:
     assert choose_index("ivf", noise[500:], noise[:500]) is not None
 
 
+def test_a_bank_of_fewer_rows_than_codes_is_flat() -> None:
+    rows, queries = blobs(1, 15, 8), blobs(2, 4, 8)
+    assert choose_index("pq", rows, queries) is None
+    index = choose_index("pq", blobs(1, 16, 8), queries)
+    assert index is not None
+    assert index.kind == "pq"
+
+
 def test_effort_grows_until_the_recall_is_reached() -> None:
     rows, queries = blobs(1, ROWS), blobs(2, 500)
     noise = np.random.default_rng(0).normal(size=(ROWS + 500, DIM)).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_patchcore import Tiny, photos
+from patchcore_factory import Tiny, photos
 
 from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.patchcore import PatchCore
