@@ -207,7 +207,8 @@ class CalibrationSettings(Section):
         description="calibrate PatchCore on at most this many distinct photos, evenly sampled; 10 or more",
     )
     look_band: bool = Field(
-        False, description="third verdict LOOK for photos that pass with a p-value of at most three times alpha"
+        False,
+        description="third verdict LOOK: photos that pass with a p-value up to 3 alpha or a place above healthy ones",
     )
 
 

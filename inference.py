@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--look-band",
         action="store_true",
-        help="third verdict LOOK for photos that pass with a p-value of at most three times alpha",
+        help="third verdict LOOK: photos that pass with a p-value up to 3 alpha or a place above healthy ones",
     )
     data.add_flags(parser.add_argument_group("data sets: their test images are inspected"))
     data.add_category_flags(parser, methods=tuple(data.METHODS), several=False)

@@ -41,6 +41,8 @@ class Decision:
         Raw scores of healthy images that their bank had not seen, one a photo (copies of a photo count once).
     groups : int64 (n,)
         Group of copies of each healthy image; empty for models that were saved before groups were.
+    healthy_peaks : dict of str to float64 (n,)
+        Highest raw map value of each healthy image by kind; empty for models that were saved before peaks were.
     """
 
     rule: str
@@ -52,6 +54,7 @@ class Decision:
     map_scales: dict[str, Scale]
     healthy: dict[str, np.ndarray]
     groups: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    healthy_peaks: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -107,7 +110,8 @@ class Decision:
             for kind, s in scores.items()
             if not np.isnan(s.peaks).all()
         }
-        return replace(decision, map_scales=map_scales)
+        peaks = {kind: _worst_of_group(scores[kind].peaks, groups) for kind in map_scales}
+        return replace(decision, map_scales=map_scales, healthy_peaks=peaks)
 
     def extend(self, scores: Mapping[str, HealthyScores], groups: np.ndarray) -> Decision:
         """Add healthy images. Scales stay, so that old and new scores compare; thresholds move.
@@ -124,7 +128,11 @@ class Decision:
             for kind, old in self.healthy.items()
         }
         known = np.concatenate([self.groups, np.unique(groups)]) if self.groups.size else self.groups
-        return replace(self, healthy=images, groups=known)
+        peaks = {
+            kind: np.concatenate([old, _worst_of_group(scores[kind].peaks, groups)])
+            for kind, old in self.healthy_peaks.items()
+        }
+        return replace(self, healthy=images, groups=known, healthy_peaks=peaks)
 
     def join(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
         """Raw image scores by kind, each (n,) -> joined score (n,)."""
@@ -166,6 +174,19 @@ class Decision:
         tail = healthy_threshold(straight, self.alpha, prior_deviation=_PRIOR_DEVIATION)
         return replace(tail, threshold=float(np.logaddexp(0.0, tail.threshold))) if self.rule == "norm" else tail
 
+    def place_limit(self) -> float:
+        """Find the map value that the highest place of a healthy photo exceeds with a chance of at most alpha.
+
+        Photos that are too odd for the threshold do not count. A photo's kinds peak at different places, so that their
+        joined peaks bound its joined map from above: the limit errs towards fewer places. Infinite where peaks are
+        unknown.
+        """
+        if not self.healthy_peaks:
+            return float("inf")
+        joined = self._join({kind: scale(self.healthy_peaks[kind]) for kind, scale in self.map_scales.items()})
+        usual = np.delete(joined, self.tail().outliers)
+        return conformal_threshold(usual, self.alpha)[0] if usual.size else float("inf")
+
     def p_values(self, joined: np.ndarray) -> np.ndarray:
         """Conformal p-values of joined scores (n,)."""
         return p_values(self.healthy_joined, joined)
@@ -186,6 +207,7 @@ class Decision:
             "map_scales": {kind: [s.median, s.unit] for kind, s in self.map_scales.items()},
             "healthy": {kind: torch.from_numpy(values) for kind, values in self.healthy.items()},
             "groups": torch.from_numpy(self.groups),
+            "healthy_peaks": {kind: torch.from_numpy(values) for kind, values in self.healthy_peaks.items()},
         }
 
     @classmethod
@@ -202,6 +224,7 @@ class Decision:
             map_scales={kind: Scale(*values) for kind, values in state["map_scales"].items()},
             healthy={kind: values.numpy() for kind, values in state["healthy"].items()},
             groups=state["groups"].numpy() if "groups" in state else np.empty(0, np.int64),
+            healthy_peaks={kind: values.numpy() for kind, values in state.get("healthy_peaks", {}).items()},
         )
 
     def _join(self, calibrated: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -268,7 +268,7 @@ class Inspector:
             threshold=self.threshold,
             at_once=at_once,
             check=self.check,
-            look_below=LOOK_BAND * self.alpha if self.config.calibration.look_band else 0.0,
+            look_below=LOOK_BAND * self.decision.alpha if self.config.calibration.look_band else 0.0,
         )
         return iter(judged)
 

@@ -40,7 +40,8 @@ def judge(
     """Judge photos in forward passes of at most ``at_once`` tiles; a photo that could not be read gives a Failure.
 
     ``check`` tells photos that cannot be judged; without one every photo is taken for a photo of a part. A person
-    should look at photos that pass with a p-value of at most ``look_below``.
+    should look at photos that pass with a p-value of at most ``look_below``, if that is above 0, or with a place above
+    what healthy places reach.
     """
     readable = [one for one in photos if one.tiles]
     judged = iter(_judged(readable, evidence, decision, threshold, at_once, check, look_below) if readable else ())
@@ -68,6 +69,7 @@ def _judged(
     overall = decision.p_values(scores)
     healthy = float(np.median(decision.healthy_joined))
     certain = confidence(scores, threshold, healthy)
+    place_limit = decision.place_limit() if look_below else float("inf")
     by_kind = {kind: decision.evidence_p_values(kind, values) for kind, values in worst.items()}
     results = []
     for at, (photo, (first, end)) in enumerate(zip(photos, bounds, strict=True)):
@@ -88,7 +90,7 @@ def _judged(
                 photo=photo.photo,
                 problem=_problem(photo.tiles, check),
                 healthy_score=healthy,
-                look=bool(scores[at] <= threshold and overall[at] <= look_below),
+                look=bool(scores[at] <= threshold and (overall[at] <= look_below or (map_ > place_limit).any())),
             )
         )
     return results

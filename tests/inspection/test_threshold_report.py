@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from data_factory import tiny_config
+from data_factory import part, tiny_config
 
+from fastener.inspection.decision import Decision
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.result import Inspection
 from fastener.inspection.threshold_report import HealthyPhoto, ThresholdReport, wilson_interval
 
 
@@ -45,6 +49,24 @@ def test_a_photo_that_passes_narrowly_is_one_to_look_at(good_photos: list[Path])
     fitted = Inspector.fit(good_photos, tiny_config(), warn=lambda line: None, calibration__alpha=0.3)
     lenient = fitted.with_threshold(1e6, "a test").with_look_band()
     for result in lenient.inspect(good_photos):
-        assert result.verdict == ("LOOK" if result.p_value <= 3 * lenient.alpha else "normal")  # type: ignore[union-attr]
-        assert not result.is_anomalous  # type: ignore[union-attr]
-    assert {one.verdict for one in fitted.inspect(good_photos)} <= {"normal", "ANOMALOUS"}  # type: ignore[union-attr]
+        assert isinstance(result, Inspection)
+        above = np.nanmax(result.map) > fitted.decision.place_limit()
+        assert result.verdict == ("LOOK" if result.p_value <= 3 * lenient.decision.alpha or above else "normal")
+        assert not result.is_anomalous
+    assert {one.verdict for one in fitted.inspect(good_photos) if isinstance(one, Inspection)} <= {
+        "normal",
+        "ANOMALOUS",
+    }
+
+
+def test_a_place_above_healthy_places_is_one_to_look_at(inspector: Inspector) -> None:
+    """A small rusty spot would pass under a threshold that is far too high."""
+    lenient = inspector.with_threshold(1e6, "a test")
+    (passed,) = lenient.inspect(part(300, "rust"))
+    (looked,) = lenient.with_look_band().inspect(part(300, "rust"))
+    assert isinstance(passed, Inspection)
+    assert isinstance(looked, Inspection)
+    assert (passed.verdict, looked.verdict) == ("normal", "LOOK")
+    assert np.nanmax(looked.map) > inspector.decision.place_limit()
+    assert Decision.from_state(inspector.decision.state()).place_limit() == inspector.decision.place_limit()
+    assert replace(inspector.decision, healthy_peaks={}).place_limit() == np.inf
