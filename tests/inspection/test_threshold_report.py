@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from data_factory import part, tiny_config
 
+from fastener.common.intervals import wilson_interval
 from fastener.inspection.decision import Decision
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
-from fastener.inspection.threshold_report import HealthyPhoto, ThresholdReport, wilson_interval
+from fastener.inspection.threshold_report import HealthyPhoto, ThresholdReport
 
 
 def test_the_photos_above_the_threshold_are_counted(inspector: Inspector) -> None:
