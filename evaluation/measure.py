@@ -69,8 +69,15 @@ class Measurement:
 
     @property
     def defects(self) -> tuple[str, ...]:
-        """Types of defects among the anomalous images, sorted."""
-        return tuple(sorted({label for image in self.images if image.is_anomalous for label in image.labels}))
+        """Types of defects, sorted: labels of anomalous images that no good image has.
+
+        A photo of several parts has labels of the healthy ones, too.
+        """
+        of_good, of_anomalous = (
+            {label for image in self.images if image.is_anomalous == anomalous for label in image.labels}
+            for anomalous in (False, True)
+        )
+        return tuple(sorted(of_anomalous - of_good))
 
     def has_defect(self, name: str) -> np.ndarray:
         """Tell which images are anomalous and have this type of defect, bool (n,)."""

@@ -11,13 +11,16 @@ def carve_validation(measurement: Measurement, share: float, seed: int) -> tuple
     """Split a measurement into validation images and the remaining test images.
 
     Copies of one photo stay together. Good photos and photos of each type of defect are drawn apart, ``share`` (0 to 1)
-    of each kind, so that both parts have all kinds; a kind with a single photo stays in the test images. The same seed
-    draws the same photos.
+    of each kind, so that both parts have all kinds. Types of defects with a single photo are drawn together as one
+    kind. The same seed draws the same photos.
     """
     rng = np.random.default_rng(seed)
     kinds: dict[str, list[int]] = {}
     for group in np.unique(measurement.groups):
         kinds.setdefault(_kind(measurement, group), []).append(int(group))
+    rare = [kind for kind, members in kinds.items() if len(members) == 1 and kind != "good"]
+    if len(rare) > 1:
+        kinds["rare defects"] = sorted(kinds.pop(kind)[0] for kind in rare)
     chosen: list[int] = []
     for kind in sorted(kinds):
         members = kinds[kind]

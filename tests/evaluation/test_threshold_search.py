@@ -137,6 +137,11 @@ def test_copies_stay_in_one_fold() -> None:
     assert not apart[10:14].any()
 
 
+def test_labels_of_healthy_parts_are_no_defects() -> None:
+    photos = measured([0.0], [1.0, 2.0], types=["rust", "good"])
+    assert photos.defects == ("rust",)
+
+
 @given(st.integers(0, 9), st.sampled_from([0.2, 0.3, 0.5]))
 def test_validation_photos_are_drawn_by_kind_with_their_copies(seed: int, share: float) -> None:
     groups = [0, 0, *range(1, 10), *range(10, 30), 30, 30]
@@ -149,5 +154,7 @@ def test_validation_photos_are_drawn_by_kind_with_their_copies(seed: int, share:
         assert validation.has_defect(name).sum() == 10 * share
     assert len(np.unique(validation.groups[~validation.labels])) == 10 * share
     assert not validation.has_defect("stain").any(), "the only photo of its kind, twice"
+    singles = measured([0.0] * 4, [1.0] * 6, types=[f"kind {i}" for i in range(6)])
+    assert carve_validation(singles, 0.5, seed)[0].labels.sum() == 3
     again = carve_validation(photos, share, seed)[0]
     assert again.images == validation.images
