@@ -94,7 +94,11 @@ def _latency(arguments: argparse.Namespace) -> int:
         output = Path(folder) / "output"
         table = JsonList(GrowingFile(output / "results.json"))
         latency = measure_latency(
-            inspector, paths, lambda result: _write(result, table, output), arguments.repeat, progress=cli.progress
+            inspector,
+            paths,
+            lambda result: _write(result, table, output),
+            repeat=arguments.repeat,
+            progress=cli.progress,
         )
         table.close()
     report = {**_conditions(arguments, inspector, len(paths)), **latency.summary(arguments.target_ms)}

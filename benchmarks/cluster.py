@@ -101,6 +101,7 @@ def stages(options: argparse.Namespace, config: Config) -> None:
 def speed(options: argparse.Namespace, config: Config) -> None:
     from fastener.distributed import ray_engine, shards
     from fastener.distributed.ray_engine import Shipped
+    from fastener.distributed.registered import Registered
     from fastener.distributed.scoring import Job, score
 
     model = options.models / "single.pkl"
@@ -119,7 +120,10 @@ def speed(options: argparse.Namespace, config: Config) -> None:
         for cores in (2, 1):
             start = time.perf_counter()
             with ray_engine.joined("auto", cores) as workers:
-                job = Job(Shipped.of(model), Shipped.of(options.weights), inspector.config, "T0", False)
+                registered = Registered.of(inspector.evidence, inspector.backbone)
+                job = Job(
+                    Shipped.of(model), Shipped.of(options.weights), registered, inspector.config, "T0", pictures=False
+                )
                 plan = shards.plan(images, options.shard_size, Path(folder) / "shards", str(cores))
                 times = [time.perf_counter() for _ in score(plan, job, workers)]
             steady = (len(times) - 1) * options.shard_size / (times[-1] - times[0])

@@ -35,7 +35,7 @@ def best_over_flips(signatures: np.ndarray) -> np.ndarray:
     side = int(np.sqrt(signatures.shape[1]))
     square = signatures.reshape(-1, side, side)
     flips = (square, square[:, ::-1], square[:, :, ::-1], square[:, ::-1, ::-1])
-    return np.max([signatures @ flip.reshape(len(square), -1).T for flip in flips], axis=0)
+    return np.asarray(np.max([signatures @ flip.reshape(len(square), -1).T for flip in flips], axis=0))
 
 
 def degraded(image: np.ndarray) -> np.ndarray:

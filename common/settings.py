@@ -146,7 +146,7 @@ def _is_section(annotation: Any) -> TypeGuard[type[Section]]:
     return isinstance(annotation, type) and issubclass(annotation, Section)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """Read plain values only. Without aliases a small file cannot become a large or endless tree."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:

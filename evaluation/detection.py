@@ -111,7 +111,7 @@ def iou(a: Boxes, b: Boxes) -> Boxes:
     shared = np.clip(high - low, 0, None).prod(2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)]
     union = areas[0][:, None] + areas[1][None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 def finds(found: Boxes, truth: Boxes) -> npt.NDArray[np.bool_]:

@@ -44,7 +44,7 @@ def rust_likelihood(photo: np.ndarray, white: np.ndarray, settings: ColourSettin
         (chroma - settings.min_chroma) / _CHROMA_SOFTNESS,
         (settings.max_lightness - lightness) / _LIGHTNESS_SOFTNESS,
     )
-    return (1 / (1 + np.exp(-np.clip(np.minimum.reduce(margins), -30, 30)))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(-np.clip(np.minimum.reduce(margins), -30, 30))), np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -239,13 +239,13 @@ class Decision:
 
 def _norm(voices: np.ndarray) -> np.ndarray:
     """Euclidean length of how far each voice rises above healthy; the soft rectifier keeps scores free of ties."""
-    return np.sqrt(np.square(np.logaddexp(0.0, voices)).sum(0))
+    return np.asarray(np.sqrt(np.square(np.logaddexp(0.0, voices)).sum(0)))
 
 
 def _softplus_inverse(values: np.ndarray) -> np.ndarray:
     """Undo ``log(1 + exp(x))`` for positive values of any shape."""
     values = np.maximum(values, np.finfo(float).tiny)
-    return values + np.log(-np.expm1(-values))
+    return np.asarray(values + np.log(-np.expm1(-values)))
 
 
 JOIN: dict[str, Callable[[np.ndarray], np.ndarray]] = {

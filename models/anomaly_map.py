@@ -47,7 +47,7 @@ class PositionStats:
         """Distances (n, h, w) in standard deviations above the mean of their place, float32 (n, h, w)."""
         mean, square = (self._gathered(values / self.count) for values in (self.sums, self.squares))
         std = np.sqrt(np.maximum(square - mean**2, 0))
-        return ((grids - mean) / np.maximum(std, max(_LEAST_STD * std.mean(), 1e-9))).astype(np.float32)
+        return np.asarray((grids - mean) / np.maximum(std, max(_LEAST_STD * std.mean(), 1e-9)), np.float32)
 
     def state(self) -> dict[str, Any]:
         """What ``from_state`` takes back: plain numbers and tensors."""

@@ -152,7 +152,7 @@ def gross_outliers(values: np.ndarray) -> np.ndarray:
     sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - median))), float(upper - median), 1e-9)
     limit = stdtrit(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
     highest = np.argsort(-values, kind="stable")[: math.ceil(_MOST_OUTLIERS * n)]
-    return highest[(values[highest] - median) / sigma > limit]
+    return np.asarray(highest[(values[highest] - median) / sigma > limit])
 
 
 def false_alarm_rate(healthy: np.ndarray, threshold: float) -> float:

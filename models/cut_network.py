@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -90,7 +90,7 @@ class CutNetwork(nn.Module):
         token = _inner.set(maps)
         try:
             if not self.straight:
-                self._whole(images)
+                cast(nn.Module, self._whole)(images)
             for step in self._steps:
                 images = self.get_submodule(step)(images)
         finally:
@@ -104,7 +104,9 @@ class CutNetwork(nn.Module):
         for convolution, norm in _pairs(_calls(self), self):
             if convolution in self._layers:
                 continue
-            folded = fuse_conv_bn_eval(self.get_submodule(convolution), self.get_submodule(norm))
+            folded = fuse_conv_bn_eval(
+                cast(nn.Conv2d, self.get_submodule(convolution)), cast(nn.BatchNorm2d, self.get_submodule(norm))
+            )
             self.set_submodule(convolution, folded)
             # timm's batch norms hold the activation behind them.
             self.set_submodule(norm, getattr(self.get_submodule(norm), "act", nn.Identity()))
@@ -130,7 +132,8 @@ class CutNetwork(nn.Module):
 
     @torch.inference_mode()
     def _example(self) -> list[torch.Tensor]:
-        return self(torch.zeros(_EXAMPLE))
+        maps: list[torch.Tensor] = self(torch.zeros(_EXAMPLE))
+        return maps
 
 
 def is_module(network: nn.Module, layer: str) -> bool:
@@ -154,7 +157,7 @@ def keep_outputs(network: nn.Module) -> None:
     """Let no activation overwrite its input, which may be the output of a layer whose maps are wanted."""
     for module in network.modules():
         if hasattr(module, "inplace"):
-            module.inplace = False
+            setattr(module, "inplace", False)  # noqa: B010 - modules type their attributes as tensors
 
 
 def _calls(network: nn.Module) -> list[Call]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ class _Traced(nn.Module):
         object.__setattr__(self, "_graph", graph)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return list(self._graph(images).values())
+        return list(cast(nn.Module, self._graph)(images).values())
 
 
 def _traced(network: nn.Module, layers: Sequence[str], name: str) -> nn.Module:

@@ -300,7 +300,7 @@ class PatchCore:
 
     def _measured(self, groups: torch.Tensor) -> torch.Tensor:
         """Choose the groups, int64 (k,), whose images are scored as unseen."""
-        names = groups.unique()
+        names: torch.Tensor = groups.unique()
         return names[torch.from_numpy(evenly(len(names), self.max_calibrating))]
 
     def _require_others(self, group: int) -> None:
@@ -350,7 +350,7 @@ class PatchCore:
 
 def _few(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Split indices of images into parts that are computed at once."""
-    return images.split(_IMAGES_AT_ONCE)
+    return torch.split(images, _IMAGES_AT_ONCE)
 
 
 def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:

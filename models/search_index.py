@@ -80,7 +80,7 @@ class CellIndex(SearchIndex):
 
     @property
     def max_effort(self) -> int:
-        return max(1, self._index.nlist // 4)
+        return max(1, int(self._index.nlist) // 4)
 
     def candidates(self, queries: np.ndarray, k: int, left_out: np.ndarray | None = None) -> np.ndarray:
         how = faiss.SearchParametersIVF(nprobe=self.effort, **_selection(left_out))

@@ -178,7 +178,7 @@ class Classifier:
 
     def _new_head(self, inputs: int, classes: int) -> nn.Linear:
         """Make a linear head without drawing random weights, which are set afterwards."""
-        head: nn.Linear = skip_init(nn.Linear, inputs, classes)  # type: ignore[no-untyped-call]
+        head: nn.Linear = skip_init(nn.Linear, inputs, classes)
         return head.to(self.device)
 
     @torch.inference_mode()
@@ -219,7 +219,7 @@ class Classifier:
                 embeddings = self.network.trained_part(batch.maps.to(self.device).float(), batch.pooled.to(self.device))
                 loss = F.cross_entropy(self.head_((embeddings - centre) / scale), labels[chosen].to(self.device))
                 optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimiser.step()
                 total += float(loss.detach()) * len(chosen)
             self.losses_.append(total / len(labels))

@@ -31,7 +31,7 @@ def sharp_edges(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
     noise = float(np.quantile(np.hypot(across, down)[ground], _NOISE_QUANTILE))
     limit = _STEPS * max(_MIN_GRADIENT, _NOISE_FACTOR * noise)
     whole = [np.rint(_STEPS * one).astype(np.int16) for one in (across, down)]
-    return cv2.Canny(whole[0], whole[1], _LOWER * limit, limit, L2gradient=True) > 0
+    return np.asarray(cv2.Canny(whole[0], whole[1], _LOWER * limit, limit, L2gradient=True) > 0)
 
 
 def _gradient(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

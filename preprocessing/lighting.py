@@ -41,7 +41,7 @@ def gray_world_gains(photo: np.ndarray) -> np.ndarray:
         return np.ones(3, np.float32)
     means = np.array(cv2.mean(photo, grey)[:3])
     gains = means.mean() / np.maximum(means, 1e-6)
-    return np.clip(gains, 1.0 / _MAX_GAIN, _MAX_GAIN).astype(np.float32)
+    return np.asarray(np.clip(gains, 1.0 / _MAX_GAIN, _MAX_GAIN).astype(np.float32))
 
 
 def white_balance(photo: np.ndarray, gains: np.ndarray) -> np.ndarray:

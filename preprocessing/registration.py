@@ -138,7 +138,7 @@ def inside_photo(transform: np.ndarray, photo_size: tuple[int, int], size: tuple
     y = np.arange(size[0], dtype=np.float64)[:, None]
     u = back[0, 0] * x + back[0, 1] * y + back[0, 2]
     v = back[1, 0] * x + back[1, 1] * y + back[1, 2]
-    return (u >= -0.5) & (u <= photo_size[1] - 0.5) & (v >= -0.5) & (v <= photo_size[0] - 0.5)
+    return np.asarray((u >= -0.5) & (u <= photo_size[1] - 0.5) & (v >= -0.5) & (v <= photo_size[0] - 0.5))
 
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ def invert(transform: np.ndarray) -> np.ndarray:
 
 def apply(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Take points (N, 2), x then y, through an affine transform (2, 3)."""
-    return points @ transform[:, :2].T + transform[:, 2]
+    return np.asarray(points @ transform[:, :2].T + transform[:, 2])
 
 
 def _wrap(angle: float, half: float) -> float:

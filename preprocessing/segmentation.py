@@ -147,7 +147,7 @@ def _without_strips(mask: np.ndarray) -> np.ndarray:
         (labels[-1], height - stats[:, cv2.CC_STAT_TOP]),
     ):
         keep &= np.bincount(line, minlength=count) < _STRIP * depth
-    return keep[labels]
+    return np.asarray(keep[labels])
 
 
 def _comparable_pieces(mask: np.ndarray) -> np.ndarray:
@@ -157,4 +157,4 @@ def _comparable_pieces(mask: np.ndarray) -> np.ndarray:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    return (areas >= _COMPARABLE * areas.max())[labels] & mask
+    return np.asarray((areas >= _COMPARABLE * areas.max())[labels] & mask)

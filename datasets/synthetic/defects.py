@@ -179,9 +179,9 @@ def _blotch(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     x, y = _point(part, rng)
     rows, columns = np.indices(part.shape, np.float32)
     ragged = cv2.GaussianBlur(rng.normal(size=part.shape).astype(np.float32), (0, 0), max(1.0, radius / 2))
-    ragged *= 0.3 / max(float(ragged.std()), 1e-9)
+    ragged = ragged * np.float32(0.3 / max(float(ragged.std()), 1e-9))
     inside = np.hypot(columns - x, rows - y) / radius + ragged < 1
-    return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0)
+    return np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0))
 
 
 def _laid_over(photo: np.ndarray, other: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -204,4 +204,4 @@ def _point(part: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _as_photo(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)

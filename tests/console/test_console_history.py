@@ -179,6 +179,7 @@ def test_wrong_decisions_become_a_split_that_train_and_evaluate_read(
             archive.extractall(tmp_path / reviewed)
         split = load_split(tmp_path / reviewed, "test")
         assert len(split.images) == (count or wrong)
+        assert split.columns is not None
         assert split.columns.describe() == "defect: defect; healthy: good"
         assert not split.unlisted
     labels = {image.path.read_bytes(): image.is_anomalous for image in load_split(tmp_path / "any", "test").images}

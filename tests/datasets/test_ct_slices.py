@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fastener.common.errors import UserError
-from fastener.datasets import ct_slices
+from fastener.datasets import ct_slices, images
 from fastener.datasets.ct_folders import list_good_slices, list_volumes, natural_key
 from fastener.datasets.ct_labels import LABEL_COLUMNS, read_labels
 from fastener.datasets.ct_slices import CtSlice, SliceReader, read_slice
@@ -172,7 +172,7 @@ class Counts:
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counts]:
     """How many image files were opened, and how many are open."""
-    counts, plain = Counts(), ct_slices.opened
+    counts, plain = Counts(), images.opened
 
     @contextmanager
     def counting(path: Path) -> Iterator[Image.Image]:

@@ -97,6 +97,6 @@ def test_scores_are_as_high_as_those_of_new_photos() -> None:
             hole = bank[bank_groups != i]
             holes.append(torch.cdist(features[i].reshape(-1, 4), hole).min(1)[0].max())
             fresh.append(torch.cdist(new[i].reshape(-1, 4), bank).min(1)[0].max())
-    hole, whole, new_ones = (float(torch.stack(values).median()) for values in (holes, filled, fresh))
-    assert abs(whole / new_ones - 1) < 0.05
-    assert hole / new_ones > whole / new_ones
+    medians = [float(torch.stack(values).median()) for values in (holes, filled, fresh)]
+    assert abs(medians[1] / medians[2] - 1) < 0.05
+    assert medians[0] > medians[1]

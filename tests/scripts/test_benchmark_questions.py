@@ -258,7 +258,7 @@ def test_a_selection_that_was_stopped_is_extrapolated_from_its_picks(monkeypatch
         sampler=types.SimpleNamespace(GreedyCoresetSampler=Sampler, ApproximateGreedyCoresetSampler=Sampler)
     )
     ticks = iter(range(0, 100, 2))
-    monkeypatch.setattr(amazon_patchcore.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("amazon_patchcore.time.perf_counter", lambda: next(ticks))
     watch = amazon_patchcore.Watch(reference, "approximate", 0.4, 128)
     watch.sampler.run(torch.zeros(10, 3))
     assert watch.picks.tolist() == [0, 1, 2, 3]

@@ -276,7 +276,7 @@ def test_the_cost_is_measured_on_photos_that_were_not_learned(photos: Path, monk
         learned.append(sources)
         return fit(sources, *rest, **named)
 
-    monkeypatch.setattr(precision_cost.Inspector, "fit", watched)
+    monkeypatch.setattr(Inspector, "fit", watched)
     good = sorted((photos / "good").iterdir())
     config = tiny_config()
     cost = precision_cost.auroc_by_setting(good, {"one": config, "other": config})
