@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fastener.config import CalibrationSettings
-from fastener.inspection.decision import Decision
+from fastener.inspection.decision import Decision, Traits
 from fastener.inspection.registry import EVIDENCE
 from fastener.models.bank_size import rows_to_keep
 from fastener.models.coreset import greedy_coreset
@@ -123,11 +123,10 @@ def fit_decision(healthy: Mapping[str, np.ndarray], settings: CalibrationSetting
         {kind: HealthyScores(scores, np.full(count, np.nan)) for kind, scores in healthy.items()},
         np.arange(count),
         settings,
-        {kind: one.family for kind, one in kinds.items()},
-        {kind: one.min_unit for kind, one in kinds.items()},
-        {},
-        {kind: one.weight for kind, one in kinds.items()},
-        {kind: one.prior_spread for kind, one in kinds.items()},
+        {
+            kind: Traits(one.family, weight=one.weight, min_unit=one.min_unit, prior_spread=one.prior_spread)
+            for kind, one in kinds.items()
+        },
     )
 
 

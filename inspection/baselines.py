@@ -147,6 +147,10 @@ class AutoencoderEvidence(Evidence):
         scores[unseen], peaks[unseen] = found.images, found.peaks
         return HealthyScores(scores, peaks)
 
+    @property
+    def top_scored(self) -> bool:
+        return True
+
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self._scores(self._shrunk(batch), batch[0].image.shape[:2])
 

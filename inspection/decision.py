@@ -18,6 +18,35 @@ _PRIOR_DEVIATION = 1.0
 
 
 @dataclass(frozen=True)
+class Traits:
+    """How one kind of evidence is joined with the others.
+
+    Parameters
+    ----------
+    family : str
+        Kinds of one family judge the same thing and speak with one voice.
+    weight : float
+        Weight within the family.
+    min_unit : float
+        Floor of the calibrated scale, in raw score.
+    prior_spread : float
+        Unit of the scale, in parts of the median, that is expected before any photo is seen.
+    map_threshold : float, optional
+        Raw map value below which the kind marks no pixel; set only when the image score is the map's mean.
+    top_scored : bool
+        Whether the image score is the mean of the map's highest pixels. Map and image then share one scale, so that a
+        flagged image has a place over the threshold. Otherwise maps are scaled by the peaks of healthy maps.
+    """
+
+    family: str
+    weight: float = 1.0
+    min_unit: float = 0.0
+    prior_spread: float = 0.0
+    map_threshold: float | None = None
+    top_scored: bool = False
+
+
+@dataclass(frozen=True)
 class Decision:
     """Joins the kinds of evidence into one score and one map, on one scale with one threshold.
 
@@ -62,18 +91,11 @@ class Decision:
         scores: Mapping[str, HealthyScores],
         groups: np.ndarray,
         settings: CalibrationSettings,
-        families: Mapping[str, str],
-        min_units: Mapping[str, float],
-        map_threshold: Mapping[str, float],
-        weights: Mapping[str, float] | None = None,
-        prior_spreads: Mapping[str, float] | None = None,
+        traits: Mapping[str, Traits],
     ) -> Decision:
         """Calibrate on leave-one-out ``scores`` of healthy images; ``groups`` (n,) joins the copies of one photo.
 
-        ``families`` and ``min_units``: kind -> family, and kind -> least unit of its scale. ``map_threshold``: kind ->
-        raw map value, for kinds whose image score is the mean of their map. All others score an image by its worst
-        place, so their maps are scaled by the peaks of healthy maps; a kind without maps (peaks all NaN) has none.
-        ``prior_spreads``: kind -> unit of its scale, in parts of the median, that is expected before any photo is seen.
+        ``traits`` say how each kind is joined. A kind without maps (peaks all NaN) has no scale for them.
 
         Images with a NaN score calibrate nothing, nor do their copies: that kind was trained on them, and how it scores
         them says little of new parts. The other kinds are then calibrated on fewer images too, as all speak as one.
@@ -84,32 +106,34 @@ class Decision:
         scores, groups = _of(scores, keep), groups[keep]
         images = {kind: _worst_of_group(s.images, groups) for kind, s in scores.items()}
 
-        expected = dict.fromkeys(families, 0.0) | dict(prior_spreads or {})
-
         def scale(kind: str, values: np.ndarray) -> Scale:
-            return Scale.fit(values, settings.upper_quantile, min_units[kind], prior_spread=expected[kind])
+            trait = traits[kind]
+            return Scale.fit(values, settings.upper_quantile, trait.min_unit, prior_spread=trait.prior_spread)
 
         image_scales = {kind: scale(kind, values) for kind, values in images.items()}
-        weights = dict.fromkeys(families, 1.0) | dict(weights or {})
         decision = cls(
             settings.rule,
             settings.threshold,
             settings.alpha,
-            dict(families),
-            weights,
+            {kind: trait.family for kind, trait in traits.items()},
+            {kind: trait.weight for kind, trait in traits.items()},
             image_scales,
             {},
             images,
             np.unique(groups),
         )
         threshold = decision.tail().threshold
-        map_scales = {
-            kind: _stretched(image_scales[kind], map_threshold[kind], threshold)
-            if kind in map_threshold
-            else scale(kind, _worst_of_group(s.peaks, groups))
-            for kind, s in scores.items()
-            if not np.isnan(s.peaks).all()
-        }
+        map_scales = {}
+        for kind, kept in scores.items():
+            if np.isnan(kept.peaks).all():
+                continue
+            lowest = traits[kind].map_threshold
+            if lowest is not None:
+                map_scales[kind] = _stretched(image_scales[kind], lowest, threshold)
+            elif traits[kind].top_scored:
+                map_scales[kind] = image_scales[kind]
+            else:
+                map_scales[kind] = scale(kind, _worst_of_group(kept.peaks, groups))
         peaks = {kind: _worst_of_group(scores[kind].peaks, groups) for kind in map_scales}
         return replace(decision, map_scales=map_scales, healthy_peaks=peaks)
 

@@ -83,18 +83,20 @@ def raw_heatmap(score_map: npt.NDArray[np.floating], vmin: float, vmax: float) -
 
 
 def with_colour_bar(picture: Picture, vmin: float, vmax: float, marks: Mapping[str, float]) -> Picture:
-    """Put a colour bar of ``raw_heatmap`` to the right of a picture; ``marks`` are named values that it shows."""
+    """Put a colour bar of ``raw_heatmap`` to the right of a picture.
+
+    ``marks`` are the texts beside the bar, and the values at which they stand.
+    """
     height = picture.shape[0]
     font = _font(max(8, height // 22))
-    texts = {f"{name} {value:.2f}".strip(): value for name, value in marks.items()}
     bar, gap = max(4, height // 28), max(3, height // 60)
-    width = round(max(font.getlength(text) for text in texts)) + bar + 4 * gap
+    width = round(max(font.getlength(text) for text in marks)) + bar + 4 * gap
     side = Image.new("RGB", (width, height), SHEET)
     draw = ImageDraw.Draw(side)
     ramp = np.linspace(vmax, vmin, height)[:, None].repeat(bar, 1)
     side.paste(Image.fromarray(raw_heatmap(ramp, vmin, vmax)), (gap, 0))
     half = round(font.size * 0.6)
-    for text, value in texts.items():
+    for text, value in marks.items():
         y = round((height - 1) * (1 - np.clip((value - vmin) / (vmax - vmin), 0, 1)))
         draw.line((gap + bar, y, 2 * gap + bar, y), fill=_CAPTION, width=max(1, height // 200))
         draw.text((3 * gap + bar, min(max(y, half), height - half)), text, fill=_CAPTION, font=font, anchor="lm")

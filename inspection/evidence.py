@@ -58,6 +58,10 @@ class StructureEvidence(Evidence):
         return self._patchcore
 
     @property
+    def top_scored(self) -> bool:
+        return self.patchcore.scores_by_top
+
+    @property
     def networks(self) -> Sequence[nn.Module]:
         return (self.extractor.network,)
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fastener.config import Config
+from fastener.inspection.decision import Traits
 from fastener.inspection.registry import EVIDENCE
 from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.patchcore import PatchCore
@@ -113,6 +114,23 @@ class Evidence(ABC):
     def is_default(cls, config: Config, backbone: str) -> bool:
         """Tell whether a new model uses this kind when the settings name none; ``backbone`` as in ``Setup``."""
         return False
+
+    @property
+    def top_scored(self) -> bool:
+        """Tell whether the image score is the mean of the highest pixels of the map."""
+        return False
+
+    @property
+    def traits(self) -> Traits:
+        """Tell how this kind is joined with the others."""
+        return Traits(
+            self.family,
+            weight=self.weight,
+            min_unit=self.min_unit,
+            prior_spread=self.prior_spread,
+            map_threshold=self.map_threshold,
+            top_scored=self.top_scored,
+        )
 
     @property
     def pretrained(self) -> FeatureExtractor | None:

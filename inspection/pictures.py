@@ -26,6 +26,8 @@ from fastener.preprocessing.pipeline import Prepared
 
 # Longer side of a photo in a picture for people, in pixels.
 PREVIEW_SIDE = 1600
+# Lower end of the scale of raw heatmaps, in parts of its upper end.
+_FAINTEST = 4e-4
 T = TypeVar("T")
 
 
@@ -91,17 +93,15 @@ def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | No
 def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
     """Draw the raw anomaly map in the size of ``photo``, also below the threshold, with a colour bar at its right.
 
-    The scale is the same for all photos of a model: from the median healthy photo to 2.5 times the threshold.
+    Colours follow the logarithm, as most places of a healthy part lie far below the threshold. The scale is the same
+    for all photos of a model: from a thousandth of the threshold to 2.5 times it.
     """
-    low, high = raw_range(inspection)
-    marks = {"": high, "threshold": inspection.threshold, "healthy": low}
-    return with_colour_bar(raw_heatmap(inspection.photo_map(photo.shape[:2]), low, high), low, high, marks)
-
-
-def raw_range(inspection: Inspection) -> tuple[float, float]:
-    """Give the map values at the two ends of the scale of ``heatmap_picture``."""
     high = colour_range(inspection)[1]
-    return min(inspection.healthy_score, 0.9 * inspection.threshold, 0.5 * high), high
+    low = _FAINTEST * high
+    shown = np.log(np.maximum(inspection.photo_map(photo.shape[:2]), low))
+    values = {"": high, "threshold ": inspection.threshold, "healthy ": inspection.healthy_score, " ": low}
+    marks = {f"{name}{value:.3g}".strip(): float(np.log(max(value, low))) for name, value in values.items()}
+    return with_colour_bar(raw_heatmap(shown, np.log(low), np.log(high)), np.log(low), np.log(high), marks)
 
 
 def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], *, cell: int = 200) -> Picture:

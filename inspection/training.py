@@ -266,11 +266,7 @@ def calibrate(
         scores,
         groups,
         config.calibration,
-        {kind: one.family for kind, one in evidence.items()},
-        {kind: one.min_unit for kind, one in evidence.items()},
-        {kind: one.map_threshold for kind, one in evidence.items() if one.map_threshold is not None},
-        {kind: one.weight for kind, one in evidence.items()},
-        {kind: one.prior_spread for kind, one in evidence.items()},
+        {kind: one.traits for kind, one in evidence.items()},
     )
 
 

@@ -250,7 +250,7 @@ class PatchCore:
         """Score groups of training images (n, h, w, c), each with a bank from which its own rows are taken out."""
         healthy = HealthyScores(*np.full((2, len(features)), np.nan, np.float32))
         unseen = self._as_unseen(groups)
-        if self.top_share is not None and self.bank_.index is None and not self._compares_all:
+        if self.scores_by_top and self.bank_.index is None:
             scores = self._refilled(features, groups)
         elif self.per_position and self.position_stats_ is None:
             scores = self._judged_as_unseen(features, unseen)
@@ -306,6 +306,11 @@ class PatchCore:
     def _require_others(self, group: int) -> None:
         if bool((self.bank_groups_ == group).all()):
             raise UserError("all rows of the bank come from one photo; raise coreset_ratio or add photos")
+
+    @property
+    def scores_by_top(self) -> bool:
+        """Tell whether the image score is the mean of the highest pixels of the map."""
+        return self.top_share is not None and not self._compares_all
 
     @property
     def _compares_all(self) -> bool:

@@ -18,7 +18,7 @@ from fastener.common.errors import UserError
 from fastener.config import CalibrationSettings, Config
 from fastener.inspection import baselines
 from fastener.inspection.baselines import AutoencoderEvidence, GlobalEvidence, hold_out
-from fastener.inspection.decision import Decision
+from fastener.inspection.decision import Decision, Traits
 from fastener.inspection.evidence_base import Setup
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import batches
@@ -221,7 +221,7 @@ class TestDecision:
             "a": HealthyScores(images[left], peaks[left]),
             "b": HealthyScores(other.images[left], other.peaks[left]),
         }
-        about: tuple[Any, ...] = (CalibrationSettings(), {"a": "x", "b": "x"}, {"a": 0.0, "b": 0.0}, {})
+        about = (CalibrationSettings(), {"a": Traits("x"), "b": Traits("x")})
         decision = Decision.fit({"a": partial, "b": other}, groups, *about)
         expected = Decision.fit(rest, groups[left], *about)
         assert decision.image_scales == expected.image_scales
@@ -232,7 +232,7 @@ class TestDecision:
     def test_nothing_left_is_an_error(self) -> None:
         scores = {"a": HealthyScores(*np.full((2, 2), np.nan))}
         with pytest.raises(ValueError, match="nothing is left to calibrate"):
-            Decision.fit(scores, np.arange(2), CalibrationSettings(), {"a": "x"}, {"a": 0.0}, {})
+            Decision.fit(scores, np.arange(2), CalibrationSettings(), {"a": Traits("x")})
 
 
 class TestHoldOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastener.config import CalibrationSettings
-from fastener.inspection.decision import JOIN, Decision
+from fastener.inspection.decision import JOIN, Decision, Traits
 from fastener.models.scores import HealthyScores, Scores
 
-FAMILIES = {"cnn": "structure", "filters": "structure", "colour": "colour"}
-UNITS = {"cnn": 0.0, "filters": 0.0, "colour": 0.01}
+TRAITS = {
+    "cnn": Traits("structure"),
+    "filters": Traits("structure"),
+    "colour": Traits("colour", min_unit=0.01, map_threshold=0.5),
+}
 
 
 def healthy(n: int = 60, seed: int = 0) -> dict[str, Scores]:
@@ -38,9 +42,7 @@ def fitted(
     count = len(next(iter(scores.values())).images)
     settings = CalibrationSettings(rule=rule, alpha=alpha, threshold=method)
     kept = {kind: HealthyScores.of(one) for kind, one in scores.items()}
-    return Decision.fit(
-        kept, np.arange(count) if groups is None else groups, settings, FAMILIES, UNITS, {"colour": 0.5}
-    )
+    return Decision.fit(kept, np.arange(count) if groups is None else groups, settings, TRAITS)
 
 
 def test_norm_by_hand() -> None:
@@ -114,8 +116,8 @@ def test_weights_count_within_a_family_only() -> None:
     scores = healthy()
     kept = {kind: HealthyScores.of(one) for kind, one in scores.items()}
     weights = {"cnn": 4.0, "filters": 1.0, "colour": 7.0}
-    arguments = (kept, np.arange(60), CalibrationSettings(rule="mean"), FAMILIES, UNITS, {"colour": 0.5})
-    decision = Decision.fit(*arguments, weights)
+    traits = {kind: replace(trait, weight=weights[kind]) for kind, trait in TRAITS.items()}
+    decision = Decision.fit(kept, np.arange(60), CalibrationSettings(rule="mean"), traits)
     raw = {kind: one.images.astype(float) for kind, one in scores.items()}
     z = {kind: decision.image_scales[kind](values) for kind, values in raw.items()}
     assert decision.join(raw) == pytest.approx(((4 * z["cnn"] + z["filters"]) / 5 + z["colour"]) / 2)
@@ -145,7 +147,7 @@ def test_maps_of_peak_scores_are_scaled_by_healthy_peaks() -> None:
 
 def test_a_place_is_marked_by_colour_only_inside_the_sector() -> None:
     decision = fitted(healthy())
-    quiet = {kind: np.full((1, 2, 2), 0.0, np.float32) for kind in FAMILIES}
+    quiet = {kind: np.full((1, 2, 2), 0.0, np.float32) for kind in TRAITS}
     threshold = decision.threshold()[0]
     for value, marked in ((0.3, False), (0.45, False), (0.6, True), (1.0, True)):
         quiet["colour"] = np.full((1, 2, 2), value, np.float32)
@@ -157,7 +159,7 @@ def test_a_part_flagged_for_its_share_of_rust_is_marked_where_it_is_rusty() -> N
     scores = healthy()
     scores["colour"] = Scores(scores["colour"].images * 3, scores["colour"].maps * 3)
     decision = fitted(scores)
-    rusty = {kind: np.full((1, 2, 2), 0.0, np.float32) for kind in FAMILIES} | {"colour": np.ones((1, 2, 2))}
+    rusty = {kind: np.full((1, 2, 2), 0.0, np.float32) for kind in TRAITS} | {"colour": np.ones((1, 2, 2))}
     assert (decision.join_maps(rusty) > decision.threshold()[0]).all()
 
 
@@ -199,3 +201,17 @@ def test_p_values_by_counting() -> None:
     for value in (joined.min() - 1, np.median(joined), joined.max() + 1):
         expected = (1 + (joined >= value).sum()) / 20
         assert decision.p_values(np.array([value]))[0] == pytest.approx(expected)
+
+
+def test_map_of_a_top_scored_kind_is_on_the_scale_of_the_image_score() -> None:
+    """A flagged image then has a place over the threshold: the mean of some pixels never exceeds the highest."""
+    scores = {"cnn": healthy()["cnn"]}
+    kept = {"cnn": HealthyScores.of(scores["cnn"])}
+    traits = {"cnn": Traits("structure", top_scored=True)}
+    decision = Decision.fit(kept, np.arange(60), CalibrationSettings(), traits)
+    assert decision.map_scales == decision.image_scales
+    maps = np.random.default_rng(5).gamma(2.0, 3.0, (50, 6, 5)).astype(np.float32)
+    images = np.sort(maps.reshape(50, -1), axis=1)[:, -3:].mean(1)
+    flagged = decision.join({"cnn": images}) > decision.threshold()[0]
+    assert flagged.any()
+    assert (decision.join_maps({"cnn": maps})[flagged].max((1, 2)) > decision.threshold()[0]).all()
