@@ -224,8 +224,10 @@ class Inspector:
         self._decide_by(self.decision.extend(steps.fit_evidence(self.evidence, groups), groups))
         if self.check is not None:
             self.check = self.check.extended(steps.figures_of(photos))
-        basis = report_of(self.decision, self.training.names_of(self.decision.groups))
-        self.report = replace(basis, disturbed=self.training.disturbed)
+        # Models that were saved before groups were do not know which photo a score belongs to.
+        if self.decision.groups.size:
+            basis = report_of(self.decision, self.training.names_of(self.decision.groups))
+            self.report = replace(basis, disturbed=self.training.disturbed)
         self.new_photos_ = len(photos)
         return self
 
