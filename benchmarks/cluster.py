@@ -41,7 +41,7 @@ from fastener.models.patchcore import PatchCore
 from fastener.preprocessing.pipeline import Preprocessor
 
 T = TypeVar("T")
-MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
+MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec_paper.yaml"
 
 
 def accuracy(options: argparse.Namespace, config: Config) -> None:

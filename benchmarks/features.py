@@ -17,7 +17,7 @@ from fastener.models.runtime.cnn import cnn_extractor
 from fastener.models.runtime.weights import find_weights, how_to_get
 from fastener.preprocessing.pipeline import Preprocessor
 
-MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
+MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec_paper.yaml"
 _BATCH = 8
 
 

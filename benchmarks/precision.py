@@ -34,7 +34,7 @@ from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.runtime.cnn import build_network, cnn_extractor
 from fastener.models.runtime.onnx_network import OnnxNetwork, to_onnx
 
-MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
+MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec_paper.yaml"
 ROUNDS = 15
 MODES = (("fp32", "torch"), ("fp32", "onnx"), ("bf16", "torch"), ("int8", "onnx"))
 # Thresholds are not used here, so a few photos are enough for the calibration.

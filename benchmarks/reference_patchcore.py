@@ -199,8 +199,8 @@ def extractor(weights: Path) -> FeatureExtractor:
 
 
 def read_photos(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read ``count`` training and ``count`` test photos, spread over a category and prepared by configs/mvtec.yaml."""
-    config = load_config(Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml")
+    """Read ``count`` training and ``count`` test photos, spread over a category and prepared by configs/mvtec_paper.yaml."""
+    config = load_config(Path(__file__).resolve().parents[1] / "configs" / "mvtec_paper.yaml")
     prepare = Preprocessor(config.preprocess)
     category = load_category(folder.parent, folder.name)
     both = []

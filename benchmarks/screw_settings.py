@@ -35,7 +35,7 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
 from fastener.preprocessing.segmentation import find_part
 
-MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
+MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec_paper.yaml"
 HELD_OUT = 0.3
 # The part is found and turned upright; the light stays as it is.
 UPRIGHT = (

@@ -86,7 +86,8 @@ def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: in
 def config_of(keep: float, assignments: list[str]) -> Config:
     """Load the settings of the peers, with ``assignments`` on top."""
     return load_config(
-        ROOT / "configs" / "mvtec.yaml", [*LIKE_PEERS, f"model.coreset_ratio={keep}", "run.device=cpu", *assignments]
+        ROOT / "configs" / "mvtec_paper.yaml",
+        [*LIKE_PEERS, f"model.coreset_ratio={keep}", "run.device=cpu", *assignments],
     )
 
 

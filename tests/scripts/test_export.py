@@ -60,7 +60,8 @@ def exported(model: Path, photos: Path) -> dict[str, Path]:
     for precision, flags in (("fp32", ()), ("int8", ("--images", photos))):
         done = run_inside("export.py", "--model", model, "--weights", weights(model), "--precision", precision, *flags)
         assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
+        # Tiny models find few defects, and say so.
+        assert all("of synthetic defects are found" in line for line in done.stderr.splitlines())
         folders[precision] = model.with_name(f"mine-{precision}")
     return folders
 
