@@ -72,7 +72,7 @@ class ModelSettings(Section):
         None,
         gt=0.0,
         le=1.0,
-        description="share of patches kept in the memory bank; null = 2 % for up to 100 photos, and rows that grow "
+        description="share of patches kept in the memory bank; null = 2 % for up to 200 photos, and rows that grow "
         "with the square root of their number beyond; above 0 to 1",
     )
     coreset_projection: int | None = Field(

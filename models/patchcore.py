@@ -34,7 +34,7 @@ class PatchCore:
         Turns images into patch features.
     coreset_ratio : float, optional
         Share of the training patches that the bank keeps (greedy k-centre), above 0 to 1; None: 2 % of the patches of
-        up to 100 images, and rows that grow with the square root of the number of images beyond.
+        up to 200 images, and rows that grow with the square root of the number of images beyond.
     num_neighbors : int
         b of equation 7; 1: the image score is the largest distance of a patch. Without effect on ``top_share``.
     top_share : float, optional

@@ -86,7 +86,8 @@ def test_training_without_a_photo(
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
     monkeypatch.setattr("builtins.input", lambda question: "1")
     by_hand = run_inside(*train, "--review")
-    assert "learning again without 1 photo(s)" in by_hand.stdout
+    assert "learning again without 1 photo(s)" in by_hand.stdout, by_hand.stderr
+    assert by_hand.returncode == 0, by_hand.stderr
     by_name = run_inside(*train, "--drop", paths[5].name)
     assert "11 healthy photos" in by_hand.stdout
     assert by_hand.stdout[by_hand.stdout.index("11 healthy") :] == by_name.stdout

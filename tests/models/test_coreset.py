@@ -295,8 +295,8 @@ def test_greedy_in_shards_stays_within_four_times_the_best() -> None:
         (10_000, 10, 0, 0.1, 1000),
         (100_000, 100, 0, None, 2000),
         (50_000, 50, 0, None, 1000),
-        (400_000, 400, 0, None, 4000),  # half the share of 100 images
-        (100_000, 100, 300, None, 1000),
+        (800_000, 800, 0, None, 8000),  # half the share of 200 images
+        (100_000, 100, 700, None, 1000),
         (10, 1, 0, None, 1),
     ],
 )
