@@ -199,7 +199,7 @@ def extractor(weights: Path) -> FeatureExtractor:
 
 
 def read_photos(folder: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read ``count`` training and ``count`` test photos, spread over a category and prepared by configs/mvtec_paper.yaml."""
+    """Read ``count`` training and ``count`` test photos, spread over a category, by configs/mvtec_paper.yaml."""
     config = load_config(Path(__file__).resolve().parents[1] / "configs" / "mvtec_paper.yaml")
     prepare = Preprocessor(config.preprocess)
     category = load_category(folder.parent, folder.name)

@@ -84,7 +84,9 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
         metavar="A,B",
         help=f"of {', '.join(EVIDENCE)} (default: cnn with a network, filters, colour with preprocessing)",
     )
-    group.add_argument("--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (default: 0.05)")
+    group.add_argument(
+        "--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (default: 0.05)"
+    )
 
 
 def add_cluster_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
