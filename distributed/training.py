@@ -9,8 +9,8 @@ machine's radius is no less than that. The composition is that of Malkomes, Kusn
 Distributed k-Center Clustering with Outliers on Massive Data", NIPS 2015; it takes k picks from each shard, as is done
 here. See also Indyk et al. 2014, "Composable core-sets for diversity and coverage maximization".
 
-Calibration is that of one machine: every photo is scored against the whole bank without the rows of its own group; only
-the photos are shared out.
+Calibration is that of one machine but for one thing: every photo is scored against the whole bank without the rows of
+its own group, and the hole that they leave is filled from the photos of its shard only, see models/leave_one_out.py.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class TwoNodes:
         try:
             wait_for(lambda: _answers(self.address), "the head node")
             self._nodes.append(self._start(OTHER, f"--address={self.address}"))
+            wait_for(lambda: len(self.workers("RuntimeEnvAgent")) > 1, "both nodes")
         except BaseException:
             self.stop()
             raise

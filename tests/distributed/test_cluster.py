@@ -206,10 +206,15 @@ def test_a_coreset_of_shards_covers_the_patches_as_promised(
     by_photo = patches.reshape(len(prepared), -1, patches.shape[1])
     for row, owner in zip(ours.patchcore.bank_.features, ours.patchcore.bank_groups_, strict=True):
         assert float((by_photo[owner] - row).norm(dim=1).min()) < 0.05 * float(row.norm())
-    # Scores of photos as unseen: against a search without the photo's own rows.
+    # Scores of photos as unseen: by the whole bank without the photo's own rows, whose place patches of its shard take.
+    # Shards of three photos have few such patches, so single scores differ from one machine's; their level does not.
     healthy = sharded.decision.healthy["filters"]
     assert len(healthy) == len(good_photos)
-    assert np.corrcoef(healthy, inspector.decision.healthy["filters"])[0, 1] > 0.5
+    features, size = ours.extractor(np.stack(prepared)).half(), prepared[0].shape[:2]
+    shards = np.array_split(np.arange(12), 4)
+    expected = [ours.patchcore.calibrate(features[s], s.tolist(), size).images for s in shards]
+    np.testing.assert_allclose(healthy, np.concatenate(expected), rtol=0.02)  # features were kept in half precision
+    assert np.median(healthy) == pytest.approx(np.median(inspector.decision.healthy["filters"]), rel=0.25)
     assert not np.array_equal(healthy, inspector.decision.healthy["filters"])
 
 
