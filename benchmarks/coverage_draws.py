@@ -11,7 +11,7 @@ import torch
 from fastener.config import CalibrationSettings
 from fastener.inspection.decision import Decision, Traits
 from fastener.inspection.registry import EVIDENCE
-from fastener.models.bank_size import rows_to_keep
+from fastener.models.bank_rows import rows_to_keep
 from fastener.models.coreset import greedy_coreset
 from fastener.models.image_scores import top_mean
 from fastener.models.leave_one_out import LeaveOneOut

@@ -37,7 +37,7 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Fingerprint, prepare
 from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.training import Grouping, build_evidence, build_setup, report, with_frame
-from fastener.models.bank_size import rows_to_keep
+from fastener.models.bank_rows import rows_to_keep
 from fastener.models.moments import Moments
 from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
@@ -113,7 +113,7 @@ def train(
     grouping = Grouping.of(photos)
     scores = cluster.fit(grouping.left_out)
     inspector = Inspector.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
-    inspector.report = report(inspector, sources, grouping, progress=progress)
+    inspector.report = report(inspector, sources, photos, grouping, progress=progress)
     for line in inspector.report.warnings():
         warn(line)
     return inspector, cluster.covers

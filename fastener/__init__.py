@@ -3,6 +3,22 @@
 In a clone the packages stand beside this folder, where their scripts can be run without installing anything; an
 installed wheel holds them inside it. Either way ``fastener.models`` and ``fastener.train`` are the same modules.
 Importing this package imports neither torch nor any other library.
+
+Examples
+--------
+Fit to six healthy nuts and inspect a rusty one; without ``model__backbone`` a pretrained network is used:
+
+>>> from fastener import Inspector
+>>> from fastener.datasets.synthetic.parts import render_part
+>>> def nut(seed, defect="none"):
+...     return render_part(seed, "nut", "silver", defect, size=(64, 64), background="white").image
+>>> healthy = [nut(seed) for seed in range(6)]
+>>> inspector = Inspector.fit(healthy, model__backbone="filters", preprocess__size=64)
+>>> inspector.new_photos_
+6
+>>> (result,) = inspector.inspect(nut(9, "rust"))
+>>> result.is_anomalous, result.photo_map().shape
+(True, (64, 64))
 """
 
 from __future__ import annotations

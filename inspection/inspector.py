@@ -70,22 +70,6 @@ class Inspector:
         Number of photos that the last ``fit`` or ``partial_fit`` learned; 0 for a loaded model.
     preprocessor : Preprocessor
         Brings photos into the canonical frame. A subclass such as ``SquareTiles`` is not saved with the model.
-
-    Examples
-    --------
-    Fit to six healthy nuts and inspect a rusty one; without ``model__backbone`` a pretrained network is used:
-
-    >>> from fastener import Inspector
-    >>> from fastener.datasets.synthetic.parts import render_part
-    >>> def nut(seed, defect="none"):
-    ...     return render_part(seed, "nut", "silver", defect, size=(64, 64), background="white").image
-    >>> healthy = [nut(seed) for seed in range(6)]
-    >>> inspector = Inspector.fit(healthy, model__backbone="filters", preprocess__size=64)
-    >>> inspector.new_photos_
-    6
-    >>> (result,) = inspector.inspect(nut(9, "rust"))
-    >>> result.is_anomalous, result.photo_map().shape
-    (True, (64, 64))
     """
 
     def __init__(
@@ -179,7 +163,7 @@ class Inspector:
         scores = as_of_other_parts(scores, evidence, grouping)
         fitted = cls.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
         fitted = fitted.with_preprocessor(preprocessor)
-        fitted.report = steps.report(fitted, sources, grouping, progress=progress)
+        fitted.report = steps.report(fitted, sources, photos, grouping, progress=progress)
         for line in fitted.report.warnings():
             warn(line)
         return fitted

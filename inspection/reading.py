@@ -47,6 +47,8 @@ class Fingerprint:
         Lightness, contrast and detail of each frame, see inspection/input_check.py; None where they are not needed.
     name : str
         File name; "" for a photo that came as an array.
+    outline : ndarray of float64, (4,), or None
+        Figures of the part's outline, see inspection/outlines.py; None where they are not needed.
     """
 
     checksum: str
@@ -55,6 +57,7 @@ class Fingerprint:
     tiles: int = 1
     figures: np.ndarray | None = None
     name: str = ""
+    outline: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,8 @@ class ThresholdReport:
         Number of these photos whose score lies above the threshold.
     disturbed : int
         Number of these photos that are disturbed copies of a single photo: the threshold is then a guess.
+    odd_outlines : tuple of str
+        Names of photos whose part has an outline unlike all others, the oddest first.
     """
 
     threshold: float
@@ -75,6 +77,7 @@ class ThresholdReport:
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
     above: int = 0
     disturbed: int = 0
+    odd_outlines: tuple[str, ...] = ()
 
     @property
     def left_out(self) -> tuple[HealthyPhoto, ...]:
@@ -98,6 +101,13 @@ class ThresholdReport:
             shown = ", ".join(f"{photo.name} ({photo.score:.1f})" for photo in self.left_out[:_SHOWN])
             more = len(self.left_out) - _SHOWN
             lines.append(f"too odd to set it: {shown}" + (f" and {more} more" if more > 0 else ""))
+        if self.odd_outlines:
+            shown = ", ".join(self.odd_outlines[:_SHOWN])
+            more = len(self.odd_outlines) - _SHOWN
+            advice = "was the mask cut, or is it another part? train.py --preprocess-only shows masks"
+            lines.append(
+                f"outline unlike all others: {shown}" + (f" and {more} more" if more > 0 else "") + f"; {advice}"
+            )
         setters = [photo for photo in self.highest if not photo.left_out][:_SHOWN]
         if setters:
             names = ", ".join(f"{photo.name} ({photo.score:.2f})" for photo in setters)
@@ -138,6 +148,7 @@ class ThresholdReport:
             "found": {kind: list(counts) for kind, counts in self.found.items()},
             "above": self.above,
             "disturbed": self.disturbed,
+            "odd_outlines": list(self.odd_outlines),
         }
 
     @classmethod
@@ -152,6 +163,7 @@ class ThresholdReport:
             {kind: (counts[0], counts[1]) for kind, counts in state["found"].items()},
             state.get("above", round(state["bound"] * (state["n_photos"] + 1)) - 1),
             state.get("disturbed", 0),
+            tuple(state.get("odd_outlines", ())),
         )
 
 
@@ -165,9 +177,8 @@ def report_of(decision: Decision, names: Sequence[str]) -> ThresholdReport:
     rest = np.sort(order[len(shown) :])
     without = tail.threshold
     if len(rest) > 1:
-        without = replace(decision, healthy={kind: each[rest] for kind, each in decision.healthy.items()}).threshold()[
-            0
-        ]
+        others = {kind: each[rest] for kind, each in decision.healthy.items()}
+        without = replace(decision, healthy=others).threshold()[0]
     above = int((scores > tail.threshold).sum())
     return ThresholdReport(tail.threshold, tail.bound, len(scores), highest, without, above=above)
 

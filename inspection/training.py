@@ -22,6 +22,7 @@ from fastener.inspection.choice import Choice
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence, Setup, images_of, sharing
 from fastener.inspection.input_check import InputCheck, input_figures
+from fastener.inspection.outlines import odd_outlines, outline_figures
 from fastener.inspection.pretrained import quantise
 from fastener.inspection.reading import Fingerprint, Source, ahead, batches, fingerprint, load, prepare, size_of
 from fastener.inspection.registry import EVIDENCE
@@ -231,7 +232,9 @@ def collect(
         photo, tiles = prepare(source, preprocessor)
         found = any(tile.part_found for tile in tiles)
         figures = np.stack([input_figures(tile) for tile in tiles])
-        return tiles, replace(fingerprint(source, photo), part_found=found, tiles=len(tiles), figures=figures)
+        outline = outline_figures(tiles[0]) if config.preprocess.enabled else None
+        seen = replace(fingerprint(source, photo), part_found=found, tiles=len(tiles), figures=figures)
+        return tiles, replace(seen, outline=outline)
 
     run = config.run
     collected: list[Fingerprint] = []
@@ -299,9 +302,17 @@ def input_check(photos: Sequence[Fingerprint]) -> InputCheck | None:
 
 
 def report(
-    inspector: Inspector, sources: Sequence[Source], grouping: Grouping, *, progress: Progress = no_progress
+    inspector: Inspector,
+    sources: Sequence[Source],
+    photos: Sequence[Fingerprint],
+    grouping: Grouping,
+    *,
+    progress: Progress = no_progress,
 ) -> ThresholdReport:
-    """Say what the threshold of a new inspector rests on, and which synthetic defects it finds."""
+    """Say what the threshold of a new inspector rests on, and which synthetic defects it finds.
+
+    ``photos`` (n,) identify the ``sources`` (n,).
+    """
     basis = report_of(inspector.decision, inspector.training.names_of(inspector.decision.groups))
     chosen, run = evenly(len(sources), MOST_PHOTOS).tolist(), inspector.config.run
     read = ahead(lambda i: load(sources[i], inspector.preprocessor), chosen, run.workers, run.batch_size)
@@ -311,7 +322,10 @@ def report(
     found = find_synthetic_defects(
         sample, inspector.evidence, inspector.decision, threshold=inspector.threshold, seed=inspector.config.run.seed
     )
-    return replace(basis, found=found, disturbed=grouping.disturbed)
+    outlines = [one.outline for one in photos if one.outline is not None]
+    odd = odd_outlines(np.stack(outlines), grouping.copies) if len(outlines) == len(photos) else ()
+    names = tuple(inspector.training.names[i] for i in odd)
+    return replace(basis, found=found, disturbed=grouping.disturbed, odd_outlines=names)
 
 
 def warn_of_missed_parts(fingerprints: Sequence[Fingerprint], config: Config, warn: Warn) -> None:

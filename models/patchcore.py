@@ -11,14 +11,12 @@ import torch
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
 from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
-from fastener.models.bank_size import rows_to_keep
-from fastener.models.coreset import greedy_coreset
+from fastener.models.bank_rows import between, rows_to_keep, select_rows
 from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.image_scores import top_mean, weighted_scores
 from fastener.models.leave_one_out import LeaveOneOut, nearest_groups
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.progress import Progress, no_progress
-from fastener.models.random_projection import gaussian_projection, store_projected
 from fastener.models.runtime.feature_store import FeatureStore, chunks
 from fastener.models.scores import HealthyScores, Scores
 
@@ -204,11 +202,20 @@ class PatchCore:
         known = len(self.bank_groups_.unique()) if extending else 0
         keep = rows_to_keep(len(patches), n_images, self.coreset_ratio, known_images=known)
         centres = self.bank_.features if extending else None
-        picks, radius = self._select(patches, keep, centres)
+        picks, radius = select_rows(
+            patches,
+            keep,
+            centres=centres,
+            projection=self.coreset_projection,
+            seed=self.seed,
+            memory_limit=self.memory_limit,
+            device=self.extractor.device,
+            progress=self.progress,
+        )
         rows, row_groups = patches[picks].float(), image_groups[picks // (len(patches) // n_images)]
         if extending:
             rows, row_groups = torch.cat([self.bank_.features, rows]), torch.cat([self.bank_groups_, row_groups])
-        self.set_bank(rows, row_groups, _between(patches))
+        self.set_bank(rows, row_groups, between(patches))
         radius = self._cover_radius(patches) if radius is None else radius
         self.cover_radius_ = max(radius, self.cover_radius_) if extending else radius
         self.training_scores_ = self._leave_one_out(patches.reshape(n_images, *store.grid, -1), image_groups)
@@ -224,23 +231,6 @@ class PatchCore:
         self.bank_ = MemoryBank(rows, self.extractor.device)
         if queries is not None and not self._compares_all:
             self.bank_.index_by(self.index, queries)
-
-    def _select(
-        self, patches: torch.Tensor, keep: int, centres: torch.Tensor | None
-    ) -> tuple[torch.Tensor, float | None]:
-        """Select the rows to keep; return their cover radius, too, unless they were selected by their projections."""
-        if keep >= len(patches):
-            return torch.arange(len(patches)), 0.0
-        device, dim = self.extractor.device, self.coreset_projection
-        if dim is None or dim >= patches.shape[1]:
-            coreset = greedy_coreset(patches, keep, centres=centres, device=device, progress=self.progress)
-            return torch.from_numpy(coreset.indices), coreset.cover_radius
-        projection = gaussian_projection(patches.shape[1], dim, self.seed)
-        held = patches.nbytes if patches.nbytes <= self.memory_limit else 0  # else they are in a file
-        with closing(store_projected(patches, projection, self.memory_limit - held)) as projected:
-            before = None if centres is None else centres @ projection
-            coreset = greedy_coreset(projected.rows(), keep, centres=before, device=device, progress=self.progress)
-        return torch.from_numpy(coreset.indices), None
 
     def _cover_radius(self, patches: torch.Tensor) -> float:
         """Bound the distance of every patch to the bank; an index may make the bound larger than it has to be."""
@@ -356,9 +346,3 @@ class PatchCore:
 def _few(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Split indices of images into parts that are computed at once."""
     return torch.split(images, _IMAGES_AT_ONCE)
-
-
-def _between(patches: torch.Tensor, at_most: int = 1024) -> torch.Tensor:
-    """Average neighbours among ``patches`` (n, d): patches as they could be, none of which is in the bank."""
-    first = torch.from_numpy(evenly(len(patches) - 1, at_most))
-    return (patches[first].float() + patches[first + 1].float()) / 2

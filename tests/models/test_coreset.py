@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fastener.models import coreset
-from fastener.models.bank_size import rows_to_keep
+from fastener.models.bank_rows import rows_to_keep
 from fastener.models.coreset import cover_radius, greedy_coreset
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from data_factory import ROOT
 # Rooms of the library, and the modules at the root; what is ignored by git is not searched.
 FOLDERS = {path.parent for path in ROOT.glob("*/__init__.py")} - {ROOT / "benchmarks"}
 FILES = [*ROOT.glob("*.py"), *(path for folder in FOLDERS for path in folder.rglob("*.py"))]
-WITH_EXAMPLES = sorted(path for path in FILES if "\n    >>> " in path.read_text(encoding="utf-8"))
+WITH_EXAMPLES = sorted(path for path in FILES if re.search(r"^ *>>> ", path.read_text(encoding="utf-8"), re.MULTILINE))
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
