@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from fastener.models.calibration import gross_outliers
 from fastener.preprocessing.morphology import filled
@@ -32,7 +31,7 @@ def outline_figures(prepared: Prepared) -> np.ndarray:
     return np.array([np.log(whole.mean()), solidity, np.log(max(sides) / min(sides)), holes], float)
 
 
-def odd_outlines(figures: np.ndarray, groups: Sequence[int]) -> np.ndarray:
+def odd_outlines(figures: np.ndarray, groups: npt.ArrayLike) -> np.ndarray:
     """Find photos whose outline is far from that of every photo of another group: indices int64 (k,), oddest first.
 
     ``figures`` (n, 4) are as ``outline_figures`` gives them; rows of NaN are passed over. Each figure is in robust
@@ -48,4 +47,4 @@ def odd_outlines(figures: np.ndarray, groups: Sequence[int]) -> np.ndarray:
     scaled = values / spread
     apart = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
     apart[labels[:, None] == labels[None]] = np.inf
-    return seen[gross_outliers(apart.min(axis=1))]
+    return np.asarray(seen[gross_outliers(apart.min(axis=1))])

@@ -38,11 +38,11 @@ def test_mask_without_an_outline_has_no_figures(mask: np.ndarray) -> None:
 def test_cut_masks_are_listed_and_kinds_of_parts_are_not() -> None:
     prepared = [PREPROCESSOR(photo) for photo in parts(24)]  # bolts, nuts and washers
     figures = np.stack([outline_figures(one) for one in prepared])
-    assert odd_outlines(figures, range(24)).size == 0
+    assert odd_outlines(figures, np.arange(24)).size == 0
     cut = prepared[6].mask.copy()
     cut[: cut.shape[0] // 2] = False
     figures[6] = outline_figures(replace(prepared[6], mask=cut))
-    assert odd_outlines(figures, range(24)).tolist() == [6]
+    assert odd_outlines(figures, np.arange(24)).tolist() == [6]
 
 
 def test_copies_do_not_vouch_for_one_another() -> None:
@@ -54,4 +54,4 @@ def test_copies_do_not_vouch_for_one_another() -> None:
 
 
 def test_few_photos_say_nothing() -> None:
-    assert odd_outlines(np.eye(4), range(4)).size == 0
+    assert odd_outlines(np.eye(4), np.arange(4)).size == 0
