@@ -14,7 +14,7 @@ _OUTLIER_LEVEL, _MOST_OUTLIERS = 0.05, 0.1
 _MAD_TO_SIGMA, _ONE_SIGMA = 1.4826, 0.84
 # On tiles, screws, brushes, commutators and rendered bolts, a normal tail of 2 % holds 4 to 7 % of new healthy photos:
 # a tail of this share of alpha comes near to alpha. At most this many times alpha of all healthy scores may lie above.
-_NORMAL_SHARE, _MOST_ABOVE = 0.3, 2.0
+_NORMAL_SHARE, _MOST_ABOVE = 0.4, 2.0
 # What is expected of healthy scores before any is seen counts as much as six photos, and less where there are more than
 # eight: two to eight photos say little of their own spread, and a t quantile of one to three degrees of freedom lets
 # nearly every defect pass.
