@@ -154,16 +154,17 @@ class ThresholdReport:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> ThresholdReport:
         """Restore a report from its ``state``."""
+        n_photos, bound = int(state["n_photos"]), float(state["bound"])
         return cls(
-            state["threshold"],
-            state["bound"],
-            state["n_photos"],
-            tuple(HealthyPhoto(*photo) for photo in state["highest"]),
-            state["without_highest"],
-            {kind: (counts[0], counts[1]) for kind, counts in state["found"].items()},
-            state.get("above", round(state["bound"] * (state["n_photos"] + 1)) - 1),
-            state.get("disturbed", 0),
-            tuple(state.get("odd_outlines", ())),
+            float(state["threshold"]),
+            bound,
+            n_photos,
+            tuple(HealthyPhoto(str(name), float(score), bool(odd)) for name, score, odd in state["highest"]),
+            float(state["without_highest"]),
+            {str(kind): (int(found), int(total)) for kind, (found, total) in state["found"].items()},
+            int(state.get("above", round(bound * (n_photos + 1)) - 1)),
+            int(state.get("disturbed", 0)),
+            tuple(str(name) for name in state.get("odd_outlines", ())),
         )
 
 

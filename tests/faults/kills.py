@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from fastener.commands import cli
@@ -87,6 +88,9 @@ def check_whole(path: Path) -> None:
     """Read a file to its end, by its ending."""
     if path.suffix in (".pkl", ".pt"):
         load_state(path)
+    elif path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            assert all(archive[name] is not None for name in archive.files)
     elif path.suffix == ".json":
         json.loads(path.read_text())
     elif path.suffix == ".png":
