@@ -236,14 +236,19 @@ class Decision:
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Decision:
-        """The decision that ``state`` was taken from."""
+        """Restore a decision from its ``state``. Raises ValueError, TypeError or LookupError for anything else."""
+        families = {str(kind): _text(family) for kind, family in state["families"].items()}
+        # Files of earlier versions lack weights and method: their weights were equal, their thresholds conformal.
+        weights = state.get("weights", dict.fromkeys(families, 1.0))
+        method = state.get("method", "conformal")
+        if method not in ("robust", "conformal"):
+            raise ValueError(f"unknown kind of threshold: {method!r}")
         return cls(
             rule=state["rule"],
-            # Files of earlier versions lack these two: their thresholds were conformal, their weights equal.
-            method=state.get("method", "conformal"),
+            method=method,
             alpha=state["alpha"],
-            families=state["families"],
-            weights=state.get("weights", dict.fromkeys(state["families"], 1.0)),
+            families=families,
+            weights={kind: _positive(weights[kind]) for kind in families},
             image_scales={kind: Scale(*values) for kind, values in state["image_scales"].items()},
             map_scales={kind: Scale(*values) for kind, values in state["map_scales"].items()},
             healthy={kind: values.numpy() for kind, values in state["healthy"].items()},
@@ -259,6 +264,18 @@ class Decision:
                 weights = [self.weights[kind] for kind in kinds]
                 voices.append(np.average([calibrated[kind] for kind in kinds], axis=0, weights=weights))
         return JOIN[self.rule](np.stack(voices))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {value!r}")
+    return value
+
+
+def _positive(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+        raise ValueError(f"expected a positive number, got {value!r}")
+    return float(value)
 
 
 def _norm(voices: np.ndarray) -> np.ndarray:

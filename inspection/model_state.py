@@ -113,12 +113,14 @@ def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: Ru
     for kind, saved in state["evidence"].items():
         evidence[kind] = EVIDENCE[kind](replace(setup, graph=saved.get("graph")))
         evidence[kind].restore(saved)
+    decision = Decision.from_state(state["decision"])
+    decision.threshold()  # a decision of another version fails here, and not when the first photo is judged
     threshold, source = state["threshold"]
     return Restored(
         config=config,
         setup=setup,
         evidence=evidence,
-        decision=Decision.from_state(state["decision"]),
+        decision=decision,
         training=TrainingRecord(
             tuple(state["checksums"]),
             state["signatures"].float().numpy(),
