@@ -203,7 +203,7 @@ def quantise_networks(
 
     Photos that cannot be read are passed over here; ``collect`` reports them.
     """
-    chosen = np.linspace(0, len(sources) - 1, min(len(sources), _QUANTISED_ON)).astype(int)
+    chosen = evenly(len(sources), _QUANTISED_ON).tolist()
     loaded = ahead(lambda i: load(sources[i], preprocessor), chosen, config.run.workers, _QUANTISED_ON)
     sample = [tile for one in loaded for tile in one.tiles]
     for one in evidence.values():

@@ -58,6 +58,11 @@ def nearest_groups(patches: torch.Tensor, bank: torch.Tensor, bank_groups: torch
     return NearestGroups(first, group, second)
 
 
+def with_refill(distances: torch.Tensor, patches: torch.Tensor, refill: torch.Tensor) -> torch.Tensor:
+    """Shorten distances (n,) of patches (n, d) to a bank where rows of ``refill`` (k, d) are nearer."""
+    return torch.minimum(distances, torch.cdist(patches, refill).min(1)[0]) if len(refill) else distances
+
+
 def greedy_picks(patches: torch.Tensor, covered: torch.Tensor, count: int) -> torch.Tensor:
     """Pick up to ``count`` patches (n, d), each time the one farthest from all rows: indices int64 (k,).
 
@@ -122,8 +127,7 @@ class LeaveOneOut:
             at = slice(i * self.n_patches, (i + 1) * self.n_patches)
             own = NearestGroups(self.nearest.first[at], self.nearest.group[at], self.nearest.second[at])
             distances = own.without(group)
-            if len(refill):
-                distances = torch.minimum(distances, torch.cdist(self._of(i).to(refill), refill).min(1)[0])
+            distances = with_refill(distances, self._of(i).to(refill), refill)
             yield i, distances.reshape(self.features.shape[1:3])
 
     def _of(self, image: int) -> torch.Tensor:

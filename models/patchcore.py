@@ -14,7 +14,7 @@ from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.bank_rows import between, rows_to_keep, select_rows
 from fastener.models.feature_extractor import FeatureExtractor
 from fastener.models.image_scores import top_mean, weighted_scores
-from fastener.models.leave_one_out import LeaveOneOut, nearest_groups
+from fastener.models.leave_one_out import LeaveOneOut, nearest_groups, with_refill
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.progress import Progress, no_progress
 from fastener.models.runtime.feature_store import FeatureStore, chunks
@@ -181,8 +181,7 @@ class PatchCore:
         bank = self.bank_.features.to(features.device)
         patches = features.reshape(-1, features.shape[-1])
         distances = nearest_groups(patches, bank, self.bank_groups_.to(features.device)).without(group)
-        if len(refill := self.refills_[group].to(features.device)):
-            distances = torch.minimum(distances, torch.cdist(patches, refill).min(1)[0])
+        distances = with_refill(distances, patches, self.refills_[group].to(features.device))
         return self._top_scores(distances.reshape(features.shape[:3]).cpu().numpy(), size)
 
     def _extract(self, images: np.ndarray) -> Iterator[torch.Tensor]:
