@@ -56,6 +56,13 @@ class TimePoint:
         Severity, type of damage, and whether the part degrades.
     status
         ``BASELINE``, ``STABLE`` or ``DEGRADING``; None without T0.
+    white, dark
+        Share of the part's visible surface in percent that is white corrosion, and that is dark staining or lost
+        coating; None where it was not measured.
+    white_ci95, dark_ci95
+        Their 95 % intervals in percent, cut off at 0 and 100; None where the share is.
+    worst_view
+        Index into ``shots`` of the view with the most damage; None without T0.
     """
 
     hours: float
@@ -71,6 +78,11 @@ class TimePoint:
     growth_change: Change | None
     verdict: Verdict
     status: str | None
+    white: float | None = None
+    white_ci95: tuple[float, float] | None = None
+    dark: float | None = None
+    dark_ci95: tuple[float, float] | None = None
+    worst_view: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,14 @@ class ComponentResult:
     def has_baseline(self) -> bool:
         """Whether the component was photographed at T0."""
         return any(point.hours == 0.0 for point in self.points)
+
+    @property
+    def status(self) -> str | None:
+        """``DEGRADING`` if any time point is, as corrosion does not heal; None without T0 or without any photo."""
+        found = [point.status for point in self.points]
+        if not self.has_baseline:
+            return None
+        return next((status for status in (DEGRADING, STABLE) if status in found), BASELINE)
 
 
 class Analyser:

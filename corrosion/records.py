@@ -33,6 +33,7 @@ def component_record(
         previous = point
     return {
         "component": result.component,
+        "status": result.status,
         "has_baseline": result.has_baseline,
         "t0_colour_rust_pct": _round(baseline.rust) if baseline else None,
         "rust_chroma_limit": _round(result.rust_limit),
@@ -50,7 +51,12 @@ def _point_record(point: TimePoint, previous: TimePoint | None, mm_per_pixel: fl
     record: dict[str, Any] = {
         "mean_score": _round(point.mean_score),
         "colour_rust_pct": _round(point.rust),
-        "colour_rust_ci95": [_round(end) for end in point.rust_ci95],
+        "colour_rust_ci95": _interval(point.rust_ci95),
+        "white_corrosion_pct": _round(point.white),
+        "white_corrosion_ci95": _interval(point.white_ci95),
+        "dark_pct": _round(point.dark),
+        "dark_ci95": _interval(point.dark_ci95),
+        "worst_view": None if point.worst_view is None else str(point.shots[point.worst_view].view.shot.path),
         "colour_tarnish_pct": _round(point.tarnish),
         "colour_green_ox_pct": _round(point.green),
         "colour_delta_vs_t0": _round(rust.rise) if rust else None,
@@ -152,12 +158,17 @@ def flat_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         for hours, point in record["timepoints"].items():
             row = {"component": record["component"], "hours": hours}
-            row |= {key: value for key, value in point.items() if key not in ("shots", "colour_rust_ci95")}
-            row["colour_rust_ci95_low"], row["colour_rust_ci95_high"] = point["colour_rust_ci95"]
+            row |= {key: value for key, value in point.items() if key != "shots" and not key.endswith("_ci95")}
+            for key in (key for key in point if key.endswith("_ci95")):
+                row[f"{key}_low"], row[f"{key}_high"] = point[key] or (None, None)
             row["n_shots"] = len(point["shots"])
             row["quality"] = "; ".join(sorted({flag for shot in point["shots"] for flag in shot["quality"]}))
             rows.append(row)
     return rows
+
+
+def _interval(ends: tuple[float, float] | None) -> list[float | None] | None:
+    return None if ends is None else [_round(end) for end in ends]
 
 
 def _round(value: float | None) -> float | None:
