@@ -56,11 +56,13 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     *,
     warn: Callable[[str], None] = warn_of_change,
+    as_text: bool = False,
 ) -> S:
     """Merge defaults, a YAML file, ``key=value`` assignments and flags (later wins) into one valid ``section``.
 
     ``flags`` maps dotted keys ("model.coreset_ratio") to values; None means "flag not given". ``warn`` receives a line
-    for each setting that is given by an old name. Raises UserError with one line that names the setting, the allowed
+    for each setting that is given by an old name. With ``as_text`` the file's values are read as they are written, so
+    that a number such as 0123 keeps its zero. Raises UserError with one line that names the setting, the allowed
     values, and the nearest known key.
     """
     old_names = dict(_renamed(section))
@@ -73,7 +75,7 @@ def load_settings(
 
     tree: dict[str, Any] = {}
     if file is not None:
-        tree = _with_present_names(_read_yaml(Path(file)), present)
+        tree = _with_present_names(_read_yaml(Path(file), _TextLoader if as_text else _Loader), present)
         _reject_unknown_keys(tree, list(known_settings(section)), source=str(file))
     for text in assignments:
         key, value = _parse_assignment(text)
@@ -156,9 +158,15 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
         return node
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+class _TextLoader(_Loader):
+    """Read every value as the text that it is written as."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+def _read_yaml(path: Path, loader: type[_Loader] = _Loader) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        tree = yaml.load(path.read_text(encoding="utf-8"), loader)
     except OSError as error:
         raise UserError(f"cannot read configuration {path}: {error.strerror}") from None
     except Exception as error:  # on a value like "2001-99-99" or "!!int ''" PyYAML fails as Python happens to
