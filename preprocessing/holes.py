@@ -20,7 +20,7 @@ _EDGED_DISTANCE, _EDGED_SOLIDITY = 6.0, 0.85
 _GROUND_COLOUR, _SEPARABILITY, _ROUNDNESS = 0.25, 0.75, 0.8
 # A bright face of metal has the ground's colour, but more grain or another place: holes of fasteners are central.
 # Grain is in units of the border's median grain, distance from the centre in square roots of the piece's area.
-_GRAIN_SIGMA, _MOST_GRAIN, _OFF_CENTRE, _LEAST_ROUNDNESS = 2.0, 1.8, 0.3, 0.6
+_GRAIN_SIGMA, _MOST_GRAIN, _OFF_CENTRE, _LEAST_ROUNDNESS = 2.0, 1.8, 0.15, 0.6
 _INNER = np.ones((5, 5), np.uint8)
 
 

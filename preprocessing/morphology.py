@@ -20,15 +20,15 @@ def closed(mask: np.ndarray) -> np.ndarray:
 
 
 def mended(mask: np.ndarray) -> np.ndarray:
-    """Fill narrow notches of bool ``mask`` (H, W) that lie between two of its sides: highlights that reach the outline.
+    """Fill notches and bays of bool ``mask`` (H, W) with a narrow mouth: highlights and bright faces at the outline.
 
-    A notch is what closing adds if most of its rim is part of the mask. The corners of heads and the valleys of threads
-    are open on a third of theirs.
+    A notch is what closing adds or encloses, if most of its rim is part of the mask. The corners of heads and the valleys
+    of threads are open on a third of theirs. The gap of a ring is filled likewise, and ``cut_holes`` opens it again.
     """
     reach = max(1, round(_NOTCH * max(mask.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     wider = np.pad(mask.astype(np.uint8), reach)
-    whole = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0
+    whole = filled(cv2.morphologyEx(wider, cv2.MORPH_CLOSE, disc)[reach:-reach, reach:-reach] > 0)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((whole & ~mask).astype(np.uint8), connectivity=4)
     result = mask.copy()
     for label in range(1, count):
