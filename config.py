@@ -58,8 +58,8 @@ class ModelSettings(Section):
 
     backbone: Annotated[str, OneOf(BACKBONES, also=("auto",))] = Field(
         "auto",
-        description="pretrained network: one of {names}; filters = none; auto = wide_resnet50_2 on CUDA if its weights "
-        "can be had, else efficientnet_lite0",
+        description="pretrained network: one of {names}, the last any of timm's; filters = none; auto = "
+        "wide_resnet50_2 on CUDA if its weights can be had, else efficientnet_lite0",
     )
     layers: tuple[str, ...] | None = Field(
         None, description="layers whose features are joined; null = the backbone's own default"
@@ -93,8 +93,14 @@ class ModelSettings(Section):
         0.01,
         gt=0.0,
         le=1.0,
-        description="the image score is the mean of this share of the map's pixels, the highest; null = eq. 7, the "
-        "weighted distance of one patch; above 0 to 1",
+        description="the image score is the mean of this share of the highest distances; null = eq. 7, the weighted "
+        "distance of one patch; above 0 to 1",
+    )
+    top_of: Literal["map", "patches"] = Field(
+        "map", description="whether top_share counts pixels of the smoothed map, or patches"
+    )
+    cosine: bool = Field(
+        False, description="score by 1 - cosine instead of the distance; needs unit_length and a top_share"
     )
     index: Literal["auto", "flat", "ivf", "hnsw", "pq"] = Field(
         "auto",
@@ -119,6 +125,13 @@ class ModelSettings(Section):
         description="scale the features of each CNN layer to length 1 in every patch, so that the contrast of the "
         "grain does not count",
     )
+    turns: int = Field(
+        1,
+        ge=1,
+        le=36,
+        description="learn each photo at this many angles, evenly over the full circle: for few photos of parts that "
+        "lie at any angle; 1 to 36",
+    )
     whiten: bool = Field(
         False,
         description="give more weight to feature directions in which healthy patches hardly vary; helps where surfaces "
@@ -135,6 +148,12 @@ class ModelSettings(Section):
         description="for cracks: judge the best line of this length through each position, in pixels of the model "
         "input; 0 = each position by itself; 0 to 1000",
     )
+
+    @model_validator(mode="after")
+    def _cosine_has_what_it_needs(self) -> ModelSettings:
+        if self.cosine and not (self.unit_length and self.top_share is not None):
+            raise ValueError("cosine needs unit_length: true and a top_share")
+        return self
 
 
 class AutoencoderSettings(Section):

@@ -17,7 +17,7 @@ from fastener.common.files import CONFIGS
 from fastener.common.installation import install_extra
 from fastener.config import Config, load_config
 from fastener.inspection.registry import EVIDENCE
-from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE, GPU_BACKBONE
+from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE, GPU_BACKBONE, TIMM
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Split
@@ -72,8 +72,8 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--backbone",
         metavar="B",
-        help=f"pretrained network: {backbones}; filters = none; auto = {GPU_BACKBONE} on CUDA if its weights can be "
-        f"had, else {DEFAULT_BACKBONE} (default: auto)",
+        help=f"pretrained network: {backbones}, {TIMM}<name> = any of timm; filters = none; auto = {GPU_BACKBONE} on "
+        f"CUDA if its weights can be had, else {DEFAULT_BACKBONE} (default: auto)",
     )
     group.add_argument(
         "--weights", type=Path, metavar="F", help="file of the backbone's weights: .pth, .safetensors or .npz"

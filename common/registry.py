@@ -6,7 +6,7 @@ An entry may be given as "package.module:attribute". It is then imported when so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Generic, TypeVar
@@ -24,6 +24,9 @@ class Registry(MutableMapping[str, T], Generic[T]):
     ----------
     entries : mapping of str to object or str
         The entries; a str "package.module:attribute" is imported when it is first asked for.
+    families : mapping of str to callable
+        Names that are too many to list: what begins with such a prefix is made by the callable from the rest of the
+        name, each time that it is asked for.
 
     Examples
     --------
@@ -35,10 +38,14 @@ class Registry(MutableMapping[str, T], Generic[T]):
     ['fraction', 'whole']
     """
 
-    def __init__(self, entries: Mapping[str, T | str]):
+    def __init__(self, entries: Mapping[str, T | str], families: Mapping[str, Callable[[str], T]] | None = None):
         self._entries: dict[str, Any] = dict(entries)
+        self.families = dict(families or {})
 
     def __getitem__(self, name: str) -> T:
+        prefix = self._family(name)
+        if prefix:
+            return self.families[prefix](name.removeprefix(prefix))
         entry = self._entries[name]
         if isinstance(entry, str):
             module, _, attribute = entry.partition(":")
@@ -59,7 +66,14 @@ class Registry(MutableMapping[str, T], Generic[T]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries  # the inherited test would import the entry
+        # The inherited test would import the entry.
+        return name in self._entries or (isinstance(name, str) and self._family(name) != "")
+
+    def _family(self, name: str) -> str:
+        """Return the prefix with which a name begins that is no entry; "" if there is none."""
+        if name in self._entries:
+            return ""
+        return next((prefix for prefix in self.families if name.startswith(prefix) and name != prefix), "")
 
 
 @dataclass(frozen=True)
@@ -82,13 +96,14 @@ class OneOf:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All allowed names, in the order of the registry."""
-        return (*self.also, *(name for name in self.registry if name not in self.without))
+        """All allowed names, in the order of the registry, and the families as "prefix<name>"."""
+        listed = (name for name in self.registry if name not in self.without)
+        return (*self.also, *listed, *(f"{prefix}<name>" for prefix in self.registry.families))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def _checked(self, name: str) -> str:
-        if name not in self.names:
+        if name not in self.also and (name not in self.registry or name in self.without):
             raise ValueError(f"is none of {', '.join(self.names)}")
         return name

@@ -100,6 +100,8 @@ def train(
         raise UserError(
             f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
         )
+    if config.model.turns > 1:
+        raise UserError("model.turns is for few photos, which need no cluster; leave out --cluster")
     if config.model.per_position:
         raise UserError("model.per_position compares each photo with those of all shards; leave out --cluster")
     if config.run.precision == "int8":

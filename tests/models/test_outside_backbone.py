@@ -35,7 +35,7 @@ def weights(tmp_path: Path) -> Iterator[Path]:
 def test_settings_name_it() -> None:
     assert tiny_config(model={"backbone": "one_layer"}).model.backbone == "one_layer"
     assert "one_layer" in known_settings(Config)["model.backbone"]
-    assert AnodeSettings.model_fields["backbone"].metadata[0].names[-1] == "one_layer"
+    assert "one_layer" in AnodeSettings.model_fields["backbone"].metadata[0].names
 
 
 def test_scripts_train_and_load_it(good_photos: list[Path], tmp_path: Path, weights: Path) -> None:

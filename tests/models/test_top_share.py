@@ -8,12 +8,13 @@ import torch
 from patchcore_factory import Tiny, photos
 
 from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.image_scores import TopScore
 from fastener.models.patchcore import PatchCore
 
 
 def fitted(n: int = 8, share: float | None = 0.05, ratio: float = 0.3) -> PatchCore:
     extractor = FeatureExtractor(Tiny(), colour_weight=0.0)
-    model = PatchCore(extractor, coreset_ratio=ratio, top_share=share, smoothing_sigma=2.0)
+    model = PatchCore(extractor, coreset_ratio=ratio, top_score=TopScore(share), smoothing_sigma=2.0)
     return model.fit([photos(n)], range(n))
 
 
@@ -45,7 +46,8 @@ def test_whole_bank_needs_no_refill() -> None:
     for group in range(8):
         others = torch.cat([features[i] for i in range(8) if i != group])
         expected = torch.cdist(features[group], others).min(1)[0].reshape(1, *model.extractor(photos(1)).shape[1:3])
-        reference = model._top_scores(expected.numpy(), (32, 48)).images[0]
+        assert model.top_score is not None
+        reference = model.top_score(expected.numpy(), (32, 48), model.smoothing_sigma).images[0]
         assert model.training_scores_.images[group] == pytest.approx(reference, rel=1e-3)
 
 
