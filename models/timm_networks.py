@@ -54,8 +54,8 @@ def timm_backbone(name: str) -> Backbone:
         layers,
         stride=min(stages[layer] for layer in layers),
         border="inside",
-        mean=tuple(config.mean),
-        std=tuple(config.std),
+        mean=_three(config.mean),
+        std=_three(config.std),
         hub=config.hf_hub_id,
         half=False,
     )
@@ -73,7 +73,7 @@ class TimmNetwork(nn.Module):
     """Compute a network of timm up to the last of some layers, and return the maps of these layers.
 
     A transformer takes images whose sides are multiples of its patch: others are resampled to the nearest multiple. Its
-    maps are normalised as in front of its head, without class and register tokens, which is how DINOv2 is used (Oquab et
+    maps are normalised as in front of its head, without class and register tokens: so DINOv2 is used (Oquab et
     al. 2024).
 
     Parameters
@@ -110,7 +110,8 @@ class TimmNetwork(nn.Module):
         """RGB (n, 3, H, W) -> the maps of the layers, each (n, c, h, w), in the order of the network."""
         if self._multiple > 1:
             images = _to_multiples(images, self._multiple)
-        maps: list[torch.Tensor] = self._whole.forward_intermediates(
+        whole: Any = self._whole
+        maps: list[torch.Tensor] = whole.forward_intermediates(
             images, indices=self._at, norm=self._transformer, stop_early=True, intermediates_only=True
         )
         return maps
@@ -142,6 +143,11 @@ def _to_multiples(images: torch.Tensor, multiple: int) -> torch.Tensor:
     """Resample images (n, 3, H, W) so that each side is the nearest multiple, at least one."""
     height, width = ((max(side, multiple) + multiple // 2) // multiple * multiple for side in images.shape[2:])
     return F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=False)
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
 
 
 def _instead(similar: Sequence[str]) -> str:

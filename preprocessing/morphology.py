@@ -23,7 +23,7 @@ def mended(mask: np.ndarray) -> np.ndarray:
     """Fill notches and bays of bool ``mask`` (H, W) with a narrow mouth: highlights and bright faces at the outline.
 
     A notch is what closing adds or encloses, if most of its rim is part of the mask. The corners of heads and the
-    valleys of threads are open on a third of theirs. The gap of a ring is filled, too, and ``cut_holes`` opens it again.
+    valleys of threads are open on a third of theirs. The gap of a ring is filled, too; ``cut_holes`` opens it again.
     """
     reach = max(1, round(_NOTCH * max(mask.shape)))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))

@@ -12,7 +12,7 @@ from fastener.models.image_scores import TopScore
 from fastener.models.patchcore import PatchCore
 
 
-def fitted(n: int = 8, share: float | None = 0.05, ratio: float = 0.3) -> PatchCore:
+def fitted(n: int = 8, share: float = 0.05, ratio: float = 0.3) -> PatchCore:
     extractor = FeatureExtractor(Tiny(), colour_weight=0.0)
     model = PatchCore(extractor, coreset_ratio=ratio, top_score=TopScore(share), smoothing_sigma=2.0)
     return model.fit([photos(n)], range(n))
