@@ -123,7 +123,7 @@ def _render(folder: Path) -> list[Path]:
 
     paths = [folder / f"{seed:02d}.png" for seed in range(RENDERED)]
     for seed, path in enumerate(paths):
-        save_picture(render_part(seed, KINDS[seed % len(KINDS)], size=RENDERED_SIZE).image, path)
+        save_picture(render_part(seed, KINDS[seed % len(KINDS)], size=RENDERED_SIZE).image, path, is_photo=True)
     return paths
 
 

@@ -37,6 +37,11 @@ class PreprocessSettings(Section):
     center_crop: float = Field(
         1.0, ge=0.1, le=1.0, description="share of each side kept, centred; only when enabled is off; 0.1 to 1"
     )
+    white_level: Annotated[float, Field(gt=0.0)] | tuple[float, float] | Literal["brightest"] | None = Field(
+        None,
+        description="level that counts as white in photos of more than 8 bits, or [black, white]; null = learned from "
+        "the training photos; brightest = photo by photo, as models of earlier versions do; above 0",
+    )
     white_balance: bool = Field(True, description="gray-world white balance")
     inpaint_highlights: bool = Field(True, description="fill specular highlights from their surroundings")
     highlight_level: int = Field(

@@ -64,7 +64,7 @@ def export_coco(
             for picture, name_of_crop, boxes in _pictures(volume, labels, settings, warn):
                 # The number keeps names unique: battery "a_b" along "c" and battery "a" along "b_c" join to the same.
                 file = f"{len(images) + 1:06d}_{name_of_crop}.png"
-                save_picture(picture, folder / name / file)
+                save_picture(picture, folder / name / file, is_photo=True)
                 height, width = picture.shape[:2]
                 images.append({"id": len(images) + 1, "file_name": file, "width": width, "height": height})
                 for box in boxes:

@@ -120,13 +120,23 @@ def report_split(split: Split) -> None:
 
 
 def report_passed_over(folder: Path, recursive: bool) -> None:
-    """Warn of photos and folders in a folder of photos that are not inspected."""
-    from fastener.datasets.images import not_readable, unsearched
+    """Warn of photos and folders in a folder of photos that are not used."""
+    from fastener.datasets.listing import told, unused_in
 
-    if others := not_readable(folder, recursive):
-        warn(f"{len(others)} photo(s) such as {others[0]} cannot be read and are left out; convert them to JPEG or PNG")
-    if not recursive and (count := unsearched(folder)):
-        warn(f"{count} folder(s) in {folder} are not searched; --recursive searches them too")
+    for line in told(unused_in(folder, recursive=recursive)):
+        warn(line)
+
+
+def report_notes(notes: Iterable[tuple[str, str]]) -> None:
+    """Warn of how photos were read, one line for each kind of note: the first photo by name, and how many are like it.
+
+    ``notes`` are pairs of a photo's name and a note. Notes that differ in numbers only are of one kind.
+    """
+    alike: dict[str, list[str]] = {}
+    for name, note in notes:
+        alike.setdefault(re.sub(r"[0-9][0-9.]*(e[+-]?[0-9]+)?", "#", note), []).append(f"{name}: {note}")
+    for lines in alike.values():
+        warn(lines[0] + (f" ({len(lines) - 1} more photo(s) like it)" if len(lines) > 1 else ""))
 
 
 def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:

@@ -76,6 +76,7 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
     if arguments.look_band:
         inspector = inspector.with_look_band()
     counts = Counts()
+    notes: list[tuple[str, str]] = []
     with ExitStack() as stack:
         writers = open_writers(stack, chosen, arguments.output, kinds=tuple(inspector.evidence))
         drawing = [writer for writer in writers if writer.draws]
@@ -91,9 +92,11 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
             if inspection is None:
                 cli.warn(finding.entry["error"])
                 continue
+            notes += [(str(inspection.path), note) for note in inspection.notes]
             if not tables:
                 folder = f"{finding.name.parent.name}/" if photos.labelled else ""
                 cli.say(f"{folder}{verdict(inspection)}")
+    cli.report_notes(notes)
     print(counts.line())
     return cli.EXIT_SOME_FAILED if counts.failed else cli.EXIT_OK
 

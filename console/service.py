@@ -27,7 +27,7 @@ from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, i
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
 from fastener.console.tables import DECISIONS, RESULT_COLUMNS, InspectionRow
-from fastener.datasets.images import ImageTooLarge, decode_reduced, shrunk
+from fastener.datasets.images import ImageTooLarge, decode_photo, shrunk
 from fastener.inspection.drawing import Picture
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Loaded
@@ -219,7 +219,9 @@ def _prepare_unless_large(upload: Upload, inspector: Inspector, with_pictures: b
 def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prepared:
     try:
         side = inspector.preprocessor.useful_side
-        photo, size = decode_reduced(BytesIO(upload.content), "the image", side, MAX_PIXELS)
+        white_level = inspector.preprocessor.settings.white_level
+        content = BytesIO(upload.content)
+        photo = decode_photo(content, "the image", longest=side, white_level=white_level, max_pixels=MAX_PIXELS)
     except ImageTooLarge:
         raise
     except UserError as error:
@@ -228,8 +230,8 @@ def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prep
     return _Prepared(
         upload,
         sha256(upload.content).hexdigest(),
-        shrunk(photo, OVERLAY_SIDE) if with_pictures else None,
-        Loaded(None, inspector.preprocessor.tiles(photo, size)),
+        shrunk(photo.pixels, OVERLAY_SIDE) if with_pictures else None,
+        Loaded(None, inspector.preprocessor.tiles(photo.pixels, photo.size), notes=photo.notes),
     )
 
 

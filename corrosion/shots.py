@@ -16,6 +16,7 @@ from fastener.corrosion.growth import HeatBaseline, disturbed_photos, heat_basel
 from fastener.corrosion.light import Light, find_light, neutralised, share_the_light
 from fastener.datasets.components import Shot
 from fastener.datasets.images import read_image
+from fastener.datasets.levels import WhiteLevel
 from fastener.inspection.colour import relative_lab
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Loaded, batches
@@ -91,7 +92,7 @@ def view_shots(
     The part is searched for once in each shot, for the frame of ``preprocessor`` and for the model's own frame. All
     shots go through the model together.
     """
-    photos, failures = _read(shots)
+    photos, failures = _read(shots, inspector.config.preprocess.white_level)
     parts = [preprocessor.find(photo) for _, photo in photos]
     prepared = [preprocessor(photo, part) for (_, photo), part in zip(photos, parts, strict=True)]
     found = [find_light(photo, one) for (_, photo), one in zip(photos, prepared, strict=True)]
@@ -130,12 +131,12 @@ def heat_baselines(
     return result
 
 
-def _read(shots: Sequence[Shot]) -> tuple[list[tuple[Shot, np.ndarray]], list[Failure]]:
+def _read(shots: Sequence[Shot], white_level: WhiteLevel) -> tuple[list[tuple[Shot, np.ndarray]], list[Failure]]:
     photos: list[tuple[Shot, np.ndarray]] = []
     failures = []
     for shot in shots:
         try:
-            photos.append((shot, read_image(shot.path)))
+            photos.append((shot, read_image(shot.path, white_level)))
         except UserError as error:
             failures.append(Failure(shot.path, str(error)))
     return photos, failures

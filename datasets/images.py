@@ -1,11 +1,11 @@
-"""Decode image files of any common format, depth or colour model to uint8 RGB, and list the images of a folder."""
+"""Decode image files of any common format, depth or colour space to uint8 sRGB."""
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,73 +14,188 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from fastener.common.errors import UserError
+from fastener.datasets.colour_profiles import to_srgb
+from fastener.datasets.deep_files import Levels, is_deep, is_tiff, levels_of, refused, tiff_levels
+from fastener.datasets.levels import Reach, WhiteLevel, scaled
+from fastener.datasets.listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from fastener.datasets.listing import list_images as list_images
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# Photos of these kinds cannot be read; callers warn of them, so that nobody believes they were inspected.
-OTHER_IMAGES = frozenset({".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".orf"})
 MIN_SIDE = 20
 MAX_PIXELS = 12_000 * 12_000
-# Sensors deliver 8, 12 or 16 bits; a 16-bit file may hold any of these, right-aligned.
-_FULL_SCALES = (255.0, 4095.0, 65535.0)
 # Pillow knows more formats, but some of them start other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _LYING = range(5, 9)  # EXIF orientations whose rows are columns
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+_SUBFILE = 254  # TIFF tag; its lowest bit says that a page is a thumbnail, its third that it is a mask
+# EXIF orientation -> what turns an array (H, W, ...) upright.
+_TURNS = {
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: array.swapaxes(0, 1)[:, ::-1],
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: array.swapaxes(0, 1)[::-1],
+}
 
 
 class ImageTooLarge(UserError):
     """Raised for an image with too many pixels, which its header tells before anything is decoded."""
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image file as uint8 RGB, shape (H, W, 3).
+@dataclass(frozen=True)
+class Photo:
+    """Hold a decoded image.
 
-    The EXIF orientation is applied, transparency is composited on white, CMYK is converted, and of several frames the
-    first is taken. Greys deeper than 8 bits are scaled by the range they were stored with, see ``deep_to_uint8``.
-
-    Raises ``UserError`` for a file that is missing, damaged, no image, under 20 px or over 144 megapixels.
+    Parameters
+    ----------
+    pixels : ndarray of uint8, (H, W, 3)
+        sRGB, turned upright as EXIF says; of a large JPEG possibly at a reduced size.
+    size : tuple of int
+        (height, width) of the full-size image.
+    notes : tuple of str
+        What the user should know about how it was read, such as that only the first of its pages was.
+    is_deep : bool
+        Whether the file has more than 8 bits a sample.
     """
-    with opened(Path(path)) as image:
-        return rgb_of(image)
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+    is_deep: bool = False
+
+
+def read_photo(path: Path, *, longest: int | None = None, white_level: WhiteLevel = None) -> Photo:
+    """Read an image file.
+
+    The EXIF orientation is applied, transparency is composited on white (an opacity that is the same everywhere says
+    nothing and is left out), colours are converted to sRGB by the embedded profile, and of several pages or frames the
+    first is taken. Levels deeper than 8 bits are scaled by ``white_level``, see datasets/levels.py.
+
+    With ``longest``, a JPEG whose longer side is twice that or more is decoded at a half, a quarter or an eighth of its
+    size, which averages pixels while it decodes and takes a fraction of the time. Its longer side keeps at least
+    ``longest`` pixels. Other images are decoded at full size.
+
+    Raises ``UserError`` for a file that is missing, damaged, no image, of colours that cannot be told, under 20 px or
+    over 144 megapixels.
+    """
+    with _opened_file(Path(path)) as file:
+        return decode_photo(file, str(path), longest=longest, white_level=white_level)
+
+
+def decode_photo(
+    file: BinaryIO,
+    name: str,
+    *,
+    longest: int | None = None,
+    white_level: WhiteLevel = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Photo:
+    """Decode an open file, or bytes in memory, as ``read_photo`` does; errors call the image ``name``.
+
+    Raises ``ImageTooLarge`` over ``max_pixels``, and ``UserError`` like ``read_photo``.
+    """
+    try:
+        with _image_in(file, name, max_pixels) as image:
+            return _photo(image, file, name, longest=longest, white_level=white_level, max_pixels=max_pixels)
+    except _Unidentified as error:
+        file.seek(0)
+        if not is_tiff(file.read(4)):
+            raise UserError(str(error)) from None
+        return _photo_of_tiff(file, name, white_level, max_pixels)
+
+
+def read_image(path: Path, white_level: WhiteLevel = None) -> np.ndarray:
+    """Read an image file as uint8 RGB, (H, W, 3), see ``read_photo``."""
+    return read_photo(path, white_level=white_level).pixels
 
 
 def read_reduced(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Read an image file at a reduced size; return the pixels and the (height, width) of the full-size image.
-
-    A JPEG whose longer side is twice ``longest`` or more is decoded at a half, a quarter or an eighth of its size,
-    which averages pixels while it decodes and takes a fraction of the time. Its longer side keeps at least ``longest``
-    pixels. Other images are decoded at full size.
-    """
-    with opened(Path(path)) as image:
-        return _reduced(image, longest)
+    """Read an image file at a reduced size; return the pixels and the (height, width) of the full-size image."""
+    photo = read_photo(path, longest=longest)
+    return photo.pixels, photo.size
 
 
 def decode_reduced(
     file: BinaryIO, name: str, longest: int, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode an open file, or bytes in memory, as ``read_reduced`` does; for ``name`` see ``decode_image``."""
-    with _image_in(file, name, max_pixels) as image:
-        return _reduced(image, longest)
+    """Decode an open file, or bytes in memory, as ``read_reduced`` does; for ``name`` see ``decode_photo``."""
+    photo = decode_photo(file, name, longest=longest, max_pixels=max_pixels)
+    return photo.pixels, photo.size
 
 
 def decode_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode an open file, or bytes in memory, as ``read_image`` does; errors call the image ``name``.
+    """Decode an open file, or bytes in memory, as ``read_image`` does; for ``name`` see ``decode_photo``."""
+    return decode_photo(file, name, max_pixels=max_pixels).pixels
 
-    Raises ``ImageTooLarge`` over ``max_pixels``, and ``UserError`` like ``read_image``.
+
+def reach_of(path: Path) -> Reach | None:
+    """Measure where the levels of a file deeper than 8 bits end; None for a file of 8 bits, which is not decoded.
+
+    Raises ``UserError`` as ``read_photo`` does.
     """
-    with _image_in(file, name, max_pixels) as image:
-        return rgb_of(image)
+    with _opened_file(Path(path)) as file:
+        try:
+            with _image_in(file, str(path), MAX_PIXELS) as image:
+                levels = _levels(image, file, MAX_PIXELS) if is_deep(image) else None
+        except _Unidentified as error:
+            file.seek(0)
+            if not is_tiff(file.read(4)):
+                raise UserError(str(error)) from None
+            levels = _tiff(file, str(path), MAX_PIXELS)
+    return None if levels is None or levels.values.dtype == np.uint8 else Reach.of(levels.values, levels.bits)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Read the (height, width) of an image from its header, turned as its EXIF orientation says.
+
+    Raises UserError for a file that is missing or no image.
+    """
+    try:
+        with opened(Path(path)) as image:
+            width, height = image.size
+            lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
+    except _Unidentified:
+        return read_photo(path).size
+    return (width, height) if lies else (height, width)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file whose size can be read; any exception of Pillow while it is open becomes a ``UserError``."""
+    with _opened_file(path) as file, _image_in(file, str(path), MAX_PIXELS) as image:
+        yield image
+
+
+def rgb_of(image: Image.Image, white_level: WhiteLevel = None) -> np.ndarray:
+    """Convert a Pillow image of any mode to uint8 RGB (H, W, 3), turned as its EXIF orientation says."""
+    image.load()
+    if image.mode.startswith(("I", "F")) and white_level != "brightest":
+        return _rgb_of_levels(Levels(np.asarray(ImageOps.exif_transpose(image))), white_level)[0]
+    return _to_rgb(image)[0]
+
+
+def shrunk(photo: np.ndarray, side: int) -> np.ndarray:
+    """Shrink a photo, uint8 RGB (H, W, 3), until its longer side has at most ``side`` pixels; small ones stay."""
+    scale = min(1.0, side / max(photo.shape[:2]))
+    if scale == 1.0:
+        return photo
+    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+class _Unidentified(UserError):
+    """Raised for a file in which Pillow finds no image."""
+
+
+@contextmanager
+def _opened_file(path: Path) -> Iterator[BinaryIO]:
     try:
         if not path.is_file():
             missing = "a link that leads to no file" if path.is_symlink() else "no such file"
             raise UserError(f"{path}: {missing}; check the path")
-        with path.open("rb") as file, _image_in(file, str(path), MAX_PIXELS) as image:
-            yield image
+        with path.open("rb") as file:
+            yield file
     except PermissionError as error:
         raise UserError(f"{path}: not allowed to read this file; check its permissions") from error
     except OSError as error:
@@ -94,113 +209,113 @@ def _image_in(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Imag
             _check_size(name, image.size, max_pixels)
             yield image
     except UnidentifiedImageError as error:
-        raise UserError(f"{name}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
+        raise _Unidentified(f"{name}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
     except Image.DecompressionBombError as error:
         raise ImageTooLarge(_too_large(name, max_pixels)) from error
     except _DECODE_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name}: damaged or unsupported image ({reason}); export or copy it again") from error
+        raise refused(name, error) from error
 
 
-def _reduced(image: Image.Image, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
+def _photo(
+    image: Image.Image, file: BinaryIO, name: str, *, longest: int | None, white_level: WhiteLevel, max_pixels: int
+) -> Photo:
+    deep, notes = is_deep(image), [_further_pages(image)]  # asked first, as Pillow may load a PNG for its EXIF
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if deep and white_level != "brightest":
+        try:
+            levels = _levels(image, file, max_pixels)
+        except Exception as error:  # codecs of TIFF files raise exceptions of their own
+            raise refused(name, error) from error
+        pixels, note = _rgb_of_levels(levels, white_level)
+        pixels = np.ascontiguousarray(_TURNS[orientation](pixels)) if orientation in _TURNS else pixels
+        return Photo(pixels, (pixels.shape[0], pixels.shape[1]), _told(*notes, note), levels.values.dtype != np.uint8)
     width, height = image.size
-    reduction = max(1, max(width, height) // longest)
-    image.draft(None, (max(1, width // reduction), max(1, height // reduction)))
+    if longest is not None:
+        reduction = max(1, max(width, height) // longest)
+        image.draft(None, (max(1, width // reduction), max(1, height // reduction)))
     came_whole = image.size == (width, height)
-    lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
-    pixels = rgb_of(image)
-    if came_whole:
-        return pixels, (pixels.shape[0], pixels.shape[1])
-    return pixels, (width, height) if lies else (height, width)
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Read the (height, width) of an image from its header, turned as its EXIF orientation says.
-
-    Raises UserError for a file that is missing or no image.
-    """
-    with opened(Path(path)) as image:
-        width, height = image.size
-        lies = image.getexif().get(ExifTags.Base.Orientation, 1) in _LYING
-    return (width, height) if lies else (height, width)
-
-
-def rgb_of(image: Image.Image) -> np.ndarray:
-    """Convert a Pillow image of any mode to uint8 RGB (H, W, 3), turned as its EXIF orientation says."""
     image.load()
-    return _to_rgb(ImageOps.exif_transpose(image))
+    pixels, note = _to_rgb(image)
+    if came_whole:
+        width, height = pixels.shape[1], pixels.shape[0]
+    elif orientation in _LYING:
+        width, height = height, width
+    return Photo(pixels, (height, width), _told(*notes, note))
 
 
-def shrunk(photo: np.ndarray, side: int) -> np.ndarray:
-    """Shrink a photo, uint8 RGB (H, W, 3), until its longer side has at most ``side`` pixels; small ones stay."""
-    scale = min(1.0, side / max(photo.shape[:2]))
-    if scale == 1.0:
-        return photo
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _levels(image: Image.Image, file: BinaryIO, max_pixels: int) -> Levels:
+    file.seek(0)
+    return levels_of(image, file.read(), max_pixels)
 
 
-def list_images(folder: Path, recursive: bool = True) -> list[Path]:
-    """List the image files in ``folder``, sorted by path. Suffixes compare without case; hidden files are skipped.
-
-    A link counts as the file that it leads to, and a link that leads nowhere counts as a file, so that no image is
-    missed in silence. Folders behind links and hidden folders are not searched. Raises ``UserError`` if the folder is
-    missing or holds no image, or if it or a folder in it may not be read.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; check the path")
-    seen = [folder]
-    seen += _visible(folder, recursive)
-    found = []
-    for path in seen:
-        if path.is_dir():
-            if not os.access(path, os.R_OK | os.X_OK) and (recursive or path == folder):
-                raise UserError(f"{path}: not allowed to read this folder; check its permissions")
-        elif path.suffix.lower() in IMAGE_SUFFIXES and (path.is_file() or path.is_symlink()):
-            found.append(path)
-    if not found and not recursive and unsearched(folder):
-        raise UserError(f"{folder}: holds no image, but folders; search them too with --recursive")
-    if not found:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise UserError(f"{folder}: holds no image; put files of these kinds there: {kinds}")
-    return sorted(found)
+def _photo_of_tiff(file: BinaryIO, name: str, white_level: WhiteLevel, max_pixels: int) -> Photo:
+    """Decode a TIFF file of a kind that Pillow does not know, such as RGB of floats."""
+    levels = _tiff(file, name, max_pixels)
+    _check_size(name, levels.values.shape[1::-1], max_pixels)
+    pixels, note = _rgb_of_levels(levels, white_level)
+    return Photo(pixels, (pixels.shape[0], pixels.shape[1]), _told(note), levels.values.dtype != np.uint8)
 
 
-def not_readable(folder: Path, recursive: bool = True) -> list[Path]:
-    """List the photos in ``folder`` that ``list_images`` skips because their kind cannot be read (HEIC, raw)."""
-    return sorted(path for path in _visible(folder, recursive) if path.suffix.lower() in OTHER_IMAGES)
+def _tiff(file: BinaryIO, name: str, max_pixels: int) -> Levels:
+    file.seek(0)
+    try:
+        return tiff_levels(file.read(), max_pixels)
+    except Exception as error:  # its codecs raise exceptions of their own
+        raise refused(name, error) from error
 
 
-def unsearched(folder: Path) -> int:
-    """Count the folders in ``folder``, without hidden ones, that ``list_images`` skips unless it is recursive."""
-    return sum(path.is_dir() for path in _visible(folder, recursive=False))
+def _rgb_of_levels(levels: Levels, white_level: WhiteLevel) -> tuple[np.ndarray, str]:
+    """Scale levels to uint8 RGB, on white where they are transparent; also return a note for the user, or ""."""
+    values, note = levels.values, ""
+    if values.dtype != np.uint8:
+        values, note = scaled(values, Reach.of(values, levels.bits), white_level)
+    pixels = np.repeat(values[..., None], 3, axis=2) if values.ndim == 2 else np.ascontiguousarray(values)
+    if levels.alpha is None or levels.alpha.min() == levels.alpha.max():
+        return pixels, note
+    full = np.iinfo(levels.alpha.dtype).max if levels.alpha.dtype.kind in "ui" else 1.0
+    opacity = np.clip(levels.alpha.astype(np.float32) / full, 0, 1)[..., None]
+    return np.asarray(np.rint(pixels * opacity + 255 * (1 - opacity)), np.uint8), note
 
 
-def _visible(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Yield the contents of a folder, and of its subfolders if ``recursive``, without hidden files and folders."""
-    for path in folder.rglob("*") if recursive else folder.glob("*"):
-        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
-            yield path
+def _to_rgb(image: Image.Image) -> tuple[np.ndarray, str]:
+    """Convert a loaded image of 8 bits a sample to sRGB, upright; also return a note for the user, or ""."""
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith(("I", "F")):
+        return _rgb_of_levels(Levels(np.asarray(turned)), "brightest")
+    turned.format = image.format
+    if not turned.has_transparency_data:
+        plain = turned if turned.mode in ("RGB", "L", "CMYK", "LAB") else turned.convert("RGB")
+        rgb, note = to_srgb(plain)
+        return np.array(rgb), note
+    layer = turned.convert("RGBA")
+    alpha = layer.getchannel("A")
+    rgb, note = to_srgb(layer.convert("RGB"))
+    low, high = alpha.getextrema()
+    if low != high:
+        rgb.putalpha(alpha)
+        rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
+    return np.array(rgb), note
 
 
-def deep_to_uint8(values: np.ndarray) -> np.ndarray:
-    """Convert grey levels of any depth, shape (H, W), to uint8.
+def _further_pages(image: Image.Image) -> str:
+    """Say how many pages or frames are not read, or ""; thumbnails and masks in a TIFF file are no pages."""
+    if image.format not in ("TIFF", "GIF", "WEBP", "PNG") or not getattr(image, "is_animated", False):
+        return ""
+    further = int(getattr(image, "n_frames", 1)) - 1
+    if image.format == "TIFF":
+        further = 0
+        for page in range(1, int(getattr(image, "n_frames", 1))):
+            image.seek(page)
+            further += not int(image.tag_v2.get(_SUBFILE, 0)) & 5  # type: ignore[attr-defined]
+        image.seek(0)
+    kind = "pages" if image.format == "TIFF" else "frames"
+    return (
+        f"only the first of its {further + 1} {kind} was read; save the others as files of their own" if further else ""
+    )
 
-    Whole numbers are divided by the smallest full scale of 8, 12 or 16 bits that holds their maximum, not by the
-    maximum itself, so that two shots of one camera keep their relative brightness. Floats within 0 to 1 count as
-    that range. Anything else (negative, or over 16 bits) is stretched from its minimum to its maximum. Values
-    that are not finite become black.
-    """
-    grey = np.where(np.isfinite(values), values, 0).astype(np.float32)
-    low, high = float(grey.min()), float(grey.max())
-    if np.issubdtype(values.dtype, np.floating) and low >= 0.0 and high <= 1.0:
-        full = 1.0
-    elif low >= 0.0 and high <= _FULL_SCALES[-1]:
-        full = next(scale for scale in _FULL_SCALES if high <= scale)
-    else:
-        grey, full = grey - low, max(high - low, 1e-12)
-    return np.asarray(np.rint(grey * (255.0 / full)), np.uint8)
+
+def _told(*notes: str) -> tuple[str, ...]:
+    return tuple(note for note in notes if note)
 
 
 def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
@@ -212,14 +327,3 @@ def _check_size(name: str, size: tuple[int, int], max_pixels: int) -> None:
 
 def _too_large(name: str, max_pixels: int) -> str:
     return f"{name}: more than {max_pixels / 1e6:.0f} megapixels; shrink it first"
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith(("I", "F")):
-        grey = deep_to_uint8(np.asarray(image))
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, "white")
-        image = Image.alpha_composite(ground, layer)
-    return np.array(image.convert("RGB"))

@@ -12,7 +12,7 @@ import fsspec
 import numpy as np
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import IMAGE_SUFFIXES, decode_image, decode_reduced, list_images, read_image
+from fastener.datasets.images import IMAGE_SUFFIXES, decode_image, decode_photo, list_images, read_image
 from fastener.inspection.reading import Loaded, load
 from fastener.preprocessing.pipeline import Preprocessor
 
@@ -84,8 +84,9 @@ def load_named(name: str, preprocessor: Preprocessor) -> Loaded:
     if not is_url(name):
         return load(Path(name), preprocessor)
     try:
-        photo, size = decode_reduced(io.BytesIO(_fetched(name)), name, preprocessor.useful_side)
-        return Loaded(Path(name), preprocessor.tiles(photo, size))
+        white_level, side = preprocessor.settings.white_level, preprocessor.useful_side
+        photo = decode_photo(io.BytesIO(_fetched(name)), name, longest=side, white_level=white_level)
+        return Loaded(Path(name), preprocessor.tiles(photo.pixels, photo.size), notes=photo.notes)
     except UserError as error:
         return Loaded(Path(name), (), str(error))
 

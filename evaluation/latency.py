@@ -147,7 +147,7 @@ def on_parts(inspector: Inspector, watch: Stopwatch) -> Iterator[None]:
 
 def _parts(inspector: Inspector) -> Iterator[tuple[Any, str, str]]:
     """Yield owner, attribute and stage of every function that is timed."""
-    yield reading, "read_reduced", "decode"
+    yield reading, "read_photo", "decode"
     yield Preprocessor, "__call__", "preprocess"
     for kind, evidence in inspector.evidence.items():
         yield from evidence.stages(kind)

@@ -20,6 +20,7 @@ from sklearn.metrics import roc_curve as roc_points
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
 from fastener.common.intervals import wilson_interval
+from fastener.datasets.listing import marked
 from fastener.evaluation.metrics import Confusion, average_precision, check_inputs, check_two_classes, f1_max
 from fastener.inspection.drawing import shorten
 
@@ -40,7 +41,7 @@ def save_figure(fig: Figure, path: Path, dpi: int = 150) -> None:
         raise UserError(f"{path}: a plot is written as .png or .pdf, not {ending or 'without an ending'}")
     buffer = io.BytesIO()
     fig.savefig(buffer, format=ending[1:], dpi=dpi, metadata=_METADATA[ending])
-    write_atomically(path, buffer.getvalue())
+    write_atomically(path, marked(buffer.getvalue()) if ending == ".png" else buffer.getvalue())
 
 
 def roc_curve(

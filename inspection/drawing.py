@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from fastener.common.files import write_atomically
+from fastener.datasets.listing import marked
 
 Picture = npt.NDArray[np.uint8]
 
@@ -177,8 +178,10 @@ def mask_picture(mask: npt.NDArray[np.bool_]) -> Picture:
     return np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
 
 
-def save_picture(picture: Picture, path: Path) -> None:
+def save_picture(picture: Picture, path: Path, *, is_photo: bool = False) -> None:
     """Write a picture as .png or .jpg, by its ending; the file appears whole or not at all.
+
+    A PNG file is marked as the picture of a result, which no reader takes for a photo, unless it ``is_photo``.
 
     Raises UserError if it cannot be written.
     """
@@ -186,7 +189,7 @@ def save_picture(picture: Picture, path: Path) -> None:
         encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
         write_atomically(path, encoded.tobytes(), durable=False)
     else:
-        write_atomically(path, png(picture), durable=False)
+        write_atomically(path, png(picture) if is_photo else marked(png(picture)), durable=False)
 
 
 def png(picture: Picture) -> bytes:

@@ -147,7 +147,7 @@ class Inspector:
         if choice.warning:
             warn(choice.warning)
         if preprocessor is None:
-            config = steps.with_frame(config, sources)
+            config = steps.with_white_level(steps.with_frame(config, sources), sources)
             preprocessor = Preprocessor(config.preprocess)
         setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint)
         evidence = steps.build_evidence(setup, choice.kinds)

@@ -88,6 +88,7 @@ def _judged(
                 photo_size=photo.tiles[0].photo_size,
                 part_found=any(tile.part_found for tile in photo.tiles),
                 photo=photo.photo,
+                notes=photo.notes,
                 problem=_problem(photo.tiles, check),
                 healthy_score=healthy,
                 look=bool(scores[at] <= threshold and (overall[at] <= look_below or (map_ > place_limit).any())),

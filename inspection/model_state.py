@@ -89,6 +89,7 @@ def _with_old_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     tree = {name: dict(section) if isinstance(section, Mapping) else section for name, section in settings.items()}
     tree["model"].setdefault("top_share", None)
     tree["preprocess"].setdefault("keep_aspect", False)
+    tree["preprocess"].setdefault("white_level", "brightest")
     tree["calibration"].setdefault("threshold", "conformal")
     return tree
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from fastener.config import Config
+from fastener.datasets.levels import WhiteLevel
 from fastener.datasets.near_copies import copy_groups
 from fastener.inspection.evidence_base import Evidence
 from fastener.inspection.reading import Fingerprint, Source, decode
@@ -70,9 +71,9 @@ def disturb(photo: np.ndarray) -> list[np.ndarray]:
     return [np.clip(np.rint(change(photo)), 0, 255).astype(np.uint8) for change in DISTURBANCES.values()]
 
 
-def disturbed_copies(source: Source, longest: int) -> list[np.ndarray]:
+def disturbed_copies(source: Source, longest: int, white_level: WhiteLevel = None) -> list[np.ndarray]:
     """Decode a photo at a size of at least ``longest`` pixels, and disturb it. Raises UserError if it is unreadable."""
-    return disturb(decode(source, longest)[0])
+    return disturb(decode(source, longest, white_level).pixels)
 
 
 def is_one_photo(photos: Sequence[Fingerprint]) -> bool:
@@ -93,7 +94,7 @@ def add_disturbed(
     ``photos`` are the photo and its copies, collected before; ``source`` is the photo. Each disturbed copy is left out
     by itself, as if it were another photo, when it is scored as unseen.
     """
-    copies = disturbed_copies(source, preprocessor.useful_side)
+    copies = disturbed_copies(source, preprocessor.useful_side, preprocessor.settings.white_level)
     disturbed = collect(copies, evidence, config, preprocessor=preprocessor)
     original = names_of_photos(photos)[0]
     named = [replace(one, name=f"{original}, {kind}") for one, kind in zip(disturbed, DISTURBANCES, strict=True)]

@@ -6,7 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -15,10 +15,12 @@ import numpy as np
 from PIL import Image
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import image_size, list_images, read_reduced, rgb_of, shrunk
+from fastener.datasets.images import Photo, image_size, list_images, read_photo, rgb_of, shrunk
+from fastener.datasets.levels import WhiteLevel
 from fastener.datasets.near_copies import signature
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
+_OWN_SCALE = "it has more than 8 bits, which the model never saw, and was scaled by its own levels"
 _THUMBNAIL_OF = 256  # pixels a side are enough for a signature
 
 # One photo: the path of a file, uint8 RGB (H, W, 3), or a Pillow image of any mode.
@@ -74,12 +76,15 @@ class Loaded:
         One line that says why the photo cannot be read, or "".
     photo : ndarray of uint8, (H, W, 3), or None
         The decoded photo or a shrunk copy of it, RGB, where it was asked for or came as an array.
+    notes : tuple of str
+        What the user should know about how the photo was read.
     """
 
     path: Path | None
     tiles: tuple[Prepared, ...]
     error: str = ""
     photo: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 def sources_of(images: Images) -> Iterable[Source]:
@@ -106,41 +111,44 @@ def path_of(source: Source) -> Path | None:
     return Path(source) if isinstance(source, str | Path) else None
 
 
-def decode(source: Source, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode a photo to uint8 RGB (H, W, 3), and return it with the (height, width) of the full-size photo.
+def decode(source: Source, longest: int, white_level: WhiteLevel = None) -> Photo:
+    """Decode a photo to uint8 RGB (H, W, 3).
 
     A large JPEG file is decoded at a reduced size, of at least ``longest`` pixels on its longer side. Raises UserError
     for a file that cannot be read, and for an array that is not uint8 RGB.
     """
     if isinstance(source, str | Path):
-        return read_reduced(Path(source), longest)
-    photo = rgb_of(source) if isinstance(source, Image.Image) else source
+        return read_photo(Path(source), longest=longest, white_level=white_level)
+    photo = rgb_of(source, white_level) if isinstance(source, Image.Image) else source
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise UserError(f"a photo must be a uint8 RGB array (height, width, 3), not {photo.dtype} {photo.shape}")
-    return photo, (photo.shape[0], photo.shape[1])
+    return Photo(photo, (photo.shape[0], photo.shape[1]))
 
 
 def size_of(source: Source) -> tuple[int, int]:
     """Measure the (height, width) of a photo; of a file only the header is read. Raises UserError."""
     if isinstance(source, str | Path):
         return image_size(Path(source))
-    return decode(source, _THUMBNAIL_OF)[1]
+    return decode(source, _THUMBNAIL_OF).size
 
 
-def prepare(source: Source, preprocessor: Preprocessor) -> tuple[np.ndarray, tuple[Prepared, ...]]:
+def prepare(source: Source, preprocessor: Preprocessor) -> tuple[Photo, tuple[Prepared, ...]]:
     """Decode a photo and prepare it: the decoded photo, and the frames that ``preprocessor`` made of it.
 
     A large JPEG file is decoded at the size that ``preprocessor`` makes use of; all results are in pixels of the
     full-size photo. Raises UserError if the photo cannot be read.
     """
-    photo, size = decode(source, preprocessor.useful_side)
-    return photo, preprocessor.tiles(photo, size)
+    level = preprocessor.settings.white_level
+    photo = decode(source, preprocessor.useful_side, level)
+    if photo.is_deep and level is None:
+        photo = replace(photo, notes=(*photo.notes, _OWN_SCALE))
+    return photo, preprocessor.tiles(photo.pixels, photo.size)
 
 
 def fingerprint(source: Source, photo: np.ndarray | None = None) -> Fingerprint:
     """Identify a photo; ``photo``, if it is decoded already, saves decoding it again. Raises UserError."""
     if photo is None:
-        photo = decode(source, _THUMBNAIL_OF)[0]
+        photo = decode(source, _THUMBNAIL_OF).pixels
     path = path_of(source)
     checksum = "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
     return Fingerprint(checksum, signature(photo), name="" if path is None else path.name)
@@ -158,8 +166,8 @@ def load(source: Source, preprocessor: Preprocessor, *, photo_side: int | None =
     except UserError as error:
         return Loaded(path, (), str(error))
     if photo_side is not None:
-        return Loaded(path, tiles, photo=shrunk(photo, photo_side))
-    return Loaded(path, tiles, photo=photo if path is None else None)
+        return Loaded(path, tiles, photo=shrunk(photo.pixels, photo_side), notes=photo.notes)
+    return Loaded(path, tiles, photo=photo.pixels if path is None else None, notes=photo.notes)
 
 
 def ahead(function: Callable[[T], R], items: Iterable[T], workers: int, window: int) -> Iterator[R]:

@@ -76,6 +76,8 @@ class Inspection:
         passes.
     inspected_share : float, 0 to 1
         Share of the photo's pixels that lie inside the frame that was looked at.
+    notes : tuple of str
+        What the user should know about how the photo was read, such as that only the first of its pages was.
     photo : ndarray of uint8, (H, W, 3), or None
         The photo, RGB, as far as it is held; a photo that came from a file is usually not, and is decoded again for
         a picture.
@@ -110,6 +112,7 @@ class Inspection:
     problem: str = ""
     healthy_score: float = 0.0
     look: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def is_anomalous(self) -> bool:

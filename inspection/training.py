@@ -17,6 +17,8 @@ import numpy as np
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
 from fastener.config import Config, load_config
+from fastener.datasets.images import reach_of
+from fastener.datasets.levels import learned_scale
 from fastener.datasets.near_copies import copy_groups, is_copy_of
 from fastener.inspection.choice import Choice
 from fastener.inspection.decision import Decision
@@ -24,7 +26,17 @@ from fastener.inspection.evidence_base import Evidence, Setup, images_of, sharin
 from fastener.inspection.input_check import InputCheck, input_figures
 from fastener.inspection.outlines import odd_outlines, outline_figures
 from fastener.inspection.pretrained import quantise
-from fastener.inspection.reading import Fingerprint, Source, ahead, batches, fingerprint, load, prepare, size_of
+from fastener.inspection.reading import (
+    Fingerprint,
+    Source,
+    ahead,
+    batches,
+    fingerprint,
+    load,
+    path_of,
+    prepare,
+    size_of,
+)
 from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.threshold_report import MOST_PHOTOS, ThresholdReport, find_synthetic_defects, report_of
 from fastener.models.progress import Progress, no_progress
@@ -39,7 +51,7 @@ if TYPE_CHECKING:
 Warn = Callable[[str], None]
 
 _FEW_MISSED = 0.1  # share of photos without a findable part up to which no warning is given
-_MEASURED = 100  # photos whose sizes choose the frame
+_MEASURED = 100  # photos whose sizes choose the frame, and whose levels choose the white level
 _QUANTISED_ON = 32  # photos whose activations set the ranges of int8
 
 
@@ -233,7 +245,7 @@ def collect(
         found = any(tile.part_found for tile in tiles)
         figures = np.stack([input_figures(tile) for tile in tiles])
         outline = outline_figures(tiles[0]) if config.preprocess.enabled else None
-        seen = replace(fingerprint(source, photo), part_found=found, tiles=len(tiles), figures=figures)
+        seen = replace(fingerprint(source, photo.pixels), part_found=found, tiles=len(tiles), figures=figures)
         return tiles, replace(seen, outline=outline)
 
     run = config.run
@@ -287,6 +299,22 @@ def with_frame(config: Config, sources: Sequence[Source]) -> Config:
             sizes.append(size_of(sources[i]))
     size = frame_of(sizes, preprocess.size)
     return config.model_copy(update={"preprocess": preprocess.model_copy(update={"size": size})})
+
+
+def with_white_level(config: Config, sources: Sequence[Source]) -> Config:
+    """Settle the white level of photos of more than 8 bits, from the training photos that are such files.
+
+    Photos that cannot be read are passed over here; ``collect`` reports them.
+    """
+    if config.preprocess.white_level is not None:
+        return config
+    reaches = []
+    for i in evenly(len(sources), _MEASURED).tolist():
+        path = path_of(sources[i])
+        with suppress(UserError):
+            reaches.append(None if path is None else reach_of(path))
+    scale = learned_scale([one for one in reaches if one is not None])
+    return config.model_copy(update={"preprocess": config.preprocess.model_copy(update={"white_level": scale})})
 
 
 def figures_of(photos: Sequence[Fingerprint]) -> np.ndarray:

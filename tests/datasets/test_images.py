@@ -11,7 +11,9 @@ import pytest
 from PIL import ExifTags, Image
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import deep_to_uint8, list_images, not_readable, read_image, read_reduced, unsearched
+from fastener.datasets.images import read_image, read_reduced
+from fastener.datasets.levels import deep_to_uint8
+from fastener.datasets.listing import list_images, unsearched, unused_in
 
 RAMP = np.linspace(0, 1, 64)[None, :].repeat(40, axis=0)
 
@@ -187,15 +189,15 @@ def test_images_are_listed_sorted_without_hidden_ones(tmp_path: Path) -> None:
     names = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
     assert names == ["a.jpeg", "b.PNG", "sub/c.TiF"]
     assert [path.name for path in list_images(tmp_path, recursive=False)] == ["a.jpeg", "b.PNG"]
-    assert unsearched(tmp_path) == 2
+    assert unsearched(tmp_path) == 1
 
 
 def test_photos_of_kinds_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     for name in ("a.HEIC", "b.jpg", "sub/c.dng", ".d.heic", ".cache/e.heic", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert not_readable(tmp_path) == [tmp_path / "a.HEIC", tmp_path / "sub/c.dng"]
-    assert not_readable(tmp_path, recursive=False) == [tmp_path / "a.HEIC"]
+    assert [one.path for one in unused_in(tmp_path)] == [tmp_path / "a.HEIC", tmp_path / "sub/c.dng"]
+    assert [one.path for one in unused_in(tmp_path, recursive=False)] == [tmp_path / "a.HEIC"]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])

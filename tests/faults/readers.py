@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import tifffile
 import torch
 from data_factory import part, parts, save, tiny_config
+from icc_factory import profile
 from odd_files import encoded
 from PIL import Image
 
@@ -85,6 +89,12 @@ def image_reader(folder: Path) -> Reader:
         encoded(np.dstack([photo, grey]), "PNG"),
         encoded(grey > 127, "PNG"),
         encoded(picture.convert("CMYK"), "JPEG"),
+        encoded(photo, "PNG", icc_profile=profile("p3")),
+        cv2.imencode(".png", photo.astype(np.uint16) * 257)[1].tobytes(),
+        _tiff(photo.astype(np.uint16) * 257, photometric="rgb", compression="lzw", predictor=True),
+        _tiff(np.moveaxis(photo, -1, 0).astype(np.uint16), photometric="rgb", planarconfig="separate"),
+        _tiff(grey.astype(np.int16), photometric="miniswhite", tile=(16, 16)),
+        _tiff(photo.astype(np.float64), photometric="rgb", compression="zlib"),
     )
 
     def read(data: bytes) -> object:
@@ -99,6 +109,12 @@ def image_reader(folder: Path) -> Reader:
         return photo
 
     return Reader(read, seeds)
+
+
+def _tiff(values: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, **options)
+    return file.getvalue()
 
 
 def csv_reader(folder: Path) -> Reader:

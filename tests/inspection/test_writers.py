@@ -99,13 +99,13 @@ def test_a_photo_is_decoded_once_also_for_its_pictures(
     for seed in range(3):
         save(part(seed), tmp_path / "in" / f"{seed}.png")
     decoded: list[Path] = []
-    opened = images.opened
+    opened = images._opened_file
 
     def counted(path: Path) -> object:
         decoded.append(path)
         return opened(path)
 
-    monkeypatch.setattr(images, "opened", counted)
+    monkeypatch.setattr(images, "_opened_file", counted)
     flags = ("--dir", tmp_path / "in", "--model", model_file, "--output", tmp_path / "out")
     done = run_inside("inference.py", *flags, "--visualize", "--ground-truth")
     assert done.returncode == 0, done.stderr

@@ -59,7 +59,7 @@ def inspector() -> Inspector:
 def photos(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / "photos" / f"{seed}.png" for seed in (10, 11)]
     for seed, path in enumerate(paths, 10):
-        save_picture(render_part(seed, size=(96, 96)).image, path)
+        save_picture(render_part(seed, size=(96, 96)).image, path, is_photo=True)
     return paths
 
 
