@@ -63,7 +63,8 @@ def test_colours_that_cannot_be_told_are_refused_by_name(tmp_path: Path, photome
 def test_an_embedded_profile_is_converted_to_srgb(tmp_path: Path, space: str, kind: str) -> None:
     path = tmp_path / f"photo.{kind}"
     smooth = cv2.GaussianBlur(PHOTO, (0, 0), 3)
-    options: dict[str, Any] = {"jpg": {"quality": 98, "subsampling": 0}, "webp": {"lossless": True}}.get(kind, {})
+    every: dict[str, dict[str, Any]] = {"jpg": {"quality": 98, "subsampling": 0}, "webp": {"lossless": True}}
+    options = every.get(kind, {})
     Image.fromarray(encoded(smooth, space)).save(path, icc_profile=profile(space), **options)
     np.testing.assert_allclose(read_image(path).mean((0, 1)), smooth.mean((0, 1)), atol=1)
     assert np.abs(read_image(path).astype(int) - smooth).mean() < 1.5
