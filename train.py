@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fastener.commands import cli, cluster, data, training
+from fastener.commands import cli, cluster, data, training, tuning
 
 EXAMPLE = "python train.py --images photos/good   or   python train.py --data-dir data --coreset-ratio 0.1"
 
@@ -64,6 +64,7 @@ def _arguments() -> argparse.Namespace:
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
     data.add_category_flags(parser, methods=tuple(data.METHODS))
     cli.add_cluster_flags(parser)
+    tuning.add_flags(parser)
     odd = parser.add_argument_group("odd photos among the healthy ones")
     odd.add_argument(
         "--drop", type=Path, nargs="+", action="extend", default=[], metavar="FILE", help="photos to leave out"
@@ -81,6 +82,7 @@ def _arguments() -> argparse.Namespace:
     if arguments.review and (arguments.cluster is not None or arguments.preprocess_only):
         parser.error("--review trains on this machine; leave out --cluster and --preprocess-only")
     data.check_flags(parser, arguments)
+    tuning.check_flags(parser, arguments)
     if arguments.cluster is not None and (arguments.update is not None or arguments.preprocess_only):
         parser.error("--cluster trains new models; leave it out with --update and --preprocess-only")
     if arguments.target_dim is not None:

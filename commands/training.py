@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastener.commands import cli, cluster, data, reviewing
+from fastener.commands import cli, cluster, data, reviewing, tuning
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable
 from fastener.config import Config
@@ -104,14 +104,15 @@ def train(jobs: Sequence[Job], config: Config, arguments: argparse.Namespace) ->
     for job in jobs:
         check_writable(job.output)
         sheet = reviewing.SHEET if len(jobs) == 1 else job.output.with_name(f"{job.output.stem}_training_review.png")
-        inspector = _fitted(job, config, arguments)
+        settings = tuning.tuned(job.name, job.photos, config, arguments) if arguments.tune else config
+        inspector = _fitted(job, settings, arguments)
         if arguments.review:
             odd = reviewing.write_sheet(inspector, job.photos, sheet)
             dropped = reviewing.chosen_by_hand(odd, job.photos)
             if dropped:
                 job = replace(job, photos=[photo for photo in job.photos if photo not in dropped])
                 cli.say(f"learning again without {len(dropped)} photo(s)")
-                inspector = _fitted(job, config, arguments)
+                inspector = _fitted(job, settings, arguments)
         inspector.save(job.output)
         cli.say(f"{job.name}: {inspector.describe()}" if job.name else inspector.describe())
         cli.say(f"saved {job.output}")

@@ -1,0 +1,159 @@
+"""Choose settings before training, for train.py --tune: what was tried, the choice as YAML, and how to go on."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from fastener.commands import cli
+from fastener.common.files import check_writable, write_atomically
+from fastener.common.sampling import evenly
+from fastener.common.spreadsheet import csv_text
+from fastener.config import Config
+
+if TYPE_CHECKING:
+    from fastener.evaluation.tuning import Trial, Tuning
+
+FOLDER = Path("outputs/tuning")
+_MOST_PHOTOS = 208  # as many as tuning learns from and holds out
+_SIDE = 640  # pixels of the longer side; no candidate looks closer
+_SHOWN = 8
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add --tune and what limits it."""
+    group = parser.add_argument_group("choose settings without labels")
+    group.add_argument(
+        "--tune",
+        action="store_true",
+        help="try settings on held-out healthy photos with synthetic defects, then train with the best; test data are "
+        f"not looked at; table, figure and YAML go to {FOLDER}; started again, it goes on",
+    )
+    group.add_argument("--budget", type=float, metavar="MINUTES", help="time for --tune (default: 10)")
+    group.add_argument("--target-ms", type=float, metavar="MS", help="choose no setting that is slower for a photo")
+
+
+def check_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error where flags of this module do not go together."""
+    if not arguments.tune:
+        for flag, value in (("--budget", arguments.budget), ("--target-ms", arguments.target_ms)):
+            if value is not None:
+                parser.error(f"{flag} is for --tune; add that flag")
+        return
+    for flag, value in (("--budget", arguments.budget), ("--target-ms", arguments.target_ms)):
+        if value is not None and value <= 0:
+            parser.error(f"{flag} must be above 0")
+    if arguments.update is not None or arguments.cluster is not None or arguments.preprocess_only:
+        parser.error("--tune trains new models on this machine; leave out --update, --cluster and --preprocess-only")
+
+
+def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse.Namespace) -> Config:
+    """Choose settings for the healthy ``photos`` of a category, ``name`` or "", and write what was tried."""
+    from fastener.evaluation.tuning import by_inspector, tune
+    from fastener.evaluation.tuning_candidates import candidates
+    from fastener.inspection.choice import choose
+    from fastener.inspection.training import with_settings
+
+    folder = FOLDER / name if name else FOLDER
+    check_writable(folder / "chosen.yaml")
+    images = _different(photos)
+    wanted = candidates(config, choose(config, arguments.weights))
+    memory = _Memory(folder / "trials.json", _key(photos, config))
+    done = tune(
+        images,
+        config,
+        wanted,
+        judge=by_inspector(arguments.weights),
+        seconds=60 * (arguments.budget or 10.0),
+        target_ms=arguments.target_ms,
+        known=memory.trials,
+        keep=memory.add,
+        progress=cli.progress,
+    )
+    _write(done, folder)
+    cli.say(
+        f"{name}: tuning chose {done.chosen.name}: {done.reason}"
+        if name
+        else f"tuning chose {done.chosen.name}: {done.reason}"
+    )
+    return with_settings(config, dict(done.chosen.changes))
+
+
+def _different(photos: Sequence[Path]) -> list[np.ndarray]:
+    """Read up to 208 photos, no two of them copies of one, at a size that no candidate looks closer than."""
+    from fastener.datasets.near_copies import copy_groups
+    from fastener.inspection.reading import decode, fingerprint
+    from fastener.preprocessing.registration import shrink
+
+    chosen = [photos[i] for i in evenly(len(photos), _MOST_PHOTOS).tolist()]
+    read = [shrink(decode(path, _SIDE)[0], _SIDE)[0] for path in cli.progress(chosen, len(chosen), "reading")]
+    groups = copy_groups(
+        np.stack([fingerprint(path, photo).signature for path, photo in zip(chosen, read, strict=True)])
+    )
+    return [read[i] for i in np.unique(groups, return_index=True)[1].tolist()]
+
+
+def _key(photos: Sequence[Path], config: Config) -> str:
+    """Digest what trials depend on: the photos as files, and the settings from which candidates start."""
+    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in photos]
+    return hashlib.sha256(json.dumps([files, config.model_dump(mode="json")]).encode()).hexdigest()
+
+
+class _Memory:
+    """Keep trials in a file, so that an interrupted run goes on; trials of other photos or settings are dropped."""
+
+    def __init__(self, path: Path, key: str):
+        from fastener.evaluation.tuning import Trial
+
+        self.path, self.key = path, key
+        self.trials: dict[tuple[int, str], Trial] = {}
+        try:
+            stored = json.loads(path.read_text())
+            if stored["key"] == key:
+                for one in stored["trials"]:
+                    self._put(Trial(**{**one, "scores": tuple(one["scores"])}))
+        except (OSError, ValueError, KeyError, TypeError):  # no file, or one of another version
+            self.trials = {}
+
+    def add(self, trial: Trial) -> None:
+        self._put(trial)
+        content = {"key": self.key, "trials": [asdict(one) for one in self.trials.values()]}
+        write_atomically(self.path, json.dumps(content))
+
+    def _put(self, trial: Trial) -> None:
+        self.trials[trial.round, trial.name] = trial
+
+
+def _write(done: Tuning, folder: Path) -> None:
+    """Write the table, the figure and the choice, and print the first rows."""
+    from fastener.evaluation import tuning_report
+    from fastener.evaluation.visualize import save_figure
+
+    table = tuning_report.rows(done)
+    write_atomically(folder / "trials.csv", csv_text(tuning_report.COLUMNS, table))
+    save_figure(tuning_report.figure(done), folder / "tuning.png")
+    tree: dict[str, Any] = {}
+    for key, value in done.chosen.changes.items():
+        section, _, leaf = key.partition("__")
+        if leaf:
+            tree.setdefault(section, {})[leaf] = list(value) if isinstance(value, tuple) else value
+        else:
+            tree[section] = list(value) if isinstance(value, tuple) else value
+    comment = f"# Chosen without labels: {done.chosen.name}. {done.reason[0].upper()}{done.reason[1:]}.\n"
+    write_atomically(folder / "chosen.yaml", comment + (yaml.safe_dump(tree, sort_keys=False) if tree else "{}\n"))
+    for row in table[:_SHOWN]:
+        if row["auroc"] is not None:
+            interval = f"({row['ci95_low']:.3f} to {row['ci95_high']:.3f})"
+            cli.say(f"  round {row['round']}  {row['auroc']:.3f} {interval}  {row['ms']:.0f} ms  {row['candidate']}")
+    untried = [row for row in table if row["auroc"] is None]
+    if untried:
+        cli.say(f"  {len(untried)} not tried, see {folder / 'trials.csv'}")
+    cli.say(f"wrote {folder}/trials.csv, tuning.png, chosen.yaml")

@@ -1,0 +1,109 @@
+"""The settings among which --tune chooses: one knob away from where the user starts, and the best of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastener.config import Config
+from fastener.inspection.choice import Choice
+from fastener.models.backbones import BACKBONES
+
+# The part is found and turned upright; the light stays as it is.
+_UPRIGHT = {
+    "preprocess__enabled": True,
+    "preprocess__white_balance": False,
+    "preprocess__inpaint_highlights": False,
+    "preprocess__clahe_clip_limit": 0.0,
+}
+_SIZES = (192, 256, 320, 384)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Name changes to the user's settings.
+
+    Parameters
+    ----------
+    name : str
+        What a person reads, such as "320 px"; "default" stands for no change.
+    knob : str
+        What is turned. Candidates of one knob exclude one another.
+    changes : mapping of str to object
+        Values by "section__key", as ``Inspector.fit`` takes them.
+    """
+
+    name: str
+    knob: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def assignments(self) -> tuple[str, ...]:
+        """The changes as --set takes them, for messages."""
+        return tuple(f"{key.replace('__', '.')}={value}" for key, value in self.changes.items())
+
+
+DEFAULT = Candidate("default", "none")
+
+
+def candidates(config: Config, choice: Choice) -> tuple[Candidate, ...]:
+    """List settings one knob away from ``config``, whose backbone and evidence are ``choice``; the default is first."""
+    found = [DEFAULT, *_frames(config), *_banks(config)]
+    if choice.backbone != "filters" and "cnn" in choice.kinds:
+        found += _networks(config, choice)
+    return tuple(found)
+
+
+def together(best: Sequence[Candidate]) -> Candidate | None:
+    """Join the first candidate of each knob; None if all are of one knob."""
+    first: dict[str, Candidate] = {}
+    for one in best:
+        first.setdefault(one.knob, one)
+    if len(first) < 2:
+        return None
+    changes = {key: value for one in first.values() for key, value in one.changes.items()}
+    return Candidate(" + ".join(one.name for one in first.values()), "together", changes)
+
+
+def _frames(config: Config) -> list[Candidate]:
+    preprocess = config.preprocess
+    found = [
+        Candidate(f"{side} px", "resolution", {"preprocess__size": side}) for side in _SIZES if side != preprocess.size
+    ]
+    if not preprocess.enabled:
+        found.append(Candidate("part turned upright", "pose", _UPRIGHT))
+    elif preprocess.align:
+        found.append(Candidate("part not turned", "pose", {"preprocess__align": False}))
+    if not preprocess.enabled and preprocess.center_crop == 1.0:
+        found.append(Candidate("central 7/8 of the photo", "crop", {"preprocess__center_crop": 0.875}))
+    return found
+
+
+def _banks(config: Config) -> list[Candidate]:
+    model = config.model
+    found = []
+    if not model.whiten:
+        found.append(Candidate("whitened features", "scale", {"model__whiten": True}))
+    if model.top_share is not None:
+        found.append(Candidate("score of equation 7", "score", {"model__top_share": None}))
+    return found + [
+        Candidate(f"{share:.0%} of the patches", "bank", {"model__coreset_ratio": share})
+        for share in (0.01, 0.05)
+        if share != model.coreset_ratio
+    ]
+
+
+def _networks(config: Config, choice: Choice) -> list[Candidate]:
+    layers = config.model.layers or BACKBONES[choice.backbone].layers
+    found = []
+    if not config.model.unit_length:
+        found.append(Candidate("features of unit length", "scale", {"model__unit_length": True}))
+    if len(layers) > 1:
+        found += [Candidate(f"layer {layer} alone", "layers", {"model__layers": (layer,)}) for layer in layers]
+    others = tuple(kind for kind in choice.kinds if kind not in ("cnn", "filters"))
+    voices = {"network alone": ("cnn",), "filters alone": ("filters",), "network and filters": ("cnn", "filters")}
+    for name, kinds in voices.items():
+        if {*kinds, *others} != set(choice.kinds):
+            found.append(Candidate(name, "evidence", {"evidence": (*kinds, *others)}))
+    return found

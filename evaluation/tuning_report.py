@@ -1,0 +1,76 @@
+"""Show what --tune tried: one row a candidate of the last round it reached, and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fastener.evaluation.metrics import bootstrap_ci
+from fastener.evaluation.tuning import Trial, Tuning
+from fastener.evaluation.tuning_candidates import DEFAULT
+from fastener.evaluation.visualize import GREY, PALETTE
+
+COLUMNS = (
+    "candidate",
+    "round",
+    "learned",
+    "auroc",
+    "ci95_low",
+    "ci95_high",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "ms",
+    "note",
+)
+
+
+def rows(tuning: Tuning) -> list[dict[str, Any]]:
+    """List the candidates, those that came farthest and did best first.
+
+    ``gain`` is the difference from the default of the same round, on the same images, with its 95 % interval.
+    """
+    found = [_row(tuning, trial) for trial in _last_of_each(tuning)]
+    return sorted(found, key=lambda row: (-row["round"], -(row["auroc"] if row["auroc"] is not None else -1.0)))
+
+
+def figure(tuning: Tuning) -> Figure:
+    """Draw AUROC with its interval for each candidate, by the round that it reached."""
+    shown = [row for row in rows(tuning) if row["auroc"] is not None][::-1]
+    fig = Figure(figsize=(7, 1.2 + 0.3 * len(shown)), layout="constrained")
+    ax = fig.add_subplot()
+    for place, row in enumerate(shown):
+        colour = PALETTE[0] if row["candidate"] == tuning.chosen.name else GREY
+        ax.plot([row["ci95_low"], row["ci95_high"]], [place, place], color=colour, linewidth=2)
+        ax.plot(row["auroc"], place, "o", color=colour)
+    ax.set_yticks(range(len(shown)), [f"{row['candidate']} (round {row['round']})" for row in shown])
+    ax.set_xlabel("AUROC on held-out photos with synthetic defects, 95 % interval")
+    ax.set_title(f"chosen: {tuning.chosen.name}", loc="left")
+    ax.grid(axis="x", alpha=0.3)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    return fig
+
+
+def _last_of_each(tuning: Tuning) -> Iterator[Trial]:
+    last = {trial.name: trial for trial in tuning.trials}
+    yield from last.values()
+
+
+def _row(tuning: Tuning, trial: Trial) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS)
+    row.update(candidate=trial.name, round=trial.round + 1, learned=trial.learned, note=trial.reason)
+    if trial.name == tuning.chosen.name:
+        row["note"] = "chosen"
+    if not trial.scores:
+        return row
+    held = tuning.held[trial.round]
+    low, high = bootstrap_ci(held.labels, trial.scores, groups=held.groups)
+    row.update(auroc=held.auroc(trial), ci95_low=low, ci95_high=high, ms=trial.ms)
+    default = next((one for one in tuning.trials if (one.round, one.name) == (trial.round, DEFAULT.name)), None)
+    if default is not None and default.scores and trial is not default:
+        row["gain"], row["gain_low"], row["gain_high"] = held.gain(trial, default)
+    return {key: round(value, 4) if isinstance(value, float | np.floating) else value for key, value in row.items()}

@@ -1,0 +1,187 @@
+"""--tune: halving keeps what is better, the last round has defects of its own, and doubt keeps the default."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from data_factory import run_inside, tiny_config
+from PIL import Image
+
+from fastener.common.errors import UserError
+from fastener.config import Config, load_config
+from fastener.datasets.synthetic.parts import render_part
+from fastener.evaluation import tuning_report
+from fastener.evaluation.metrics import auroc, paired_difference_ci
+from fastener.evaluation.tuning import Judge, Trial, Tuning, tune
+from fastener.evaluation.tuning_candidates import DEFAULT, Candidate, candidates, together
+from fastener.inspection.choice import Choice
+
+GOOD = Candidate("good", "resolution", {"preprocess__size": 96})
+POSE = Candidate("pose", "pose", {"preprocess__align": False})
+BAD = Candidate("bad", "scale", {"model__whiten": True})
+WANTED = (DEFAULT, BAD, GOOD, POSE)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[np.ndarray]:
+    return [render_part(seed, "nut", size=(96, 96)).image for seed in range(60)]
+
+
+def judge_of(worth: Callable[[Config], float], ms: Callable[[Config], float] = lambda config: 10.0) -> Judge:
+    """Make scores of unit noise, to which defects add ``worth`` of the settings."""
+
+    def judge(
+        training: Sequence[np.ndarray], config: Config, images: Sequence[np.ndarray]
+    ) -> tuple[list[float], float]:
+        plain = [one.tobytes() for one in ORIGINALS]
+        rng = np.random.default_rng(len(images))
+        noise = rng.normal(size=len(images)).tolist()
+        return [noise[i] + worth(config) * (image.tobytes() not in plain) for i, image in enumerate(images)], ms(config)
+
+    return judge
+
+
+ORIGINALS: list[np.ndarray] = []
+
+
+def run(photos: list[np.ndarray], judge: Judge, **more: object) -> Tuning:
+    ORIGINALS[:] = photos
+    settings = {"seconds": 1e6, **more}
+    return tune(photos, tiny_config(preprocess={"enabled": True}), WANTED, judge=judge, **settings)  # type: ignore[arg-type]
+
+
+def worth(config: Config) -> float:
+    return 0.5 + 1.0 * (config.preprocess.size == 96) + 0.8 * (not config.preprocess.align) - 0.5 * config.model.whiten
+
+
+def test_the_best_settings_are_joined_and_chosen(photos: list[np.ndarray]) -> None:
+    done = run(photos, judge_of(worth))
+    assert done.chosen.changes == {**GOOD.changes, **POSE.changes}
+    assert "a gain of" in done.reason
+
+
+def test_halving_drops_the_worse_and_learns_from_more(photos: list[np.ndarray]) -> None:
+    done = run(photos, judge_of(worth))
+    by_round = [{trial.name for trial in done.trials if trial.round == number} for number in range(3)]
+    assert by_round[0] == {one.name for one in WANTED}
+    assert "default" in by_round[2]
+    assert all(trial.learned <= 40 for trial in done.trials)
+
+
+def test_doubt_keeps_the_default(photos: list[np.ndarray]) -> None:
+    done = run(photos, judge_of(lambda config: 1.0 + 0.02 * (config.preprocess.size == 96)))
+    assert done.chosen is DEFAULT
+    assert "cannot tell" in done.reason or "no setting found more" in done.reason
+
+
+def test_last_round_has_defects_that_no_other_had(photos: list[np.ndarray]) -> None:
+    done = run(photos, judge_of(worth))
+    early, late = ({one.tobytes() for one in done.held[number].images[20:]} for number in (0, 2))
+    assert early
+    assert not early & late
+    plain = {one.tobytes() for one in done.held[2].images[:20]}
+    assert plain == {one.tobytes() for one in done.held[0].images[:20]}
+
+
+def test_slow_settings_are_not_chosen(photos: list[np.ndarray]) -> None:
+    def ms(config: Config) -> float:
+        return 50.0 if config.preprocess.size == 96 else 10.0
+
+    done = run(photos, judge_of(worth, ms), target_ms=20.0)
+    assert "preprocess__size" not in done.chosen.changes
+    with pytest.raises(UserError, match=r"within 5 ms here; the fastest takes 10 ms"):
+        run(photos, judge_of(worth, ms), target_ms=5.0)
+
+
+def test_time_ends_the_trials_but_not_the_answer(photos: list[np.ndarray]) -> None:
+    done = run(photos, judge_of(worth), seconds=0.0)
+    assert done.chosen is DEFAULT
+    assert {trial.reason for trial in done.trials if trial.name != "default"} == {"no time left"}
+    assert "raise --budget" in done.reason
+
+
+def test_known_trials_are_not_repeated(photos: list[np.ndarray]) -> None:
+    kept: dict[tuple[int, str], Trial] = {}
+
+    def keep(trial: Trial) -> None:
+        kept[trial.round, trial.name] = trial
+
+    def refuse(*arguments: object) -> tuple[list[float], float]:
+        raise AssertionError("judged again")
+
+    first = run(photos, judge_of(worth), keep=keep)
+    again = run(photos, refuse, known=kept)
+    assert again.chosen == first.chosen
+
+
+def test_too_few_photos(photos: list[np.ndarray]) -> None:
+    with pytest.raises(UserError, match="at least 12 different healthy photos, got 8"):
+        run(photos[:8], judge_of(worth))
+
+
+def test_candidates_turn_one_knob_and_load(photos: list[np.ndarray]) -> None:
+    mvtec = load_config(flags={"preprocess.enabled": False})
+    found = candidates(mvtec, Choice("efficientnet_lite0", ("cnn", "filters"), None, ""))
+    assert found[0] is DEFAULT
+    assert len({one.name for one in found}) == len(found)
+    knobs = {one.knob for one in found}
+    assert knobs >= {"resolution", "pose", "crop", "layers", "evidence", "scale", "bank", "score"}
+    without = candidates(mvtec, Choice("filters", ("filters",), None, ""))
+    assert not {one.knob for one in without} & {"layers", "evidence"}
+
+
+def test_together_takes_one_of_each_knob() -> None:
+    other = Candidate("other", "pose", {"preprocess__align": True})
+    joined = together([POSE, other, GOOD])
+    assert joined is not None
+    assert (joined.name, joined.changes) == ("pose + good", {**POSE.changes, **GOOD.changes})
+    assert together([POSE, other]) is None
+
+
+def test_paired_interval_is_narrower_than_the_difference_of_two(photos: list[np.ndarray]) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) >= 100
+    first = rng.normal(size=200) + labels
+    second = first + rng.normal(0, 0.1, 200)
+    low, high = paired_difference_ci(labels, first, second)
+    assert low < auroc(labels, first) - auroc(labels, second) < high
+    # The same scores differ by nothing, in every resample.
+    assert paired_difference_ci(labels, first, first) == (0.0, 0.0)
+    assert high - low < 0.04
+
+
+def test_report_has_a_row_for_each_candidate(photos: list[np.ndarray]) -> None:
+    done = run(photos, judge_of(worth))
+    table = tuning_report.rows(done)
+    assert {row["candidate"] for row in table} >= {one.name for one in WANTED}
+    assert [row["note"] for row in table].count("chosen") == 1
+    assert len(tuning_report.figure(done).axes[0].get_yticklabels()) == len(table)
+
+
+@pytest.mark.slow
+def test_script_tunes_resumes_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = tmp_path / "good"
+    good.mkdir()
+    for seed in range(14):
+        Image.fromarray(render_part(seed, "nut", size=(96, 96)).image).save(good / f"{seed:02d}.png")
+    flags = ("--backbone", "filters", "--evidence", "filters", "--set", "preprocess.size=64", "--device", "cpu")
+    command = ("train.py", "--images", good, "--tune", "--budget", "0.2", "--output", tmp_path / "m.pkl", *flags)
+    done = run_inside(*command)
+    assert done.returncode == 0, done.stderr
+    assert "tuning chose" in done.stdout
+    folder = tmp_path / "outputs" / "tuning"
+    assert {path.name for path in folder.iterdir()} == {"trials.json", "trials.csv", "tuning.png", "chosen.yaml"}
+    load_config(folder / "chosen.yaml")
+    assert isinstance(yaml.safe_load((folder / "chosen.yaml").read_text()), dict)
+    before = json.loads((folder / "trials.json").read_text())["trials"]
+    assert run_inside(*command).returncode == 0
+    assert json.loads((folder / "trials.json").read_text())["trials"][: len(before)] == before
+    wrong = run_inside("train.py", "--images", good, "--budget", "3")
+    assert wrong.returncode == 2
+    assert "--budget is for --tune" in wrong.stderr
