@@ -64,7 +64,7 @@ def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse
 
     folder = FOLDER / name if name else FOLDER
     check_writable(folder / "chosen.yaml")
-    images = _different(photos)
+    images = _different(photos, config)
     wanted = candidates(config, choose(config, arguments.weights))
     memory = _Memory(folder / "trials.json", _key(photos, config))
     done = tune(
@@ -87,14 +87,17 @@ def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse
     return with_settings(config, dict(done.chosen.changes))
 
 
-def _different(photos: Sequence[Path]) -> list[np.ndarray]:
+def _different(photos: Sequence[Path], config: Config) -> list[np.ndarray]:
     """Read up to 208 photos, no two of them copies of one, at a size that no candidate looks closer than."""
     from fastener.datasets.near_copies import copy_groups
     from fastener.inspection.reading import decode, fingerprint
+    from fastener.inspection.training import with_white_level
     from fastener.preprocessing.registration import shrink
 
     chosen = [photos[i] for i in evenly(len(photos), _MOST_PHOTOS).tolist()]
-    read = [shrink(decode(path, _SIDE)[0], _SIDE)[0] for path in cli.progress(chosen, len(chosen), "reading")]
+    level = with_white_level(config, chosen).preprocess.white_level
+    decoded = (decode(path, _SIDE, level).pixels for path in cli.progress(chosen, len(chosen), "reading"))
+    read = [shrink(pixels, _SIDE)[0] for pixels in decoded]
     groups = copy_groups(
         np.stack([fingerprint(path, photo).signature for path, photo in zip(chosen, read, strict=True)])
     )
