@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fastener.commands import cli
+from fastener.commands import cli, corrosion
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable
 from fastener.corrosion.severity import LEVELS
@@ -21,16 +21,21 @@ def main() -> int:
     _check_settings(arguments)
     from fastener.datasets.components import load_components
 
-    series, skipped = load_components(arguments.dir)
+    series, skipped = load_components(arguments.dir, arguments.pattern, arguments.replicates)
     if arguments.component is not None:
         series = [one for one in series if one.component == arguments.component] or _unknown(
             arguments.component, [one.component for one in series]
         )
     from fastener.corrosion.analysis import Analyser
+    from fastener.corrosion.first_signs import parse_requirements
+    from fastener.corrosion.lab_sheet import load_sheet
     from fastener.corrosion.report import Report
     from fastener.corrosion.text import forecast_sentence, latest
     from fastener.inspection.inspector import Inspector
 
+    sheet = load_sheet(arguments.sheet) if arguments.sheet else None
+    required = parse_requirements(arguments.require) if arguments.require is not None else None
+    scale = corrosion.scale_of(arguments)
     check_writable(arguments.output / "report.json")
     inspector = Inspector.load(arguments.model, config.run.device, weights=arguments.weights, run=config.run)
     analyse = Analyser(inspector, config.corrosion, config.colour)
@@ -40,20 +45,27 @@ def main() -> int:
         threshold=inspector.threshold,
         config=config,
         plots=not arguments.no_plots,
+        sheet=sheet,
+        required=required,
+        gif=arguments.gif,
     )
     failed = 0
     for one in cli.progress(series, len(series), "analysing"):
-        record = report.add(analyse(one), until=arguments.until or "", mm_per_pixel=arguments.mm_per_pixel)
+        record = report.add(analyse(one), until=arguments.until or "", scale=scale, lot=one.lot)
         failed += len(record["failed"])
         for failure in record["failed"]:
             cli.warn(failure["error"])
         cli.say(f"{one.component}: {_verdict(latest(record))} {forecast_sentence(record['forecast'])}".rstrip())
     passed_over = {path.relative_to(arguments.dir).as_posix(): reason for path, reason in skipped.items()}
-    report.finish(passed_over)
+    written = report.finish(passed_over)
     for name, reason in passed_over.items():
         cli.warn(f"skipped {name}: {reason}")
-    print(f"wrote {arguments.output / 'report.html'}")
-    return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
+    if arguments.scale_bar is not None and (missing := corrosion.without_scale(report.records)):
+        cli.warn(missing)
+    for line in corrosion.requirement_lines(written) if required else ():
+        print(line)
+    print(f"wrote {arguments.output / 'report.html'} and report.pdf")
+    return cli.EXIT_SOME_FAILED if failed or not corrosion.all_pass(written) else cli.EXIT_OK
 
 
 def _verdict(point: Mapping[str, Any]) -> str:
@@ -94,20 +106,9 @@ def _arguments() -> argparse.Namespace:
         metavar="SEVERITY",
         help=f"forecast when this severity is reached: {', '.join(LEVELS[1:])}",
     )
-    parser.add_argument(
-        "--mm-per-pixel",
-        type=_positive,
-        metavar="S",
-        help="scale of the photos; the report then has rust in mm²",
-    )
+    corrosion.add_photo_flags(parser)
+    corrosion.add_lab_flags(parser)
     return parser.parse_args()
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0.0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a length above 0")
-    return value
 
 
 def _check_settings(arguments: argparse.Namespace) -> None:

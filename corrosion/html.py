@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from fastener.corrosion.tables import Table, evidence_tables, lab_tables, rating_table
 from fastener.corrosion.text import latest, notes, overview, rate_sentence, signed
 from fastener.inspection.drawing import Picture
 
@@ -39,8 +40,17 @@ def png_uri(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def page(report: Mapping[str, Any], rows: Mapping[str, Sequence[ShotRow]], charts: Mapping[str, bytes]) -> str:
-    """Write the whole page. ``rows`` maps components to rows of pictures, ``charts`` captions to PNG bytes."""
+def page(
+    report: Mapping[str, Any],
+    rows: Mapping[str, Sequence[ShotRow]],
+    strips: Mapping[str, Sequence[Picture]],
+    charts: Mapping[str, bytes],
+) -> str:
+    """Write the whole page.
+
+    ``rows`` maps components to rows of pictures, ``strips`` components to time-lapse strips of their views, and
+    ``charts`` captions to PNG bytes.
+    """
     records = report["components"]
     drawn = "".join(
         f'<figure class="chart"><img alt="{escape(text)}" src="{png_uri(content)}">'
@@ -49,11 +59,16 @@ def page(report: Mapping[str, Any], rows: Mapping[str, Sequence[ShotRow]], chart
     )
     body = [
         _header(report),
+        *(f"<section>{_table(table)}</section>" for table in lab_tables(report)),
         '<section><h2>At a glance</h2><div class="cards">' + "".join(map(_card, records)) + "</div></section>",
         f"<section><h2>All time points</h2>{_overview_table(records)}</section>",
         f"<section><h2>Progression</h2>{drawn}</section>" if drawn else "",
-        *(_component(record, rows.get(record["component"], ())) for record in records),
+        *(
+            _component(record, rows.get(record["component"], ()), strips.get(record["component"], ()))
+            for record in records
+        ),
         _GUIDE.read_text(encoding="utf-8"),
+        '<section class="signatures"><p>Tested by</p><p>Checked by</p><p>Date</p></section>',
         _footer(report),
     ]
     return (
@@ -111,7 +126,7 @@ def _cell(point: Mapping[str, Any] | None) -> str:
     return f'<td class="{_css(point["severity"])}"><b>{point["colour_rust_pct"]:.1f} %</b><br>{escape(word)}</td>'
 
 
-def _component(record: Mapping[str, Any], rows: Sequence[ShotRow]) -> str:
+def _component(record: Mapping[str, Any], rows: Sequence[ShotRow], strips: Sequence[Picture]) -> str:
     remarks = "".join(f"<li>{escape(note)}</li>" for note in notes(record))
     drawn = "".join(_pictures(row) for row in rows)
     heads = (
@@ -122,7 +137,7 @@ def _component(record: Mapping[str, Any], rows: Sequence[ShotRow]) -> str:
     )
     return (
         f'<section class="component"><h2>{escape(record["component"])}</h2><p>{escape(rate_sentence(record))}</p>'
-        f"{_point_table(record)}"
+        f"{_table(rating_table(record), 'h3')}{_point_table(record)}{_strips(strips)}"
         + (
             f'<details open><summary>Remarks on the photos</summary><ul class="notes">{remarks}</ul></details>'
             if remarks
@@ -199,12 +214,31 @@ def _css(word: str) -> str:
     return word.lower().replace(" ", "-")
 
 
+def _strips(strips: Sequence[Picture]) -> str:
+    if not strips:
+        return ""
+    drawn = "".join(f'<img class="strip" alt="Time lapse of a view" src="{data_uri(strip)}">' for strip in strips)
+    return f"<h3>Time lapse</h3>{drawn}" + (
+        '<p class="small">Each view laid over its T0 photo. Contours: classes as in the pictures below.</p>'
+    )
+
+
+def _table(table: Table, heading: str = "h2") -> str:
+    if not table.rows:
+        return ""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.head)
+    head = f"<thead><tr>{head}</tr></thead>" if head else ""
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    note = f'<p class="small">{escape(table.note)}</p>' if table.note else ""
+    return (
+        f"<{heading}>{escape(table.title)}</{heading}>"
+        f'<div class="scroll"><table class="lab">{head}<tbody>{rows}</tbody></table></div>{note}'
+    )
+
+
 def _footer(report: Mapping[str, Any]) -> str:
-    skipped = ""
-    if report["skipped"]:
-        names = "".join(
-            f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in report["skipped_because"].items()
-        )
-        skipped = f"<h2>Skipped</h2><ul>{names}</ul>"
-    model = f"Model {escape(report['model'])}, threshold {report['model_threshold']:.3f}."
-    return f'<footer>{skipped}<p class="small">{model}</p></footer>'
+    tables = "".join(
+        f"<details><summary>{escape(table.title)}</summary>{_table(table, 'h3')}</details>"
+        for table in evidence_tables(report)
+    )
+    return f'<footer class="evidence">{tables}</footer>'

@@ -1,4 +1,4 @@
-"""Sum up the replicates of a lot: mean, standard deviation and worst of its specimens, and the lot's first corrosion."""
+"""Sum up the replicates of a lot: mean, standard deviation and worst specimen, and the lot's first corrosion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from fastener.corrosion.ratings import SHARES, first_signs, outcomes
 _DIGITS = 3
 
 
-def lot_records(records: Sequence[Mapping[str, Any]], required: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+def lot_records(
+    records: Sequence[Mapping[str, Any]], required: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Build ``lots`` of report.json from rated components, by their ``lot``, sorted by name.
 
     Components without a lot, and those that are alone in theirs, are left out: they are reported themselves.

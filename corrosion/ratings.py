@@ -19,7 +19,7 @@ NOT_MEASURED = {"astm_d714": "blistering (size and frequency): a photo from abov
 
 
 def rated(record: Mapping[str, Any], required: Mapping[str, float] | None = None) -> dict[str, Any]:
-    """Return a component's record with its ratings, the hours of its first corrosion, and whether it meets ``required``.
+    """Return a component's record with its ratings, its hours of first corrosion, and whether it meets ``required``.
 
     ``required`` maps "white" and "red" to the hours that no such corrosion may be seen. Each time point gains ``rp``,
     ``ra``, ``ri`` and ``astm_d610``, and their ranges over the 95 % interval of the area (``rp_range`` and so on), all

@@ -5,31 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from fastener.config import CorrosionSettings
 from fastener.corrosion.analysis import ComponentResult, TimePoint
-from fastener.corrosion.colour_growth import RUST
 from fastener.corrosion.comparison import MeasuredShot
+from fastener.corrosion.first_signs import KINDS
 from fastener.corrosion.severity import LEVELS
 from fastener.corrosion.trend import Forecast, Trend, forecast
 
 _DIGITS = 3
+# How keys end whose values have two ends.
+_INTERVALS = ("_ci95", "_range")
 
 
-def component_record(
-    result: ComponentResult, settings: CorrosionSettings, *, until: str = "", mm_per_pixel: float | None = None
-) -> dict[str, Any]:
-    """Build one entry of ``components`` in report.json.
-
-    ``until`` is the severity to forecast, "" for no forecast. ``mm_per_pixel`` is the scale of the photos; with it,
-    the area of rust is reported in mm².
-    """
+def component_record(result: ComponentResult, settings: CorrosionSettings, *, until: str = "") -> dict[str, Any]:
+    """Build one entry of ``components`` in report.json. ``until`` is the severity to forecast, "" for no forecast."""
     baseline = result.points[0] if result.has_baseline else None
     timepoints: dict[str, Any] = {}
     previous: TimePoint | None = None
     for point in result.points:
-        timepoints[f"{point.hours:g}"] = _point_record(point, previous, mm_per_pixel)
+        timepoints[f"{point.hours:g}"] = _point_record(point, previous)
         previous = point
     return {
         "component": result.component,
@@ -45,10 +39,10 @@ def component_record(
     }
 
 
-def _point_record(point: TimePoint, previous: TimePoint | None, mm_per_pixel: float | None) -> dict[str, Any]:
+def _point_record(point: TimePoint, previous: TimePoint | None) -> dict[str, Any]:
     rust, tarnish, green = point.changes or (None, None, None)
     growth = point.growth_change
-    record: dict[str, Any] = {
+    return {
         "mean_score": _round(point.mean_score),
         "colour_rust_pct": _round(point.rust),
         "colour_rust_ci95": _interval(point.rust_ci95),
@@ -73,11 +67,8 @@ def _point_record(point: TimePoint, previous: TimePoint | None, mm_per_pixel: fl
         "status": point.status,
         "severity": point.verdict.severity,
         "damage_type": point.verdict.damage_type,
-        "shots": [_shot_record(shot, mm_per_pixel) for shot in point.shots],
+        "shots": [_shot_record(shot) for shot in point.shots],
     }
-    if mm_per_pixel is not None:
-        record["rust_area_mm2"] = _round(float(np.mean([_rust_area(shot, mm_per_pixel) for shot in point.shots])))
-    return record
 
 
 def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
@@ -89,9 +80,9 @@ def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
     return point.rust - previous.rust
 
 
-def _shot_record(shot: MeasuredShot, mm_per_pixel: float | None) -> dict[str, Any]:
+def _shot_record(shot: MeasuredShot) -> dict[str, Any]:
     registration = shot.registration
-    record: dict[str, Any] = {
+    return {
         "path": str(shot.view.shot.path),
         "score": _round(shot.view.inspection.score),
         "colour_rust_pct": _round(shot.colour.rust),
@@ -104,14 +95,6 @@ def _shot_record(shot: MeasuredShot, mm_per_pixel: float | None) -> dict[str, An
         "registration_overlap": _round(registration.overlap) if registration else None,
         "quality": list(shot.flags),
     }
-    if mm_per_pixel is not None:
-        record["rust_area_mm2"] = _round(_rust_area(shot, mm_per_pixel))
-    return record
-
-
-def _rust_area(shot: MeasuredShot, mm_per_pixel: float) -> float:
-    share = float((shot.colour.classes == RUST).sum() / max(int(shot.view.surface.mask.sum()), 1))
-    return share * shot.view.part_pixels * mm_per_pixel**2
 
 
 def _trend_record(trend: Trend | None) -> dict[str, Any] | None:
@@ -158,9 +141,12 @@ def flat_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         for hours, point in record["timepoints"].items():
             row = {"component": record["component"], "hours": hours}
-            row |= {key: value for key, value in point.items() if key != "shots" and not key.endswith("_ci95")}
-            for key in (key for key in point if key.endswith("_ci95")):
+            row |= {key: value for key, value in point.items() if key != "shots" and not key.endswith(_INTERVALS)}
+            for key in (key for key in point if key.endswith(_INTERVALS)):
                 row[f"{key}_low"], row[f"{key}_high"] = point[key] or (None, None)
+            for kind in KINDS:
+                key = f"first_{kind}_corrosion_h"
+                row[f"{key}_low"], row[f"{key}_high"] = record[key] or (None, None)
             row["n_shots"] = len(point["shots"])
             row["quality"] = "; ".join(sorted({flag for shot in point["shots"] for flag in shot["quality"]}))
             rows.append(row)

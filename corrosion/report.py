@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -13,15 +11,24 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from fastener.common.files import write_atomically
+from fastener.common.spreadsheet import csv_text
 from fastener.config import Config
 from fastener.corrosion.analysis import ComponentResult
+from fastener.corrosion.areas import Scale, with_areas
 from fastener.corrosion.html import ShotRow, data_uri, page
+from fastener.corrosion.lab_sheet import LabSheet
+from fastener.corrosion.lots import lot_records
+from fastener.corrosion.pdf import pdf
 from fastener.corrosion.pictures import caption, grid, overlays, strip
 from fastener.corrosion.plots import delta_bars, progression, score_timeline
+from fastener.corrosion.provenance import photo_checksums, software
+from fastener.corrosion.ratings import rated
 from fastener.corrosion.records import component_record, flat_rows
 from fastener.corrosion.text import summary
+from fastener.corrosion.timelapse import animation, views
+from fastener.corrosion.timelapse import strip as timelapse_strip
 from fastener.evaluation.visualize import save_figure
-from fastener.inspection.drawing import save_picture
+from fastener.inspection.drawing import Picture, save_picture
 
 _CHARTS = {
     "progression": "Rust-coloured share with its 95 % interval, and heatmap growth, over time",
@@ -45,24 +52,50 @@ class Report:
         Settings by which the components were analysed.
     plots
         Whether charts and pictures are also written as PNG files.
+    sheet
+        What the laboratory states about the test; None if nothing.
+    required
+        Hours that "white" and "red" corrosion must stay away.
+    gif
+        Whether an animation of each view is written.
     """
 
-    def __init__(self, folder: Path, *, model: str, threshold: float, config: Config, plots: bool = True):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: str,
+        threshold: float,
+        config: Config,
+        plots: bool = True,
+        sheet: LabSheet | None = None,
+        required: Mapping[str, float] | None = None,
+        gif: bool = False,
+    ):
         self.folder = folder
         self.model = model
         self.threshold = threshold
         self.config = config
         self.plots = plots
+        self.sheet = sheet
+        self.required = required or {}
+        self.gif = gif
         self.records: list[dict[str, Any]] = []
         self._rows: dict[str, list[ShotRow]] = {}
+        self._strips: dict[str, list[Picture]] = {}
         self._names: set[str] = set()
 
-    def add(self, result: ComponentResult, *, until: str = "", mm_per_pixel: float | None = None) -> dict[str, Any]:
-        """Record one component and write its pictures. Returns its record, see ``component_record``.
+    def add(
+        self, result: ComponentResult, *, until: str = "", scale: Scale | None = None, lot: str = ""
+    ) -> dict[str, Any]:
+        """Record one component and write its pictures. Returns its record, see ``component_record`` and ``rated``.
 
-        Raises UserError if a picture cannot be written.
+        ``lot`` names what the component is a replicate of. Raises UserError if a picture cannot be written.
         """
-        record = component_record(result, self.config.corrosion, until=until, mm_per_pixel=mm_per_pixel)
+        record = component_record(result, self.config.corrosion, until=until)
+        if scale is not None:
+            record = with_areas(record, result, scale)
+        record = {**rated(record, self.required), "lot": lot or None}
         self.records.append(record)
         if result.points:
             self._rows[result.component] = [
@@ -70,23 +103,32 @@ class Report:
                 for point in result.points
                 for shot, pictures in zip(point.shots, strip(point, self.threshold), strict=True)
             ]
+        name = self._file_name(result.component)
+        for index, frames in views(result).items():
+            self._strips.setdefault(result.component, []).append(timelapse_strip(frames))
+            if self.gif:
+                write_atomically(self.folder / "animations" / f"{name}_view{index + 1}.gif", animation(frames))
         if result.points and self.plots:
-            name = self._file_name(result.component)
             save_picture(grid(result, self.threshold), self.folder / "plots" / f"{name}_grid.png")
             save_picture(overlays(result), self.folder / "overlays" / f"{name}_overlays.png")
         return record
 
     def finish(self, skipped: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Write report.json, report.csv, summary.txt, the charts and report.html. Returns the content of report.json.
+        """Write the report as .json, .csv, .html and .pdf, charts and summary.txt. Returns the content of report.json.
 
         ``skipped`` maps each skipped file or folder to the reason. Raises UserError if a file cannot be written.
         """
-        report = {
+        report: dict[str, Any] = {
             "model": self.model,
             "model_threshold": round(self.threshold, 6),
             "settings": self.config.model_dump(mode="json", include={"corrosion", "colour"}),
             "skipped": list(skipped or ()),
             "skipped_because": dict(skipped or {}),
+            "sheet": self.sheet.entries() if self.sheet else None,
+            "required": self.required,
+            "lots": lot_records(self.records, self.required),
+            "photos": photo_checksums(self.records),
+            "software": software(),
             "components": self.records,
         }
         # The figures are written first, so that a failing chart does not cost them.
@@ -94,7 +136,8 @@ class Report:
         write_atomically(self.folder / "report.csv", _table(self.records))
         write_atomically(self.folder / "summary.txt", summary(report))
         charts = self._charts() if self.plots and any(record["timepoints"] for record in self.records) else {}
-        write_atomically(self.folder / "report.html", page(report, self._rows, charts))
+        write_atomically(self.folder / "report.html", page(report, self._rows, self._strips, charts))
+        write_atomically(self.folder / "report.pdf", pdf(report, self._strips, charts))
         return report
 
     def _charts(self) -> dict[str, bytes]:
@@ -123,9 +166,4 @@ class Report:
 
 def _table(records: Sequence[dict[str, Any]]) -> str:
     rows = flat_rows(records)
-    columns = list(dict.fromkeys(key for row in rows for key in row)) or ["component", "hours"]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns)
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(list(dict.fromkeys(key for row in rows for key in row)) or ["component", "hours"], rows)

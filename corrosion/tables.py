@@ -36,7 +36,7 @@ class Table:
 
 
 def lab_tables(report: Mapping[str, Any]) -> list[Table]:
-    """Return the tables at the head of a report: lab sheet, requirement, first corrosion, lots. Empty ones are left out."""
+    """Return the tables at the head of a report: lab sheet, requirement, first corrosion, lots; none that is empty."""
     tables = [_sheet(report), _requirement(report), _first(report), *map(_lot, report["lots"])]
     return [table for table in tables if table.rows]
 
@@ -63,9 +63,7 @@ def rating_table(record: Mapping[str, Any]) -> Table:
 
 def evidence_tables(report: Mapping[str, Any]) -> list[Table]:
     """Return the tables at the end of a report: photos with checksums, software, settings, skipped files."""
-    photos = [
-        (name_of(one["path"]), one["sha256"] or "could not be read") for one in report["photos"]
-    ]
+    photos = [(name_of(one["path"]), one["sha256"] or "could not be read") for one in report["photos"]]
     model = [("Model", f"{report['model']}, threshold {report['model_threshold']:.4g}")] if report["model"] else []
     settings = [
         (f"{section}.{key}", _plain(value))

@@ -49,8 +49,8 @@ class Frame:
 def views(result: ComponentResult, side: int = 480) -> dict[int, list[Frame]]:
     """Return the frames of each view by the index of its T0 shot, ascending by hours, at most ``side`` px wide.
 
-    Views of which only T0 was photographed, and shots whose view T0 does not show, are left out. Of several shots of one
-    moment, the one that fits T0 best is shown.
+    Views of which only T0 was photographed, and shots whose view T0 does not show, are left out. Of several shots of
+    one moment, the one that fits T0 best is shown.
     """
     baselines = [shot for point in result.points if point.hours == 0.0 for shot in point.shots]
     found = {}
@@ -93,9 +93,7 @@ def _on_baseline(shot: MeasuredShot, baseline: MeasuredShot) -> tuple[Picture, b
         return drawn, False
     height, width = baseline.view.surface.mask.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(
-        drawn, registration.transform, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+    moved = cv2.warpAffine(drawn, registration.transform, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.uint8), True
 
 

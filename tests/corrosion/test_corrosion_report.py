@@ -88,6 +88,7 @@ def test_every_file_is_written(output: Path) -> None:
         "report.json",
         "report.csv",
         "report.html",
+        "report.pdf",
         "summary.txt",
         "plots",
         "overlays",
@@ -218,9 +219,10 @@ def test_same_input_gives_the_same_report(
         "report.csv",
         "report.html",
         "report.json",
+        "report.pdf",
         "summary.txt",
     ]
-    for name in ("report.json", "report.html"):
+    for name in ("report.json", "report.html", "report.pdf"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
