@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from fastener.corrosion.tables import Table, evidence_tables, lab_tables, rating_table
+from fastener.corrosion.tables import Table, component_tables, evidence_tables, lab_tables, rating_note
 from fastener.corrosion.text import latest, notes, overview, rate_sentence, signed
 from fastener.inspection.drawing import Picture
 
@@ -67,6 +67,7 @@ def page(
             _component(record, rows.get(record["component"], ()), strips.get(record["component"], ()))
             for record in records
         ),
+        f'<section><h2>Areas and ratings</h2><p class="small">{escape(rating_note())}</p></section>',
         _GUIDE.read_text(encoding="utf-8"),
         '<section class="signatures"><p>Tested by</p><p>Checked by</p><p>Date</p></section>',
         _footer(report),
@@ -137,7 +138,7 @@ def _component(record: Mapping[str, Any], rows: Sequence[ShotRow], strips: Seque
     )
     return (
         f'<section class="component"><h2>{escape(record["component"])}</h2><p>{escape(rate_sentence(record))}</p>'
-        f"{_table(rating_table(record), 'h3')}{_point_table(record)}{_strips(strips)}"
+        f"{''.join(_table(table, 'h3') for table in component_tables(record))}{_point_table(record)}{_strips(strips)}"
         + (
             f'<details open><summary>Remarks on the photos</summary><ul class="notes">{remarks}</ul></details>'
             if remarks
@@ -152,7 +153,6 @@ def _component(record: Mapping[str, Any], rows: Sequence[ShotRow], strips: Seque
 def _point_table(record: Mapping[str, Any]) -> str:
     if not record["timepoints"]:
         return ""
-    area = any("rust_area_mm2" in point for point in record["timepoints"].values())
     head = "".join(
         f"<th>{name}</th>"
         for name in (
@@ -164,17 +164,16 @@ def _point_table(record: Mapping[str, Any]) -> str:
             "Tarnish",
             "Green",
             "Heatmap growth",
-            *(["Rust area"] if area else []),
             "Status",
             "Severity",
             "Damage",
         )
     )
-    lines = "".join(_point_line(hours, point, area) for hours, point in record["timepoints"].items())
+    lines = "".join(_point_line(hours, point) for hours, point in record["timepoints"].items())
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
-def _point_line(hours: str, point: Mapping[str, Any], area: bool) -> str:
+def _point_line(hours: str, point: Mapping[str, Any]) -> str:
     low, high = point["colour_rust_ci95"]
     noise = "" if point["colour_noise"] is None else f' <span class="small">(noise {point["colour_noise"]:.1f})</span>'
     growth = "&ndash;" if point["heatmap_growth_pct"] is None else f"{point['heatmap_growth_pct']:.1f} %"
@@ -187,7 +186,6 @@ def _point_line(hours: str, point: Mapping[str, Any], area: bool) -> str:
         f"{point['colour_tarnish_pct']:.1f} %",
         f"{point['colour_green_ox_pct']:.1f} %",
         growth,
-        *([f"{point['rust_area_mm2']:.2f} mm²"] if area else []),
         _status(point),
         _severity(point),
         escape(point["damage_type"]),
@@ -237,8 +235,5 @@ def _table(table: Table, heading: str = "h2") -> str:
 
 
 def _footer(report: Mapping[str, Any]) -> str:
-    tables = "".join(
-        f"<details><summary>{escape(table.title)}</summary>{_table(table, 'h3')}</details>"
-        for table in evidence_tables(report)
-    )
+    tables = "".join(_table(table, "h3") for table in evidence_tables(report))
     return f'<footer class="evidence">{tables}</footer>'

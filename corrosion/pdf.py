@@ -31,7 +31,7 @@ from reportlab.platypus import (
 )
 from reportlab.platypus import Table as Grid
 
-from fastener.corrosion.tables import Table, evidence_tables, lab_tables, rating_table
+from fastener.corrosion.tables import Table, component_tables, evidence_tables, lab_tables, rating_note
 from fastener.corrosion.text import notes, overview, rate_sentence
 from fastener.inspection.drawing import Picture
 
@@ -55,6 +55,8 @@ def pdf(report: Mapping[str, Any], strips: Mapping[str, Sequence[Picture]], char
         story += _table(table)
     for record in report["components"]:
         story += _component(record, strips.get(record["component"], ()))
+    if report["components"]:
+        story.append(_text(rating_note(), "small"))
     for caption, content in charts.items():
         story.append(KeepTogether([_image(PilImage.open(io.BytesIO(content)), 200 * mm), _text(caption, "small")]))
     story += _signatures()
@@ -85,8 +87,7 @@ def _component(record: Mapping[str, Any], strips: Sequence[Picture]) -> list[Flo
     story += others
     if strips:
         story.append(_text("Each view laid over its T0 photo; contours: see the legend of the page.", "small"))
-    table = rating_table(record)
-    if table.rows:
+    for table in component_tables(record):
         story += _table(table, heading="subheading")
     if remarks := notes(record):
         story += [_text("Remarks on the photos", "subheading"), *(_text(f"• {one}", "small") for one in remarks)]
@@ -120,7 +121,7 @@ def _widths(table: Table, columns: int) -> list[float]:
     """Share the width among the columns by the longest text of each, within bounds, so that none is squeezed."""
     texts = [*([table.head] if table.head else []), *table.rows]
     longest = [max(len(row[column]) for row in texts) for column in range(columns)]
-    weights = np.clip(longest, 5, 36).astype(float)
+    weights = np.clip(longest, 7, 64).astype(float)
     return [float(one) for one in _WIDTH * weights / weights.sum()]
 
 

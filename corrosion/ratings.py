@@ -63,6 +63,8 @@ def defective_area(
     share, interval = SHARES[kind]
     if new is None or point.get(share) is None or new.get(share) is None or point.get(interval) is None:
         return None
+    if point is new:
+        return 0.0, 0.0, 0.0
     rise = point[share] - new[share]
     low, high = (point[interval][0] - new[share], point[interval][1] - new[share])
     return (rise if low > 0.0 else 0.0), max(0.0, low), max(0.0, high)

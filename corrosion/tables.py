@@ -41,6 +41,11 @@ def lab_tables(report: Mapping[str, Any]) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
+def component_tables(record: Mapping[str, Any]) -> list[Table]:
+    """Return the tables of a component: its areas and ratings, and its areas in mm² where a scale is known."""
+    return [table for table in (rating_table(record), area_table(record)) if table.rows]
+
+
 def rating_table(record: Mapping[str, Any]) -> Table:
     """Return the areas and ratings of a component at each time point."""
     areas = [kind for kind, (share, _) in SHARES.items() if any(p[share] is not None for p in _points(record))]
@@ -50,14 +55,32 @@ def rating_table(record: Mapping[str, Any]) -> Table:
         shares = (_share(point, *SHARES[kind]) for kind in areas)
         words = (_grade(point, name) for name in ("rp", "ra", "ri", "astm_d610"))
         rows.append((f"T{hours} h", *shares, *words, point["status"] or "NO BASELINE"))
-    return Table(
-        "Areas and ratings",
-        head,
-        tuple(rows) if record["timepoints"] else (),
+    return Table("Areas and ratings", head, tuple(rows))
+
+
+def area_table(record: Mapping[str, Any]) -> Table:
+    """Return the areas of a component in mm² at each time point; empty without a scale."""
+    columns = {
+        "Visible surface": "part_area_mm2",
+        "White corrosion": "white_area_mm2",
+        "Red rust": "rust_area_mm2",
+        "Dark, coating lost": "dark_area_mm2",
+    }
+    known = {name: key for name, key in columns.items() if any(p.get(key) is not None for p in _points(record))}
+    rows = [
+        (f"T{hours} h", *(_NONE if point[key] is None else f"{point[key]:.2f}" for key in known.values()))
+        for hours, point in record["timepoints"].items()
+    ]
+    return Table("Areas in mm²", ("Time", *known), tuple(rows) if known else (), "Means over the shots of a moment.")
+
+
+def rating_note() -> str:
+    """Explain the ratings, and name what is not measured."""
+    return (
         "Areas in % of the significant surface. Ratings count what the exposure added to T0; in brackets, their range "
         "over the 95 % interval. Rp (red rust) and RA (all defects): ISO 10289, ASTM B537, 10 is best. Ri: ISO 4628-3, "
         "0 is best. D610: ASTM D610, 10 is best, without its type of distribution. "
-        + " ".join(f"{name.replace('_', ' ').upper()} is not measured: {why}." for name, why in NOT_MEASURED.items()),
+        + " ".join(f"{name.replace('_', ' ').upper()} is not measured: {why}." for name, why in NOT_MEASURED.items())
     )
 
 
@@ -82,7 +105,8 @@ def interval_text(interval: Sequence[float] | None, clear_until: float | None) -
     """Write the hours of first corrosion: ``24 < t ≤ 48 h``, or that none was seen."""
     if interval is not None:
         return f"{interval[0]:g} < t ≤ {interval[1]:g} h"
-    return "not known" if clear_until is None else f"none seen through {clear_until:g} h"
+    # Every part is sound at T0, so that alone says nothing.
+    return "not known" if not clear_until else f"none seen through {clear_until:g} h"
 
 
 def _sheet(report: Mapping[str, Any]) -> Table:
