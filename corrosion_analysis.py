@@ -23,7 +23,7 @@ def main() -> int:
 
     series, skipped = load_components(arguments.dir, arguments.pattern, arguments.replicates)
     if arguments.component is not None:
-        series = [one for one in series if one.component == arguments.component] or _unknown(
+        series = [one for one in series if arguments.component in (one.component, one.lot)] or _unknown(
             arguments.component, [one.component for one in series]
         )
     from fastener.corrosion.analysis import Analyser
@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
         metavar="D",
         help="default: outputs/corrosion_report",
     )
-    parser.add_argument("--component", metavar="NAME", help="analyse only this component (default: all in the folder)")
+    parser.add_argument("--component", metavar="NAME", help="analyse only this component or lot (default: all)")
     parser.add_argument("--no-plots", action="store_true", help="write no PNG files; the HTML report keeps its photos")
     parser.add_argument(
         "--until",
