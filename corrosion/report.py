@@ -24,6 +24,7 @@ from fastener.corrosion.plots import delta_bars, progression, score_timeline
 from fastener.corrosion.provenance import photo_checksums, software
 from fastener.corrosion.ratings import rated
 from fastener.corrosion.records import component_record, flat_rows
+from fastener.corrosion.tables import lab_tables, plain_text
 from fastener.corrosion.text import summary
 from fastener.corrosion.timelapse import animation, views
 from fastener.corrosion.timelapse import strip as timelapse_strip
@@ -134,7 +135,8 @@ class Report:
         # The figures are written first, so that a failing chart does not cost them.
         write_atomically(self.folder / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
         write_atomically(self.folder / "report.csv", _table(self.records))
-        write_atomically(self.folder / "summary.txt", summary(report))
+        tables = [plain_text(table) for table in lab_tables(report)]
+        write_atomically(self.folder / "summary.txt", "\n".join([summary(report), *tables]))
         charts = self._charts() if self.plots and any(record["timepoints"] for record in self.records) else {}
         write_atomically(self.folder / "report.html", page(report, self._rows, self._strips, charts))
         write_atomically(self.folder / "report.pdf", pdf(report, self._strips, charts))

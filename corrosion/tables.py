@@ -49,12 +49,21 @@ def component_tables(record: Mapping[str, Any]) -> list[Table]:
 def rating_table(record: Mapping[str, Any]) -> Table:
     """Return the areas and ratings of a component at each time point."""
     areas = [kind for kind, (share, _) in SHARES.items() if any(p[share] is not None for p in _points(record))]
-    head = ("Time", *(f"{_SHARE_NAMES[kind]} (95 %)" for kind in areas), "Rp", "RA", "Ri", "D610", "Status")
+    head = (
+        "Time",
+        *(f"{_SHARE_NAMES[kind]} (95 %)" for kind in areas),
+        "Worst view",
+        "Rp",
+        "RA",
+        "Ri",
+        "D610",
+        "Status",
+    )
     rows = []
     for hours, point in record["timepoints"].items():
         shares = (_share(point, *SHARES[kind]) for kind in areas)
         words = (_grade(point, name) for name in ("rp", "ra", "ri", "astm_d610"))
-        rows.append((f"T{hours} h", *shares, *words, point["status"] or "NO BASELINE"))
+        rows.append((f"T{hours} h", *shares, _worst_view(point, areas), *words, point["status"] or "NO BASELINE"))
     return Table("Areas and ratings", head, tuple(rows))
 
 
@@ -99,6 +108,14 @@ def evidence_tables(report: Mapping[str, Any]) -> list[Table]:
         Table("Settings", (), tuple(settings)),
         *([Table("Skipped files", (), tuple(report["skipped_because"].items()))] if report["skipped_because"] else []),
     ]
+
+
+def plain_text(table: Table) -> str:
+    """Write a table as lines of text in columns, for summary.txt."""
+    rows = [*([table.head] if table.head else []), *table.rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join([table.title, "-" * len(table.title), *lines, ""])
 
 
 def interval_text(interval: Sequence[float] | None, clear_until: float | None) -> str:
@@ -177,6 +194,16 @@ def _share(point: Mapping[str, Any], share: str, interval: str) -> str:
         return _NONE
     low, high = point[interval]
     return f"{point[share]:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _worst_view(point: Mapping[str, Any], kinds: Sequence[str]) -> str:
+    """Name the worst view, and its shares."""
+    shot = next((one for one in point["shots"] if one["path"] == point.get("worst_view")), None)
+    if shot is None:
+        return _NONE
+    shares = ((kind, shot.get(SHARES[kind][0])) for kind in kinds)
+    figures = ", ".join(f"{kind} {share:.1f}" for kind, share in shares if share is not None)
+    return f"{name_of(shot['path'])}: {figures}" if len(point["shots"]) > 1 else figures
 
 
 def _grade(point: Mapping[str, Any], name: str) -> str:

@@ -16,6 +16,7 @@ from fastener.corrosion.pictures import CLASS_COLOURS
 from fastener.datasets.images import shrunk
 from fastener.inspection.drawing import Picture
 
+_IN_A_ROW = 6
 _MILLISECONDS = 900
 _LAST_MILLISECONDS = 2400
 # Specks smaller than this share of the frame would hide the surface under their contours.
@@ -68,8 +69,12 @@ def views(result: ComponentResult, side: int = 480) -> dict[int, list[Frame]]:
 
 
 def strip(frames: Sequence[Frame]) -> Picture:
-    """Put the frames of a view side by side, each under its hours."""
-    return np.hstack([_captioned(frame) for frame in frames])
+    """Put the frames of a view side by side, each under its hours, and in several rows if there are many."""
+    pictures = [_captioned(frame) for frame in frames]
+    columns = -(-len(pictures) // -(-len(pictures) // _IN_A_ROW))
+    pictures += [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
+    rows = [np.hstack(pictures[at : at + columns]) for at in range(0, len(pictures), columns)]
+    return np.vstack(rows)
 
 
 def animation(frames: Sequence[Frame]) -> bytes:

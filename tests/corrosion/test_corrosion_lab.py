@@ -126,7 +126,7 @@ def test_tables_say_what_they_hold() -> None:
     assert requirement.rows == (("Nut", "fail", "FAIL"),)
     assert first.rows == (("Nut", "24 < t ≤ 48 h", "48 < t ≤ 72 h"),)
     assert rating_table(records[0]).rows[-1] == (
-        "T72 h", "12.0 (11.8 to 12.2)", "2.0 (1.8 to 2.2)", "3.0 (2.8 to 3.2)", "5", "2", "4", "5", "STABLE",
+        "T72 h", "12.0 (11.8 to 12.2)", "2.0 (1.8 to 2.2)", "3.0 (2.8 to 3.2)", "–", "5", "2", "4", "5", "STABLE",
     )  # fmt: skip
     assert interval_text(None, 72.0) == "none seen through 72 h"
     assert interval_text(None, None) == interval_text(None, 0.0) == "not known"
