@@ -118,11 +118,17 @@ def _table(table: Table, heading: str = "heading") -> list[Flowable]:
 
 
 def _widths(table: Table, columns: int) -> list[float]:
-    """Share the width among the columns by the longest text of each, within bounds, so that none is squeezed."""
+    """Give each column the width of its longest word, and share the rest by the longest text of each."""
     texts = [*([table.head] if table.head else []), *table.rows]
+    words = [
+        max((word for row in texts for word in row[column].split()), key=len, default="") for column in range(columns)
+    ]
+    least = np.array([min(pdfmetrics.stringWidth(word, "Report-Bold", 8) + 8, _WIDTH / 2) for word in words])
     longest = [max(len(row[column]) for row in texts) for column in range(columns)]
     weights = np.clip(longest, 7, 64).astype(float)
-    return [float(one) for one in _WIDTH * weights / weights.sum()]
+    rest = _WIDTH - least.sum()
+    shared = least + rest * weights / weights.sum() if rest > 0 else _WIDTH * least / least.sum()
+    return [float(one) for one in shared]
 
 
 def _signatures() -> list[Flowable]:

@@ -14,6 +14,7 @@ SHARES = {
     "red": ("colour_rust_pct", "colour_rust_ci95"),
     "dark": ("dark_pct", "dark_ci95"),
 }
+_SPECK = 0.001
 # What a report of corrosion is asked for and photos do not show.
 NOT_MEASURED = {"astm_d714": "blistering (size and frequency): a photo from above does not tell a blister from a stain"}
 
@@ -57,8 +58,8 @@ def defective_area(
 ) -> tuple[float, float, float] | None:
     """Return the area that the exposure has damaged, in percent, and the ends of its 95 % interval.
 
-    It is the rise of a share above that at T0, ``new``; 0 where the rise is within its uncertainty. None without T0, or
-    where the share was not measured.
+    It is the rise of a share above that at T0, ``new``; 0 where no such corrosion was seen, because the rise is within
+    its uncertainty. None without T0, or where the share was not measured.
     """
     share, interval = SHARES[kind]
     if new is None or point.get(share) is None or new.get(share) is None or point.get(interval) is None:
@@ -67,7 +68,9 @@ def defective_area(
         return 0.0, 0.0, 0.0
     rise = point[share] - new[share]
     low, high = (point[interval][0] - new[share], point[interval][1] - new[share])
-    return (rise if low > 0.0 else 0.0), max(0.0, low), max(0.0, high)
+    seen = bool(point["is_rusting"]) if kind == "red" else low > 0.0
+    # Corrosion on one of several views may leave their mean as it was; it is rated as a speck then.
+    return (max(_SPECK, rise) if seen else 0.0), max(0.0, low), max(0.0, high)
 
 
 def _seen(point: Mapping[str, Any], new: Mapping[str, Any] | None, kind: str) -> bool | None:

@@ -217,7 +217,7 @@ def _spread(figures: Mapping[str, Any] | None) -> str:
     if figures is None:
         return _NONE
     spread = "" if figures["sd"] is None else f" ± {figures['sd']:.1f}"
-    return f"{figures['mean']:.1f}{spread}, worst {figures['worst']:g}"
+    return f"{figures['mean']:.1f}{spread}, worst {figures['worst']:.3g}"
 
 
 def _plain(value: Any) -> str:

@@ -54,7 +54,7 @@ def test_ratings_follow_the_area_that_exposure_added() -> None:
     assert [one["astm_d610"] for one in found.values()] == [10, 10, 10, 5]
     assert found["72"]["rp_range"] == [5, 5]
     assert found["24"]["ra_range"] == [6, 10]
-    old = component(t0=point(1.0, 3.0), t24=point(1.0, 3.0))
+    old = component(t0=point(1.0, 3.0), t24={**point(1.0, 3.0), "is_rusting": False})
     assert rated(old)["timepoints"]["24"]["rp"] == 10
 
 
