@@ -267,7 +267,7 @@ class Config(Section):
     """All settings.
 
     ``evidence`` null means every kind that is a default for these settings: cnn with a network, filters, and colour
-    with preprocessing. The baselines global and autoencoder serve comparisons, and are used only when named.
+    and shape with preprocessing. The baselines global and autoencoder serve comparisons, and are used only when named.
     """
 
     preprocess: PreprocessSettings = PreprocessSettings()
@@ -280,8 +280,8 @@ class Config(Section):
     evidence: tuple[Annotated[str, OneOf(EVIDENCE)], ...] | None = Field(
         None,
         min_length=1,
-        description="kinds of evidence, a list of {names}; null = cnn with a network, filters, and colour with "
-        "preprocessing",
+        description="kinds of evidence, a list of {names}; null = cnn with a network, filters, and colour and shape "
+        "with preprocessing",
     )
     baseline_tag: str = Field(
         "T0", pattern=r"^[A-Za-z0-9]+$", description="token at the end of a file name that marks a baseline shot"

@@ -82,7 +82,7 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
         "--evidence",
         type=names,
         metavar="A,B",
-        help=f"of {', '.join(EVIDENCE)} (default: cnn with a network, filters, colour with preprocessing)",
+        help=f"of {', '.join(EVIDENCE)} (default: cnn with a network, filters, colour and shape with preprocessing)",
     )
     group.add_argument(
         "--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (default: 0.05)"

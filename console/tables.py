@@ -18,8 +18,8 @@ PASS, FAIL, NO_PART, LOOK = "PASS", "FAIL", "NO_PART", "LOOK"
 DECISIONS = {"normal": PASS, "LOOK": LOOK, "ANOMALOUS": FAIL, "NO PART": NO_PART}
 # Decisions that stop a part. A photo without a part counts as one of them: nothing passed.
 FAILED = (FAIL, NO_PART)
-# Fields of a result that may be null: older rows lack the first two, photos without a part the third.
-MAY_BE_NULL = ("area", "inspected_share", "confidence")
+# Fields of a result that may be null: photos without a part have no confidence, older rows lack the others.
+MAY_BE_NULL = ("area", "inspected_share", "confidence", "figures", "note")
 # Fields of a result that have a column of their name. The console names files and verdicts in columns of its own, and
 # knows no baseline shots.
 RESULT_COLUMNS = tuple(

@@ -20,7 +20,13 @@ from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
 from fastener.inspection.fields import RESULT_FIELDS, Field, Rows
 
-_TYPES: dict[type, Callable[[], pa.DataType]] = {bool: pa.bool_, int: pa.int64, float: pa.float64, str: pa.string}
+_TYPES: dict[type, Callable[[], pa.DataType]] = {
+    bool: pa.bool_,
+    int: pa.int64,
+    float: pa.float64,
+    str: pa.string,
+    dict: lambda: pa.map_(pa.string(), pa.float64()),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def write(shard: Shard, records: Sequence[dict[str, Any]], kinds: Sequence[str])
 def read(shard: Shard) -> Iterator[dict[str, Any]]:
     """Read the records of a shard. Raises UserError if the file is damaged or is not about the shard's images."""
     try:
-        rows = pq.read_table(shard.path, partitioning=None).to_pylist()
+        rows = pq.read_table(shard.path, partitioning=None).to_pylist(maps_as_pydicts="strict")
     except (pa.ArrowException, OSError):
         rows = []
     if [row.get("path") for row in rows] != [_unicode(image) for image in shard.images]:

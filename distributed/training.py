@@ -16,7 +16,7 @@ its own group, and the hole that they leave is filled from the photos of its sha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,10 @@ def train(
     if choice.warning:
         warn(choice.warning)
     whole = [kind for kind in choice.kinds if not EVIDENCE[kind].in_shards]
-    if whole:
+    if whole and config.evidence is None:
+        warn(f"evidence {', '.join(whole)} is not learned in shards and is left out; without --cluster it is used")
+        choice = replace(choice, kinds=tuple(kind for kind in choice.kinds if kind not in whole))
+    elif whole:
         raise UserError(
             f"evidence {whole[0]} is not learned in shards; leave out --cluster, or train categories by --all"
         )

@@ -22,7 +22,8 @@ class Field:
     name : str
         Key in JSON, column in CSV and Parquet.
     kind : type or Rows or ByEvidence
-        ``bool``, ``int``, ``float`` or ``str`` for a plain value, ``Rows`` or ``ByEvidence`` for a nested one.
+        ``bool``, ``int``, ``float`` or ``str`` for a plain value, ``dict`` for numbers by name, ``Rows`` or
+        ``ByEvidence`` for a nested one.
     description : str
         The meaning, with unit and range, as part of a sentence.
     get : callable or None
@@ -103,9 +104,11 @@ RESULT_FIELDS = (
             (
                 Field("score", float, "raw score in the unit of this kind of evidence; higher = more anomalous"),
                 Field("p_value", float, "share of healthy parts that score at least as high by this kind; 0 to 1"),
+                Field("figures", dict, "named numbers behind the score, such as the bend in degrees; often none"),
+                Field("note", str, "what this kind found, or why it could not judge, in a few words; often empty"),
             )
         ),
-        "score and p-value of each kind of evidence",
+        "score, p-value, figures and note of each kind of evidence",
     ),
     Field(
         "regions",

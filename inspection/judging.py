@@ -62,7 +62,7 @@ def _judged(
     The score of a photo is the highest calibrated score of its tiles; so is the raw score of each kind of evidence.
     """
     tiles = [tile for photo in photos for tile in photo.tiles]
-    raw, joined, maps = _scored(tiles, evidence, decision, at_once)
+    raw, told, joined, maps = _scored(tiles, evidence, decision, at_once)
     bounds = list(pairwise(accumulate((len(photo.tiles) for photo in photos), initial=0)))
     scores = _worst(joined, bounds)
     worst = {kind: _worst(values, bounds) for kind, values in raw.items()}
@@ -81,7 +81,14 @@ def _judged(
                 threshold=threshold,
                 p_value=float(overall[at]),
                 confidence=float(certain[at]),
-                evidence={k: EvidenceResult(float(worst[k][at]), float(by_kind[k][at])) for k in evidence},
+                evidence={
+                    kind: EvidenceResult(
+                        float(worst[kind][at]),
+                        float(by_kind[kind][at]),
+                        *told[kind][first + int(raw[kind][first:end].argmax())],
+                    )
+                    for kind in evidence
+                },
                 map=map_,
                 mask=mask,
                 transform=transform,
@@ -99,18 +106,25 @@ def _judged(
 
 def _scored(
     tiles: Sequence[Prepared], evidence: Mapping[str, Scorer], decision: Decision, at_once: int
-) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
-    """Score tiles: raw scores (n,) by kind of evidence, joined scores (n,), and one joined map (h, w) for each tile."""
+) -> tuple[dict[str, np.ndarray], dict[str, list[tuple[dict[str, float], str]]], np.ndarray, list[np.ndarray]]:
+    """Score tiles, n of them.
+
+    The results are raw scores (n,) by kind of evidence, figures and note of each tile by kind, joined scores (n,), and
+    one joined map (h, w) for each tile.
+    """
     raw: dict[str, list[np.ndarray]] = {kind: [] for kind in evidence}
+    told: dict[str, list[tuple[dict[str, float], str]]] = {kind: [] for kind in evidence}
     joined: list[np.ndarray] = []
     maps: list[np.ndarray] = []
     for batch in batches(tiles, at_once):
         scores = {kind: one.score(batch) for kind, one in evidence.items()}
         for kind, one in scores.items():
             raw[kind].append(one.images)
+            figures, notes = one.figures or [{}] * len(batch), one.notes or [""] * len(batch)
+            told[kind] += [(dict(numbers), note) for numbers, note in zip(figures, notes, strict=True)]
         joined.append(decision.join({kind: one.images for kind, one in scores.items()}))
         maps.extend(decision.join_maps({kind: one.maps for kind, one in scores.items()}))
-    return {kind: np.concatenate(parts) for kind, parts in raw.items()}, np.concatenate(joined), maps
+    return {kind: np.concatenate(parts) for kind, parts in raw.items()}, told, np.concatenate(joined), maps
 
 
 def _problem(tiles: Sequence[Prepared], check: InputCheck | None) -> str:

@@ -17,6 +17,7 @@ EVIDENCE: Registry[type[Evidence]] = Registry(
         "cnn": "fastener.inspection.evidence:CnnEvidence",
         "filters": "fastener.inspection.evidence:FilterEvidence",
         "colour": "fastener.inspection.evidence:ColourEvidence",
+        "shape": "fastener.inspection.shape:ShapeEvidence",
         "global": "fastener.inspection.baselines:GlobalEvidence",
         "autoencoder": "fastener.inspection.baselines:AutoencoderEvidence",
     }

@@ -31,10 +31,16 @@ class EvidenceResult:
         Raw score in the unit of this kind of evidence; higher is more anomalous.
     p_value : float, 0 to 1
         Conformal p-value: share of healthy photos that score at least as high.
+    figures : dict of str to float
+        Named numbers behind the score, such as "bend" in degrees; empty for kinds that have none.
+    note : str
+        A few words on what was found, or on why this kind could not judge the photo; "" if there is nothing to say.
     """
 
     score: float
     p_value: float
+    figures: dict[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,11 @@ class Inspection:
         return "LOOK" if self.look else "normal"
 
     @property
+    def findings(self) -> str:
+        """What kinds of evidence say in words, such as "shape: bent by 12 degrees"; "" if they say nothing."""
+        return "; ".join(f"{kind}: {one.note}" for kind, one in self.evidence.items() if one.note)
+
+    @property
     def inspected_share(self) -> float:
         """Share of the photo's pixels that the frame shows, 0 to 1."""
         return frame_share(self.transform, self.photo_size, self.map.shape)
@@ -194,7 +205,10 @@ class Inspection:
         """Lay out the verdict, the numbers of each kind of evidence and the picture, for Jupyter."""
         verdict = self.verdict.lower()
         rows = [("all evidence", f"{self.score:.2f}", f"{self.p_value:.3f}")]
-        rows += [(kind, f"{one.score:.3g}", f"{one.p_value:.3f}") for kind, one in self.evidence.items()]
+        rows += [
+            (f"{kind}: {one.note}" if one.note else kind, f"{one.score:.3g}", f"{one.p_value:.3f}")
+            for kind, one in self.evidence.items()
+        ]
         cells = "".join(
             f"<tr><td>{html.escape(name)}</td><td>{score}</td><td>{p_value}</td></tr>" for name, score, p_value in rows
         )

@@ -32,7 +32,8 @@ def flat_record(entry: dict[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
         if isinstance(field.kind, ByEvidence):
             for kind in kinds:
                 values = (value or {}).get(kind, {})
-                flat |= {f"{kind}_{one.name}": values.get(one.name, "") for one in field.kind.fields}
+                plain = [one for one in field.kind.fields if one.kind is not dict]
+                flat |= {f"{kind}_{one.name}": values.get(one.name, "") for one in plain}
         elif isinstance(field.kind, Rows):
             flat[f"n_{field.name}"] = "" if value is None else len(value)
             flat[field.name] = "" if value is None else json.dumps(value)
@@ -96,11 +97,12 @@ def verdict(inspection: Inspection) -> str:
     name = one_line(photo_name(inspection))
     if inspection.problem:
         return f"{name}: {inspection.verdict}, {inspection.problem}; retake the photo"
+    said = f"; {inspection.findings}" if inspection.is_anomalous and inspection.findings else ""
     seen = f" of the {inspection.inspected_share:.0%} that was inspected" if inspected_in_part(inspection) else ""
     return (
         f"{name}: {inspection.verdict}{seen}, score {inspection.score:.2f} "
         f"(threshold {inspection.threshold:.2f}), p = {inspection.p_value:.3f}, "
-        f"confidence {inspection.confidence:.0%}"
+        f"confidence {inspection.confidence:.0%}{said}"
     )
 
 

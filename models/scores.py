@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,14 @@ class Scores:
     """Higher = more anomalous, in the evidence's own unit.
 
     ``images``: float32 (n,), one score per image; ``maps``: float32 (n, H, W), where in the canonical frame. Maps of a
-    method that judges the image alone are NaN everywhere, as pixels that were not inspected.
+    method that judges the image alone are NaN everywhere, as pixels that were not inspected. ``figures`` are named
+    numbers behind each score and ``notes`` a few words on it, one for each image, or empty for kinds without any.
     """
 
     images: np.ndarray
     maps: np.ndarray
+    figures: Sequence[Mapping[str, float]] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

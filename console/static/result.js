@@ -112,7 +112,7 @@ function facts(inspection) {
       inspection.problem ? line("problem", inspection.problem) : null,
       line("part", inspection.part_found ? "found" : "not found; the whole photo was inspected"),
       inspection.inspected_share === null ? null : line("inspected", `${formatPercent(inspection.inspected_share)} of the photo`),
-      ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, `score ${formatNumber(one.score)}, p ${one.p_value.toFixed(3)}`)),
+      ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, `score ${formatNumber(one.score)}, p ${one.p_value.toFixed(3)}${one.note ? `; ${one.note}` : ""}`)),
       line("regions above the threshold", String(inspection.regions.length)),
       line("duration", `${inspection.seconds.toFixed(2)} s`)));
 }

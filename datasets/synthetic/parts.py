@@ -1,4 +1,4 @@
-"""Render fasteners with exact masks: bolts, nuts and washers, sound or with rust, pits, scratches or a bend.
+"""Render fasteners with exact masks: bolts, nuts and washers, sound, damaged or deformed.
 
 They feed the demo and the tests, which then need no photographs. Every random draw comes from the seed, in separate
 streams for the part and its pose, its skin, its damage, the background and the sensor. So the same seed shows the same
@@ -13,12 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.datasets.synthetic.deformations import DEFORMATIONS, check
 from fastener.datasets.synthetic.material import BACKGROUNDS, FINISHES
 from fastener.datasets.synthetic.render import DAMAGE, PART, SHOT, RenderedPart, Scene, render_scene, stream
 from fastener.datasets.synthetic.shapes import PartShape
 
 KINDS = ("bolt", "nut", "washer")
 DEFECTS = ("none", "rust", "pit", "scratch", "bend")
+ALL_DEFECTS = tuple(dict.fromkeys((*DEFECTS, *DEFORMATIONS)))
 
 
 def render_part(
@@ -29,12 +31,17 @@ def render_part(
     *,
     size: tuple[int, int] = (320, 320),
     rust_share: float | None = None,
+    amount: float | None = None,
     angle_deg: float | None = None,
+    tilt_deg: float | None = None,
     light_rgb: Sequence[float] = (1.0, 1.0, 1.0),
     exposure: float = 1.0,
     background: str | None = None,
 ) -> RenderedPart:
     """Render one fastener. Raises UserError for an unknown name, a number out of range, or a bent nut.
+
+    An oblique view hides an oval: a tilted round washer is an ellipse, too. ``tilt_deg`` shows parts as a camera right
+    above the table sees them.
 
     Parameters
     ----------
@@ -45,12 +52,17 @@ def render_part(
     finish
         "silver", "grey" or "black".
     defect
-        One of ``DEFECTS``; nuts do not bend.
+        One of ``ALL_DEFECTS``: "none", "rust", "pit", "scratch", or one of ``DEFORMATIONS`` that this kind can have.
     size
         (height, width) of the picture in pixels, at least 64 each.
     rust_share
         Share of the part's pixels that rust, 0 to 1, exact to the pixel; only with defect "rust". None draws it from
         0.1 to 0.45.
+    amount
+        Amount of a deformation in the unit that ``DEFORMATIONS`` names; None draws it.
+    tilt_deg
+        Angle by which the part's axis is tipped out of the picture: 0 is a bolt seen from the side, 90 a nut seen from
+        right above; 1 to 89 degrees. None draws it from 11 to 34 for bolts, from 54 to 80 for nuts and washers.
     angle_deg
         Angle of the part's axis in degrees, clockwise from image x, head or near face first; None draws it.
     light_rgb, exposure
@@ -59,6 +71,12 @@ def render_part(
         "white", "light", "bench" or "cloth"; None draws one.
     """
     _check(seed, kind, finish, defect, size, rust_share, background)
+    if defect in DEFORMATIONS:
+        check(kind, defect, amount)
+    elif amount is not None:
+        raise UserError(f"amount: has no meaning with defect {defect!r}; use one of {', '.join(DEFORMATIONS)}")
+    if tilt_deg is not None and not 1 <= tilt_deg <= 89:
+        raise UserError(f"tilt_deg: {tilt_deg:g} is out of range; use 1 to 89 degrees")
     if exposure <= 0 or len(light_rgb) != 3 or min(light_rgb) <= 0:
         raise UserError(
             f"light: exposure {exposure} and light_rgb {tuple(light_rgb)} must be positive; three for light_rgb"
@@ -66,9 +84,11 @@ def render_part(
     scene = _draw_scene(seed, kind, finish, background)
     if angle_deg is not None:
         scene = replace(scene, angle=float(np.deg2rad(angle_deg)))
+    if tilt_deg is not None:
+        scene = replace(scene, shape=replace(scene.shape, tilt=float(np.deg2rad(tilt_deg))))
     if defect == "rust" and rust_share is None:
         rust_share = float(stream(seed, DAMAGE).uniform(0.1, 0.45))
-    return render_scene(replace(scene, exposure=exposure), defect, size, rust_share or 0.0, light_rgb)
+    return render_scene(replace(scene, exposure=exposure), defect, size, rust_share or 0.0, light_rgb, amount)
 
 
 def render_time_series(
@@ -122,7 +142,7 @@ def _check(
     for field, value, known in (
         ("kind", kind, KINDS),
         ("finish", finish, tuple(FINISHES)),
-        ("defect", defect, DEFECTS),
+        ("defect", defect, ALL_DEFECTS),
         ("background", background or "white", tuple(BACKGROUNDS)),
     ):
         if value not in known:
@@ -133,8 +153,6 @@ def _check(
         raise UserError(f"rust_share: {rust_share} is not a share; use a number from 0 to 1")
     if rust_share is not None and defect != "rust":
         raise UserError(f"rust_share: has no meaning with defect {defect!r}; use defect 'rust' or leave it out")
-    if kind == "nut" and defect == "bend":
-        raise UserError("defect: nuts do not bend; use a bolt or a washer, or another defect")
 
 
 def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:

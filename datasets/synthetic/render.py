@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from fastener.datasets.synthetic.deformations import DEFORMATIONS, amount_of, deformed
 from fastener.datasets.synthetic.material import (
     BACKGROUND_LEVEL,
     Damage,
@@ -19,7 +20,7 @@ from fastener.datasets.synthetic.material import (
     scratch_damage,
     shade_metal,
 )
-from fastener.datasets.synthetic.shapes import PartShape, draw_part
+from fastener.datasets.synthetic.shapes import PartShape, Surface, draw_part
 
 SUPERSAMPLING = 2
 TILE = 384  # side of the textures that travel with the part; they cover -1.3 to 1.3 of its half-length
@@ -34,11 +35,14 @@ class RenderedPart:
 
     image: np.ndarray  # uint8 (H, W, 3) RGB
     part_mask: np.ndarray  # bool (H, W), the part's own pixels, holes out
-    defect_mask: np.ndarray  # bool (H, W), the defect's pixels, within part_mask; of a bend: the displaced region
+    # bool (H, W), the defect's pixels, within part_mask; of a bend: the displaced region; of another deformation: where
+    # material is missing or too much, or the whole part if it is oval or of a wrong length
+    defect_mask: np.ndarray
     kind: str  # "bolt" | "nut" | "washer"
     finish: str  # "silver" | "grey" | "black"
-    defect: str  # "none" | "rust" | "pit" | "scratch" | "bend"
+    defect: str  # "none" | "rust" | "pit" | "scratch" | one of DEFORMATIONS
     rust_share: float  # share of the part's pixels that are rust, 0..1
+    amount: float = 0.0  # of the deformation, in the unit of DEFORMATIONS
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,20 @@ def stream(seed: int, *which: int) -> np.random.Generator:
 
 
 def render_scene(
-    scene: Scene, defect: str, size: tuple[int, int], rust_share: float, light_rgb: Sequence[float]
+    scene: Scene,
+    defect: str,
+    size: tuple[int, int],
+    rust_share: float,
+    light_rgb: Sequence[float],
+    amount: float | None = None,
 ) -> RenderedPart:
     """Render a scene at ``size`` (height, width), supersampled; masks hold the pixels covered by half or more."""
-    if defect == "bend":
-        scene = replace(scene, shape=replace(scene.shape, bend=_draw_bend(scene)))
+    sound = scene
+    if defect in DEFORMATIONS:
+        rng = stream(scene.seed, DAMAGE)
+        scene = replace(scene, shape=deformed(scene.shape, defect, amount, rng))
     fine = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
-    rows, cols, p, q = _part_positions(scene, fine)
-    surface = draw_part(scene.shape, p, q)
-    solid = np.zeros(fine, bool)
-    solid[rows, cols] = surface.mask
+    surface, rows, cols, solid = _seen(scene, fine)
     part_mask = _shrink(solid.astype(np.float32), size) >= 0.5
 
     rng = stream(scene.seed, DAMAGE)
@@ -85,12 +93,18 @@ def render_scene(
         displaced = np.zeros(fine, np.float32)
         displaced[rows, cols] = surface.displaced
         defect_mask = _shrink(displaced, size) >= 0.5
+    elif defect in ("oval", "wrong length"):
+        defect_mask = part_mask.copy()
+    elif defect in DEFORMATIONS:
+        changed = solid ^ _seen(sound, fine)[3]
+        defect_mask = _shrink(changed.astype(np.float32), size) >= 0.5
     elif defect in ("pit", "scratch"):
         draw = pit_damage if defect == "pit" else scratch_damage
         damage = draw(rng, solid, scene.scale * min(fine))
         touched = ((damage.darken > 0) | (damage.bare > 0)) & solid
         defect_mask = _shrink(touched.astype(np.float32), size) >= 0.5
-    defect_mask = defect_mask & part_mask
+    if defect not in DEFORMATIONS or defect == "bend":
+        defect_mask = defect_mask & part_mask
 
     seen = surface.mask
     at = (rows[seen], cols[seen])
@@ -100,13 +114,17 @@ def render_scene(
     picture = _light_background(scene, cover) * (1 - cover[..., None]) + _shrink(metal, size)
     image = _photograph(picture, scene, light_rgb)
     share = float(defect_mask.sum() / max(part_mask.sum(), 1)) if defect == "rust" else 0.0
-    return RenderedPart(image, part_mask, defect_mask, scene.shape.kind, scene.finish, defect, share)
+    shape = scene.shape
+    return RenderedPart(image, part_mask, defect_mask, shape.kind, scene.finish, defect, share, amount_of(shape))
 
 
-def _draw_bend(scene: Scene) -> float:
-    rng = stream(scene.seed, DAMAGE)
-    low, high = (0.3, 0.55) if scene.shape.kind == "bolt" else (0.7, 0.95)
-    return float(rng.uniform(low, high) * (rng.choice([-1, 1]) if scene.shape.kind == "bolt" else 1))
+def _seen(scene: Scene, fine: tuple[int, int]) -> tuple[Surface, np.ndarray, np.ndarray, np.ndarray]:
+    """Find the visible surface at ``fine`` (height, width), row and column of its samples, and the mask, bool."""
+    rows, cols, p, q = _part_positions(scene, fine)
+    surface = draw_part(scene.shape, p, q)
+    solid = np.zeros(fine, bool)
+    solid[rows, cols] = surface.mask
+    return surface, rows, cols, solid
 
 
 def _frame(scene: Scene, size: tuple[int, int]) -> np.ndarray:
@@ -125,7 +143,7 @@ def _part_positions(scene: Scene, size: tuple[int, int]) -> tuple[np.ndarray, np
     xs, ys = np.arange(size[1], dtype=np.float32)[None, :], np.arange(size[0], dtype=np.float32)[:, None]
     along = inverse[0, 0] * xs + inverse[0, 1] * ys + inverse[0, 2]
     across = inverse[1, 0] * xs + inverse[1, 1] * ys + inverse[1, 2]
-    slim = scene.shape.kind == "bolt" and not scene.shape.bend
+    slim = scene.shape.kind == "bolt" and not scene.shape.bend and scene.shape.deformation is None
     rows, cols = np.nonzero((np.abs(along) < 1.3) & (np.abs(across) < (0.65 if slim else 1.25)))
     return rows, cols, along[rows, cols], across[rows, cols]
 

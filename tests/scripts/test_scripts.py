@@ -91,7 +91,7 @@ def test_inference_of_a_folder(model: Path, data_dir: Path, tmp_path: Path) -> N
     assert set(entries["broken.jpg"]) == {"path", "error"}
     assert entries["rusty.png"]["is_anomalous"]
     assert entries["rusty.jpg"]["is_anomalous"]
-    assert set(entries["rusty.png"]["evidence"]) == {"filters", "colour"}
+    assert set(entries["rusty.png"]["evidence"]) == {"filters", "colour", "shape"}
     assert [name for name, entry in entries.items() if entry.get("is_baseline")] == ["Nut-T0.png"]
     for region in entries["rusty.png"]["regions"]:
         assert 0 <= region["x"] < region["x"] + region["width"] <= 96
@@ -176,7 +176,7 @@ def test_evaluate_a_model_of_the_train_split(data_dir: Path, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     metrics = json.loads((output / "metrics.json").read_text())
     assert (metrics["n_images"], metrics["n_anomalous"], metrics["n_excluded_seen_in_training"]) == (8, 4, 0)
-    assert set(metrics["evidence"]) == {"filters", "colour"}
+    assert set(metrics["evidence"]) == {"filters", "colour", "shape"}
     written = {path.name for path in output.iterdir()}
     assert written >= {"metrics.json", "roc_curve.png", "pr_curve.png", "score_distribution.png"}
     for name in (name for name in written if name.endswith(".png")):

@@ -1,0 +1,163 @@
+"""The evidence of shape: how far a part's outline, symmetry and thread differ from the nearest healthy parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fastener.config import Config
+from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.models.scores import HealthyScores, Scores
+from fastener.models.shape.figures import Shape, shape_of
+from fastener.models.shape.healthy import CHECKS, FEWEST, Comparison, HealthyShapes
+from fastener.preprocessing.cover import cover_of, without_shadow
+from fastener.preprocessing.pieces import piece_of
+from fastener.preprocessing.pipeline import Prepared
+
+# In parts of what healthy parts reach: shape keeps silent up to the first, so that it does not drown weak voices, and
+# stands at _UNITS units of the decision's scale, the usual threshold, at the second.
+_SILENT, _ODD, _UNITS = 0.6, 1.3, 3.0
+_LEAST_SEEN = 0.5  # share of healthy photos whose part has an outline; with fewer, shape says nothing
+_BAND = 9  # width in pixels of the band along the outline that the map marks
+_TOO_FEW = "too few healthy outlines were learned"
+
+
+class ShapeEvidence(Evidence):
+    """Score how far a part's shape differs from the nearest healthy ones; 0 where its shape cannot be seen.
+
+    ``score`` is the largest deviation in parts of what healthy parts reach, less ``_SILENT``. A photo without an
+    outline scores 0, as a part that is like the healthy ones does: it is never flagged for that.
+    """
+
+    family = "shape"
+    min_unit = (_ODD - _SILENT) / _UNITS
+    prior_spread = 0.0  # most healthy parts score zero
+
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self._collected: list[Shape | str] = []
+        self.healthy: HealthyShapes | None = None
+
+    @classmethod
+    def is_default(cls, config: Config, backbone: str) -> bool:
+        return config.preprocess.enabled
+
+    @property
+    def top_scored(self) -> bool:
+        return True
+
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
+        self._collected += [seen_shape(prepared) for prepared in batch]
+
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
+        collected, self._collected = self._collected, []
+        at = [i for i, one in enumerate(collected) if not isinstance(one, str)]
+        shapes = [one for one in collected if not isinstance(one, str)]
+        own = np.asarray(groups)[at]
+        scores = np.zeros(len(collected))
+        if self.healthy is not None:
+            scores[at] = self.healthy.extend(shapes, own)
+        elif len(np.unique(own)) >= FEWEST and len(at) >= _LEAST_SEEN * len(collected):
+            self.healthy = HealthyShapes()
+            scores[at] = self.healthy.fit(shapes, own, self.setup.config.calibration.alpha)
+        images = _loud(scores).astype(np.float32)
+        return HealthyScores(images, images)
+
+    def score(self, batch: Sequence[Prepared]) -> Scores:
+        return self._score(batch, None)
+
+    def score_unseen(self, batch: Sequence[Prepared], group: int) -> Scores:
+        return self._score(batch, group)
+
+    def _score(self, batch: Sequence[Prepared], group: int | None) -> Scores:
+        images, maps, figures, notes = [], [], [], []
+        for prepared in batch:
+            size = prepared.image.shape[:2]
+            shape = seen_shape(prepared) if self.healthy is not None else _TOO_FEW
+            if isinstance(shape, str) or self.healthy is None:
+                images.append(0.0)
+                maps.append(np.zeros(size, np.float32))
+                figures.append({})
+                notes.append(f"not judged: {shape}")
+                continue
+            found = self.healthy.compare(shape, group)
+            images.append(float(_loud(np.array(found.score))))
+            maps.append(images[-1] * _drawn(shape, found, prepared.mask, size))
+            figures.append(_figures(shape, found))
+            notes.append(words(found) if found.score >= _ODD else "")
+        return Scores(np.array(images, np.float32), np.stack(maps), tuple(figures), tuple(notes))
+
+    def state(self) -> dict[str, Any]:
+        return {"healthy": None if self.healthy is None else self.healthy.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        saved = state["healthy"]
+        self.healthy = None if saved is None else HealthyShapes().restore(saved)
+
+
+def seen_shape(prepared: Prepared) -> Shape | str:
+    """Measure the shape of the part in a prepared photo, or say in a few words why it cannot be seen."""
+    piece = piece_of(prepared)
+    if isinstance(piece, str):
+        return piece
+    try:
+        return shape_of(cover_of(prepared.photo, piece), lambda points: without_shadow(points, prepared.photo))
+    except ValueError as error:
+        return str(error)
+
+
+_WORDS = {
+    "outline": "outline off by {value:.1f} % of the part's size",
+    "thread": "thread missing, worn or flattened on a part of the shank",
+    "bend": "bent by {value:.0f} degrees",
+    "asymmetry": "lopsided by {value:.1f} % of the part's size",
+    "ovality": "long axis {value:.0f} % over the short one, healthy parts {usual:.0f} %",
+    "pitch": "turn of the thread {value:.0f} % of the shank's width, healthy parts {usual:.0f} %",
+    "hole share": "hole takes {value:.0f} % of the outline, healthy parts {usual:.0f} %",
+    "hole offset": "hole off centre by {value:.1f} % of the part's size",
+    "holes": "{value:.0f} holes, healthy parts have {usual:.0f}",
+}
+
+
+def words(found: Comparison) -> str:
+    """Say in a few words how a part differs: every check beyond what healthy parts reach, the
+    farthest first."""
+    if found.new_kind:
+        return "kind not seen among the healthy parts"
+    order = np.argsort(-found.excess, kind="stable")
+    said = []
+    for i in order[found.excess[order] >= 1].tolist():
+        name = "outline" if CHECKS[i].name == "kind" else CHECKS[i].name
+        at = next(k for k, check in enumerate(CHECKS) if check.name == name)
+        said.append(_WORDS[name].format(value=found.values[at], usual=found.usual[at]))
+    return ", ".join(dict.fromkeys(said))
+
+
+def _figures(shape: Shape, found: Comparison) -> dict[str, float]:
+    """Figures by name, rounded to three digits after the point; those of the nearest healthy parts as "usual ..."."""
+    measured = dict(shape.figures)
+    measured |= {check.name: value for check, value in zip(CHECKS[:3], found.values[:3].tolist(), strict=True)}
+    usual = {f"usual {check.name}": value for check, value in zip(CHECKS, found.usual.tolist(), strict=True)}
+    named = measured | {name: value for name, value in usual.items() if name.removeprefix("usual ") in measured}
+    named["kind not seen"] = float(found.new_kind)
+    return {name.replace(" ", "_"): round(float(value), 3) for name, value in named.items() if np.isfinite(value)}
+
+
+def _loud(scores: np.ndarray) -> np.ndarray:
+    return np.maximum(scores - _SILENT, 0.0)
+
+
+def _drawn(shape: Shape, found: Comparison, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Draw the places that bear out the worst check: float32 (h, w), at most 1; the whole part if its kind is new."""
+    if found.new_kind:
+        return mask.astype(np.float32)
+    drawn = np.zeros(size, np.float32)
+    points = shape.outline.pixels
+    x = np.clip(np.rint(points.real), 0, size[1] - 1).astype(int)
+    y = np.clip(np.rint(points.imag), 0, size[0] - 1).astype(int)
+    np.maximum.at(drawn, (y, x), found.places.astype(np.float32))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_BAND, _BAND))
+    return cv2.dilate(drawn, disc)

@@ -1,0 +1,265 @@
+"""Healthy shapes, and how far a part differs from the nearest of them.
+
+Good photos may show several kinds of parts. So a part is compared with its nearest healthy outlines only: a figure is
+odd if it lies far from the same figure of these neighbours, in units of how much they differ among themselves. What is
+far follows from the healthy parts, each compared as if it were not among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from fastener.common.sampling import evenly
+from fastener.models.calibration import conformal_threshold, robust_threshold
+from fastener.models.shape.axis import SECTIONS
+from fastener.models.shape.figures import Shape, highest
+from fastener.models.shape.outline import POINTS, distances, fits
+
+FEWEST = 8  # with fewer healthy parts nobody can say what is usual
+_NEIGHBOURS, _CLOSEST, _MOST = 10, 4, 400
+_ALONE = 3.0  # neighbours lie no farther than this many times the second nearest
+_TAIL = 0.01
+_LEAST_LIMIT = 3.0  # deviations
+_NEW_KIND = 1.5
+_WORST = 2  # sections of a thread that count, the worst
+_PLAIN = 0.02  # depth in shank widths below which there is no thread
+
+
+@dataclass(frozen=True)
+class Check:
+    """Describe one way in which a part may differ from its neighbours.
+
+    Attributes
+    ----------
+    name : str
+        "kind" and "outline" are distances from the nearest outline, as a whole and where it is worst, in % of the
+        part's size; "thread" is the difference from the nearest thread in % of its depth; the others are figures of
+        ``Shape``.
+    floor : float
+        Spread among neighbours below which differences are noise of the mask, in the unit of the check.
+    two_sided : bool
+        Whether less than the neighbours is as odd as more.
+    """
+
+    name: str
+    floor: float
+    two_sided: bool = False
+
+
+CHECKS = (
+    Check("kind", 0.3),
+    Check("outline", 0.15),
+    Check("thread", 6.0),
+    Check("bend", 0.5),
+    Check("asymmetry", 0.1),
+    Check("ovality", 0.4, two_sided=True),
+    Check("pitch", 1.0, two_sided=True),
+    Check("hole share", 3.0, two_sided=True),
+    Check("hole offset", 2.0),
+    Check("holes", 0.3, two_sided=True),
+)
+_FLOORS = np.array([check.floor for check in CHECKS])
+_TWO_SIDED = np.array([check.two_sided for check in CHECKS])
+_FIGURES = CHECKS[3:]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Say how far one part differs from healthy ones.
+
+    Attributes
+    ----------
+    excess : ndarray of float64, (number of ``CHECKS``,)
+        Deviation from the neighbours, in parts of what healthy parts reach; 0 for a check that cannot be made.
+    usual : ndarray of float64, (number of ``CHECKS``,)
+        Median of the neighbours in the unit of each check; NaN where they have none.
+    values : ndarray of float64, (number of ``CHECKS``,)
+        Value of the part itself; NaN where it has none.
+    places : ndarray of float64, (POINTS,)
+        How far each point of the outline bears out the worst deviation, 0 to 1.
+    new_kind : bool
+        Whether the part is like none of the healthy ones as a whole.
+    """
+
+    excess: np.ndarray
+    usual: np.ndarray
+    values: np.ndarray
+    places: np.ndarray
+    new_kind: bool
+
+    @property
+    def score(self) -> float:
+        """The largest excess; above 1 healthy parts seldom come."""
+        return float(self.excess.max())
+
+    @property
+    def worst(self) -> str:
+        """Name of the check with the largest excess."""
+        return CHECKS[int(self.excess.argmax())].name
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """Hold a part's own values, and the numbers of its neighbours among the healthy parts, the nearest first."""
+
+    values: np.ndarray
+    neighbours: np.ndarray
+    outline: np.ndarray  # (POINTS,), distance from the nearest outline
+    thread: np.ndarray  # (SECTIONS,), difference from the nearest thread
+
+
+class HealthyShapes:
+    """Learn the shapes of healthy parts, and compare other parts with them.
+
+    Attributes
+    ----------
+    curves_ : ndarray of complex128, (n, POINTS)
+        Their outlines. At most ``_MOST`` are kept, evenly sampled.
+    threads_ : ndarray of float64, (n, SECTIONS)
+        Depths of their threads, in parts of the usual depth of each; NaN without a shank.
+    figures_ : ndarray of float64, (n, number of figures)
+        Their figures; NaN where a part has none.
+    groups_ : ndarray of int64, (n,)
+        Parts with the same number are copies and are left out together.
+    values_ : ndarray of float64, (n, number of checks)
+        Values of all checks, each part compared with the others.
+    pooled_, limits_ : ndarray of float64, (number of checks,)
+        Usual spread among neighbours, and the deviation that healthy parts reach.
+    reach_, widest_ : float
+        Largest excess that healthy parts reach, and distance of the loneliest one from its nearest.
+    """
+
+    def fit(self, shapes: list[Shape], groups: np.ndarray, alpha: float) -> np.ndarray:
+        """Learn from at least ``FEWEST`` shapes; return their scores as if each group had been left out, (n,).
+
+        At most about half of ``alpha`` of healthy parts score above 1.
+        """
+        kept = evenly(len(shapes), _MOST)
+        some = [shapes[i] for i in kept.tolist()]
+        self.curves_ = np.stack([one.outline.curve for one in some])
+        self.threads_ = np.stack([_in_parts(one.thread) for one in some])
+        self.figures_ = np.stack([_figures(one) for one in some])
+        self.groups_ = np.asarray(groups)[kept]
+        self.limits_, self.pooled_ = np.ones(len(CHECKS)), np.zeros(len(CHECKS))
+        self.reach_, self.widest_ = 1.0, np.inf
+        found = [self._nearest(one, group) for one, group in zip(shapes, groups, strict=True)]
+        own = np.flatnonzero(np.isin(np.arange(len(shapes)), kept))
+        self.values_ = np.stack([found[i].values for i in own.tolist()])
+        spreads = np.stack([self._neighbourhood(one.neighbours)[1] for one in found])
+        self.pooled_ = np.nan_to_num(_quiet_median(spreads))
+        deviations = np.stack([self._deviations(one)[0] for one in found])
+        self.limits_ = np.array([max(_LEAST_LIMIT, _limit(each, alpha / 2)) for each in deviations.T])
+        scores = (deviations / self.limits_).max(axis=1)
+        self.reach_ = max(1.0, _limit(scores, alpha))
+        self.widest_ = _limit(self.values_[:, 0], alpha / 2)
+        return scores / self.reach_
+
+    def extend(self, shapes: list[Shape], groups: np.ndarray) -> np.ndarray:
+        """Learn more healthy shapes; return their scores as if they were not learned, (n,). Limits stay."""
+        found = [self._nearest(one, None) for one in shapes]
+        scores = np.array([self.compare(one).score for one in shapes])
+        if shapes:
+            self.curves_ = np.concatenate([self.curves_, np.stack([one.outline.curve for one in shapes])])
+            self.threads_ = np.concatenate([self.threads_, np.stack([_in_parts(one.thread) for one in shapes])])
+            self.figures_ = np.concatenate([self.figures_, np.stack([_figures(one) for one in shapes])])
+            self.groups_ = np.concatenate([self.groups_, groups])
+            self.values_ = np.concatenate([self.values_, np.stack([one.values for one in found])])
+        return scores
+
+    def compare(self, shape: Shape, group: int | None = None) -> Comparison:
+        """Compare a part with healthy ones, as if those of ``group`` had not been learned."""
+        found = self._nearest(shape, group)
+        deviations, usual = self._deviations(found)
+        excess = np.maximum(deviations / self.limits_ / self.reach_, 0)
+        new_kind = bool(found.values[0] > _NEW_KIND * self.widest_)
+        places = self._places(shape, found, CHECKS[int(excess.argmax())].name)
+        return Comparison(excess, usual, found.values, places, new_kind)
+
+    def _nearest(self, shape: Shape, group: int | None) -> _Nearest:
+        others = np.arange(len(self.groups_)) if group is None else np.flatnonzero(self.groups_ != group)
+        apart, laid, _ = fits(shape.outline.curve, self.curves_[others])
+        order = np.argsort(apart, kind="stable")[:_NEIGHBOURS]
+        order = order[apart[order] <= _ALONE * apart[order[min(1, len(order) - 1)]]]
+        outlines = [distances(shape.outline.curve, laid[i]) for i in order[:_CLOSEST]]
+        outline = min(outlines, key=highest)
+        neighbours = others[order]
+        thread, own = self._thread(shape, others)
+        values = np.array([100 * apart[order[0]], 100 * highest(outline), own])
+        return _Nearest(np.concatenate([values, _figures(shape)]), neighbours, outline, thread)
+
+    def _thread(self, shape: Shape, others: np.ndarray) -> tuple[np.ndarray, float]:
+        """Difference from the nearest thread among ``others``, (SECTIONS,), and its value; NaN without a thread.
+
+        Threads are compared in parts of their own depth, so that fine and coarse ones vouch for each other.
+        """
+        apart = np.abs(self.threads_[others] - _in_parts(shape.thread))
+        worst = np.partition(apart, -_WORST, axis=1)[:, -_WORST:].mean(axis=1)
+        if np.isnan(worst).all():
+            return np.zeros(SECTIONS), np.nan
+        return apart[np.nanargmin(worst)], 100 * float(np.nanmin(worst))
+
+    def _neighbourhood(self, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Median and robust spread of the neighbours' values, two (number of checks,); NaN where fewer than three."""
+        values = self.values_[neighbours]
+        median = _quiet_median(values)
+        spread = 1.4826 * _quiet_median(np.abs(values - median))
+        few = (~np.isnan(values)).sum(axis=0) < 3
+        return np.where(few, np.nan, median), np.where(few, np.nan, spread)
+
+    def _deviations(self, found: _Nearest) -> tuple[np.ndarray, np.ndarray]:
+        """Deviations from the neighbours, and the neighbours' medians; 0 where one or the other has no value."""
+        median, spread = self._neighbourhood(found.neighbours)
+        unit = np.maximum(np.maximum(np.nan_to_num(spread), self.pooled_), _FLOORS)
+        deviations = np.nan_to_num((found.values - median) / unit)
+        return np.where(_TWO_SIDED, np.abs(deviations), deviations), median
+
+    def _places(self, shape: Shape, found: _Nearest, worst: str) -> np.ndarray:
+        """Mark the points of the outline, 0 to 1, that bear out the ``worst`` check."""
+        if worst == "thread":
+            marked = np.where(shape.section >= 0, found.thread[shape.section], 0.0)
+        elif worst in shape.places:
+            marked = shape.places[worst]
+        elif worst in ("kind", "outline"):
+            marked = found.outline
+        else:
+            marked = np.ones(POINTS)
+        return np.asarray(marked / max(float(marked.max()), 1e-9))
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors and numbers that ``restore`` takes back."""
+        names = ("threads_", "figures_", "groups_", "values_", "pooled_", "limits_")
+        curves = torch.view_as_real(torch.from_numpy(self.curves_))
+        arrays = {name: torch.from_numpy(np.asarray(getattr(self, name))) for name in names}
+        return {**arrays, "curves_": curves, "reach_": self.reach_, "widest_": self.widest_}
+
+    def restore(self, state: dict[str, Any]) -> HealthyShapes:
+        """Take over a saved ``state``; return this object."""
+        self.curves_ = torch.view_as_complex(state["curves_"].contiguous()).numpy()
+        for name in ("threads_", "figures_", "groups_", "values_", "pooled_", "limits_"):
+            setattr(self, name, state[name].numpy())
+        self.reach_, self.widest_ = float(state["reach_"]), float(state["widest_"])
+        return self
+
+
+def _figures(shape: Shape) -> np.ndarray:
+    return np.array([shape.figures.get(check.name, np.nan) for check in _FIGURES])
+
+
+def _in_parts(thread: np.ndarray) -> np.ndarray:
+    """Depth of a thread in parts of its usual depth; a plain rod's noise stays small."""
+    return np.asarray(thread / np.maximum(np.quantile(thread, 0.75), _PLAIN))
+
+
+def _quiet_median(values: np.ndarray) -> np.ndarray:
+    """Median of each column without its NaN; NaN for a column of nothing else."""
+    empty = np.isnan(values).all(axis=0)
+    return np.where(empty, np.nan, np.nanmedian(np.where(empty, 0.0, values), axis=0))
+
+
+def _limit(healthy: np.ndarray, alpha: float) -> float:
+    """Find the value, of healthy ones (n,), that no more than ``alpha`` exceed, nor a hundredth of a normal tail."""
+    return max(robust_threshold(healthy, _TAIL).threshold, conformal_threshold(healthy, alpha)[0])

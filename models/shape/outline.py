@@ -1,0 +1,121 @@
+"""Outlines as closed curves of complex numbers: sampling, size and place taken out, and the fit of one on others.
+
+A curve z(t) is sampled at equal steps of arc length. Its discrete Fourier transform holds its elliptic Fourier
+descriptors (Kuhl and Giardina, "Elliptic Fourier features of a closed contour", 1982): the best turn and starting point
+of one curve on another follow from one product of transforms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+POINTS = 256
+_FINER = 3  # fine pixels per pixel, a side
+_SMOOTHING = 0.004  # reach of smoothing along the border, in parts of its length
+_SHORTEST = 48  # fine pixels
+_NEAR = 12  # points
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Hold the outline of a part without its place and size.
+
+    Attributes
+    ----------
+    curve : ndarray of complex128, (POINTS,)
+        Points x + iy in units of ``size``, from the centroid of the enclosed area, clockwise as seen on screen.
+    centre : complex
+        Centroid in pixels.
+    size : float
+        Square root of the enclosed area, in pixels.
+    """
+
+    curve: np.ndarray
+    centre: complex
+    size: float
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The points in pixels, complex128 (POINTS,)."""
+        return self.curve * self.size + self.centre
+
+
+def outline_of(points: np.ndarray) -> Outline:
+    """Sample a closed polygon, float (n, 2) as x and y in pixels, at equal steps. Raises ValueError without an area."""
+    z = np.asarray(points, float) @ np.array([1, 1j])
+    following = np.roll(z, -1)
+    cross = (z.conj() * following).imag
+    area = float(cross.sum()) / 2
+    if abs(area) < 1:
+        raise ValueError("the outline encloses nothing")
+    centre = complex(((z + following) * cross).sum() / (6 * area))
+    if area < 0:
+        z = z[::-1]
+    size = float(np.sqrt(abs(area)))
+    return Outline((_resampled(z) - centre) / size, centre, size)
+
+
+def contour(cover: np.ndarray) -> np.ndarray:
+    """Trace the outer border of the largest piece that covers more than half of its pixels: float64 (n, 2), x and y.
+
+    ``cover`` is float32 (h, w), 0 to 1. The border lies where it is a half, to a fraction of a pixel. Raises ValueError
+    if there is nothing to trace.
+    """
+    fine = cv2.resize(cover, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LINEAR)
+    found, _ = cv2.findContours((fine > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not found:
+        raise ValueError("the mask is empty")
+    largest = max(found, key=cv2.contourArea)[:, 0].astype(np.float32)
+    if len(largest) < _SHORTEST:
+        raise ValueError("the mask is too small to have an outline")
+    # Stair-steps go, corners as sharp as a thread's stay.
+    reach = max(3, round(len(largest) * _SMOOTHING)) | 1
+    padded = np.concatenate([largest[-reach:], largest, largest[:reach]])
+    smooth = cv2.GaussianBlur(padded[:, None], (1, 2 * reach + 1), reach / 2)[reach:-reach, 0]
+    return np.asarray((smooth + 0.5) / _FINER - 0.5, float)
+
+
+def fits(curve: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find how each of ``others``, complex (m, n), is laid best on ``curve``, complex (n,), by a turn alone.
+
+    The results are the root mean square distance of corresponding points, (m,), the turned ``others`` whose points
+    correspond to those of ``curve``, (m, n), and the turns in radians, (m,).
+    """
+    n = curve.shape[-1]
+    product = np.fft.ifft(np.fft.fft(curve)[None] * np.fft.fft(others, axis=1).conj(), axis=1)
+    shift = np.abs(product).argmax(axis=1)
+    best = product[np.arange(len(others)), shift]
+    turn = np.angle(best)
+    squares = (np.abs(curve) ** 2).mean() + (np.abs(others) ** 2).mean(axis=1) - 2 * np.abs(best) / n
+    at = (np.arange(n)[None] - shift[:, None]) % n
+    laid = np.take_along_axis(others, at, axis=1) * np.exp(1j * turn)[:, None]
+    return np.sqrt(np.maximum(squares, 0)), laid, turn
+
+
+def distances(curve: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Measure the distance of each point of ``curve`` from the polygon ``other`` near its own point: float64 (n,).
+
+    Both are complex (n,), and points of the same number correspond to within ``_NEAR``.
+    """
+    n = len(curve)
+    at = (np.arange(n)[:, None] + np.arange(-_NEAR, _NEAR + 1)[None]) % n
+    start = other[at]
+    step = (np.roll(other, -1) - other)[at]
+    apart = curve[:, None] - start
+    along = np.clip((apart * step.conj()).real / np.maximum(np.abs(step) ** 2, 1e-12), 0, 1)
+    return np.asarray(np.abs(apart - along * step).min(axis=1))
+
+
+def mirrored(curve: np.ndarray) -> np.ndarray:
+    """Mirror a curve, complex (n,); it still runs clockwise."""
+    return np.asarray(curve[::-1].conj())
+
+
+def _resampled(z: np.ndarray) -> np.ndarray:
+    closed = np.append(z, z[0])
+    travelled = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(closed)))])
+    at = np.arange(POINTS) * travelled[-1] / POINTS
+    return np.interp(at, travelled, closed.real) + 1j * np.interp(at, travelled, closed.imag)
