@@ -125,10 +125,8 @@ _WORDS = {
 def words(found: Comparison) -> str:
     """Say in a few words how a part differs: every check beyond what healthy parts reach, the
     farthest first."""
-    if found.new_kind:
-        return "kind not seen among the healthy parts"
     order = np.argsort(-found.excess, kind="stable")
-    said = []
+    said = ["kind not seen among the healthy parts"] if found.new_kind else []
     for i in order[found.excess[order] >= 1].tolist():
         name = "outline" if CHECKS[i].name == "kind" else CHECKS[i].name
         at = next(k for k, check in enumerate(CHECKS) if check.name == name)

@@ -24,7 +24,9 @@ _NEIGHBOURS, _CLOSEST, _MOST = 10, 4, 400
 _ALONE = 3.0  # neighbours lie no farther than this many times the second nearest
 _TAIL = 0.01
 _LEAST_LIMIT = 3.0  # deviations
-_NEW_KIND = 1.5
+# A part is of a new kind if its distance from the nearest outline is this many times that of the loneliest healthy one,
+# and at least this many % of its size.
+_NEW_KIND, _LEAST_NEW = 1.5, 8.0
 _WORST = 2  # sections of a thread that count, the worst
 _PLAIN = 0.02  # depth in shank widths below which there is no thread
 
@@ -175,7 +177,7 @@ class HealthyShapes:
         found = self._nearest(shape, group)
         deviations, usual = self._deviations(found)
         excess = np.maximum(deviations / self.limits_ / self.reach_, 0)
-        new_kind = bool(found.values[0] > _NEW_KIND * self.widest_)
+        new_kind = bool(found.values[0] > max(_NEW_KIND * self.widest_, _LEAST_NEW))
         places = self._places(shape, found, CHECKS[int(excess.argmax())].name)
         return Comparison(excess, usual, found.values, places, new_kind)
 

@@ -115,7 +115,7 @@ def test_kinds_that_hold_features_share_the_memory() -> None:
     assert sharing(("colour",)) == 0
     config = tiny_config(run={"memory_limit_mb": 10})
     trained = Inspector.fit([part(i) for i in range(4)], config)
-    assert sorted(trained.evidence) == ["colour", "filters"]
+    assert sorted(trained.evidence) == ["colour", "filters", "shape"]
     alone = trained.evidence["filters"]
     assert isinstance(alone, FilterEvidence)
     assert alone.patchcore.memory_limit == 10 * 2**20
