@@ -36,6 +36,7 @@ def main() -> int:
         import uvicorn
 
         from fastener.console.app import LOCAL_NAMES, create_app
+        from fastener.console.connections import bounded_protocol, limits_of_this_process
         from fastener.console.service import Service
 
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
@@ -47,7 +48,13 @@ def main() -> int:
         sys.stdout.flush()
         if not arguments.no_browser and _has_screen():
             threading.Timer(1.0, webbrowser.open, [address]).start()
-        server = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=10)
+        server = uvicorn.Config(
+            app,
+            http=bounded_protocol(limits_of_this_process()),
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
         uvicorn.Server(server).run([listener])
     return cli.EXIT_OK
 
@@ -102,7 +109,10 @@ def _bound(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
         raise UserError(f"--port {port} is not allowed: 1 to 65535, or 0 for a free port")
     try:
-        return socket.create_server((host, port), family=family, backlog=256)
+        listener = socket.create_server((host, port), family=family, backlog=256)
+        # Accepted connections inherit this. Without it the body of an answer waits up to 40 ms for an acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise UserError(
             f"cannot listen on {host}, port {port}: {error.strerror}; choose another port with --port"

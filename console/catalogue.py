@@ -17,6 +17,7 @@ from fastener.inspection.model_folder import MODEL_FILE
 
 Stamp = tuple[int, int, int]
 MIB = 2**20
+_READS = 3  # attempts to read a model file that is replaced meanwhile
 
 
 class UnknownCategory(UserError):
@@ -94,6 +95,11 @@ class Catalogue:
         """
         return dict(sorted((self._category(path), path) for path in self._files()))
 
+    def listed(self) -> list[tuple[str, ServedModel | None]]:
+        """List all categories with their models, None for one that is not in memory."""
+        found = ((name, self.loaded(name)) for name in self.categories())
+        return [(name, None if model is None else self.with_saved_threshold(model)) for name, model in found]
+
     def loaded(self, category: str) -> ServedModel | None:
         """Return the model if it is in memory and its file is unchanged, else None. Raises UnknownCategory."""
         with self._models_lock:
@@ -116,6 +122,33 @@ class Catalogue:
             if model is not None:
                 return model
             path = self._path(category)
+            model = self.with_saved_threshold(self._read(category, path))
+            with self._models_lock:
+                self._models[category] = model
+                self._models.move_to_end(category)
+                self._evict()
+            return model
+
+    def with_saved_threshold(self, model: ServedModel) -> ServedModel:
+        """Return the model with the threshold that is in force for its file, as stored by any server."""
+        saved = self._saved_threshold(model.category, model.checksum)
+        wanted = model.own_threshold if saved is None else saved
+        if wanted == model.inspector.threshold:
+            return model
+        changed = replace(model, inspector=model.inspector.with_threshold(wanted, "the console"))
+        with self._models_lock:
+            if self._models.get(model.category) is model:
+                self._models[model.category] = changed
+        return changed
+
+    def loaded_categories(self) -> list[str]:
+        """List the categories in memory, the least recently used first."""
+        with self._models_lock:
+            return list(self._models)
+
+    def _read(self, category: str, path: Path) -> ServedModel:
+        """Read a model file and its checksum. Raises UserError if it cannot be used here."""
+        for _ in range(_READS):
             stamp = _stamp(path)
             try:
                 with path.open("rb") as file:
@@ -123,34 +156,16 @@ class Catalogue:
                 inspector = Inspector.load(path, self._device, run=self._run)
             except OSError as error:
                 raise UserError(f"{path} cannot be read: {error.strerror}") from None
-            model = ServedModel(
-                category=category,
-                path=path,
-                checksum=checksum,
-                stamp=stamp,
-                inspector=inspector,
-                own_threshold=inspector.threshold,
-            )
-            saved = self._saved_threshold(category, checksum)
-            if saved is not None:
-                model = _with_threshold(model, saved)
-            with self._models_lock:
-                self._models[category] = model
-                self._models.move_to_end(category)
-                self._evict()
-            return model
-
-    def set_threshold(self, model: ServedModel, threshold: float) -> None:
-        """Set the threshold that the loaded model uses from the next photo on."""
-        with self._models_lock:
-            current = self._models.get(model.category)
-            if current is not None and current.checksum == model.checksum:
-                self._models[model.category] = _with_threshold(current, threshold)
-
-    def loaded_categories(self) -> list[str]:
-        """List the categories in memory, the least recently used first."""
-        with self._models_lock:
-            return list(self._models)
+            if _stamp(path) == stamp:  # else it was replaced, and the checksum may be that of another model
+                return ServedModel(
+                    category=category,
+                    path=path,
+                    checksum=checksum,
+                    stamp=stamp,
+                    inspector=inspector,
+                    own_threshold=inspector.threshold,
+                )
+        raise UserError(f"{path} is being written; try again when that has ended")
 
     def _files(self) -> Iterator[Path]:
         for path in self.folder.rglob("*.pkl"):
@@ -173,10 +188,6 @@ class Catalogue:
     def _evict(self) -> None:
         while len(self._models) > 1 and sum(map(_memory_of, self._models.values())) > self._memory:
             self._models.popitem(last=False)
-
-
-def _with_threshold(model: ServedModel, threshold: float) -> ServedModel:
-    return replace(model, inspector=model.inspector.with_threshold(threshold, "the console"))
 
 
 def _memory_of(model: ServedModel) -> int:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Engine, Select, case, func, select, update
+from sqlalchemy import ColumnElement, Engine, Select, case, func, select, text, update
 from sqlalchemy.orm import sessionmaker
 
+from fastener.common.errors import UserError
 from fastener.console.tables import LOOK, PASS, InspectionRow, ReviewRow, ThresholdRow
+
+class ThresholdChanged(UserError):
+    """Raised when a threshold was to replace one that is no longer in force."""
+
 
 Reviewed = Literal["none", "any", "confirmed", "overruled"]
 # Rows fetched at a time by queries that return every row.
@@ -136,10 +141,23 @@ class History:
         with self._session() as session:
             return session.scalars(found).all()
 
-    def change_threshold(self, row: ThresholdRow) -> None:
-        """Store a change of a threshold. The latest change is in force."""
+    def change_threshold(self, row: ThresholdRow, *, own: float, replaces: float | None = None) -> None:
+        """Store a change of a threshold, and in ``row.old`` the one that was in force.
+
+        ``own`` is the threshold of the model file, in force where there was no change. Raises ThresholdChanged if
+        ``replaces`` is given and another is in force: somebody else was faster. The latest change is in force.
+        """
         with self._session.begin() as session:
+            if session.get_bind().dialect.name == "postgresql":
+                session.execute(text("LOCK TABLE threshold_changes IN SHARE ROW EXCLUSIVE MODE"))
+            # The row is written first, which locks a SQLite database for this transaction.
+            row.old = own
             session.add(row)
+            session.flush()
+            before = session.scalar(_latest_threshold(row.category, row.model_checksum).where(ThresholdRow.id < row.id))
+            row.old = own if before is None else before
+            if replaces is not None and replaces != row.old:
+                raise ThresholdChanged(f"the threshold is {row.old:g} by now, not {replaces:g}; look at it first")
 
     def threshold_changes(self, category: str) -> Sequence[ThresholdRow]:
         """Return the changes of a category's threshold, the latest first."""
@@ -149,12 +167,7 @@ class History:
 
     def saved_threshold(self, category: str, model_checksum: str) -> float | None:
         """Return the threshold that was saved last for this very model file, or None."""
-        latest = (
-            select(ThresholdRow.new)
-            .where(ThresholdRow.category == category, ThresholdRow.model_checksum == model_checksum)
-            .order_by(ThresholdRow.id.desc())
-            .limit(1)
-        )
+        latest = _latest_threshold(category, model_checksum)
         with self._session() as session:
             return session.scalar(latest)
 
@@ -162,3 +175,8 @@ class History:
 def _newest_first(wanted: Filter) -> Select[InspectionRow]:
     order = InspectionRow.created_at.desc(), InspectionRow.id
     return select(InspectionRow).where(*wanted.conditions()).order_by(*order)
+
+
+def _latest_threshold(category: str, model_checksum: str) -> Select[float]:
+    latest = select(ThresholdRow.new).order_by(ThresholdRow.id.desc()).limit(1)
+    return latest.where(ThresholdRow.category == category, ThresholdRow.model_checksum == model_checksum)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from fastener.common.errors import UserError
 from fastener.console.catalogue import UnknownCategory
 from fastener.console.guard import SECURITY_HEADERS
+from fastener.console.history import ThresholdChanged
 from fastener.console.schemas import Problem
 from fastener.console.service import Busy, TooManyImages, UnusableImage
 from fastener.datasets.images import ImageTooLarge
@@ -23,7 +24,7 @@ RETRY_AFTER = {"Retry-After": "1"}
 _REASONS = {
     400: "the body does not have the declared content type",
     404: "no such category or inspection",
-    409: "the model was replaced in the meantime",
+    409: "the model or its threshold was replaced in the meantime",
     413: "a larger file than --max-upload-mb, more than 100 megapixels, or more images than --queue-size",
     415: "not an image that can be read",
     422: "a field is missing or its value is not allowed",
@@ -41,6 +42,7 @@ def status_of(error: Exception) -> int:
     statuses: dict[type[Exception], int] = {
         UnknownCategory: 404,
         ImageTooLarge: 413,
+        ThresholdChanged: 409,
         TooManyImages: 413,
         UnusableImage: 415,
     }

@@ -133,10 +133,20 @@ class ThresholdChange(Answer):
     reason: str
 
 
+MOST_THRESHOLD = 1e6  # far beyond the score of any photo
+
+
 class NewThreshold(Closed):
     """A new threshold, in force from now on."""
 
-    threshold: float = Field(description="any finite number; /model/info shows which scores healthy photos have")
+    threshold: float = Field(
+        ge=-MOST_THRESHOLD,
+        le=MOST_THRESHOLD,
+        description=f"-{MOST_THRESHOLD:g} to {MOST_THRESHOLD:g}; /model/info shows which scores healthy photos have",
+    )
+    replaces: float | None = Field(
+        None, description="the threshold that the change was decided on; refused if another is in force by now"
+    )
     changed_by: Name
     reason: Reason
     model_checksum: str = Field(

@@ -157,9 +157,10 @@ class Service:
     async def model(self, category: str, reload: bool = False) -> ServedModel:
         """Return the model, and load it if it is not in memory. Raises the errors of ``Catalogue.load``."""
         in_memory = None if reload else self.catalogue.loaded(category)
-        if in_memory is not None:
-            return in_memory
-        return await _run_in(self._load_pool, self.catalogue.load, category, reload)
+        if in_memory is None:
+            return await _run_in(self._load_pool, self.catalogue.load, category, reload)
+        # Asked each time, since another server on the same database may have changed it.
+        return await self.in_thread(self.catalogue.with_saved_threshold, in_memory)
 
     async def inspect(self, model: ServedModel, upload: Upload, with_pictures: bool) -> Outcome:
         """Inspect an image and store the result before returning it.
@@ -177,9 +178,9 @@ class Service:
         self.metrics.seconds.observe(outcome.row.seconds)
         return outcome
 
-    async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+    async def in_thread(self, function: Callable[..., T], *arguments: object, **more: object) -> T:
         """Run a function that may wait for the disk, in a thread that decodes no photos."""
-        return await asyncio.to_thread(function, *arguments)
+        return await asyncio.to_thread(function, *arguments, **more)
 
     def small_jpeg(self, file: Path, side: int) -> bytes:
         """Call ``pictures.small_jpeg``, one large image at a time. Do not call this on the event loop."""

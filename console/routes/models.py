@@ -20,8 +20,7 @@ router = APIRouter(tags=["models"])
 @router.get("/categories")
 async def categories(service: TheService) -> list[Category]:
     """List the models. Threshold and calibration are given for loaded models only, as loading may take seconds."""
-    names = await service.in_thread(service.catalogue.categories)
-    return [responses.category(name, service.catalogue.loaded(name)) for name in names]
+    return [responses.category(name, model) for name, model in await service.in_thread(service.catalogue.listed)]
 
 
 @router.get("/model/info/{category:path}", responses=error_responses(404, 503))
@@ -51,13 +50,14 @@ async def change_threshold(service: TheService, category: str, new: NewThreshold
             created_at=datetime.now(UTC),
             category=category,
             model_checksum=model.checksum,
-            old=model.inspector.threshold,
+            old=model.own_threshold,
             new=new.threshold,
             changed_by=new.changed_by,
             reason=new.reason,
         ),
+        own=model.own_threshold,
+        replaces=new.replaces,
     )
-    service.catalogue.set_threshold(model, new.threshold)
     return await _info(service, await service.model(category))
 
 

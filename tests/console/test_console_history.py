@@ -150,6 +150,24 @@ def test_a_threshold_wants_a_reason_is_logged_and_outlives_a_restart(
         assert service_of(client).history.saved_threshold("nut", "another file") is None
 
 
+def test_two_servers_agree_on_a_threshold_and_the_faster_person_wins(
+    console_models: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    with console(console_models, tmp_path) as one, console(console_models, tmp_path) as other:
+        known = {name: client.get("/model/info/nut").json() for name, client in (("one", one), ("other", other))}
+        body = {"changed_by": "Ann", "reason": "new lamp", "model_checksum": known["one"]["model_checksum"]}
+        own = known["one"]["threshold"]
+        assert one.put("/model/threshold/nut", json=body | {"threshold": own + 1, "replaces": own}).status_code == 200
+        late = other.put("/model/threshold/nut", json=body | {"threshold": own + 9, "replaces": own})
+        assert (late.status_code, f"{own + 1:g} by now" in late.json()["detail"]) == (409, True)
+        assert send(other, photos[2]).json()["threshold"] == own + 1
+        assert [each["threshold"] for each in other.get("/categories").json() if each["name"] == "nut"] == [own + 1]
+        # Without "replaces" the change is made, and the log holds what was really in force.
+        after = other.put("/model/threshold/nut", json=body | {"threshold": own + 2}).json()
+        assert after["threshold_changes"][0]["old"] == own + 1
+        assert other.put("/model/threshold/nut", json=body | {"threshold": 1e308}).status_code == 422
+
+
 def test_export_as_csv_runs_no_formula(client: TestClient, photos: list[Path]) -> None:
     for name in ("=1+1.png", "-2.png", "com,ma.png"):
         send(client, photos[0], name=name)
