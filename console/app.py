@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -47,7 +48,8 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> 
     )
     app.state.service = service
     token, limit = service.settings.token, service.settings.max_upload_mb
-    rules = Rules(None if token is None else token.get_secret_value(), hosts, round(limit * 2**20))
+    secret = None if token is None else token.get_secret_value()
+    rules = Rules(secret, hosts, round(limit * 2**20), service.sessions, service.attempts)
     app.add_middleware(Guard, rules=rules)
     add_handlers(app)
     for routes in (pages, models, inspect, history, reports):
@@ -57,11 +59,16 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> 
 
 
 async def _delete_old_pictures(service: Service) -> None:
-    """Delete images older than the retention time, once an hour."""
+    """Delete images older than the retention time, once an hour, unless the machine's clock has jumped."""
     days = service.settings.retention_days
+    wall, steady = time.time(), time.monotonic()
     while days is not None:
-        try:
-            await service.in_thread(service.pictures.delete_older_than, days)
-        except OSError as error:
-            _LOG.error("old images could not be removed: %s", error)
+        jump = (time.time() - wall) - (time.monotonic() - steady)
+        if abs(jump) > _HOUR:
+            _LOG.error("the clock jumped by %.0f h: no image is deleted until the next start", jump / _HOUR)
+        else:
+            try:
+                await service.in_thread(service.pictures.delete_older_than, days)
+            except OSError as error:
+                _LOG.error("old images could not be removed: %s", error)
         await asyncio.sleep(_HOUR)

@@ -5,10 +5,11 @@ This is plain ASGI middleware, so that the body of a refused request is neither 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
+import math
 from dataclasses import dataclass
-from hashlib import sha256
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,10 +17,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fastener.console.sessions import Attempts, Sessions
 from fastener.console.sign_in import sign_in_page
 
-COOKIE = "console"
-PUBLIC_PATHS = frozenset({"/health", "/session"})
+PUBLIC_PATHS = frozenset({"/health", "/session", "/session/end"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHALLENGE = {"www-authenticate": "Bearer"}
 # Bytes allowed for the multipart headers around a file.
@@ -51,11 +52,17 @@ class Rules:
         Host names that requests may carry, without port; None allows any.
     max_upload : int
         Largest uploaded file in bytes.
+    sessions : Sessions
+        Who is signed in by a cookie.
+    attempts : Attempts
+        Wrong tokens by address.
     """
 
     token: str | None
     hosts: frozenset[str] | None
     max_upload: int
+    sessions: Sessions
+    attempts: Attempts
 
 
 class Guard:
@@ -85,13 +92,13 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(scope)
+        refusal = await self._refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
         else:
             await self.app(scope, self._limited(receive), send_with_headers)
 
-    def _refusal(self, scope: Scope) -> Response | None:
+    async def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         # DNS rebinding: another site can point its own host name at this machine, but the Host header keeps that name.
@@ -102,24 +109,32 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in _SAFE_METHODS and origin.partition("://")[2] != host:
             return _refused(403, _other_site(origin, host))
-        if self.rules.token is not None and scope["path"] not in PUBLIC_PATHS and not self._is_authenticated(headers):
-            if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-                return sign_in_page(401)
-            return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
+        if self.rules.token is not None and scope["path"] not in PUBLIC_PATHS:
+            refusal = await self._unauthenticated(scope, headers)
+            if refusal is not None:
+                return refusal
         if int(headers.get("content-length", "0")) > self.rules.max_upload + _FRAMING:
             return _refused(413, self._too_large())
         return None
 
-    def _is_authenticated(self, headers: Headers) -> bool:
-        assert self.rules.token is not None
+    async def _unauthenticated(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the refusal of a request that shows neither the token nor the cookie of a session."""
+        identifier = session_of(scope)
+        known: bool = await asyncio.to_thread(self.rules.sessions.is_open, identifier) if identifier else False
+        if known:
+            return None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.casefold() == "bearer" and equal_secrets(given.strip(), self.rules.token):
-            return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and equal_secrets(cookie.value, cookie_of(self.rules.token))
+        if scheme.casefold() == "bearer":
+            address = address_of(scope)
+            wait = self.rules.attempts.must_wait(address)
+            if wait:
+                return too_many_attempts(wait)
+            if equal_secrets(given.strip(), self.rules.token or ""):
+                return None
+            self.rules.attempts.failed(address)
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            return sign_in_page(401)
+        return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
 
     def _limited(self, receive: Receive) -> Receive:
         """Wrap ``receive`` to enforce the size limit on bodies that declare no length."""
@@ -152,9 +167,31 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def cookie_of(token: str) -> str:
-    """Derive the cookie that a browser keeps instead of the token."""
-    return hmac.new(token.encode(), b"inspection console", sha256).hexdigest()
+def cookie_name(scope: Scope) -> str:
+    """Name the cookie of this service: browsers share cookies among all ports of a host, hence the port."""
+    server = scope.get("server")
+    return f"console-{server[1]}" if server else "console"
+
+
+def session_of(scope: Scope) -> str:
+    """Read the identifier of the session from the cookie of a request, "" if there is none."""
+    try:
+        cookie = SimpleCookie(Headers(scope=scope).get("cookie", "")).get(cookie_name(scope))
+    except CookieError:
+        return ""
+    return "" if cookie is None else cookie.value
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of the client; a proxy on this machine passes it on as X-Forwarded-For."""
+    client = scope.get("client")
+    return client[0] if client else "unknown"
+
+
+def too_many_attempts(wait: float) -> JSONResponse:
+    """Refuse an address that was wrong about the token too often."""
+    seconds = str(math.ceil(wait))
+    return _refused(429, f"too many wrong tokens; try again in {seconds} s", {"retry-after": seconds})
 
 
 def equal_secrets(given: str, wanted: str) -> bool:

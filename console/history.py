@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, Engine, Select, case, func, select, text, update
+from sqlalchemy import ColumnElement, Engine, Select, case, false, func, select, text, update
 from sqlalchemy.orm import sessionmaker
 
 from fastener.common.errors import UserError
 from fastener.console.tables import LOOK, PASS, InspectionRow, ReviewRow, ThresholdRow
+
 
 class ThresholdChanged(UserError):
     """Raised when a threshold was to replace one that is no longer in force."""
@@ -91,6 +92,13 @@ class History:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def check_writable(self) -> None:
+        """Raise SQLAlchemyError if nothing can be stored now."""
+        with self._session() as session:
+            # Changes no row, and takes the lock that a write needs.
+            session.execute(update(InspectionRow).where(false()).values(seconds=0.0))
+            session.rollback()
 
     def add(self, row: InspectionRow) -> None:
         """Store one inspection. It is on disk when this returns."""

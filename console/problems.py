@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -61,6 +62,14 @@ def reason_of(error: Exception) -> str:
     return "internal error; the log says more"
 
 
+def without_folders(reason: str, *folders: Path) -> str:
+    """Take the names of folders on the server out of a reason: clients need the file's name only."""
+    for folder in folders:
+        for name in (str(folder.resolve()), str(folder)):
+            reason = reason.replace(f"{name}/", "").replace(f"{name}\\", "")
+    return reason
+
+
 def log(error: Exception) -> None:
     """Log the details that ``reason_of`` hides from clients: database errors, and tracebacks of unexpected errors."""
     if isinstance(error, SQLAlchemyError):
@@ -87,8 +96,9 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(SQLAlchemyError)
     async def unusable(request: Request, error: Exception) -> JSONResponse:
         log(error)
-        status = status_of(error)
-        return JSONResponse({"detail": reason_of(error)}, status, RETRY_AFTER if isinstance(error, Busy) else None)
+        status, service = status_of(error), request.app.state.service
+        reason = without_folders(reason_of(error), service.settings.models, service.settings.pictures_folder)
+        return JSONResponse({"detail": reason}, status, RETRY_AFTER if isinstance(error, Busy) else None)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:

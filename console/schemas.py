@@ -52,7 +52,8 @@ class Problem(Answer):
 class Health(Answer):
     """The state of the service and its load."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "degraded"]
+    history: str = Field(description="ok, or why inspections cannot be stored")
     device: str = Field(description="where models compute: cpu or cuda")
     cuda_available: bool
     models: int = Field(description="number of models that can be used")

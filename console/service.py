@@ -24,6 +24,7 @@ from fastener.console.database import open_database
 from fastener.console.history import History
 from fastener.console.metrics import Metrics
 from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
+from fastener.console.sessions import Attempts, Sessions
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
 from fastener.console.tables import DECISIONS, RESULT_COLUMNS, InspectionRow
@@ -111,7 +112,8 @@ class Service:
     def __init__(self, settings: ConsoleSettings, device: str, run: RunSettings):
         self.settings = settings
         self.device = resolve_device(device)
-        self.history = History(open_database(settings.database))
+        engine = open_database(settings.database)
+        self.history, self.sessions, self.attempts = History(engine), Sessions(engine), Attempts()
         self.pictures = PictureStore(settings.pictures_folder)
         self.catalogue = Catalogue(
             settings.models,

@@ -39,7 +39,9 @@ class ConsoleSettings(Section):
         None, ge=1, le=36500, description="days that images are kept after their last inspection; default: for ever"
     )
     token: SecretStr | None = Field(
-        None, min_length=1, description="password for everything but /health; default: $CONSOLE_TOKEN, else none"
+        None,
+        min_length=8,
+        description="password for everything but /health, of at least 8 characters; default: $CONSOLE_TOKEN, else none",
     )
 
     @property

@@ -114,3 +114,12 @@ class ThresholdRow(Base):
     new: Mapped[float] = mapped_column(Float(53))
     changed_by: Mapped[str] = mapped_column(String(80))
     reason: Mapped[str] = mapped_column(Text)
+
+
+class SessionRow(Base):
+    """A person who is signed in, by a digest of what the browser's cookie holds."""
+
+    __tablename__ = "sessions"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(UtcTime)

@@ -1,8 +1,8 @@
 """Tell JPEG files that would keep a decoder busy for minutes by thousands of scans over the same pixels.
 
-A progressive JPEG refines its picture scan by scan; encoders write about ten. Each scan costs a pass over all pixels, so
-that a file of 400 kB with thousands of empty scans takes as long as a day's photos ("Two issues with the JPEG standard",
-libjpeg-turbo, 2019).
+A progressive JPEG refines its picture scan by scan; encoders write about ten. Each scan costs a pass over all pixels,
+so that a file of 400 kB with thousands of empty scans takes as long as a day's photos ("Two issues with the JPEG
+standard", libjpeg-turbo, 2019).
 """
 
 from __future__ import annotations

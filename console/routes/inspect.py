@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
 
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
@@ -22,12 +22,15 @@ CategoryField = Annotated[str, Form(description="name of the model, see /categor
 
 @router.post("/inspect", responses=error_responses(400, 404, 413, 415, 422, 503))
 async def inspect(
+    request: Request,
     service: TheService,
     category: CategoryField,
     image: Annotated[UploadFile, File(description="BMP, GIF, JPEG, PNG, TIFF or WebP, up to 100 megapixels")],
     return_visualizations: Annotated[bool, Form(description="add heatmap and overlay")] = True,
 ) -> Inspected:
     """Inspect one image. The result is stored in the history before the response is sent."""
+    if len((await request.form()).getlist("image")) > 1:
+        raise HTTPException(422, "image: one image a request; send several to /inspect/batch")
     with service.admitted():
         try:
             model = await service.model(category)

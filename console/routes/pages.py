@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from pathlib import Path
 from typing import Annotated
 
 import torch
 from fastapi import APIRouter, Form, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fastener import __version__
-from fastener.console.guard import COOKIE, cookie_of, equal_secrets
+from fastener.console.guard import address_of, cookie_name, equal_secrets, session_of
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Health
 from fastener.console.sign_in import sign_in_page
@@ -18,9 +21,10 @@ from fastener.console.sign_in import sign_in_page
 STATIC = Path(__file__).parent.parent / "static"
 
 router = APIRouter()
+_HEALTH_S = 2.0  # a database that keeps a write waiting for longer counts as locked
 
 
-@router.get("/", include_in_schema=False)
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 async def page() -> FileResponse:
     """Serve the page of the console."""
     return FileResponse(STATIC / "index.html")
@@ -38,19 +42,55 @@ async def sign_in(request: Request, service: TheService, token: Annotated[str, F
     wanted = service.settings.token
     if wanted is None:
         return RedirectResponse("/", 303)
+    address = address_of(request.scope)
+    wait = service.attempts.must_wait(address)
+    if wait:
+        return sign_in_page(429, f"Too many wrong tokens. Try again in {math.ceil(wait)} seconds.")
     if not equal_secrets(token, wanted.get_secret_value()):
+        service.attempts.failed(address)
         return sign_in_page(401, "That is not the token.")
     answer = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, cookie_of(wanted.get_secret_value()), httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(
+        cookie_name(request.scope),
+        await service.in_thread(service.sessions.begin),
+        max_age=int(service.sessions.lasts.total_seconds()),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
     return answer
 
 
-@router.get("/health", tags=["service"])
-async def health(service: TheService) -> Health:
-    """Report whether the service is up. This route needs no token."""
+@router.post("/session/end", include_in_schema=False)
+async def sign_out(request: Request, service: TheService) -> Response:
+    """End the session of this browser."""
+    identifier = session_of(request.scope)
+    if identifier:
+        await service.in_thread(service.sessions.end, identifier)
+    answer = RedirectResponse("/", 303)
+    answer.delete_cookie(cookie_name(request.scope), httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/session", include_in_schema=False)
+async def session(request: Request, service: TheService) -> dict[str, bool]:
+    """Tell the page whether there is a session to end."""
+    identifier = session_of(request.scope)
+    return {"signed_in": bool(identifier) and await service.in_thread(service.sessions.is_open, identifier)}
+
+
+@router.get("/health", tags=["service"], responses={503: {"model": Health}})
+async def health(service: TheService, response: Response) -> Health:
+    """Report whether the service is up, with status 503 while the history cannot be written. Needs no token."""
+    try:
+        await asyncio.wait_for(service.in_thread(service.history.check_writable), _HEALTH_S)
+        history = "ok"
+    except (SQLAlchemyError, TimeoutError):
+        history = "the history cannot be written: the database is locked, read-only or out of reach"
+        response.status_code = 503
     return Health(
-        status="ok",
+        status="ok" if history == "ok" else "degraded",
+        history=history,
         device=service.device.type,
         cuda_available=torch.cuda.is_available(),
         models=len(await service.in_thread(service.catalogue.categories)),

@@ -33,6 +33,15 @@ export async function request(path, options = {}) {
   return response;
 }
 
+/** Fetch the state of the service, which has status 503 while nothing can be stored. */
+export async function fetchHealth() {
+  try {
+    return await (await fetch("/health")).json();
+  } catch {
+    throw new ServiceUnreachable("the service does not respond");
+  }
+}
+
 /** Send a JSON body and return the JSON response. */
 export function sendJson(method, path, body) {
   return fetchJson(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });

@@ -20,9 +20,13 @@ function filled(node, properties, children) {
     else if (typeof value === "boolean") node.toggleAttribute(name, value);
     else node.setAttribute(name, value);
   }
-  node.append(...children.filter((child) => child !== null));
+  node.append(...children.filter((child) => child !== null).map((child) => (typeof child === "string" ? visible(child) : child)));
   return node;
 }
+
+/** Write characters that turn the direction of text as escapes: "gpj.exe" must not read as "exe.jpg". */
+const visible = (text) => text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+  (character) => `\\u${character.charCodeAt(0).toString(16)}`);
 
 /** Write a decision in words: "NO PART" for NO_PART. */
 export const wordOf = (decision) => decision.replace("_", " ");

@@ -1,6 +1,6 @@
 // The frame of the page: shows one view, loads the list of models, and watches whether the service responds.
 
-import { fetchJson } from "./api.js";
+import { fetchHealth, fetchJson } from "./api.js";
 import { byId, h } from "./dom.js";
 import { showHistory } from "./history.js";
 import { setUpInspect, showInspect } from "./inspect.js";
@@ -49,9 +49,11 @@ let models = null;
 /** Poll the state of the service, more often while it does not respond. */
 async function watch() {
   try {
-    const health = await fetchJson("/health");
+    const health = await fetchHealth();
     byId("service").textContent = `${health.device === "cuda" ? "GPU" : "CPU"} · ${health.queue} in the queue`;
     byId("gone").hidden = true;
+    byId("degraded").hidden = health.status === "ok";
+    byId("degraded").textContent = health.status === "ok" ? "" : `No image can be inspected now: ${health.history}.`;
     const back = !online;
     online = true;
     if (back || health.models !== models) {
@@ -60,6 +62,7 @@ async function watch() {
     }
     if (back) {
       await route();
+      byId("sign-out").hidden = !(await fetchJson("/session")).signed_in;
       document.dispatchEvent(new Event("service-online"));
     }
   } catch {

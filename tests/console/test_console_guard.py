@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from console_factory import console, running
+from console_factory import console, running, service_of
 from data_factory import ROOT, run_inside, script
 from fastapi.testclient import TestClient
 
-from fastener.console.guard import COOKIE, cookie_of, host_name, is_loopback
+from fastener.console.guard import host_name, is_loopback
+from fastener.console.sessions import Attempts
 
 TOKEN = "correct horse battery"
+COOKIE = "console-8000"
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +32,13 @@ def guarded(console_models: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 def client(console_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with console(console_models, tmp_path_factory.mktemp("open")) as found:
         yield found
+
+
+def signed_in(client: TestClient) -> str:
+    """Sign in with the token; return the cookie, which the client itself forgets."""
+    answer = client.post("/session", data={"token": TOKEN}, follow_redirects=False)
+    client.cookies.clear()
+    return answer.headers["set-cookie"].partition(";")[0]
 
 
 def routes(client: TestClient) -> list[tuple[str, str]]:
@@ -44,10 +57,12 @@ def routes(client: TestClient) -> list[tuple[str, str]]:
 def test_the_token_guards_every_route_but_health(guarded: TestClient) -> None:
     wrong = [{}, {"authorization": "Bearer wrong"}, {"authorization": TOKEN}, {"authorization": f"Basic {TOKEN}"}]
     wrong += [{"cookie": f"{COOKIE}={TOKEN}"}, {"cookie": f"{COOKIE}="}, {"authorization": "Bearer ü"}]
+    service_of(guarded).attempts.most = 10_000  # all of these come from one address
     for method, path in routes(guarded):
         for headers in wrong:
             status = guarded.request(method, path, headers=httpx.Headers(headers, encoding="utf-8")).status_code
             assert status == (200 if path == "/health" else 401), (method, path, headers)
+    service_of(guarded).attempts.__init__()  # type: ignore[misc]
     assert guarded.get("/categories", headers={"authorization": f"bearer {TOKEN}"}).status_code == 200
 
 
@@ -62,11 +77,82 @@ def test_a_person_signs_in_once(guarded: TestClient) -> None:
     signed = browser.post("/session", data={"token": TOKEN})
     assert (signed.status_code, signed.headers["location"]) == (303, "/")
     cookie = signed.headers["set-cookie"]
-    assert cookie_of(TOKEN) in cookie
+    assert cookie.startswith("console-8000=")
     assert TOKEN not in cookie
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.casefold()
     assert browser.get("/categories").status_code == 200
+    assert browser.get("/session").json() == {"signed_in": True}
+    left = browser.post("/session/end")
+    assert (left.status_code, left.headers["location"]) == (303, "/")
+    assert browser.get("/categories", headers={"cookie": cookie.partition(";")[0]}).status_code == 401
+
+
+def test_a_session_ends_and_is_known_to_every_server(
+    console_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console(console_models, tmp_path, hosts=None, token=TOKEN) as one:
+        cookie = (
+            one.post("/session", data={"token": TOKEN}, follow_redirects=False).headers["set-cookie"].partition(";")[0]
+        )
+        with console(console_models, tmp_path, hosts=None, token=TOKEN) as other:
+            assert other.get("/categories", headers={"cookie": cookie}).status_code == 200
+        service_of(one).sessions.lasts = timedelta(seconds=-1)
+        ended = (
+            one.post("/session", data={"token": TOKEN}, follow_redirects=False).headers["set-cookie"].partition(";")[0]
+        )
+        assert one.get("/categories", headers={"cookie": ended}).status_code == 401
+        database = (tmp_path / "history.db").read_bytes()
+    assert cookie.partition("=")[2].encode() not in database
+
+
+def test_an_address_that_is_often_wrong_has_to_wait(
+    console_models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with console(console_models, tmp_path, hosts=None, token=TOKEN) as client:
+        cookie = signed_in(client)
+        for turn in range(10):
+            if turn % 2:
+                assert client.post("/session", data={"token": "wrong"}).status_code == 401
+            else:
+                assert client.get("/categories", headers={"authorization": "Bearer wrong"}).status_code == 401
+        refused = client.get("/categories", headers={"authorization": f"Bearer {TOKEN}"})
+        assert (refused.status_code, 0 < int(refused.headers["retry-after"]) <= 60) == (429, True)
+        assert client.post("/session", data={"token": TOKEN}).status_code == 429
+        # Who is signed in goes on working.
+        assert client.get("/categories", headers={"cookie": cookie}).status_code == 200
+    assert [record.getMessage().partition(" from")[0] for record in caplog.records][:2] == [
+        "wrong token",
+        "10 wrong tokens",
+    ]
+
+
+def test_attempts_are_forgotten_after_their_time() -> None:
+    attempts = Attempts(most=2, seconds=0.05)
+    attempts.failed("a")
+    attempts.failed("a")
+    assert attempts.must_wait("a") > 0
+    assert attempts.must_wait("b") == 0
+    time.sleep(0.06)
+    assert attempts.must_wait("a") == 0
+
+
+def test_health_says_when_nothing_can_be_stored(console_models: Path, tmp_path: Path) -> None:
+    with console(console_models, tmp_path) as client:
+        assert client.get("/health").json()["history"] == "ok"
+        with closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            locked = client.get("/health")
+            assert (locked.status_code, locked.json()["status"]) == (503, "degraded")
+            other.execute("ROLLBACK")
+
+
+def test_small_requests(client: TestClient) -> None:
+    assert client.head("/").status_code == 200
+    twice = client.post(
+        "/inspect", data={"category": "nut"}, files=[("image", ("a.png", b"1")), ("image", ("b.png", b"2"))]
+    )
+    assert (twice.status_code, "one image a request" in twice.json()["detail"]) == (422, True)
 
 
 def test_other_sites_cannot_reach_a_console_on_this_machine(client: TestClient) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import cv2
@@ -24,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 
 from fastener.console.pictures import is_large, small_jpeg
 from fastener.console.tables import InspectionRow
-from fastener.datasets.images import decode_reduced, shrunk
+from fastener.datasets.images import Photo, decode_photo, decode_reduced, shrunk
 from fastener.inspection.inspector import Inspector
 
 
@@ -44,7 +45,7 @@ def test_health_and_categories(client: TestClient) -> None:
     assert health["status"] == "ok"
     assert health["device"] == "cpu"
     assert (health["models"], health["queue"]) == (2, 0)
-    assert set(health) == {"status", "device", "cuda_available", "models", "queue", "version"}
+    assert set(health) == {"status", "history", "device", "cuda_available", "models", "queue", "version"}
     assert [one["name"] for one in client.get("/categories").json()] == ["nut", "research/screw"]
 
 
@@ -322,6 +323,7 @@ def test_models_appear_are_replaced_and_vanish(
         (models / "nut.pkl").write_bytes(b"not a model")
         broken = send(client, photos[0])
         assert (broken.status_code, "damaged" in broken.json()["detail"]) == (503, True)
+        assert str(tmp_path) not in broken.json()["detail"]  # clients need not know where files lie
         (models / "nut.pkl").unlink()
         assert send(client, photos[0]).status_code == 404
 
@@ -397,9 +399,8 @@ def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
     in_flight, most, go_on = 0, 0, threading.Event()
     lock = threading.Lock()
 
-    def decode(file: io.BytesIO, name: str, side: int, *limit: int) -> tuple[np.ndarray, tuple[int, int]]:
+    def slowly(size: tuple[int, int]) -> None:
         nonlocal in_flight, most
-        photo, size = decode_reduced(file, name, side, *limit)
         if size == (height, width):
             with lock:
                 in_flight += 1
@@ -407,13 +408,22 @@ def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
             go_on.wait(20)
             with lock:
                 in_flight -= 1
-        return photo, size
+
+    def decode(*arguments: Any, **more: Any) -> Photo:
+        photo = decode_photo(*arguments, **more)
+        slowly(photo.size)
+        return photo
+
+    def decode_small(*arguments: Any) -> tuple[np.ndarray, tuple[int, int]]:
+        pixels, size = decode_reduced(*arguments)
+        slowly(size)
+        return pixels, size
 
     with console(console_models, tmp_path) as client:
         id = send(client, large.getvalue()).json()["id"]
         monkeypatch.setattr("fastener.console.pictures.LARGE_PIXELS", height * width - 1)
-        monkeypatch.setattr("fastener.console.service.decode_reduced", decode)
-        monkeypatch.setattr("fastener.console.pictures.decode_reduced", decode)
+        monkeypatch.setattr("fastener.console.service.decode_photo", decode)
+        monkeypatch.setattr("fastener.console.pictures.decode_reduced", decode_small)
         with ThreadPoolExecutor(12) as pool:
             waiting = [pool.submit(send, client, large.getvalue()) for _ in range(8)]
             waiting += [
