@@ -11,6 +11,8 @@ const view = resultView(byId("inspect-result"), EMPTY);
 
 let items = [];
 let selected = null;
+let pinned = false; // the user chose what is shown; else the newest result is
+let drops = 0;
 let running = 0;
 let paused = false;
 
@@ -51,9 +53,10 @@ async function loadModel() {
 function add(files) {
   const category = byId("category").value;
   if (!category) return;
+  drops += 1;
   for (const file of files) {
-    const item = { file, name: file.name || "pasted.png", category, state: "waiting" };
-    item.button = h("button", { type: "button", onclick: () => choose(item) });
+    const item = { file, name: file.name || "pasted.png", category, state: "waiting", drop: drops };
+    item.button = h("button", { type: "button", onclick: () => pin(item) });
     item.line = h("li", {}, item.button);
     items.push(item);
     byId("queue").append(item.line);
@@ -87,8 +90,7 @@ async function inspect(item) {
     item.result.review = null;
     item.state = "done";
     item.file = null;
-    if (!selected || (selected.state !== "done" && selected !== item)) choose(item);
-    else if (selected === item) view.show(item.result);
+    if (selected === item || takesOver(item)) choose(item);
   } catch (error) {
     if (error instanceof ServiceUnreachable) {
       paused = true;
@@ -99,14 +101,37 @@ async function inspect(item) {
     } else {
       item.state = "failed";
       item.reason = error.message;
-      if (!selected) choose(item);
+      if (!selected || !pinned) choose(item);
     }
   }
   draw(item);
 }
 
+const stops = (item) => item?.result?.decision === "FAIL" || item?.result?.decision === "NO_PART";
+
+/**
+ * Tell whether a new result is shown instead of the present one: the newest is, unless the user pinned one. A FAIL takes
+ * over from anything else, and is not hidden by a PASS of the same drop.
+ */
+function takesOver(item) {
+  if (!selected) return true;
+  if (stops(item) && !stops(selected)) return true;
+  return !pinned && !(stops(selected) && !stops(item) && selected.drop === item.drop);
+}
+
+function pin(item) {
+  setPinned(true);
+  choose(item);
+}
+
+function setPinned(value) {
+  pinned = value;
+  byId("queue-follow").hidden = !value;
+}
+
 function choose(item) {
   selected = item;
+  item.line.scrollIntoView({ block: "nearest" });
   for (const other of items) other.button.setAttribute("aria-current", String(other === item));
   if (item.state === "done") view.show(item.result);
   else if (item.state === "failed") view.showMessage(`${item.name} was not inspected: ${item.reason}`);
@@ -143,6 +168,7 @@ function clear() {
   byId("queue").replaceChildren(...items.map(({ line }) => line));
   if (!items.includes(selected)) {
     selected = null;
+    setPinned(false);
     view.showMessage(EMPTY);
   }
   count();
@@ -152,6 +178,11 @@ byId("category").addEventListener("change", loadModel);
 byId("choose").addEventListener("click", () => byId("files").click());
 byId("camera").addEventListener("click", () => openCamera((file) => add([file])));
 byId("queue-clear").addEventListener("click", clear);
+byId("queue-follow").addEventListener("click", () => {
+  setPinned(false);
+  const newest = items.findLast(({ state }) => state === "done");
+  if (newest) choose(newest);
+});
 for (const id of ["files", "capture"]) {
   byId(id).addEventListener("change", (event) => {
     add(event.target.files);
@@ -164,7 +195,7 @@ byId("queue").addEventListener("keydown", (event) => {
   if (!step || !next) return;
   event.preventDefault();
   next.button.focus();
-  choose(next);
+  pin(next);
 });
 const drop = byId("drop");
 document.addEventListener("dragover", (event) => {

@@ -66,11 +66,13 @@ function banner(inspection, threshold, onTrial) {
     return h("div", { class: "banner no_part", role: "status" },
       mark(decision),
       h("strong", { class: "decision" }, "NO PART"),
+      h("p", { class: "of" }, inspection.file_name),
       h("p", { class: "why" }, `Retake the photo: ${inspection.problem}.`));
   }
   return h("div", { class: `banner ${decision.toLowerCase()}`, role: "status" },
     mark(decision),
     h("strong", { class: "decision" }, decision),
+    h("p", { class: "of" }, inspection.file_name),
     h("dl", {},
       h("div", {}, h("dt", {}, "score"), h("dd", {}, formatNumber(inspection.anomaly_score))),
       h("div", {}, h("dt", {}, onTrial ? "trial threshold" : "threshold"), h("dd", {}, formatNumber(threshold))),

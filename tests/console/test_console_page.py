@@ -143,6 +143,28 @@ def test_many_files_by_the_picker_drop_and_paste(
     expect(page.locator("#queue li")).to_have_count(0)
 
 
+def test_the_banner_follows_the_newest_and_a_fail_takes_over(
+    watch: Callable[[str], Watched], address: str, photos: list[Path]
+) -> None:
+    page = watch(address).page
+    banner = page.locator(".banner")
+    choose(page, photos[:1])
+    expect(banner).to_contain_text(photos[0].name)
+    choose(page, photos[1:2])
+    expect(banner).to_contain_text(photos[1].name)
+    page.locator("#queue button").first.click()
+    expect(banner).to_contain_text(photos[0].name)
+    choose(page, photos[2:3])
+    expect(banner).to_contain_text(photos[0].name)  # pinned
+    choose(page, [photos[4], *photos[:3]])
+    expect(banner).to_contain_text(photos[4].name)  # a FAIL, which the PASSes of its drop do not hide
+    expect(banner.locator(".decision")).to_have_text("FAIL")
+    page.get_by_role("button", name="Follow the newest").click()
+    choose(page, photos[3:4])
+    expect(banner).to_contain_text(photos[3].name)
+    expect(page.locator("#queue button").last).to_be_in_viewport()
+
+
 def test_the_result_shows_banner_scale_heatmap_boxes_and_zoom(
     watch: Callable[[str], Watched], address: str, photos: list[Path]
 ) -> None:
