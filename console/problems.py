@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
@@ -98,7 +98,9 @@ def add_handlers(app: FastAPI) -> None:
         log(error)
         status, service = status_of(error), request.app.state.service
         reason = without_folders(reason_of(error), service.settings.models, service.settings.pictures_folder)
-        return JSONResponse({"detail": reason}, status, RETRY_AFTER if isinstance(error, Busy) else None)
+        return JSONResponse(
+            {"detail": reason}, status, RETRY_AFTER if isinstance(error, Busy | OperationalError) else None
+        )
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 // Requests to the service. Every failure is an Error whose message can be shown to the user.
 
 export class ServiceUnreachable extends Error {}
+export class SignedOut extends ServiceUnreachable {}
 export class RequestError extends Error {
   constructor(status, reason, retryAfter) {
     super(reason);
@@ -24,7 +25,10 @@ export async function request(path, options = {}) {
     document.dispatchEvent(new Event("service-offline"));
     throw new ServiceUnreachable("the service does not respond");
   }
-  if (response.status === 401) location.reload(); // shows the sign-in page
+  if (response.status === 401) {
+    document.dispatchEvent(new Event("signed-out"));
+    throw new SignedOut("sign in again to go on");
+  }
   if (!response.ok) {
     const body = await response.json().catch(() => ({}));
     throw new RequestError(response.status, body.detail ?? `the service responded with status ${response.status}`,
@@ -40,6 +44,13 @@ export async function fetchHealth() {
   } catch {
     throw new ServiceUnreachable("the service does not respond");
   }
+}
+
+/** Sign in with the token. Throws an Error that says why that failed. */
+export async function signIn(token) {
+  const response = await fetch("/session", { method: "POST", body: new URLSearchParams({ token }) });
+  if (response.status === 429) throw new Error("Too many wrong tokens. Try again in a minute.");
+  if (!response.ok) throw new Error("That is not the token.");
 }
 
 /** Send a JSON body and return the JSON response. */

@@ -1,7 +1,7 @@
 // The frame of the page: shows one view, loads the list of models, and watches whether the service responds.
 
-import { fetchHealth, fetchJson } from "./api.js";
-import { byId, h } from "./dom.js";
+import { fetchHealth, fetchJson, SignedOut, signIn } from "./api.js";
+import { byId, h, openDialog } from "./dom.js";
 import { showHistory } from "./history.js";
 import { setUpInspect, showInspect } from "./inspect.js";
 import { resultView } from "./result.js";
@@ -65,8 +65,8 @@ async function watch() {
       byId("sign-out").hidden = !(await fetchJson("/session")).signed_in;
       document.dispatchEvent(new Event("service-online"));
     }
-  } catch {
-    markOffline();
+  } catch (error) {
+    if (!(error instanceof SignedOut)) markOffline();
   }
   setTimeout(watch, online ? 5000 : 1500);
 }
@@ -77,6 +77,18 @@ function markOffline() {
   byId("gone").hidden = false;
 }
 
+/** Ask for the token where the page is, so that images that wait are not lost. */
+function askForToken() {
+  const dialog = byId("dialog-sign-in");
+  if (dialog.open) return;
+  dialog.querySelector("input").value = "";
+  openDialog(dialog, async ({ token }) => {
+    await signIn(token);
+    online = false; // the next look at the service starts everything again
+  });
+}
+
 document.addEventListener("service-offline", markOffline);
+document.addEventListener("signed-out", askForToken);
 window.addEventListener("hashchange", route);
 watch();

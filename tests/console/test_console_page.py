@@ -350,6 +350,33 @@ def test_a_model_that_takes_long_to_load_and_a_service_that_goes_away(
         watched.problems.clear()  # the browser writes down every request that failed
 
 
+def test_the_queue_outlives_the_end_of_a_session(
+    watch: Callable[[str], Watched], console_models: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    with served(console_models, tmp_path, token="open sesame") as address:
+        watched = watch(address)
+        page = watched.page
+        page.get_by_label("Token").fill("open sesame")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#model-state")).to_contain_text("Ready")
+        page.context.clear_cookies()
+        page.set_input_files("#files", photos[:2])
+        dialog = page.locator("#dialog-sign-in")
+        expect(dialog).to_be_visible()
+        expect(page.locator("#queue li.waiting")).to_have_count(2)
+        dialog.get_by_label("Token").fill("wrong")
+        dialog.get_by_role("button", name="Sign in").click()
+        expect(dialog.get_by_role("alert")).to_have_text("That is not the token.")
+        dialog.get_by_label("Token").fill("open sesame")
+        dialog.get_by_role("button", name="Sign in").click()
+        page.locator("#queue li.done").nth(1).wait_for()
+        expect(dialog).to_be_hidden()
+        watched.problems.clear()  # the 401
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        watched.problems.clear()
+
+
 def test_sign_in_and_colours(watch: Callable[[str], Watched], console_models: Path, tmp_path: Path) -> None:
     with served(console_models, tmp_path, token="open sesame") as address:
         watched = watch(address)

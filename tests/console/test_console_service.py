@@ -459,3 +459,16 @@ def test_openapi_names_every_route(client: TestClient) -> None:
         "/statistics", "/metrics",
     }  # fmt: skip
     assert "cdn" not in client.get("/docs").text
+
+
+def test_a_locked_history_asks_to_come_again(
+    console_models: Path, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console(console_models, tmp_path) as client:
+
+        def locked(row: object) -> None:
+            raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+        monkeypatch.setattr(service_of(client).history, "add", locked)
+        refused = send(client, photos[0])
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
