@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LIMIT_MB = 64
 SIDE = 64
 SETTINGS = ("preprocess.enabled=false", "calibration.max_photos=20")
-SIGNATURE_MB = 4096 * 4 / 2**20
+SIGNATURE_MB = (4096 + 9216) * 4 / 2**20
 # Memory of training with very few photos: Python, torch, one batch, and the search of one block of patches.
 FLOOR_MB = 500
 
@@ -67,9 +67,9 @@ def main() -> None:
 
 
 def promised(photos: int, limit: int = LIMIT_MB) -> float:
-    """Compute the MB that training may use: the floor, the features up to the limit, and 40 KB per photo.
+    """Compute the MB that training may use: the floor, the features up to the limit, and 133 KB per photo.
 
-    The 40 KB are the photo's signature, and three copies of it in half precision while the model file is written.
+    The 133 KB are the photo's signature, and three copies of it in half precision while the model file is written.
     """
     return FLOOR_MB + limit + 2.5 * photos * SIGNATURE_MB
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastener.inspection.inspector import Inspector
 
 # Figures of an earlier run are taken only if they were computed as this version computes them: raise it with a change.
-_FIGURES = "figures 2"
+_FIGURES = "figures 3"
 
 
 def check_data(arguments: argparse.Namespace, dataset: Dataset) -> None:
@@ -133,6 +133,12 @@ def _scored(measurement: Measurement, arguments: argparse.Namespace) -> Measurem
         raise UserError(
             f"nothing to score in {arguments.data_dir}: {len(measurement.seen)} images are in the model, "
             f"{len(measurement.failures)} cannot be read"
+        )
+    healthy = [image for image in measurement.seen if not image.is_anomalous]
+    if healthy and measurement.labels.all():
+        raise UserError(
+            f"all {len(healthy)} good photos of {arguments.data_dir} are in the model or copies of photos in it, such as "
+            f"{healthy[0].path}; measure it on good photos that it was not trained on"
         )
     return measurement
 

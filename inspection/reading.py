@@ -21,7 +21,7 @@ from fastener.datasets.near_copies import signature
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 _OWN_SCALE = "it has more than 8 bits, which the model never saw, and was scaled by its own levels"
-_THUMBNAIL_OF = 256  # pixels a side are enough for a signature
+_THUMBNAIL_OF = 384  # pixels a side are enough for a signature
 
 # One photo: the path of a file, uint8 RGB (H, W, 3), or a Pillow image of any mode.
 Source = str | Path | np.ndarray | Image.Image
@@ -39,7 +39,7 @@ class Fingerprint:
     ----------
     checksum : str
         SHA-256 of the photo's file; "" for a photo that came as an array.
-    signature : ndarray of float32, (4096,)
+    signature : ndarray of float32, (d,)
         Perceptual signature, which copies of a photo share.
     part_found : bool
         Whether the part was told from the ground in any tile; True where no part was sought.

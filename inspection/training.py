@@ -63,7 +63,7 @@ class TrainingRecord:
     ----------
     checksums : tuple of str, n
         SHA-256 of each photo's file; "" for a photo that came as an array.
-    signatures : ndarray of float32, (n, 4096)
+    signatures : ndarray of float32, (n, d)
         Perceptual signature of each photo.
     groups : ndarray of int64, (n,)
         Number of the group of copies that each photo belongs to.
@@ -234,7 +234,7 @@ def collect(
 ) -> list[Fingerprint]:
     """Let all evidence collect the features of the photos, a few batches at a time; identify the photos.
 
-    ``known``, signatures (m, 4096), are photos whose copies are passed over; they are not in the result. Raises
+    ``known``, signatures (m, d), are photos whose copies are passed over; they are not in the result. Raises
     UserError for the first photo that cannot be read, as nobody can say that it is healthy.
     """
     if not sources:
