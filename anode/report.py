@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +11,7 @@ from fastener.anode.hits import Hit, Run
 from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import VolumeResult
 from fastener.common.files import write_atomically
+from fastener.common.spreadsheet import rows_text
 from fastener.datasets.ct_labels import file_name
 from fastener.datasets.ct_slices import CtSlice
 
@@ -163,6 +162,4 @@ def _run_record(detector: str, run: Run) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", "backslashreplace")  # names need not be valid Unicode
+    return rows_text(rows).encode()

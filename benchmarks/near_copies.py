@@ -58,7 +58,7 @@ def encoded(photo: np.ndarray, quality: int, scale: float = 1.0, mirrored: bool 
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     photo = np.ascontiguousarray(photo[:, :: -1 if mirrored else 1])
     content = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+    return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
 
 
 def photos_of(folder: Path, upright: bool) -> list[np.ndarray]:

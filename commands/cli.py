@@ -10,12 +10,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from fastener.common.errors import UserError, one_line
 from fastener.common.files import CONFIGS
 from fastener.common.installation import install_extra
 from fastener.config import Config, load_config
+from fastener.datasets.listing import IMAGE_SUFFIXES
 from fastener.inspection.registry import EVIDENCE
 from fastener.models.backbones import BACKBONES, DEFAULT_BACKBONE, GPU_BACKBONE, TIMM
 
@@ -28,7 +29,7 @@ DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
 
 def parser(description: str | None, example: str) -> argparse.ArgumentParser:
     """Make an ArgumentParser with the flags of every script: --config, --set and those of ``add_run_flags``."""
-    result = argparse.ArgumentParser(
+    result = _Parser(
         description=description, epilog=f"example: {example}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
     settings = result.add_argument_group("settings")
@@ -42,6 +43,29 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
     )
     add_run_flags(settings)
     return result
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parses a command line; a path that begins with ~ starts in the user's home, also where no shell expands it."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
+            setattr(found, name, _expanded(value))
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: ") and IMAGE_SUFFIXES & {Path(message).suffix.lower()}:
+            message += "; a shell writes all files for *, of which --image takes one: name their folder with --dir"
+        super().error(message)
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(one) for one in value]
+    if isinstance(value, Path):
+        return value.expanduser()
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~") else value
 
 
 def add_run_flags(group: argparse._ActionsContainer) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,16 @@ from fastener.commands import cli
 from fastener.common.errors import UserError
 from fastener.config import Config
 from fastener.datasets.layouts import LAYOUTS, LabelRules, recognise
+from fastener.datasets.listing import Unused
+from fastener.datasets.names import LOOKED_FOR
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Dataset, Split
     from fastener.datasets.layouts import Layout
 
+_IN_NO_SPLIT = "in no split or folder that is read; see docs/inputs.md for the folders that are"
+_NO_CATEGORY = "no category, as it has no train/good"
+_OF_NO_PHOTO = f"the mask of no photo; masks are {LOOKED_FOR}"
 MODELS = Path("saved_models/mvtec")
 # Methods of a comparison, and the kinds of evidence that each of them stands for; None: those of the settings.
 METHODS = {"patchcore": None, "global": ("global",), "autoencoder": ("autoencoder",)}
@@ -90,6 +97,35 @@ def categories(arguments: argparse.Namespace, dataset: Dataset) -> list[str]:
         return list(dataset.categories) or [""]
     both = "a --category, or --all" if hasattr(arguments, "all") else "a --category"
     raise UserError(f"{dataset.root}: name {both}; there are: {', '.join(dataset.categories)}")
+
+
+def report_unused(dataset: Dataset, names: Sequence[str]) -> None:
+    """Warn of what looks like data in a data set, or in the categories ``names`` of it, and belongs to no split."""
+    from fastener.datasets.listing import folders_in, holds_image, told, unused_in
+    from fastener.datasets.mvtec import MASKS
+    from fastener.datasets.names import subfolder
+
+    if not dataset.labelled:
+        return cli.report_passed_over(dataset.root, recursive=True)
+    left = []
+    if len(dataset.categories) > 1:
+        others = [path for path in folders_in(dataset.root) if path.name not in dataset.categories]
+        left += [Unused(path, _NO_CATEGORY) for path in others if holds_image(path)]
+    for name in names:
+        folder = dataset.root / name
+        used: set[Path] = set()
+        for split in dataset.splits:
+            with suppress(UserError):  # a split that is not used may be damaged
+                read = dataset.read(split, name)
+                used |= {*read.unlisted, *read.unlabelled, *(image.path for image in read.images)}
+                masks = [image.mask_path for image in read.images if image.mask_path is not None]
+                used |= {file for mask in masks for file in (mask.iterdir() if mask.is_dir() else (mask,))}
+        truth = subfolder(folder, MASKS, "masks", "gt")
+        for one in unused_in(folder, used, reason=_IN_NO_SPLIT):
+            in_masks = truth is not None and one.path.is_relative_to(truth) and one.reason == _IN_NO_SPLIT
+            left.append(Unused(one.path, _OF_NO_PHOTO) if in_masks else one)
+    for line in told(left):
+        cli.warn(line)
 
 
 def with_method(config: Config, method: str) -> Config:

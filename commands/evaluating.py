@@ -51,6 +51,7 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
         write_plots(measurement, metrics, arguments.output)
+    data.report_unused(dataset, [""])
     print(text_summary(metrics))
     print(f"wrote {arguments.output}")
     for failure in measurement.failures:
@@ -77,6 +78,7 @@ def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: 
         label = "" if len(methods) == 1 else f" ({method})"
         rows += [{**row, "category": f"{row['category']}{label}"} for row in summary_rows(runs.metrics)]
         defects += [{**row, "category": f"{row['category']}{label}"} for row in defect_rows(runs.metrics)]
+    data.report_unused(dataset, names)
     if rows:
         print(summary_markdown(rows), end="")
         if len(names) == 1 and len(defects) > len(methods):
@@ -137,8 +139,8 @@ def _scored(measurement: Measurement, arguments: argparse.Namespace) -> Measurem
     healthy = [image for image in measurement.seen if not image.is_anomalous]
     if healthy and measurement.labels.all():
         raise UserError(
-            f"all {len(healthy)} good photos of {arguments.data_dir} are in the model or copies of photos in it, such as "
-            f"{healthy[0].path}; measure it on good photos that it was not trained on"
+            f"all {len(healthy)} good photos are in the model or copies of photos in it, such as {healthy[0].path}; "
+            "measure it on good photos that it was not trained on"
         )
     return measurement
 
@@ -205,9 +207,11 @@ def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Da
 
 
 def _state_of(path: Path | None) -> str:
-    """Name a file with its size in bytes and the time of its last change, as far as it is there."""
+    """Name a file, or each file of a folder, with its size in bytes and the time of its last change."""
     if path is None:
         return "-\n"
+    if path.is_dir():
+        return "".join(_state_of(inside) for inside in sorted(path.iterdir()))
     try:
         stat = path.stat()
     except OSError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastener.commands import cli, data
-from fastener.common.errors import UserError
+from fastener.common.errors import UserError, one_line
 from fastener.common.files import check_writable
 from fastener.config import Config
 from fastener.datasets.labelled_image import LabelledImage
@@ -35,12 +35,20 @@ class Photos:
         Model file, unless --model names another.
     labelled : bool
         Whether the photos are the test images of a data set.
+    category : str
+        The category that they belong to, with whose name the ``names`` begin; "" if there is none.
     """
 
     images: Sequence[LabelledImage]
     names: dict[Path, Path]
     model: Path
     labelled: bool = False
+    category: str = ""
+
+    def folder_of(self, path: Path) -> str:
+        """Name the folder of a photo below the folder that was given, or its label, with a slash; "" in that folder."""
+        above = self.names[path].parent.relative_to(self.category)
+        return "" if above == Path() else f"{one_line(above.as_posix())}/"
 
 
 def photos_to_inspect(arguments: argparse.Namespace, dataset: Dataset | None) -> Photos:
@@ -94,9 +102,11 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
                 continue
             notes += [(str(inspection.path), note) for note in inspection.notes]
             if not tables:
-                folder = f"{finding.name.parent.name}/" if photos.labelled else ""
+                folder = "" if inspection.path is None else photos.folder_of(inspection.path)
                 cli.say(f"{folder}{verdict(inspection)}")
     cli.report_notes(notes)
+    if hint := counts.hint():
+        cli.warn(hint)
     print(counts.line())
     return cli.EXIT_SOME_FAILED if counts.failed else cli.EXIT_OK
 
@@ -107,15 +117,16 @@ def _of_dataset(arguments: argparse.Namespace, dataset: Dataset) -> Photos:
 
     (category,) = data.categories(arguments, dataset)
     split = data.report(dataset.read(TEST if dataset.labelled else dataset.splits[0], category))
+    data.report_unused(dataset, [category])
     images: Sequence[LabelledImage] = split.images
     if arguments.file is not None:
         known = {image.path.resolve(): image for image in images}
         images = [known.get(arguments.file.resolve(), LabelledImage(arguments.file, False))]
     if not images:
         raise UserError(f"{category or dataset.root} has no test images; name a photo with --image")
-    names = {image.path: Path(category, _folder(image, dataset), image.path.name) for image in images}
+    names = {image.path: Path(category, _folder(image, dataset), _below(image, dataset, category)) for image in images}
     model = data.model_path(category, arguments.method)
-    return Photos(images, _picture_names(names), model, dataset.labelled)
+    return Photos(images, _picture_names(names), model, dataset.labelled, category)
 
 
 def _folder(image: LabelledImage, dataset: Dataset) -> Path:
@@ -125,6 +136,14 @@ def _folder(image: LabelledImage, dataset: Dataset) -> Path:
     if dataset.labelled or not image.path.is_relative_to(dataset.root):
         return Path("photo")
     return image.path.parent.relative_to(dataset.root)
+
+
+def _below(image: LabelledImage, dataset: Dataset, category: str) -> Path:
+    """Return a photo's path below the folder of its defect, or of its split; its name for a photo from elsewhere."""
+    root = dataset.root / category
+    if not dataset.labelled or not image.path.is_relative_to(root):
+        return Path(image.path.name)
+    return Path(*image.path.relative_to(root).parts[2 if category else 1 :]) or Path(image.path.name)
 
 
 def _picture_names(relative: dict[Path, Path]) -> dict[Path, Path]:

@@ -61,6 +61,7 @@ def jobs(arguments: argparse.Namespace, config: Config, dataset: Dataset | None)
     names = data.categories(arguments, dataset)
     if arguments.output is not None and len(names) > 1:
         raise UserError(f"--output names one file; with --all the models go to {data.MODELS}")
+    data.report_unused(dataset, names)
     found = [
         Job(name, dataset.category(name).train, arguments.output or data.model_path(name, arguments.method))
         for name in names
@@ -77,7 +78,7 @@ def _without_dropped(found: Sequence[Job], names: Sequence[Path]) -> list[Job]:
 def healthy_photos(arguments: argparse.Namespace, baseline_tag: str, dataset: Dataset | None) -> list[Path]:
     """Pool the healthy photos of every folder that is named, each once and in a fixed order."""
     from fastener.datasets.dataset import TRAIN
-    from fastener.datasets.folder import baseline_images, good_images
+    from fastener.datasets.folder import baseline_images, good_images, refuse_other_than_good
 
     if dataset is None and arguments.combine_normals:
         raise UserError("--combine-normals pools the splits of --data-dir; name that folder")
@@ -88,7 +89,8 @@ def healthy_photos(arguments: argparse.Namespace, baseline_tag: str, dataset: Da
             print(f"{split.name}: learning from {len(split.healthy)} healthy of {len(split.images)} images")
             photos += split.healthy
         if not dataset.labelled:
-            cli.report_passed_over(dataset.root, recursive=True)
+            refuse_other_than_good(dataset.root)
+        data.report_unused(dataset, [""])
     if arguments.images is not None:
         photos += good_images(arguments.images)
         cli.report_passed_over(arguments.images, recursive=True)

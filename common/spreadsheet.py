@@ -1,22 +1,111 @@
-"""Format tables as CSV for spreadsheets and for programs."""
+"""Tables for spreadsheets and programs: written so that Excel opens them, read as Excel writes them."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+# Without it Excel reads a file as the system's own 8-bit characters.
+BOM = "\ufeff"
+# Text that begins so is run as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_DELIMITERS = (",", ";", "\t")
+
+
+class _File(Protocol):
+    def write(self, text: str, /) -> object: ...
+
+
+class CsvWriter:
+    """Writes rows of a table in UTF-8 with a byte order mark. All tables are written by it.
+
+    Text that a spreadsheet would run as a formula is quoted with an apostrophe; numbers stay as they are. None gives an
+    empty cell. File names that are not valid Unicode are written with escapes.
+
+    Parameters
+    ----------
+    file : file
+        Receives the text; the byte order mark with the first row.
+    """
+
+    def __init__(self, file: _File):
+        self._file = file
+        self._start = BOM
+
+    def write_row(self, values: Iterable[Any]) -> None:
+        """Append one row."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow([_cell(value) for value in values])
+        row = text.getvalue().encode("utf-8", "backslashreplace").decode()
+        self._file.write(self._start + row)
+        self._start = ""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Format rows as CSV with a header. A value that is None or missing gives an empty cell; further keys are left out.
+    """Format rows as CSV with a header, as ``CsvWriter`` does. Keys that are no columns are left out."""
+    return rows_text([columns, *([row.get(column) for column in columns] for row in rows)])
 
-    File names that are not valid Unicode are written with escapes, so that the text can be encoded.
-    """
+
+def rows_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Format rows of cells as CSV, as ``CsvWriter`` does."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer = CsvWriter(text)
     for row in rows:
-        values = (row.get(column) for column in columns)
-        writer.writerow("" if value is None else value for value in values)
-    return text.getvalue().encode("utf-8", "backslashreplace").decode()
+        writer.write_row(row)
+    return text.getvalue()
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and stripped cells of each row of a CSV file that is not blank.
+
+    Cells are separated by commas, semicolons or tabs, as the first line has it; a byte order mark and a line "sep=;"
+    are passed over. Raises OSError, UnicodeDecodeError for a file that is neither UTF-8 nor marked UTF-16, and
+    ``csv.Error``.
+    """
+    content = path.read_bytes()
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if marked else "utf-8-sig")
+    first, _, rest = text.partition("\n")
+    skipped = 0
+    if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:
+        delimiter, text, skipped = first.strip()[4], rest, 1
+    else:
+        delimiter = delimiter_of(first)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    for row in reader:
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            yield reader.line_num + skipped, cells
+
+
+def delimiter_of(header: str) -> str:
+    """Tell what separates the cells of a table from its first line; quoted text does not count."""
+    plain = "".join(header.split('"')[::2])
+    return max(_DELIMITERS, key=plain.count)
+
+
+def with_point(number: str) -> str:
+    """Write a number that has a decimal comma with a point."""
+    return number.replace(",", ".")
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, Path):
+        value = str(value)
+    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
+        return f"'{value}"
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from fastener.common.spreadsheet import CsvWriter, rows_text
 from fastener.console.pictures import suffix
 from fastener.console.store import PictureStore
 from fastener.console.tables import FAIL, NO_PART, RESULT_COLUMNS, InspectionRow
@@ -30,32 +30,37 @@ _COLUMNS = (
     "note",
     "reviewed_at",
 )
-# Spreadsheets run text that begins with one of these characters as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
-    """Format rows as lines of CSV, the header first.
+    """Format rows as lines of CSV, the header first."""
+    lines = io.StringIO()
+    writer = CsvWriter(lines)
 
-    Text that a spreadsheet would run as a formula gets an apostrophe in front.
-    """
-    yield _line(_COLUMNS)
+    def line(values: Iterable[object]) -> str:
+        writer.write_row(values)
+        text = lines.getvalue()
+        lines.seek(0)
+        lines.truncate()
+        return text
+
+    yield line(_COLUMNS)
     for row in rows:
         review = row.review
-        yield _line(
+        yield line(
             (
                 row.id,
                 row.created_at.isoformat(),
-                _text(row.category),
+                row.category,
                 row.model_checksum,
-                _text(row.file_name),
+                row.file_name,
                 row.image_checksum,
                 *(getattr(row, name) for name in _FIGURES),
                 row.decision,
                 row.problem,
                 review.verdict if review else "",
-                _text(review.reviewer) if review else "",
-                _text(review.note) if review else "",
+                review.reviewer if review else "",
+                review.note if review else "",
                 review.created_at.isoformat() if review else "",
             )
         )
@@ -76,7 +81,7 @@ def write_split(rows: Iterable[InspectionRow], pictures: PictureStore, split: st
     An image without a part, as a reviewer judged it, is neither good nor a defect, and is left out.
     Images are named by their checksum, because their own names may not be safe as file names.
     """
-    lines = [_line(("filename", "good", "defect"))]
+    rows_of_split: list[tuple[object, ...]] = [("filename", "good", "defect")]
     seen: set[str] = set()
     missing = 0
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -93,16 +98,6 @@ def write_split(rows: Iterable[InspectionRow], pictures: PictureStore, split: st
             name = f"{row.image_checksum}{suffix(path)}"
             archive.write(path, f"{split}/{name}")
             defect = row.review.verdict == FAIL
-            lines.append(_line((name, int(not defect), int(defect))))
-        archive.writestr(f"{split}/{CSV_NAME}", "".join(lines))
-    return Exported(len(lines) - 1, missing)
-
-
-def _line(values: Iterable[object]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow(values)
-    return buffer.getvalue()
-
-
-def _text(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA) else value
+            rows_of_split.append((name, int(not defect), int(defect)))
+        archive.writestr(f"{split}/{CSV_NAME}", rows_text(rows_of_split))
+    return Exported(len(rows_of_split) - 1, missing)

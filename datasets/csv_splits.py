@@ -1,25 +1,30 @@
 """Read labelled images from ``train|valid|test/_classes.csv`` beside the images (Roboflow's multi-class export).
 
-The CSV is comma-separated UTF-8 with a header: a column ``filename``, then one column a class with 0 or 1 (also ``0.0``
-and ``1.0``, as spreadsheets and pandas write them). An image is anomalous if any defect column is 1, and healthy
-otherwise; ``label_columns`` tells from their names which columns mark a defect. Anything that could turn a defective
-part into a healthy one by mistake is an error that names the file, the line and the fix.
+The CSV is UTF-8 with a header, separated by commas, semicolons or tabs: a column ``filename``, then one column a class
+with 0 or 1 (also ``0.0`` and ``1.0``, as spreadsheets and pandas write them). An image is anomalous if any defect
+column is 1, and healthy otherwise; ``label_columns`` tells from their names which columns mark a defect. Anything that
+could turn a defective part into a healthy one by mistake is an error that names the file, the line and the fix.
 """
 
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 from fastener.common.errors import UserError
-from fastener.datasets.dataset import CSV_NAME, SPLIT_NAMES, Split
-from fastener.datasets.images import IMAGE_SUFFIXES, list_images
+from fastener.common.spreadsheet import read_rows, with_point
+from fastener.datasets.dataset import CSV_NAME, SPLIT_NAMES, TEST, TRAIN, VALID, Split
 from fastener.datasets.label_columns import Columns, read_columns
 from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.listing import IMAGE_SUFFIXES, files_in, list_images
+from fastener.datasets.names import subfolder
 
 _FILENAME = "filename"
 _VALUES = {"0": False, "1": True, "0.0": False, "1.0": True}
+# Folders that people call otherwise, first the name of the split itself.
+_FOLDERS = {VALID: (VALID, "val", "validation"), TRAIN: (TRAIN, "training"), TEST: (TEST, "testing")}
 
 
 def load_splits(
@@ -35,13 +40,29 @@ def load_splits(
         UserError: nothing to load, or anything ``load_split`` raises.
     """
     if splits is None:
-        splits = [name for name in SPLIT_NAMES if (data_dir / name).is_dir()]
+        splits = split_names(data_dir)
         if not splits:
             looked_for = ", ".join(f"{name}/{CSV_NAME}" for name in SPLIT_NAMES)
             raise UserError(f"{data_dir}: no split found; looked for {looked_for}; name the folder that holds them")
     return [
         load_split(data_dir, name, defect_columns=defect_columns, healthy_columns=healthy_columns) for name in splits
     ]
+
+
+def split_folder(data_dir: Path, split: str) -> Path | None:
+    """Find the folder of a split, also under another usual name (val, training); None if there is none."""
+    return subfolder(data_dir, *_FOLDERS[split])
+
+
+def split_names(data_dir: Path) -> list[str]:
+    """List the splits whose folder is there, in the order train, valid, test."""
+    return [name for name in SPLIT_NAMES if split_folder(data_dir, name) is not None]
+
+
+def labels_file(folder: Path) -> Path:
+    """Name the CSV file of a split's folder, however it is spelt."""
+    found = [path for path in folder.glob("*.[cC][sS][vV]") if path.name.casefold() == CSV_NAME]
+    return sorted(found)[-1] if found else folder / CSV_NAME
 
 
 def load_split(
@@ -58,7 +79,8 @@ def load_split(
     Raises:
         UserError: the CSV is missing, malformed, empty, or has a row that cannot be trusted.
     """
-    csv_path = data_dir / split / CSV_NAME
+    csv_path = labels_file(split_folder(data_dir, split) or data_dir / split)
+    files = _Files(csv_path.parent)
     rows = _read_rows(csv_path)
     header = next(rows, (0, []))[1]
     filename_at, label_names = _read_header(header, csv_path)
@@ -74,7 +96,7 @@ def load_split(
                 f"{where}: {len(cells)} fields where the header has {len(header)}; "
                 "give each column one value, and quote a file name that holds a comma"
             )
-        path = _image_path(csv_path.parent, cells[filename_at], where)
+        path = _image_path(files, cells[filename_at], where)
         if path in line_of:
             raise UserError(
                 f"{where}: filename {path.name!r} is already on line {line_of[path]}; keep one of the two rows"
@@ -97,13 +119,7 @@ def load_split(
 def _read_rows(csv_path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and stripped cells of every row that is not blank, the header included."""
     try:
-        # utf-8-sig drops the byte order mark of Excel, which would otherwise become part of the first column's name.
-        with csv_path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True, strict=True)
-            for row in reader:
-                cells = [cell.strip() for cell in row]
-                if any(cells):
-                    yield reader.line_num, cells
+        yield from read_rows(csv_path)
     except FileNotFoundError:
         raise UserError(f"{csv_path}: no such file; a split is a folder with {CSV_NAME} beside its images") from None
     except UnicodeDecodeError:
@@ -127,7 +143,7 @@ def _read_header(header: list[str], csv_path: Path) -> tuple[int, list[str]]:
     if _FILENAME not in keys:
         raise UserError(
             f"{csv_path}: no column {_FILENAME!r} in the header {','.join(header)!r}; "
-            "add it, and separate columns with commas"
+            "add it, and separate columns with commas or semicolons"
         )
     filename_at = keys.index(_FILENAME)
     label_names = header[:filename_at] + header[filename_at + 1 :]
@@ -136,7 +152,37 @@ def _read_header(header: list[str], csv_path: Path) -> tuple[int, list[str]]:
     return filename_at, label_names
 
 
-def _image_path(folder: Path, name: str, where: str) -> Path:
+class _Files:
+    """The files of a folder by the names that rows give them."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._by_key: dict[str, list[Path]] | None = None
+
+    def find(self, name: str) -> Path | None:
+        """Find a file by its name; if it is not there as it is written, whatever its slashes, accents and case.
+
+        Systems write an accented letter as one character or as two, and Windows separates folders by backslashes.
+        """
+        path = self.folder / name
+        try:
+            if path.is_file():
+                return path
+        except OSError:  # the name is too long for a file, or the folder may not be entered
+            return None
+        if self._by_key is None:
+            self._by_key = {}
+            for one in files_in(self.folder):
+                self._by_key.setdefault(_key(one.relative_to(self.folder).as_posix()), []).append(one)
+        found = self._by_key.get(_key(PureWindowsPath(name).as_posix()), [])
+        return found[0] if len(found) == 1 else None
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _image_path(files: _Files, name: str, where: str) -> Path:
     """Return the file that a row names, after checking that it exists and lies inside the split's folder."""
     if not name:
         raise UserError(f"{where}: {_FILENAME} is empty; name an image or delete the row")
@@ -144,24 +190,20 @@ def _image_path(folder: Path, name: str, where: str) -> Path:
     parts = PureWindowsPath(name)
     if parts.anchor or ".." in parts.parts:
         raise UserError(f"{where}: {_FILENAME} {name!r} leads out of the split's folder; name a file inside it")
-    path = folder / name
-    if path.suffix.lower() not in IMAGE_SUFFIXES:
+    if PureWindowsPath(name).suffix.lower() not in IMAGE_SUFFIXES:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise UserError(f"{where}: {_FILENAME} {name!r} is not an image file; name one of these kinds: {kinds}")
-    try:
-        there = path.is_file()
-    except OSError:  # the name is too long for a file, or the folder may not be entered
-        there = False
-    if not there:
-        raise UserError(f"{where}: {_FILENAME} {name!r} is not in {folder}; add the image or delete the row")
+    path = files.find(name)
+    if path is None:
+        raise UserError(f"{where}: {_FILENAME} {name!r} is not in {files.folder}; add the image or delete the row")
     return path
 
 
 def _labelled(path: Path, values: dict[str, str], columns: Columns, where: str) -> LabelledImage:
     for column, value in values.items():
-        if value not in _VALUES:
+        if with_point(value) not in _VALUES:
             raise UserError(f"{where}: column {column!r} is {value!r} for {path.name!r}; write 0 or 1")
-    labels = tuple(column for column, value in values.items() if _VALUES[value])
+    labels = tuple(column for column, value in values.items() if _VALUES[with_point(value)])
     if not labels and not columns.defect:
         raise UserError(
             f"{where}: {path.name!r} is in none of the healthy columns, and no column marks a defect; "

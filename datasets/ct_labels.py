@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastener.common.errors import UserError
+from fastener.common.spreadsheet import read_rows, with_point
 from fastener.datasets.ct_slices import CtSlice, Volume
 
 LABEL_COLUMNS = ("battery_id", "axis", "file_name", "xmin", "ymin", "xmax", "ymax")
@@ -35,26 +36,25 @@ def read_labels(path: Path, volumes: Sequence[Volume], passed_over: Sequence[Vol
     labels: Labels = {}
     known, unknown = False, ""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in LABEL_COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{path}: no column {', '.join(missing)}; it needs {', '.join(LABEL_COLUMNS)}")
-            for line in reader:
-                if not any(line.values()):  # a spreadsheet leaves lines of commas
-                    continue
-                battery, axis, name = (line[column] or "" for column in LABEL_COLUMNS[:3])
-                where, key = f"{path}, line {reader.line_num}", (battery, axis, name)
-                known |= battery in batteries
-                if key in numbers:
-                    labels.setdefault((battery, axis, numbers[key]), []).append(_box(line, where))
-                elif (battery, axis) not in named:
-                    unknown = unknown or (
-                        f"{where}: no folder '{battery}/{axis}' with slices; write battery_id and axis as the folders "
-                        "are named (a spreadsheet turns 001 into 1)"
-                    )
-                elif key not in left_out and (battery, axis) not in other_axes:
-                    raise UserError(f"{where}: {battery}/{axis} has no slice {name!r}")
+        rows = read_rows(path)
+        header = next(rows, (1, []))[1]
+        missing = [name for name in LABEL_COLUMNS if name not in header]
+        if missing:
+            raise UserError(f"{path}: no column {', '.join(missing)}; it needs {', '.join(LABEL_COLUMNS)}")
+        for number, cells in rows:
+            line = dict(zip(header, cells, strict=False))
+            battery, axis, name = (line.get(column, "") for column in LABEL_COLUMNS[:3])
+            where, key = f"{path}, line {number}", (battery, axis, name)
+            known |= battery in batteries
+            if key in numbers:
+                labels.setdefault((battery, axis, numbers[key]), []).append(_box(line, where))
+            elif (battery, axis) not in named:
+                unknown = unknown or (
+                    f"{where}: no folder '{battery}/{axis}' with slices; write battery_id and axis as the folders "
+                    "are named (a spreadsheet turns 001 into 1)"
+                )
+            elif key not in left_out and (battery, axis) not in other_axes:
+                raise UserError(f"{where}: {battery}/{axis} has no slice {name!r}")
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); it holds the boxes of the labelled slices"
@@ -70,8 +70,8 @@ def read_labels(path: Path, volumes: Sequence[Volume], passed_over: Sequence[Vol
 
 def _box(line: dict[str, str], where: str) -> tuple[float, float, float, float]:
     try:
-        x_min, y_min, x_max, y_max = (float(line[name]) for name in LABEL_COLUMNS[3:])
-    except (TypeError, ValueError):
+        x_min, y_min, x_max, y_max = (float(with_point(line[name])) for name in LABEL_COLUMNS[3:])
+    except (KeyError, ValueError):
         raise UserError(f"{where}: xmin, ymin, xmax and ymax must be numbers") from None
     if not (0 <= x_min < x_max < float("inf") and 0 <= y_min < y_max < float("inf")):
         raise UserError(f"{where}: the box has no area; xmin must lie below xmax, ymin below ymax, from 0")

@@ -6,16 +6,38 @@ import re
 from pathlib import Path
 
 from fastener.common.errors import UserError
-from fastener.datasets.images import list_images
+from fastener.datasets.listing import folders_in, list_images
+from fastener.datasets.mvtec import good_folder
+from fastener.datasets.names import is_bad, is_good
 
 
 def good_images(folder: Path) -> list[Path]:
     """List every image below ``folder``, sorted by path.
 
     Raises:
-        UserError: no such folder, or no image in it.
+        UserError: no such folder, no image in it, or folders in it that say that not all of its images are of good
+            parts.
     """
-    return list_images(folder, recursive=True)
+    images = list_images(folder, recursive=True)
+    refuse_other_than_good(folder)
+    return images
+
+
+def refuse_other_than_good(folder: Path) -> None:
+    """Raise UserError, with the command that was meant, for a folder of a labelled data set."""
+    inside = folders_in(folder)
+    deeper = [path for one in inside for path in folders_in(one)]
+    category = next((path for path in [folder, *inside] if good_folder(path) is not None), None)
+    if category is not None:
+        raise UserError(
+            f"{folder}: a data set with defects and masks, which are no good photos; learn it with --mvtec-dir "
+            f"{category.parent} --category {category.name}, or its good photos with --images {good_folder(category)}"
+        )
+    bad = next((path for path in inside + deeper if is_bad(path.name)), None)
+    if bad is not None:
+        good = next((path for path in inside + deeper if is_good(path.name)), None)
+        meant = f"--images {good}" if good is not None else "--images and the folder of the good ones alone"
+        raise UserError(f"{bad}: by its name these are no good photos; name only good ones, with {meant}")
 
 
 def baseline_images(folder: Path, tag: str) -> list[Path]:
@@ -24,7 +46,7 @@ def baseline_images(folder: Path, tag: str) -> list[Path]:
     Raises:
         UserError: no such folder, or none of its images carries the tag.
     """
-    images = [path for path in good_images(folder) if is_baseline(path, tag)]
+    images = [path for path in list_images(folder, recursive=True) if is_baseline(path, tag)]
     if not images:
         raise UserError(
             f"{folder}: no image is tagged {tag!r}; name the baseline shots like 'Nut Black-{tag}.jpg' or "

@@ -193,6 +193,8 @@ class _Unidentified(UserError):
 def _opened_file(path: Path) -> Iterator[BinaryIO]:
     try:
         if not path.is_file():
+            if path.is_dir():
+                raise UserError(f"{path}: is a folder; name a file, or its folder with --dir")
             missing = "a link that leads to no file" if path.is_symlink() else "no such file"
             raise UserError(f"{path}: {missing}; check the path")
         with path.open("rb") as file:

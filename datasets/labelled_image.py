@@ -19,7 +19,7 @@ class LabelledImage:
     labels : tuple of str
         Every class that the data set gives the image; may be empty.
     mask_path : Path or None
-        File that marks the pixels of the defect; None if the data set has no such file for this image.
+        File, or folder of files, that marks the pixels of the defect; None if the data set has none for this image.
     """
 
     path: Path

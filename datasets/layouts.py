@@ -67,13 +67,16 @@ class CsvSplits(Layout):
 
     def matches(self, folder: Path) -> bool:
         """Tell whether one of the splits has a CSV file."""
-        return any((folder / name / CSV_NAME).is_file() for name in SPLIT_NAMES)
+        from fastener.datasets.csv_splits import labels_file, split_folder
+
+        found = [split_folder(folder, name) for name in SPLIT_NAMES]
+        return any(labels_file(split).is_file() for split in found if split is not None)
 
     def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
         """Read the splits whose folder is there; none of them may lack its CSV file when it is used."""
-        from fastener.datasets.csv_splits import load_split
+        from fastener.datasets.csv_splits import load_split, split_names
 
-        splits = tuple(name for name in SPLIT_NAMES if (folder / name).is_dir())
+        splits = tuple(split_names(folder))
         if not splits:
             raise UserError(f"{folder}: no split found; looked for {self.looks_for}; name the folder that holds them")
 
@@ -94,19 +97,20 @@ class MvtecCategories(Layout):
 
     def matches(self, folder: Path) -> bool:
         """Tell whether the folder, or one inside it, has train/good."""
-        return _is_category(folder) or any(_is_category(path) for path in folder.iterdir())
+        from fastener.datasets.listing import folders_in
+
+        return _is_category(folder) or any(_is_category(path) for path in folders_in(folder))
 
     def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
         """Read one category, or all that the folder holds."""
-        from fastener.datasets.images import list_images
-        from fastener.datasets.mvtec import check_category, list_categories, test_images
+        from fastener.datasets.mvtec import check_category, good_images, list_categories, test_images
 
         root, names = (folder.parent, [folder.name]) if _is_category(folder) else (folder, list_categories(folder))
 
         def read(split: str, category: str) -> Split:
             check_category(root, category, names)
             if split == TRAIN:
-                images = list_images(root / category / TRAIN / GOOD)
+                images = good_images(root / category)
                 return Split(TRAIN, tuple(LabelledImage(path, False, (GOOD,)) for path in images))
             return Split(split, test_images(root / category))
 
@@ -122,16 +126,16 @@ class PlainFolder(Layout):
 
     def matches(self, folder: Path) -> bool:
         """Tell whether there are images, and no folder that sorts them into splits within two levels."""
-        from fastener.datasets.images import IMAGE_SUFFIXES
+        from fastener.datasets.listing import files_in, folders_in, is_image
 
-        inside = [path for path in folder.iterdir() if path.is_dir()]
-        deeper = [path for one in inside for path in one.iterdir() if path.is_dir()]
-        sorted_into_splits = any(path.name in _SPLIT_FOLDERS for path in inside + deeper)
-        return not sorted_into_splits and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
+        inside = folders_in(folder)
+        deeper = [path for one in inside for path in folders_in(one)]
+        sorted_into_splits = any(path.name.casefold() in _SPLIT_FOLDERS for path in inside + deeper)
+        return not sorted_into_splits and any(is_image(path) for path in files_in(folder))
 
     def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
         """Take all photos, those in subfolders too, as one split: to learn from, or to inspect."""
-        from fastener.datasets.images import list_images
+        from fastener.datasets.listing import list_images
 
         def read(split: str, category: str) -> Split:
             return Split(split, tuple(LabelledImage(path, False) for path in list_images(folder)))
@@ -149,7 +153,8 @@ def recognise(folder: Path) -> Layout:
     what was found.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; check the path")
+        problem = "is a file; name its folder" if folder.is_file() else "no such folder; check the path"
+        raise UserError(f"{folder}: {problem}")
     matching = {name: layout for name, layout in LAYOUTS.items() if layout.matches(folder)}
     found = {name: layout for name, layout in matching.items() if not layout.fallback} or matching
     if len(found) == 1:
@@ -162,7 +167,9 @@ def recognise(folder: Path) -> Layout:
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / TRAIN / GOOD).is_dir()
+    from fastener.datasets.mvtec import good_folder
+
+    return good_folder(folder) is not None
 
 
 def _contents(folder: Path) -> str:

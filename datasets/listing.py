@@ -149,7 +149,7 @@ def unused_in(folder: Path, used: Collection[Path] = (), *, recursive: bool = Tr
         if one is not None and not (one.reason == reason and is_result(path)):
             found.append(one)
     if not recursive:
-        found += [Unused(path, _SEARCHED) for path in folders_in(folder) if _holds_image(path)]
+        found += [Unused(path, _SEARCHED) for path in folders_in(folder) if holds_image(path)]
     return found
 
 
@@ -167,7 +167,7 @@ def told(left: Iterable[Unused]) -> list[str]:
 
 def unsearched(folder: Path) -> int:
     """Count the folders in ``folder`` that hold images, which ``list_images`` skips unless it is recursive."""
-    return sum(_holds_image(path) for path in folders_in(folder))
+    return sum(holds_image(path) for path in folders_in(folder))
 
 
 def marked(png: bytes) -> bytes:
@@ -206,5 +206,6 @@ def _has_twin(path: Path) -> bool:
     return False
 
 
-def _holds_image(folder: Path) -> bool:
+def holds_image(folder: Path) -> bool:
+    """Tell whether a folder, or one in it, holds an image that can be read."""
     return any(is_image(path) and not is_result(path) for path in files_in(folder))

@@ -77,15 +77,18 @@ def load_neu(root: Path) -> tuple[list[NeuImage], list[Path]]:
 
 
 def class_of(path: Path) -> str | None:
-    """Tell the class from the name of the folder or else of the file; None if neither names a class."""
-    return _named(path.parent.name) or _named(re.sub(r"[-_ ]*[0-9]+$", "", path.stem))
+    """Tell the class from the name of the folder or else of the file; None if neither names a class.
+
+    Codes of two letters count in names of files only: a folder may be called "in" or "PS" for any reason.
+    """
+    file = re.sub(r"[-_ ]*[0-9]+$", "", path.stem)
+    code = _CODES.get(file.lower())
+    return _named(path.parent.name) or (_named(file) if code is None else CLASSES[code])
 
 
 def _named(text: str) -> str | None:
-    """Read a class or its code for file names, in upper or lower case, with any of "-_ " between words."""
+    """Read a class, in upper or lower case, with any of "-_ " between words."""
     plain = re.sub(r"[-_ ]", "", text).lower()
-    if plain in _CODES:
-        return CLASSES[_CODES[plain]]
     return next((name for name in CLASSES if re.sub(r"[-_ ]", "", name) == plain), None)
 
 

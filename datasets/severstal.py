@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.common.spreadsheet import read_rows
 from fastener.datasets.images import list_images
 from fastener.datasets.labelled_image import LabelledImage
 
@@ -86,25 +87,24 @@ def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:
 def _rows(table: Path) -> Iterator[tuple[int, str, str, str]]:
     """Yield line number, image, class and pixels of each row, in either form of the table."""
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        yield from _parsed(table, read_rows(table))
     except OSError as error:
         raise UserError(f"{table}: {error.strerror}; it lists the defects, see datasets/severstal.py") from None
     except UnicodeDecodeError:
         raise UserError(f"{table}: not a table in UTF-8") from None
-    try:
-        yield from _parsed(table, csv.DictReader(text.splitlines()))
     except csv.Error as error:
         raise UserError(f"{table}: cannot be read as CSV: {error}; check the file and its quotes") from None
 
 
-def _parsed(table: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, str, str, str]]:
-    columns = set(reader.fieldnames or ())
-    joined = {"ImageId_ClassId", "EncodedPixels"} <= columns
-    if not joined and not {"ImageId", "ClassId", "EncodedPixels"} <= columns:
+def _parsed(table: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, str, str, str]]:
+    header = next(rows, (1, []))[1]
+    joined = {"ImageId_ClassId", "EncodedPixels"} <= set(header)
+    if not joined and not {"ImageId", "ClassId", "EncodedPixels"} <= set(header):
         raise UserError(f"{table}: columns must be ImageId, ClassId, EncodedPixels, or ImageId_ClassId, EncodedPixels")
-    for number, row in enumerate(reader, start=2):
+    for number, cells in rows:
+        row = dict(zip(header, cells, strict=False))
         if joined:
-            name, _, label = (row["ImageId_ClassId"] or "").rpartition("_")
+            name, _, label = row.get("ImageId_ClassId", "").rpartition("_")
         else:
-            name, label = row["ImageId"] or "", row["ClassId"] or ""
-        yield number, name.strip(), label.strip(), (row["EncodedPixels"] or "").strip()
+            name, label = row.get("ImageId", ""), row.get("ClassId", "")
+        yield number, name.strip(), label.strip(), row.get("EncodedPixels", "")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fastener.common.errors import UserError
-from fastener.datasets.dataset import GOOD, Category
+from fastener.datasets.dataset import Category
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.datasets.mvtec import read_mask
+from fastener.datasets.masks import LOOKED_FOR, read_mask
 from fastener.evaluation.measure import Measurement, groups_of_copies, summarise
 from fastener.evaluation.metrics import count_decisions
 from fastener.evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
@@ -91,9 +91,7 @@ def _no_pixel_metrics(pairs: Sequence[tuple[LabelledImage, Inspection]]) -> str 
     if not defective:
         return "there are no defective test images"
     if missing:
-        return f"{missing} of {len(defective)} defective images have no mask in ground_truth"
-    if not any(image.labels == (GOOD,) for image, _ in pairs):
-        return "there are no good test images"
+        return f"{missing} of {len(defective)} defective images have no mask in ground_truth ({LOOKED_FOR})"
     if all(np.isnan(inspection.map).all() for _, inspection in pairs):
         return "the method judges whole images and draws no map"
     return None

@@ -25,7 +25,8 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
             f"{metrics['n_excluded_seen_in_training']} images left out: the model knows them or copies of them"
         )
     if metrics["image_auroc"] is None:
-        lines.append("AUROC: not defined, as all images are of one class")
+        missing = "healthy" if metrics["n_anomalous"] else "defective"
+        lines.append(f"AUROC: not defined, as there is no {missing} image to judge")
     else:
         lines.append(f"image AUROC {_with_interval(metrics['image_auroc'], metrics['image_auroc_ci95'])}")
         lines += [
@@ -39,7 +40,8 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
         for name, one in metrics["per_defect"].items()
         if len(metrics["per_defect"]) > 1
     ]
-    lines.append(f"  {_share(metrics, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged")
+    flagged = f"{_share(metrics, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged"
+    lines.append(f"  {flagged if metrics['n_good'] else 'no healthy image to judge'}")
     if shipped := metrics.get("at_shipped_threshold"):
         lines.append(f"at the shipped threshold {shipped['threshold']:.4g}, on the same images:")
         lines.append(f"  {_share(shipped, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found")

@@ -127,7 +127,9 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def _remarks(rows: Sequence[Row]) -> list[str]:
     """Say what the figures of a category rest on beyond its model and its images."""
-    remarks = [
+    one_class = [str(row["category"]) for row in rows if row.get("n_images") and row.get("image_auroc") is None]
+    remarks = [f"AUROC -: no good image to judge, or no defective one: {', '.join(one_class)}"] if one_class else []
+    remarks += [
         f"{row['category']}: {row['n_no_part']} of {row['n_images']} images are NO PART; they count as flagged"
         for row in rows
         if row.get("n_no_part")

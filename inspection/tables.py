@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastener.common.errors import one_line
 from fastener.common.files import GrowingFile
+from fastener.common.spreadsheet import CsvWriter
 from fastener.inspection.fields import RESULT_FIELDS, ByEvidence, Rows
 from fastener.inspection.result import Failure, Inspection
 
 # Below this share of a photo, an inspection of it says that it saw only a part.
 _WHOLE = 0.995
+# So many photos of which nearly all are flagged are seldom defects.
+_SEVERAL, _NEARLY_ALL = 5, 0.9
 # The plain fields; each kind of evidence and each list of rows follow with columns of their own.
 CSV_COLUMNS = tuple(field.name for field in RESULT_FIELDS if isinstance(field.kind, type))
 
@@ -80,12 +82,12 @@ class CsvTable:
     def __init__(self, file: GrowingFile, kinds: Sequence[str]):
         self._file = file
         self._kinds = kinds
-        self._writer = csv.DictWriter(file, list(flat_record({}, kinds)))
-        self._writer.writeheader()
+        self._writer = CsvWriter(file)
+        self._writer.write_row(flat_record({}, kinds))
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append one entry."""
-        self._writer.writerow(flat_record(entry, self._kinds))
+        self._writer.write_row(flat_record(entry, self._kinds).values())
 
     def close(self) -> None:
         """Put the file in its place."""
@@ -130,6 +132,18 @@ class Counts:
         if in_part:
             self._in_part += 1
             self._least_share = min(self._least_share, entry["inspected_share"])
+
+    def hint(self) -> str:
+        """Say what to look at if nearly all of several photos were flagged; "" otherwise."""
+        flagged = self.verdicts["ANOMALOUS"] + self.verdicts["NO PART"]
+        total = sum(self.verdicts.values())
+        if total < _SEVERAL or flagged < _NEARLY_ALL * total:
+            return ""
+        return (
+            f"{flagged} of {total} photos are flagged: if the parts are good, the camera, light, focus or distance is "
+            "another one than in training, or the model is of another part; train on good photos of this place, or "
+            "move the threshold by baseline shots with --adaptive-threshold (INTERPRET.md)"
+        )
 
     def line(self) -> str:
         """State the counts in one line."""

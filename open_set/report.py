@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastener.common.files import write_atomically
+from fastener.common.spreadsheet import csv_text, rows_text
 from fastener.evaluation.metrics import auroc, bootstrap_ci, proportion_ci
 from fastener.open_set.artifacts import stored
 from fastener.open_set.classifier import MODES
@@ -181,20 +180,15 @@ def _runtime_table(runtimes: Mapping[str, Any]) -> list[str]:
 
 
 def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(COLUMNS, rows)
 
 
 def _decisions_csv(paths: Sequence[Path], decisions: Sequence[Decisions]) -> str:
     """Write a line for each image: file, true class, and score and verdict of each approach and score."""
-    text = io.StringIO()
-    writer = csv.writer(text)
     names = [f"{one.approach}, {one.score}" for one in decisions]
-    writer.writerow(["path", "truth", *[f"{name}: {column}" for name in names for column in ("score", "verdict")]])
+    columns = [f"{name}: {column}" for name in names for column in ("score", "verdict")]
+    table: list[list[object]] = [["path", "truth", *columns]]
     for place, path in enumerate(paths):
         verdicts = [value for one in decisions for value in (round(float(one.scores[place]), 6), one.predicted[place])]
-        writer.writerow([path, decisions[0].truth[place], *verdicts])
-    return text.getvalue()
+        table.append([path, decisions[0].truth[place], *verdicts])
+    return rows_text(table)

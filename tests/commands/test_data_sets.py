@@ -68,7 +68,7 @@ def test_evaluate_all_writes_a_table_and_resumes() -> None:
     command = ("evaluate.py", "--mvtec-dir", "mvtec", "--all", "--output", "all", "--no-plots")
     done = run_inside(*command)
     assert done.returncode == 0, done.stderr
-    with Path("all/summary.csv").open(newline="") as file:
+    with Path("all/summary.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["category"] for row in rows] == ["plate", "sheet", "mean"]
     metrics = json.loads(Path("all/plate/metrics.json").read_text())
@@ -193,7 +193,7 @@ def test_photos_kept_back_for_the_search_are_in_no_figure(tmp_path: Path) -> Non
         metrics["threshold_search"]["shipped"]["confusion"][key] for key in ("tn", "fp", "fn")
     )
     scored, kept = (
-        {Path(row["path"]) for row in csv.DictReader((tmp_path / "out/plate" / name).read_text().splitlines())}
+        {Path(row["path"]) for row in csv.DictReader(_lines(tmp_path / "out/plate" / name))}
         for name in ("scores.csv", "validation_scores.csv")
     )
     assert len(scored) == metrics["n_images"]
@@ -251,3 +251,7 @@ def test_mistakes_name_what_is_there() -> None:
     done = run_inside("evaluate.py", "--mvtec-dir", "mvtec")
     assert done.returncode == 2
     assert "plate, sheet" in done.stderr
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8-sig").splitlines()

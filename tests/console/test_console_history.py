@@ -27,6 +27,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, inspect, text
 
 from fastener.common.errors import UserError
+from fastener.common.spreadsheet import BOM
 from fastener.console.database import open_database, upgrade
 from fastener.console.history import Filter, History
 from fastener.console.statistics import per_day
@@ -171,10 +172,11 @@ def test_two_servers_agree_on_a_threshold_and_the_faster_person_wins(
 def test_export_as_csv_runs_no_formula(client: TestClient, photos: list[Path]) -> None:
     for name in ("=1+1.png", "-2.png", "com,ma.png"):
         send(client, photos[0], name=name)
-    lines = list(csv.DictReader(io.StringIO(client.get("/export/inspections.csv").text)))
+    lines = list(csv.DictReader(io.StringIO(client.get("/export/inspections.csv").text.removeprefix(BOM))))
     assert [line["file_name"] for line in lines] == ["com,ma.png", "'-2.png", "'=1+1.png"]
     assert {line["decision"] for line in lines} <= {"PASS", "FAIL"}
-    assert len(list(csv.DictReader(io.StringIO(client.get("/export/inspections.csv?text=com").text)))) == 1
+    found = client.get("/export/inspections.csv?text=com").text.removeprefix(BOM)
+    assert len(list(csv.DictReader(io.StringIO(found)))) == 1
 
 
 def test_wrong_decisions_become_a_split_that_train_and_evaluate_read(

@@ -158,7 +158,7 @@ def test_rust_area_is_that_of_the_drawn_rust(report: dict[str, Any]) -> None:
 
 
 def test_csv_has_a_line_per_component_and_time_point(report: dict[str, Any], output: Path) -> None:
-    with (output / "report.csv").open(newline="") as file:
+    with (output / "report.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == sum(len(one["timepoints"]) for one in report["components"]) == 8
     for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastener.common.errors import UserError
+from fastener.common.spreadsheet import BOM
 from fastener.datasets.csv_splits import load_split, load_splits
 from fastener.datasets.label_columns import Columns, is_healthy_name, read_columns
 
@@ -146,7 +148,7 @@ def test_dialects(tmp_path: Path, text: str, encoding: str) -> None:
         (HEADER, ["no rows"]),
         ("filename\na.jpg\n", ["no label column"]),
         ("image,Rust\na.jpg,1\n", ["no column 'filename'", "image,Rust"]),
-        ("filename;Rust\na.jpg;1\n", ["no column 'filename'", "commas"]),
+        ("filename|Rust\na.jpg|1\n", ["no column 'filename'", "commas"]),
         (",filename,Rust\n0,a.jpg,1\n", ["column 1 has no name"]),
         ("filename,Rust,rust\na.jpg,0,1\n", ["two columns", "'rust'"]),
         (f"{HEADER}\na.jpg,1,0\nz.jpg,1,0\n", ["line 3", "'z.jpg'", "not in"]),
@@ -219,3 +221,34 @@ def test_real_fasteners() -> None:
         assert split.columns is not None
         assert len(split.columns.defect) == len(split.columns.healthy) == 3
         assert split.unlisted == ()
+
+
+@pytest.mark.parametrize("written", ["images\\0.png", "images/0.PNG", "Images\\0.png", '"images/0.png"'])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_rows_name_files_as_other_systems_write_them(tmp_path: Path, written: str, delimiter: str) -> None:
+    folder = tmp_path / "train"
+    (folder / "images").mkdir(parents=True)
+    (folder / "images" / "0.png").touch()
+    header = delimiter.join(["filename", "good"])
+    value = "1,0" if delimiter != "," else "1.0"
+    (folder / "_classes.csv").write_text(f"{BOM}{header}\r\n{written}{delimiter}{value}\r\n", encoding="utf-8")
+    assert load_split(tmp_path, "train").healthy == (folder / "images" / "0.png",)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_count_once_however_they_are_written(tmp_path: Path, form: str) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / unicodedata.normalize(form, "größe.png")).touch()  # type: ignore[arg-type]
+    row = unicodedata.normalize(other, "größe.png")  # type: ignore[arg-type]
+    (tmp_path / "train" / "_classes.csv").write_text(f"filename,good\n{row},1\n", encoding="utf-8")
+    assert len(load_split(tmp_path, "train").images) == 1
+
+
+@pytest.mark.parametrize("folder", ["valid", "val", "Validation", "VAL"])
+def test_the_validation_split_has_many_names(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "0.png").touch()
+    (tmp_path / folder / "_classes.csv").write_text("filename,good\n0.png,1\n")
+    (split,) = load_splits(tmp_path)
+    assert (split.name, len(split.images)) == ("valid", 1)

@@ -157,7 +157,7 @@ def _user_error(path: Path) -> str:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_what_is_no_readable_image_is_named_in_one_line(tmp_path: Path) -> None:
     assert "no such file" in _user_error(tmp_path / "missing.png")
-    assert "no such file" in _user_error(tmp_path)
+    assert "is a folder; name a file" in _user_error(tmp_path)
 
     (tmp_path / "text.jpg").write_text("not a picture")
     assert "not an image" in _user_error(tmp_path / "text.jpg")

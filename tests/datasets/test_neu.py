@@ -28,7 +28,7 @@ XML = """<annotation><filename>x.jpg</filename>
         ("all/Cr_12.bmp", "crazing"),
         ("all/PS_3.bmp", "pitted_surface"),
         ("all/rs_300.BMP", "rolled-in_scale"),
-        ("Sc/whatever.bmp", "scratches"),
+        ("Sc/whatever.bmp", None),
         # The folder wins over the name.
         ("patches/Cr_12.bmp", "patches"),
         ("all/holes_12.jpg", None),

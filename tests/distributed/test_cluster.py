@@ -135,7 +135,7 @@ def test_a_killed_worker_loses_no_image(
     assert "2 could not be read" in done.stdout
     entries = check(tmp_path / "out", {**expected, "gone.png": None})
     assert [entry["path"] for entry in entries] == urls
-    with (tmp_path / "out/results.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "out/results.csv").open(encoding="utf-8-sig", newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == urls
     assert not list((tmp_path / "out").glob("*.png"))
 

@@ -57,7 +57,7 @@ def test_a_large_folder_is_finished_and_each_bad_file_named(model: Path, tmp_pat
         assert line.isprintable()
         assert reason in line
         assert name.partition(" ")[0] in line
-    with (output / "results.csv").open(newline="", encoding="utf-8") as file:
+    with (output / "results.csv").open(newline="", encoding="utf-8-sig") as file:
         assert len(list(csv.DictReader(file))) == COUNT
 
 

@@ -63,7 +63,7 @@ def test_csv_has_the_same_per_line(tmp_path: Path) -> None:
     table.write(entry)
     table.write(record(Failure(Path("broken.png"), "damaged")))
     table.close()
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         good, bad = csv.DictReader(file)
     assert good["path"] == 'a, "b"\n.png'
     assert [good[name] for name in ("is_anomalous", "score", "threshold")] == ["True", "5.0", "3.0"]

@@ -78,7 +78,7 @@ def test_all_files_are_there(output: Path) -> None:
 
 
 def test_the_summary_has_a_row_for_each_split_approach_and_score(output: Path) -> None:
-    with (output / "summary.csv").open() as file:
+    with (output / "summary.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
     assert len({(row["split"], row["approach"], row["score"]) for row in rows}) == len(rows) == 3 * 3 * 5
@@ -114,7 +114,7 @@ def test_every_class_is_unknown_once_and_every_image_has_its_role(output: Path) 
 
 
 def test_confusion_counts_are_those_of_decisions_csv(output: Path) -> None:
-    with (output / "split_b" / "cascade" / "decisions.csv").open() as file:
+    with (output / "split_b" / "cascade" / "decisions.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     for one in metrics(output, "b")["results"]:
         if one["approach"] == "one_stage":

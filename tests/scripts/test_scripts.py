@@ -96,7 +96,7 @@ def test_inference_of_a_folder(model: Path, data_dir: Path, tmp_path: Path) -> N
     for region in entries["rusty.png"]["regions"]:
         assert 0 <= region["x"] < region["x"] + region["width"] <= 96
         assert 0 <= region["y"] < region["y"] + region["height"] <= 96
-    with (output / "results.csv").open(newline="", encoding="utf-8") as file:
+    with (output / "results.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     assert [Path(line["path"]).name for line in lines] == list(entries)
     assert [line["score"] for line in lines] == [str(entry.get("score", "")) for entry in entries.values()]
