@@ -39,8 +39,9 @@ class CsvWriter:
     def write_row(self, values: Iterable[Any]) -> None:
         """Append one row."""
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow([_cell(value) for value in values])
-        row = text.getvalue().encode("utf-8", "backslashreplace").decode()
+        # With both characters in the terminator, a cell that holds one of them is quoted.
+        csv.writer(text, lineterminator="\r\n").writerow([_cell(value) for value in values])
+        row = text.getvalue().removesuffix("\r\n").encode("utf-8", "backslashreplace").decode() + "\n"
         self._file.write(self._start + row)
         self._start = ""
 
