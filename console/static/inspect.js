@@ -4,6 +4,7 @@ import { fetchJson, fetchModel, ServiceUnreachable } from "./api.js";
 import { openCamera } from "./camera.js";
 import { badge, byId, h } from "./dom.js";
 import { resultView } from "./result.js";
+import { setUpStation } from "./station.js";
 
 const MAX_REQUESTS = 4; // at the same time
 const EMPTY = "Drop images on the left. Each image gets PASS or FAIL, and is stored in the history.";
@@ -91,6 +92,7 @@ async function inspect(item) {
     item.state = "done";
     item.file = null;
     if (selected === item || takesOver(item)) choose(item);
+    document.dispatchEvent(new CustomEvent("decided", { detail: item.result.decision }));
   } catch (error) {
     if (error instanceof ServiceUnreachable) {
       paused = true;
@@ -189,6 +191,10 @@ for (const id of ["files", "capture"]) {
     event.target.value = "";
   });
 }
+setUpStation((step) => {
+  const next = items[items.indexOf(selected) + step];
+  if (next) pin(next);
+});
 byId("queue").addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   const next = items[items.findIndex(({ button }) => button === document.activeElement) + (step ?? 0)];

@@ -150,19 +150,44 @@ def test_the_banner_follows_the_newest_and_a_fail_takes_over(
     banner = page.locator(".banner")
     choose(page, photos[:1])
     expect(banner).to_contain_text(photos[0].name)
-    choose(page, photos[1:2])
-    expect(banner).to_contain_text(photos[1].name)
+    choose(page, photos[2:3])
+    expect(banner).to_contain_text(photos[2].name)
     page.locator("#queue button").first.click()
     expect(banner).to_contain_text(photos[0].name)
-    choose(page, photos[2:3])
+    choose(page, photos[3:4])
     expect(banner).to_contain_text(photos[0].name)  # pinned
-    choose(page, [photos[4], *photos[:3]])
+    choose(page, [photos[4], photos[0], photos[2]])
     expect(banner).to_contain_text(photos[4].name)  # a FAIL, which the PASSes of its drop do not hide
     expect(banner.locator(".decision")).to_have_text("FAIL")
     page.get_by_role("button", name="Follow the newest").click()
     choose(page, photos[3:4])
     expect(banner).to_contain_text(photos[3].name)
     expect(page.locator("#queue button").last).to_be_in_viewport()
+
+
+def test_the_station_view_fills_the_screen_and_is_reviewed_by_keys(
+    watch: Callable[[str], Watched], address: str, photos: list[Path]
+) -> None:
+    page = watch(address).page
+    choose(page, photos[:1])
+    page.get_by_role("button", name="Station view").click()
+    banner = page.locator(".banner")
+    size, window = banner.bounding_box(), page.viewport_size
+    assert size is not None
+    assert window is not None
+    assert (size["width"], size["height"]) >= (window["width"] * 0.99, window["height"] * 0.99)
+    expect(page.locator(".side")).to_be_hidden()
+    letters = page.locator(".banner .decision").evaluate("one => parseFloat(getComputedStyle(one).fontSize)")
+    assert letters > 0.15 * window["width"]
+    drop(page, "late.png", photos[4].read_bytes())
+    expect(page.locator(".banner .decision")).to_have_text("FAIL")
+    page.keyboard.press("o")
+    expect(page.locator("#dialog-review")).to_contain_text("it should be PASS")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    expect(page.locator(".banner .decision")).to_have_text("PASS")
+    page.get_by_role("button", name="Leave").click()
+    expect(page.locator(".side")).to_be_visible()
 
 
 def test_the_result_shows_banner_scale_heatmap_boxes_and_zoom(
