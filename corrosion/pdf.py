@@ -82,7 +82,7 @@ def _component(record: Mapping[str, Any], strips: Sequence[Picture]) -> list[Flo
     head: list[Flowable] = [_text(record["component"], "heading")]
     if sentence := rate_sentence(record):
         head.append(_text(sentence, "body"))
-    first, *others = [_image(PilImage.fromarray(strip), 70 * mm) for strip in strips] or [Spacer(0, 0)]
+    first, *others = [_strip(strip) for strip in strips] or [Spacer(0, 0)]
     story: list[Flowable] = [KeepTogether([*head, first])]
     story += others
     if strips:
@@ -138,6 +138,12 @@ def _signatures() -> list[Flowable]:
         style=TableStyle([("LINEABOVE", (index, 0), (index, 0), 0.6, _INK) for index in range(len(_SIGNATURES))]),
     )
     return [Spacer(0, 22 * mm), line]
+
+
+def _strip(picture: Picture) -> Image:
+    """Fit a time lapse into the width of the text; one of few frames is no higher than one of four."""
+    one_row = picture.shape[1] > 1.7 * picture.shape[0]
+    return _image(PilImage.fromarray(picture), (48 if one_row else 120) * mm)
 
 
 def _image(picture: PilImage.Image, highest: float) -> Image:

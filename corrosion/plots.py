@@ -20,25 +20,39 @@ Record = Mapping[str, Any]
 
 _MARKERS = "osD^vP*X"
 _LABEL_LENGTH = 28
+# Key of a time point, key of its interval, title and label of the axis.
+_PANELS = (
+    ("colour_rust_pct", "colour_rust_ci95", "Red rust", "Rust (% of the part)"),
+    ("white_corrosion_pct", "white_corrosion_ci95", "White corrosion", "White (% of the part)"),
+    ("dark_pct", "dark_ci95", "Dark staining or lost coating", "Dark (% of the part)"),
+    ("heatmap_growth_pct", "", "Rise of the anomaly map above T0", "Heatmap growth (%)"),
+)
+_LEVELLED = {"colour_rust_pct": "colour_cutoffs", "heatmap_growth_pct": "growth_cutoffs"}
 # Height of a bar and greatest height of all bars, in inches; Matplotlib refuses more than 65,535 pixels.
 _BAR, _HIGHEST = 0.42, 100.0
 
 
 def progression(records: Sequence[Record], settings: CorrosionSettings) -> Figure:
-    """Draw the rust of each component over time with its 95 % interval, and the heatmap growth below."""
-    fig = Figure(figsize=(9, 7.5), layout=ConstrainedLayoutEngine(h_pad=0.12))
-    rust, growth = fig.subplots(2, 1, sharex=True)
+    """Draw red rust, white corrosion, dark places and heatmap growth over time, as far as they were measured.
+
+    Shares have their 95 % intervals, and are means over the views.
+    """
+    points = [point for record in records for point in record["timepoints"].values()]
+    panels = [one for one in _PANELS if any(point.get(one[0]) is not None for point in points)] or list(_PANELS[:1])
+    fig = Figure(figsize=(9, 1.0 + 2.9 * len(panels)), layout=ConstrainedLayoutEngine(h_pad=0.12))
+    axes = fig.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     moments = _moments(records)
-    for index, record in enumerate(records):
-        points = list(record["timepoints"].values())
-        intervals = [p["colour_rust_ci95"] for p in points]
-        _line(rust, index, record, moments, [p["colour_rust_pct"] for p in points], intervals)
-        _line(growth, index, record, moments, [p["heatmap_growth_pct"] for p in points])
-    _levels(rust, settings.colour_cutoffs)
-    _levels(growth, settings.growth_cutoffs)
-    rust.set(title="Rust-coloured share of the part", ylabel="Rust (% of the part)")
-    growth.set(title="Rise of the anomaly map above T0", ylabel="Heatmap growth (%)")
-    _finish(fig, growth, records)
+    for ax, (key, interval, title, label) in zip(axes, panels, strict=True):
+        for index, record in enumerate(records):
+            own = list(record["timepoints"].values())
+            intervals = [point.get(interval) for point in own] if interval else None
+            _line(ax, index, record, moments, [point.get(key) for point in own], intervals)
+        ax.set(title=title, ylabel=label)
+        if key in _LEVELLED:
+            _levels(ax, getattr(settings, _LEVELLED[key]))
+        else:
+            ax.set_ylim(bottom=0)
+    _finish(fig, axes[-1], records)
     return fig
 
 
@@ -116,7 +130,7 @@ def _line(
     record: Record,
     moments: Sequence[float],
     values: Sequence[float | None],
-    intervals: Sequence[Sequence[float]] | None = None,
+    intervals: Sequence[Sequence[float] | None] | None = None,
 ) -> None:
     """Draw a component's line with a mark at each time point; it is dotted where other components have more moments."""
     hours = np.array([float(key) for key in record["timepoints"]])
@@ -132,8 +146,8 @@ def _line(
         dashes, width = ("dotted", 1.2) if gap else ("solid", 2.0)
         ax.plot([left, right], [low, high], color=_colour(index), zorder=3, linestyle=dashes, linewidth=width)
     if intervals:
-        ends = np.array(intervals, float)
-        ax.vlines(hours, ends[:, 0], ends[:, 1], color=_colour(index), alpha=0.55, linewidth=4)
+        ends = np.array([interval for interval in intervals if interval is not None], float)
+        ax.vlines(x, ends[:, 0], ends[:, 1], color=_colour(index), alpha=0.55, linewidth=4)
 
 
 def _levels(ax: Axes, cutoffs: Sequence[float]) -> None:

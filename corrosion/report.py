@@ -32,7 +32,7 @@ from fastener.evaluation.visualize import save_figure
 from fastener.inspection.drawing import Picture, save_picture
 
 _CHARTS = {
-    "progression": "Rust-coloured share with its 95 % interval, and heatmap growth, over time",
+    "progression": "Shares of the part with their 95 % intervals, means over the views, over time",
     "score_timeline": "Anomaly score of the model: line through the means, dots for single shots",
     "delta_bars": "Change of the rust-coloured share since T0, beside the change that is no more than noise",
 }

@@ -42,29 +42,28 @@ def lab_tables(report: Mapping[str, Any]) -> list[Table]:
 
 
 def component_tables(record: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of a component: its areas and ratings, and its areas in mm² where a scale is known."""
-    return [table for table in (rating_table(record), area_table(record)) if table.rows]
+    """Return the tables of a component: its areas, its ratings, and its areas in mm² where a scale is known."""
+    return [table for table in (share_table(record), rating_table(record), area_table(record)) if table.rows]
 
 
-def rating_table(record: Mapping[str, Any]) -> Table:
-    """Return the areas and ratings of a component at each time point."""
+def share_table(record: Mapping[str, Any]) -> Table:
+    """Return the areas of a component at each time point, in percent: the mean over the views, and the worst view."""
     areas = [kind for kind, (share, _) in SHARES.items() if any(p[share] is not None for p in _points(record))]
-    head = (
-        "Time",
-        *(f"{_SHARE_NAMES[kind]} (95 %)" for kind in areas),
-        "Worst view",
-        "Rp",
-        "RA",
-        "Ri",
-        "D610",
-        "Status",
-    )
+    titles = (f"{_SHARE_NAMES[kind]} (95 %)" for kind in areas)
     rows = []
     for hours, point in record["timepoints"].items():
         shares = (_share(point, *SHARES[kind]) for kind in areas)
+        rows.append((f"T{hours} h", *shares, _worst_view(point, areas)))
+    return Table("Areas in %", ("Time", *titles, "Worst view"), tuple(rows))
+
+
+def rating_table(record: Mapping[str, Any]) -> Table:
+    """Return the ratings of a component at each time point."""
+    rows = []
+    for hours, point in record["timepoints"].items():
         words = (_grade(point, name) for name in ("rp", "ra", "ri", "astm_d610"))
-        rows.append((f"T{hours} h", *shares, _worst_view(point, areas), *words, point["status"] or "NO BASELINE"))
-    return Table("Areas and ratings", head, tuple(rows))
+        rows.append((f"T{hours} h", *words, point["status"] or "NO BASELINE"))
+    return Table("Ratings", ("Time", "Rp", "RA", "Ri", "ASTM D610", "Status"), tuple(rows))
 
 
 def area_table(record: Mapping[str, Any]) -> Table:

@@ -11,7 +11,7 @@ from fastener.common.errors import UserError
 from fastener.corrosion.lab_sheet import load_sheet
 from fastener.corrosion.lots import lot_records
 from fastener.corrosion.ratings import rated
-from fastener.corrosion.tables import interval_text, lab_tables, rating_table
+from fastener.corrosion.tables import interval_text, lab_tables, rating_table, share_table
 
 
 def point(
@@ -125,9 +125,10 @@ def test_tables_say_what_they_hold() -> None:
     assert sheet.rows == (("Test", "NSS"),)
     assert requirement.rows == (("Nut", "fail", "FAIL"),)
     assert first.rows == (("Nut", "24 < t ≤ 48 h", "48 < t ≤ 72 h"),)
-    assert rating_table(records[0]).rows[-1] == (
-        "T72 h", "12.0 (11.8 to 12.2)", "2.0 (1.8 to 2.2)", "3.0 (2.8 to 3.2)", "–", "5", "2", "4", "5", "STABLE",
+    assert share_table(records[0]).rows[-1] == (
+        "T72 h", "12.0 (11.8 to 12.2)", "2.0 (1.8 to 2.2)", "3.0 (2.8 to 3.2)", "–",
     )  # fmt: skip
+    assert rating_table(records[0]).rows[-1] == ("T72 h", "5", "2", "4", "5", "STABLE")
     assert interval_text(None, 72.0) == "none seen through 72 h"
     assert interval_text(None, None) == interval_text(None, 0.0) == "not known"
 
