@@ -64,7 +64,7 @@ def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse
 
     folder = FOLDER / name if name else FOLDER
     check_writable(folder / "chosen.yaml")
-    images = _different(photos, config)
+    images = different_photos(photos, config)
     wanted = candidates(config, choose(config, arguments.weights))
     memory = _Memory(folder / "trials.json", _key(photos, config))
     done = tune(
@@ -87,7 +87,7 @@ def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse
     return with_settings(config, dict(done.chosen.changes))
 
 
-def _different(photos: Sequence[Path], config: Config) -> list[np.ndarray]:
+def different_photos(photos: Sequence[Path], config: Config) -> list[np.ndarray]:
     """Read up to 208 photos, no two of them copies of one, at a size that no candidate looks closer than."""
     from fastener.datasets.near_copies import copy_groups
     from fastener.inspection.reading import decode, fingerprint

@@ -77,6 +77,11 @@ class HeldOut:
     labels: np.ndarray
     groups: np.ndarray
 
+    @property
+    def n_photos(self) -> int:
+        """Number of held-out photos."""
+        return int((~self.labels).sum())
+
     def auroc(self, trial: Trial) -> float:
         """AUROC of a trial; NaN if it was not tried."""
         return auroc(self.labels, trial.scores) if trial.scores else float("nan")
@@ -149,8 +154,8 @@ def tune(
     UserError
         For too few photos, if no defect shows on them, or if no candidate is as fast as ``target_ms``.
     """
-    pool, held_out = _split(photos, config.run.seed)
-    early, late = (_with_defects(held_out, turns, config.run.seed) for turns in (range(1), range(1, 1 + _LAST_DEFECTS)))
+    pool, late = last_round(photos, config.run.seed)
+    early = _with_defects(late.images[: late.n_photos], range(1), config.run.seed)
     runner = _Runner(pool, config, judge, known or {}, keep, seconds)
     alive, trials = list(wanted), list[Trial]()
     for number, most in enumerate(_LEARNED):
@@ -162,7 +167,7 @@ def tune(
     joined = together([one for one in best if worth[one.name] > worth[DEFAULT.name]])
     last = [DEFAULT, *best, *([joined] if joined else [])]
     done = runner.run(last, len(_LEARNED), _MOST_LEARNED, late, progress)
-    chosen, reason = _decide(last, done, late, target_ms)
+    chosen, reason = decide(last, done, late, target_ms)
     return Tuning(chosen, (*trials, *done), (early, early, late), reason)
 
 
@@ -239,6 +244,12 @@ def _split(photos: Sequence[np.ndarray], seed: int) -> tuple[list[np.ndarray], l
     return [photos[i] for i in order[n_held:]], [photos[i] for i in order[:n_held]]
 
 
+def last_round(photos: Sequence[np.ndarray], seed: int) -> tuple[list[np.ndarray], HeldOut]:
+    """Draw the photos to learn from, and the held-out ones with the synthetic defects of the last round."""
+    pool, held_out = _split(photos, seed)
+    return pool, _with_defects(held_out, range(1, 1 + _LAST_DEFECTS), seed)
+
+
 def _with_defects(photos: Sequence[np.ndarray], turns: range, seed: int) -> HeldOut:
     """List photos as they are, then each with one synthetic defect a turn; kinds take turns."""
     images, groups, kinds = list(photos), list(range(len(photos))), list(KINDS)
@@ -269,7 +280,7 @@ def _fits(trial: Trial, target_ms: float | None) -> bool:
     return bool(trial.scores) and (target_ms is None or trial.ms <= target_ms)
 
 
-def _decide(
+def decide(
     last: Sequence[Candidate], done: Sequence[Trial], held: HeldOut, target_ms: float | None
 ) -> tuple[Candidate, str]:
     """Choose among the finalists, the default first, and say why."""
