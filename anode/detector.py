@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from fastener.anode.hits import Box, Predictor
+from fastener.anode.hits import Box, Found, Predictor
 from fastener.anode.settings import AnodeSettings
 from fastener.common.errors import UserError
 from fastener.common.installation import install_extra
@@ -115,7 +115,7 @@ class RfDetr:
         or does not know ``class_label``, so that it would never find anything.
         """
         _require_package(training=False)
-        file = settings.rf_detr_checkpoint or checkpoint_file(settings)
+        file = named_checkpoint(settings)
         check_checkpoint(file, "rf_detr_checkpoint")
         model = _load(file, settings)
         if settings.class_label not in model.class_names:
@@ -151,6 +151,10 @@ class RfDetr:
         self.model = _load(file, self.settings)
         return training_losses(output / "metrics.csv")
 
+    def find(self, images: Sequence[np.ndarray]) -> list[Found]:
+        """Find the boxes in each image, and the highest confidence among them."""
+        return [Found(boxes, boxes[0].score if boxes else None) for boxes in self.predict(images)]
+
     def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
         """Find the boxes in each image, uint8 RGB (H, W, 3), above ``rf_detr_threshold``, the highest score first.
 
@@ -181,6 +185,15 @@ class RfDetr:
 def checkpoint_file(settings: AnodeSettings) -> Path:
     """Return the path where ``fit`` saves the best network."""
     return settings.output_dir_model_rf_detr / _BEST
+
+
+def named_checkpoint(settings: AnodeSettings) -> Path:
+    """Return ``rf_detr_checkpoint``, also looked for below ``output_dir_model_rf_detr``; else what ``fit`` saves."""
+    named = settings.rf_detr_checkpoint
+    if named is None:
+        return checkpoint_file(settings)
+    below = settings.output_dir_model_rf_detr / named
+    return below if not named.is_file() and below.is_file() else named
 
 
 def check_checkpoint(path: Path, key: str) -> str:

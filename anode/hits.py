@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -43,11 +43,30 @@ class Box:
         return across and min(self.y_max, other.y_max) > max(self.y_min, other.y_min)
 
 
+@dataclass(frozen=True)
+class Found:
+    """Hold what a detector finds in the picture of a region.
+
+    Parameters
+    ----------
+    boxes
+        The boxes above the threshold, in the pixels of the picture.
+    peak
+        Highest score anywhere in the region, above the threshold or not; None if the detector does not tell.
+    profile
+        Highest score in each row of the detector's map, float32 (h,); empty if it has no map.
+    """
+
+    boxes: list[Box]
+    peak: float | None = None
+    profile: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+
+
 class Predictor(Protocol):
     """Find boxes in pictures of a region."""
 
-    def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
-        """Return the boxes of each image, uint8 RGB (H, W, 3), in its own pixels."""
+    def find(self, images: Sequence[np.ndarray]) -> list[Found]:
+        """Return what is found in each image, uint8 RGB (H, W, 3), in its own pixels."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +80,18 @@ class Hit:
 
 @dataclass(frozen=True)
 class Run:
-    """Hold the hits of one place in slices that follow each other without a gap, ascending by slice."""
+    """Hold the hits of one place in slices that follow each other, ascending by slice.
+
+    Parameters
+    ----------
+    hits
+        The hits.
+    bridged
+        Numbers of slices within the run that could not be read.
+    """
 
     hits: tuple[Hit, ...]
+    bridged: tuple[int, ...] = ()
 
     @property
     def first(self) -> int:
@@ -76,12 +104,15 @@ class Run:
         return self.hits[-1].number
 
 
-def find_runs(hits: Sequence[Hit], at_least: int, step: int = 1) -> list[Run]:
+def find_runs(
+    hits: Sequence[Hit], at_least: int, step: int = 1, unreadable: Collection[int] = frozenset()
+) -> list[Run]:
     """Find runs of at least ``at_least`` slices among the hits of one detector in one volume.
 
     Two hits belong to the same run if their slices are neighbours (numbers ``step`` apart), their region is the same
-    and their boxes overlap. A slice without a hit at that place ends a run, and so does a slice that was not inspected.
-    A hit that belongs to no run does not count. Runs are ordered by their first slice.
+    and their boxes overlap. A slice without a hit at that place ends a run, and so does a slice that was not asked for.
+    Slices whose numbers are ``unreadable`` are passed over: nobody knows that they are good. They do not count as
+    slices of a run. A hit that belongs to no run does not count. Runs are ordered by their first slice.
     """
     ordered = sorted(hits, key=lambda hit: (hit.number, hit.region, hit.box.x_min, hit.box.y_min))
     of_slice: dict[tuple[int, str], list[int]] = {}
@@ -91,11 +122,25 @@ def find_runs(hits: Sequence[Hit], at_least: int, step: int = 1) -> list[Run]:
         (index, after)
         for (number, region), members in of_slice.items()
         for index in members
-        for after in of_slice.get((number + step, region), ())
+        for after in of_slice.get((_next(number, step, unreadable), region), ())
         if ordered[index].box.overlaps(ordered[after].box)
     ]
     runs = [Run(tuple(ordered[index] for index in members)) for members in _connected(len(ordered), pairs)]
-    return [run for run in runs if (run.last - run.first) // step + 1 >= at_least]
+    runs = [replace(run, bridged=tuple(n for n in sorted(unreadable) if run.first < n < run.last)) for run in runs]
+    return [run for run in runs if length(run, step) >= at_least]
+
+
+def length(run: Run, step: int) -> int:
+    """Count the slices of a run that were read."""
+    return (run.last - run.first) // step + 1 - len(run.bridged)
+
+
+def _next(number: int, step: int, unreadable: Collection[int]) -> int:
+    """Return the number of the next slice that can be read."""
+    number += step
+    while number in unreadable:
+        number += step
+    return number
 
 
 def _connected(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
@@ -118,12 +163,18 @@ def hits_by_slice(runs: Sequence[Run]) -> dict[int, list[Hit]]:
     return by_number
 
 
-def counted_in(number: int, hits: Mapping[int, Sequence[Hit]], at_least: int, step: int = 1) -> list[Hit]:
+def counted_in(
+    number: int,
+    hits: Mapping[int, Sequence[Hit]],
+    at_least: int,
+    step: int = 1,
+    unreadable: Collection[int] = frozenset(),
+) -> list[Hit]:
     """Return the hits of one slice that count; ``hits`` holds all hits of a detector by slice number.
 
-    Only slices less than ``at_least`` steps away are looked at. A run that leaves this neighbourhood is long enough,
+    Only slices less than ``at_least`` steps away are looked at, and further ones for each ``unreadable`` slice. A run that leaves this neighbourhood is long enough,
     and a shorter run lies inside it.
     """
-    reach = (at_least - 1) * step
+    reach = (at_least - 1 + len(unreadable)) * step
     near = [hit for near_by in range(number - reach, number + reach + 1, step) for hit in hits.get(near_by, ())]
-    return hits_by_slice(find_runs(near, at_least, step)).get(number, [])
+    return hits_by_slice(find_runs(near, at_least, step, unreadable)).get(number, [])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fastener.anode.good_slices import GoodSlices
-from fastener.anode.hits import Box
+from fastener.anode.hits import Box, Found
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.common.errors import UserError
 from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
@@ -19,6 +19,10 @@ from fastener.models.progress import Progress, no_progress
 
 # A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
 _STRETCHES = 5
+_COMMAND = "anode_inspection.py train-patchcore"
+# Notes that are saved with a model: number of good batteries, battery of each slice, spread of the threshold.
+BATTERIES, GROUPS, SPREAD = "good_batteries", "batteries_of_slices", "threshold_spread"
+_LEAST_SCORES = 2
 # Fewer batteries say too little about how good batteries differ.
 _FEW_BATTERIES = 6
 
@@ -38,17 +42,17 @@ class PatchCoreDetector:
         self.inspector = inspector
         self.settings = settings
         asked = settings.patchcore_threshold
-        self.threshold = inspector.threshold if asked == "calibrated" else asked
+        self.threshold = asked if isinstance(asked, float) else inspector.threshold
 
     @classmethod
     def load(cls, region: str, settings: AnodeSettings, device: str, weights: Path | None = None) -> PatchCoreDetector:
         """Load the detector of a region that ``train`` made and that was saved in ``model_file``.
 
-        Raises UserError if there is none, if it cannot be used on this machine, or if it was trained with another
+        Raises UserError if there is none or it is damaged, if it cannot be used on this machine, or if it was trained with another
         size, backbone, region or grey window than ``settings`` state.
         """
-        file = model_file(region, settings)
-        inspector = Inspector.load(file, device, weights=weights, run=settings.run)
+        file = used_model(region, settings)
+        inspector = _loaded(file, settings, device, weights)
         (place,) = (one for one in settings.roi_config if one.name == region)
         made = _how_made(place, settings)
         for key, asked, trained in (
@@ -60,10 +64,14 @@ class PatchCoreDetector:
                 raise UserError(f"{file} was trained with {key} {trained}, not {asked}; train it again, or set it back")
         return cls(inspector, settings)
 
-    def predict(self, images: Sequence[np.ndarray]) -> list[list[Box]]:
+    def find(self, images: Sequence[np.ndarray]) -> list[Found]:
         """Find the boxes in each image, uint8 RGB (H, W, 3), in its own pixels, the highest score first."""
-        results = self.inspector.inspect(images)
-        return [self._boxes(result) for result in results if isinstance(result, Inspection)]
+        results = [one for one in self.inspector.inspect(images) if isinstance(one, Inspection)]
+        maps = [np.nan_to_num(result.map, nan=0.0) for result in results]
+        return [
+            Found(self._boxes(result), float(map_.max()), map_.max(axis=1).astype(np.float32))
+            for result, map_ in zip(results, maps, strict=True)
+        ]
 
     def _boxes(self, result: Inspection) -> list[Box]:
         dbscan, extent = self.settings.dbscan, self.settings.box_extent
@@ -98,17 +106,96 @@ def train(
     if len(crops) < 2:
         raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
     count = len(set(batteries))
-    if count < _FEW_BATTERIES:
-        warn(f"region {region.name}: good slices of {count} battery(ies); the threshold may be too low for others")
     groups = batteries if count >= 2 else [index * _STRETCHES // len(crops) for index in range(len(crops))]
     inspector = Inspector.fit(crops, _config(settings), weights=weights, progress=progress, warn=warn, groups=groups)
-    inspector.notes = _how_made(region, settings)
+    low, high = threshold_spread(inspector, groups)
+    inspector.notes = {
+        **_how_made(region, settings),
+        BATTERIES: str(count),
+        GROUPS: " ".join(map(str, groups)),
+        SPREAD: f"{low:.3f} to {high:.3f}",
+    }
+    if (line := few_batteries(region.name, inspector)) is not None:
+        warn(line)
     return inspector
 
 
+def threshold_spread(inspector: Inspector, groups: Sequence[int]) -> tuple[float, float]:
+    """Find the lowest and the highest threshold without the slices of one group after another.
+
+    ``groups`` (n,) are the groups of the learned slices. The bank is the same each time; what moves is the threshold.
+    """
+    scores = inspector.decision.healthy_joined
+    own = np.asarray(groups)
+    if len(own) != len(scores):  # the threshold rests on a sample of the slices
+        own = own[inspector.decision.groups] if inspector.decision.groups.size else own[: len(scores)]
+    kept = [scores[own != group] for group in np.unique(own)]
+    found = [inspector.decision.tail(one).threshold for one in kept if len(one) >= _LEAST_SCORES]
+    return (min(found), max(found)) if found else (inspector.threshold, inspector.threshold)
+
+
+def few_batteries(region: str, inspector: Inspector) -> str | None:
+    """Say what a threshold from few good batteries is worth; None if there are enough, or if nothing is known."""
+    count = int(inspector.notes.get(BATTERIES, _FEW_BATTERIES))
+    if count >= _FEW_BATTERIES:
+        return None
+    part = "battery" if count > 1 else "stretch of neighbouring slices"
+    return (
+        f"region {region}: good slices of {count} battery(ies): threshold {inspector.threshold:.3f}, "
+        f"{inspector.notes.get(SPREAD, '?')} without one {part} or another. It may be too low for other good "
+        "batteries, all of whose slices are then NG, or too high, so that cracks pass: compare the peaks in _log.csv, "
+        f"and learn {_FEW_BATTERIES} good batteries or more"
+    )
+
+
+def update(
+    inspector: Inspector,
+    good: GoodSlices,
+    region: RegionOfInterest,
+    *,
+    progress: Progress = no_progress,
+) -> None:
+    """Learn one region of further good batteries; bank, threshold and its spread move.
+
+    The slices that the model knows already are passed over. Raises UserError for fewer than two new slices.
+    """
+    crops, batteries = good.crops[region.name], good.batteries[region.name]
+    if len(crops) < 2:
+        raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
+    before = [int(word) for word in inspector.notes.get(GROUPS, "").split()]
+    count = int(inspector.notes.get(BATTERIES, 0))
+    first = max(before, default=-1) + 1
+    inspector.partial_fit(crops, groups=[first + battery for battery in batteries], progress=progress)
+    groups = [*before, *(first + battery for battery in batteries)]
+    low, high = threshold_spread(inspector, groups)
+    inspector.notes |= {
+        BATTERIES: str(count + len(set(batteries))),
+        GROUPS: " ".join(map(str, groups)),
+        SPREAD: f"{low:.3f} to {high:.3f}",
+    }
+
+
+def _loaded(file: Path, settings: AnodeSettings, device: str, weights: Path | None) -> Inspector:
+    """Load a model or the folder that export.py made of it; messages name the command of this job."""
+    if not file.exists():
+        raise UserError(f"no model at {file}; train it: {_COMMAND}, or set output_dir_model_patchcore")
+    try:
+        return Inspector.load(file, device, weights=weights, run=settings.run)
+    except UserError as error:
+        text = str(error).replace("train.py", _COMMAND).replace("--model", "output_dir_model_patchcore")
+        raise UserError(text) from None
+
+
 def model_file(region: str, settings: AnodeSettings) -> Path:
-    """Return the path of the model of a region."""
+    """Return the path of the model of a region: the file that train-patchcore writes."""
     return settings.output_dir_model_patchcore / f"{region}.pkl"
+
+
+def used_model(region: str, settings: AnodeSettings) -> Path:
+    """Return the model that is used: the folder ``<region>-int8`` or ``-fp32`` of export.py if there is no file."""
+    file = model_file(region, settings)
+    folders = [file.with_name(f"{region}-{precision}") for precision in ("int8", "fp32")]
+    return next((folder for folder in folders if not file.exists() and folder.is_dir()), file)
 
 
 def _how_made(region: RegionOfInterest, settings: AnodeSettings) -> dict[str, str]:

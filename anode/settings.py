@@ -165,10 +165,11 @@ class AnodeSettings(Section):
         description="wide_resnet50_2, resnet50, resnet18, mobilenet_v2 (beside the filters) or filters alone",
     )
     patchcore: PatchCoreSettings = PatchCoreSettings()
-    patchcore_threshold: Annotated[float, Field(gt=0.0)] | Literal["calibrated"] = Field(
+    patchcore_threshold: Annotated[float, Field(gt=0.0)] | Literal["calibrated", "suggest"] = Field(
         "calibrated",
         description="anomaly score above which a pixel is a hit: a number above 0 on the scale that train-patchcore "
-        "prints, or calibrated = a score that good slices do not reach",
+        "prints, calibrated = a score that good slices do not reach, or suggest = calibrated, and propose a number by "
+        "the slices at hand",
     )
     dbscan: DbscanSettings = DbscanSettings()
     box_extent: float = Field(
@@ -179,7 +180,9 @@ class AnodeSettings(Section):
     )
     rf_detr: RfDetrSettings = RfDetrSettings()
     rf_detr_checkpoint: Path | None = Field(
-        None, description="checkpoint that infer-rf-detr uses; null = the file that train-rf-detr has written"
+        None,
+        description="checkpoint that infer-rf-detr uses, also looked for below output_dir_model_rf_detr; null = the "
+        "file that train-rf-detr has written",
     )
     rf_detr_threshold: float = Field(0.5, ge=0.0, le=1.0, description="least confidence of a box of RF-DETR; 0 to 1")
     class_label: str = Field("crack", min_length=1, description="name of the defect, on pictures and in tables")

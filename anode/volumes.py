@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from fastener.anode.hits import Hit, Predictor, Run, counted_in, find_runs, hits_by_slice
+from fastener.anode.hits import Found, Hit, Predictor, Run, counted_in, find_runs, hits_by_slice
 from fastener.anode.regions import crop, in_slice
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.common.errors import UserError
@@ -40,6 +40,10 @@ class VolumeResult:
         Detector name -> all hits.
     runs
         Detector name -> hits over consecutive slices.
+    peaks
+        Detector name -> (slice number, region) -> highest score in the region, for detectors that tell.
+    profiles
+        Detector name -> (slice number, region) -> highest score in each row of the region's map.
     """
 
     volume: Volume
@@ -47,6 +51,8 @@ class VolumeResult:
     errors: dict[int, str]
     hits: dict[str, list[Hit]]
     runs: dict[str, list[Run]]
+    peaks: dict[str, dict[tuple[int, str], float]] = field(default_factory=dict)
+    profiles: dict[str, dict[tuple[int, str], np.ndarray]] = field(default_factory=dict)
 
     @cached_property
     def counted(self) -> dict[str, HitsByNumber]:
@@ -94,12 +100,15 @@ def inspect_volume(
     """
     errors: dict[int, str] = {}
     hits: dict[str, HitsByNumber] = {name: {} for name in detectors}
+    peaks: dict[str, dict[tuple[int, str], float]] = {name: {} for name in detectors}
+    profiles: dict[str, dict[tuple[int, str], np.ndarray]] = {name: {} for name in detectors}
     waiting: deque[_Read] = deque()
 
     def show_until(number: float) -> None:
         while show is not None and waiting and waiting[0].slice.number <= number:
             one = waiting.popleft()
-            show(InspectedSlice(one.slice, one.grey, _counted(hits, one.slice.number, volume, settings)))
+            counted = _counted(hits, one.slice.number, volume, settings, errors)
+            show(InspectedSlice(one.slice, one.grey, counted))
 
     with SliceReader() as reader:
         window = window_of(volume, settings.window_percentiles, reader)
@@ -108,15 +117,21 @@ def inspect_volume(
                 errors.update((one.slice.number, one.error) for one in batch if one.error)
                 readable = [one for one in batch if not one.error]
                 for name, of_region in detectors.items():
-                    for hit in _hits(readable, settings.roi_config, of_region):
-                        hits[name].setdefault(hit.number, []).append(hit)
+                    for number, region, found in _findings(readable, settings.roi_config, of_region):
+                        for box in found.boxes:
+                            hits[name].setdefault(number, []).append(in_slice(box, region, number))
+                        if found.peak is not None:
+                            peaks[name][number, region.name] = found.peak
+                        if found.profile.size:
+                            profiles[name][number, region.name] = found.profile
                 if show is not None:
                     waiting.extend(readable)
-                    show_until(batch[-1].slice.number - (settings.consecutive_slices - 1) * volume.step)
+                    reach = settings.consecutive_slices - 1 + len(errors)
+                    show_until(batch[-1].slice.number - reach * volume.step)
             show_until(float("inf"))
     found = {name: [hit for of_slice in by_number.values() for hit in of_slice] for name, by_number in hits.items()}
-    runs = {name: find_runs(every, settings.consecutive_slices, volume.step) for name, every in found.items()}
-    return VolumeResult(volume, window, errors, found, runs)
+    runs = {name: find_runs(every, settings.consecutive_slices, volume.step, errors) for name, every in found.items()}
+    return VolumeResult(volume, window, errors, found, runs, peaks, profiles)
 
 
 @dataclass(frozen=True)
@@ -147,19 +162,24 @@ def _read(one: CtSlice, reader: SliceReader, window: Window, regions: Sequence[R
         return _Read(one, np.zeros((0, 0), np.uint8), (), str(error))
 
 
-def _hits(
+def _findings(
     read: Sequence[_Read], regions: Sequence[RegionOfInterest], of_region: Mapping[str, Predictor]
-) -> Iterator[Hit]:
+) -> Iterator[tuple[int, RegionOfInterest, Found]]:
+    """Yield the number of the slice, the region and what was found in it."""
     if not read:
         return
     for index, region in enumerate(regions):
-        found = of_region[region.name].predict([one.crops[index] for one in read])
-        for one, boxes in zip(read, found, strict=True):
-            yield from (in_slice(box, region, one.slice.number) for box in boxes)
+        findings = of_region[region.name].find([one.crops[index] for one in read])
+        for one, found in zip(read, findings, strict=True):
+            yield one.slice.number, region, found
 
 
 def _counted(
-    hits: Mapping[str, HitsByNumber], number: int, volume: Volume, settings: AnodeSettings
+    hits: Mapping[str, HitsByNumber],
+    number: int,
+    volume: Volume,
+    settings: AnodeSettings,
+    unreadable: Collection[int],
 ) -> dict[str, list[Hit]]:
     at_least, step = settings.consecutive_slices, volume.step
-    return {name: counted_in(number, by_number, at_least, step) for name, by_number in hits.items()}
+    return {name: counted_in(number, by_number, at_least, step, unreadable) for name, by_number in hits.items()}

@@ -1,10 +1,14 @@
-"""List the CT slices in a folder: ``<input_dir>/<battery_id>/<axis>/*_NNNN.tif``, one slice a file or many."""
+"""List the CT slices in a folder: ``<input_dir>/<battery_id>/<axis>/*_NNNN.tif``, fewer levels or more.
+
+One file holds one slice or many: TIFF, PNG, BMP, JPEG or DICOM. Whatever else lies beside slices is named.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +16,10 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from fastener.common.errors import UserError
+from fastener.datasets.ct_dicom import is_dicom, read_header
+from fastener.datasets.ct_places import folders_with_slices, is_slice, natural_key, not_read, sub_folders
 from fastener.datasets.ct_slices import CtSlice, Volume
 from fastener.datasets.images import opened
-
-TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,12 @@ class Listing:
 def list_volumes(folder: Path, axes: Sequence[str] | None = None, numbers: tuple[int, int] | None = None) -> Listing:
     """List the volumes below ``folder``: only those along ``axes`` (None: all), and only slices within ``numbers``.
 
-    The number of a slice is the last group of digits in its file name. Further pages of a file count on from there, or
-    from 0 in a file without digits. Both ends of ``numbers`` are included. Raises UserError if no slice is left.
+    A folder that holds slices is a volume. Its own name is that of the axis, and the names of the folders above it, up
+    to ``folder``, are that of the battery. A battery without folders for axes has the axis "", which no ``axes`` leave
+    out. The number of a slice is that in its DICOM header, else the last group of digits in its file name. Further
+    pages of a file count on from there, or from 0 in a file without digits. Both ends of ``numbers`` are included.
+
+    Raises UserError if no slice is left, and if two folders stand for the same volume.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; it should hold <battery_id>/<axis>/*_NNNN.tif")
@@ -54,19 +62,23 @@ def list_volumes(folder: Path, axes: Sequence[str] | None = None, numbers: tuple
     passed_over: list[Volume] = []
     problems: list[str] = []
     seen_axes: set[str] = set()
-    for battery in _folders(folder):
-        for axis in _folders(battery):
-            seen_axes.add(axis.name)
-            if axes is not None and axis.name not in axes:
-                passed_over.append(Volume(battery.name, axis.name, ()))
-                continue
-            volume, wrong = _read_folder(axis, battery.name, axis.name)
-            problems += wrong
-            volume = _within(volume, numbers)
-            if volume.slices:
-                volumes.append(volume)
-            elif volume.left_out:
-                passed_over.append(volume)
+    named: dict[tuple[str, str], Path] = {}
+    for place in folders_with_slices(folder, problems):
+        battery, axis = _names(place, folder)
+        if (battery, axis) in named:
+            raise UserError(f"{named[battery, axis]} and {place} are both called {battery}/{axis}; rename one of them")
+        named[battery, axis] = place
+        seen_axes |= {axis} - {""}
+        if axes is not None and axis and axis not in axes:
+            passed_over.append(Volume(battery, axis, ()))
+            continue
+        volume, wrong = _read_folder(place, battery, axis)
+        problems += wrong
+        volume = _within(volume, numbers)
+        if volume.slices:
+            volumes.append(volume)
+        elif volume.left_out:
+            passed_over.append(volume)
     listing = Listing(tuple(volumes), tuple(problems), tuple(passed_over))
     if not volumes:
         raise UserError(_why_none(folder, listing, seen_axes, axes, numbers))
@@ -76,25 +88,26 @@ def list_volumes(folder: Path, axes: Sequence[str] | None = None, numbers: tuple
 def list_good_slices(
     folder: Path, axes: Sequence[str] | None = None, numbers: tuple[int, int] | None = None
 ) -> Listing:
-    """List the slices to learn from: the volumes below ``folder``, or its own TIFF files as one volume.
+    """List the slices to learn from: the volumes below ``folder``, or its own files as one volume.
 
     Raises UserError as ``list_volumes`` does, and if ``folder`` holds both.
     """
-    if folder.is_dir() and any(_is_tiff(path) for path in folder.iterdir()):
-        for battery in _folders(folder):
-            if any(_is_tiff(path) for axis in _folders(battery) for path in axis.iterdir()):
-                raise UserError(
-                    f"{folder}: holds TIFF files and batteries (such as {battery.name}); move one of them away"
-                )
-        slices, problems = _slices_of(folder, numbered=False)
-        return Listing((Volume(folder.name, "", tuple(slices)),), tuple(problems))
+    if folder.is_dir() and any(is_slice(path) for path in folder.iterdir()):
+        for battery in sub_folders(folder):
+            if folders_with_slices(battery, []):
+                raise UserError(f"{folder}: holds slices and batteries (such as {battery.name}); move one of them away")
+        problems = list(not_read(folder))
+        slices, wrong = _slices_of(folder, numbered=False)
+        return Listing((Volume(folder.name, "", tuple(slices)),), (*problems, *wrong))
     return list_volumes(folder, axes, numbers)
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a key that sorts "b2" before "b10"; digits of any script count."""
-    parts = re.split(r"(\d+)", name)
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
+def _names(place: Path, folder: Path) -> tuple[str, str]:
+    """Name the battery and the axis of a folder of slices below ``folder``."""
+    parts = place.relative_to(folder).parts
+    if len(parts) < 2:
+        return (parts[0] if parts else folder.resolve().name), ""
+    return "_".join(parts[:-1]), parts[-1]
 
 
 def _read_folder(folder: Path, battery: str, axis: str) -> tuple[Volume, list[str]]:
@@ -106,7 +119,17 @@ def _read_folder(folder: Path, battery: str, axis: str) -> tuple[Volume, list[st
         else:
             kept[one.number] = one
     numbers = sorted(kept)
-    return Volume(battery, axis, tuple(kept[number] for number in numbers), _step(numbers)), problems
+    spacing = _spacing(kept[numbers[0]].path) if numbers else None
+    step = _step(numbers)
+    return Volume(battery, axis, tuple(kept[number] for number in numbers), step, spacing=spacing), problems
+
+
+def _spacing(path: Path) -> float | None:
+    """Read the distance of the slices in mm, which only DICOM files state."""
+    try:
+        return read_header(path).spacing[2] if is_dicom(path) else None
+    except UserError:
+        return None
 
 
 def _step(numbers: Sequence[int]) -> int:
@@ -116,30 +139,46 @@ def _step(numbers: Sequence[int]) -> int:
 
 
 def _slices_of(folder: Path, numbered: bool) -> tuple[list[CtSlice], list[str]]:
-    """List the slices of the TIFF files in a folder, in natural order. Unless ``numbered``, count them from 0.
+    """List the slices of the files in a folder, in natural order. Unless ``numbered``, count them from 0.
 
     An unreadable file still occupies its slice number, so that its absence shows.
     """
     slices: list[CtSlice] = []
     problems: list[str] = []
-    for path in sorted((p for p in folder.iterdir() if _is_tiff(p)), key=lambda p: natural_key(p.name)):
-        digits = re.search(r"\d+$", path.stem)
+    for path in sorted((p for p in folder.iterdir() if is_slice(p)), key=lambda p: natural_key(p.name)):
         pages, problem = _pages_of(path)
         if problem:
             problems.append(problem)
             continue
-        if numbered and digits is None and pages == 1:
+        number = _number_of(path)
+        if numbered and number is None and pages == 1:
             problems.append(f"{path}: no slice number at the end of the name; name it like slice_0001.tif")
             continue
-        first = int(digits.group()) if digits and numbered else 0 if numbered else len(slices)
+        first = (number or 0) if numbered else len(slices)
         for page in range(pages):
-            name = path.stem if pages == 1 else f"{path.stem}_page{page:04d}"
+            stem = path.name.removesuffix(path.suffix) if not path.suffix[1:].isdecimal() else path.name
+            name = stem if pages == 1 else f"{stem}_page{page:04d}"
             slices.append(CtSlice(path, page, first + page, name))
     return slices, problems
 
 
+def _number_of(path: Path) -> int | None:
+    """Find the number of a file's first slice: in its DICOM header, else the digits at the end of its name."""
+    if is_dicom(path):
+        with suppress(UserError):
+            if (number := read_header(path).number) is not None:
+                return number
+    stem = path.name if path.suffix[1:].isdecimal() else path.stem
+    digits = re.search(r"\d+$", stem)
+    return int(digits.group()) if digits else None
+
+
 def _pages_of(path: Path) -> tuple[int, str]:
     """Count the pages of a file, 1 if it cannot be opened; the second value is why they are no slices, or ""."""
+    if is_dicom(path):
+        with suppress(UserError):
+            return read_header(path).frames, ""
+        return 1, ""
     image: Image.Image | None = None
     try:
         with opened(path) as image:
@@ -185,13 +224,4 @@ def _why_none(
         return f"{folder}: no slice is left; {listing.problems[0]}"
     if numbers is not None:
         return f"{folder}: no slice with a number from {numbers[0]} to {numbers[1]} (filter_index_range)"
-    return f"{folder}: holds no slice; it should hold <battery_id>/<axis>/*_NNNN.tif"
-
-
-def _folders(folder: Path) -> list[Path]:
-    found = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(found, key=lambda path: natural_key(path.name))
-
-
-def _is_tiff(path: Path) -> bool:
-    return path.suffix.lower() in TIFF_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return f"{folder}: holds no slice; it should hold <battery_id>/<axis>/*_NNNN.tif (or PNG, BMP, JPEG, DICOM)"

@@ -1,4 +1,4 @@
-"""Read CT slices: 8- or 16-bit grey values, one slice a TIFF file or many."""
+"""Read CT slices: 8- or 16-bit grey values of TIFF, PNG and other pictures, or DICOM, one slice a file or many."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from fastener.common.errors import UserError
+from fastener.datasets.ct_dicom import is_dicom, read_header, read_pixels
 from fastener.datasets.images import opened
 
 LEVELS = 2**16  # grey values of the deepest slices
@@ -26,7 +27,7 @@ class CtSlice:
     Parameters
     ----------
     path
-        The TIFF file.
+        The file.
     page
         Page of the file, from 0.
     number
@@ -57,6 +58,8 @@ class Volume:
         Difference between the numbers of neighbouring slices.
     left_out
         Slices whose numbers were not asked for. Their grey values still count for the window of the volume.
+    spacing
+        Distance of the slices in mm; None if their files do not say.
     """
 
     battery: str
@@ -64,6 +67,7 @@ class Volume:
     slices: tuple[CtSlice, ...]
     step: int = 1
     left_out: tuple[CtSlice, ...] = ()
+    spacing: float | None = None
 
     @property
     def name(self) -> str:
@@ -118,6 +122,8 @@ class SliceReader:
         return grey
 
     def _read(self, one: CtSlice) -> np.ndarray:
+        if is_dicom(one.path):
+            return _checked(read_pixels(one.path, one.page), one)
         thread = threading.get_ident()
         last = self._files.pop(thread, None)
         if last is not None and last.path != one.path:
@@ -142,6 +148,8 @@ class _OpenFile:
 
 def slice_size(one: CtSlice) -> tuple[int, int]:
     """Return (height, width) of a slice without reading its pixels. Raises UserError as ``read_slice`` does."""
+    if is_dicom(one.path):
+        return read_header(one.path).size
     with opened(one.path) as image:
         image.seek(one.page)
         return image.height, image.width

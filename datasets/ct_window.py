@@ -14,6 +14,7 @@ import numpy as np
 
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
+from fastener.datasets.ct_dicom import is_dicom, read_header
 from fastener.datasets.ct_slices import LEVELS, CtSlice, SliceReader, Volume
 
 # Percentiles of more slices would hardly differ.
@@ -47,13 +48,31 @@ def window_of(
 ) -> Window:
     """Find the window of all slices of a volume, including those that were not asked for.
 
+    Slices in DICOM files that all name one window, as a scanner's operator chose it, are shown in that window.
+
     ``reader`` keeps the slices that are read for the window and asked for later, so that they are decoded once.
     """
     every = sorted(volume.slices + volume.left_out, key=lambda one: one.number)
+    if (stated := _stated_window(every)) is not None:
+        return stated
     if reader is None:
         return volume_window(every, percentiles)
     asked = set(volume.slices)
     return volume_window(every, percentiles, lambda one: reader.peek(one) if one in asked else reader(one))
+
+
+def _stated_window(slices: Sequence[CtSlice]) -> Window | None:
+    """Return the window that all DICOM files of ``slices`` name; None if there are other files or windows."""
+    found = set()
+    for one in slices:
+        if not is_dicom(one.path):
+            return None
+        try:
+            found.add(read_header(one.path).window)
+        except UserError:
+            continue
+    (window,) = found if len(found) == 1 else (None,)
+    return None if window is None else Window(*window)
 
 
 def volume_window(

@@ -3,21 +3,27 @@
 Song and Yan 2013, "A noise robust method based on completed local binary patterns for hot-rolled steel strip surface
 defects" (NEU-CLS, ``Cr_12.bmp``); He et al. 2020, "An End-to-end Steel Surface Defect Detection Approach" (NEU-DET,
 ``crazing/crazing_12.jpg`` and Pascal VOC boxes). The images may lie in any folders: the class is taken
-from the name of the folder or, if that names no class, from the name of the file.
+from the name of the folder, or from the names of the files in a folder that holds several classes. A folder with a name
+of its own is a class, so that a mill's own kinds of defects are read in the same way.
 """
 
 from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from fastener.common.errors import UserError
 from fastener.datasets.images import list_images
 from fastener.datasets.labelled_image import LabelledImage
 
 CLASSES = ("crazing", "inclusion", "patches", "pitted_surface", "rolled-in_scale", "scratches")
+# Folders with these names sort images by something else than their class.
+_NO_CLASS = {"", "image", "images", "img", "jpegimages", "photos", "train", "valid", "validation", "val", "test"}
 _CODES = {"cr": 0, "in": 1, "pa": 2, "ps": 3, "rs": 4, "sc": 5}
 
 
@@ -48,21 +54,26 @@ class NeuImage(LabelledImage):
 
     @property
     def defect(self) -> str:
-        """The class of the image, one of ``CLASSES``."""
+        """The class of the image: one of ``CLASSES``, or the name of its folder."""
         return self.labels[0]
+
+    def view(self, photo: np.ndarray) -> np.ndarray:
+        """Return the part of the photo, uint8 RGB (H, W, 3), that shows the defect: all of it."""
+        return photo
 
 
 def load_neu(root: Path) -> tuple[list[NeuImage], list[Path]]:
     """List the images below ``root``, sorted by path; also list the files whose class no name states.
 
-    Raises UserError if the folder is missing, holds no image of a known class, or holds an XML file that cannot be
-    read.
+    Raises UserError if the folder is missing, holds no image whose class a name states, or holds an XML file that
+    cannot be read.
     """
     paths = list_images(root)
     annotations = {path.stem: path for path in sorted(root.rglob("*.xml"), reverse=True)}
+    mixed = _mixed(paths)
     images, skipped = [], []
     for path in paths:
-        defect = class_of(path)
+        defect = class_of(path) if path.parent in mixed else class_of_folder(path.parent, root) or class_of(path)
         if defect is None:
             skipped.append(path)
             continue
@@ -70,20 +81,38 @@ def load_neu(root: Path) -> tuple[list[NeuImage], list[Path]]:
         images.append(NeuImage(path, True, (defect,), boxes=boxes))
     if not images:
         raise UserError(
-            f"{root}: no image of a known class, e.g. {paths[0].name}; expected folders named {', '.join(CLASSES)}, "
+            f"{root}: no name says of which class an image is, e.g. {paths[0].name}; expected a folder for each class, "
             "or files named like crazing_12.jpg or Cr_12.bmp"
         )
     return images, skipped
 
 
 def class_of(path: Path) -> str | None:
-    """Tell the class from the name of the folder or else of the file; None if neither names a class.
+    """Tell the class of NEU from the name of the folder or else of the file; None if neither names one.
 
     Codes of two letters count in names of files only: a folder may be called "in" or "PS" for any reason.
     """
+    return _named(path.parent.name) or _of_file(path)
+
+
+def class_of_folder(folder: Path, root: Path) -> str | None:
+    """Tell the class that a folder below ``root`` stands for: a class of NEU, or its own name; None for "images"."""
+    plain = None if folder == root or folder.name.lower() in _NO_CLASS else folder.name
+    return _named(folder.name) or plain
+
+
+def _of_file(path: Path) -> str | None:
     file = re.sub(r"[-_ ]*[0-9]+$", "", path.stem)
     code = _CODES.get(file.lower())
-    return _named(path.parent.name) or (_named(file) if code is None else CLASSES[code])
+    return _named(file) if code is None else CLASSES[code]
+
+
+def _mixed(paths: Sequence[Path]) -> set[Path]:
+    """Find the folders in which every file is named after a class of NEU, and not all after the same."""
+    names: dict[Path, set[str | None]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(_of_file(path))
+    return {folder for folder, found in names.items() if None not in found and len(found) > 1}
 
 
 def _named(text: str) -> str | None:

@@ -21,6 +21,7 @@ from fastener.datasets.labelled_image import LabelledImage
 
 TABLE = "train.csv"
 IMAGES = "train_images"
+PREFIX = "severstal_"  # class 3 is "severstal_3" among classes of other data sets
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,18 @@ class SteelStrip(LabelledImage):
     """Hold an image, its classes (``labels``), and the run-length encoded pixels of each class (``encoded``)."""
 
     encoded: tuple[str, ...] = ()
+
+    @property
+    def defect(self) -> str:
+        """The class of a strip with defects of a single class, such as "severstal_3"; "" for any other strip."""
+        return f"{PREFIX}{self.labels[0]}" if len(self.labels) == 1 else ""
+
+    def view(self, photo: np.ndarray) -> np.ndarray:
+        """Cut the square that shows most pixels of the defects out of a photo, uint8 RGB (H, W, 3)."""
+        height, width = photo.shape[:2]
+        side = min(height, width)
+        rows, columns = (_densest(self.mask((height, width)).sum(axis), side) for axis in (1, 0))
+        return photo[rows : rows + side, columns : columns + side]
 
     def mask(self, size: tuple[int, int]) -> np.ndarray:
         """Mark the pixels of all defects, bool (H, W), in a photo of ``size``. Raises UserError if they do not fit."""
@@ -60,6 +73,13 @@ def load_severstal(root: Path) -> list[SteelStrip]:
         for path in images
         for found in [defects[path.name]]
     ]
+
+
+def _densest(counts: np.ndarray, length: int) -> int:
+    """Find where the window of this length begins that holds most of ``counts`` (n,); the middle one of several."""
+    sums = np.convolve(counts, np.ones(length, np.int64), "valid")
+    best = np.flatnonzero(sums == sums.max())
+    return int(best[len(best) // 2])
 
 
 def decode_runs(text: str, size: tuple[int, int]) -> np.ndarray:

@@ -23,7 +23,7 @@ from torch.nn.utils import skip_init
 from fastener.config import RunSettings
 from fastener.models.progress import Progress, no_progress
 from fastener.models.runtime.device import repeatable
-from fastener.open_set.network import StagedResNet, as_tensor
+from fastener.open_set.network import StagedNetwork, as_tensor
 from fastener.open_set.settings import ClassifierSettings
 
 _LEAST_DEVIATION = 0.01
@@ -108,7 +108,7 @@ class Classifier:
     ):
         self.settings, self.mode, self.run, self.device = settings, mode, run, device
         trained_from = {FROZEN: None, FINE_TUNED: settings.tune_from, SCRATCH: "images"}[mode]
-        self.network = StagedResNet(
+        self.network = StagedNetwork(
             settings.backbone, settings.layers, trained_from=trained_from, weights=weights, seed=run.seed
         ).to(device)
 
@@ -140,6 +140,11 @@ class Classifier:
             with repeatable():
                 self._train(frozen, torch.as_tensor(labels), progress)
         return self
+
+    def features(self, frozen: FrozenOutputs) -> FrozenOutputs:
+        """Compute embeddings as they are now, as the outputs of a network in which no stage learns."""
+        embeddings = self._embeddings(frozen)
+        return FrozenOutputs(embeddings.new_empty(len(frozen), 0), embeddings)
 
     @torch.inference_mode()
     def embed(self, frozen: FrozenOutputs) -> Embedded:

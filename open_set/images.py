@@ -14,9 +14,12 @@ from fastener.config import RunSettings
 from fastener.datasets.images import read_image
 from fastener.datasets.near_copies import copy_groups, signature
 from fastener.datasets.neu import NeuImage
+from fastener.datasets.severstal import SteelStrip
 from fastener.inspection.reading import ahead
 from fastener.models.progress import Progress, no_progress
 from fastener.open_set.network import as_square
+
+DefectImage = NeuImage | SteelStrip
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,16 @@ class ImageSet:
         SHA-256 over names and contents of the files.
     errors
         One line for each file that could not be read.
+    elongation
+        Longer side over shorter side of the longest image; longer photos are unlike all that was learned.
     """
 
-    images: tuple[NeuImage, ...]
+    images: tuple[DefectImage, ...]
     squares: np.ndarray
     groups: np.ndarray
     checksum: str
     errors: tuple[str, ...]
+    elongation: float = 1.0
 
     @property
     def labels(self) -> list[str]:
@@ -55,16 +61,16 @@ class ImageSet:
 
 
 def read_images(
-    images: Sequence[NeuImage], side: int, run: RunSettings, *, progress: Progress = no_progress
+    images: Sequence[DefectImage], side: int, run: RunSettings, *, progress: Progress = no_progress
 ) -> ImageSet:
     """Read each image once. Raises UserError if none can be read."""
 
-    def read(image: NeuImage) -> tuple[np.ndarray, np.ndarray] | str:
+    def read(image: DefectImage) -> tuple[np.ndarray, np.ndarray, float] | str:
         try:
-            photo = read_image(image.path)
+            photo = image.view(read_image(image.path))
         except UserError as error:
             return str(error)
-        return as_square(photo, side), signature(photo)
+        return as_square(photo, side), signature(photo), elongation_of(photo)
 
     read_ahead = ahead(read, images, run.workers, 2 * run.batch_size)
     results = list(progress(read_ahead, len(images), "reading"))
@@ -74,11 +80,25 @@ def read_images(
         raise UserError(errors[0] if errors else "no images to read")
     return ImageSet(
         images=tuple(image for image, _ in pairs),
-        squares=np.stack([square for _, (square, _) in pairs]),
-        groups=copy_groups(np.stack([detail for _, (_, detail) in pairs])),
-        checksum=files_checksum([image.path for image, _ in pairs]),
+        squares=np.stack([square for _, (square, _, _) in pairs]),
+        groups=copy_groups(np.stack([detail for _, (_, detail, _) in pairs])),
+        checksum=_checksum([image for image, _ in pairs]),
         errors=errors,
+        elongation=max(elongation for _, (_, _, elongation) in pairs),
     )
+
+
+def elongation_of(photo: np.ndarray) -> float:
+    """Divide the longer side of a photo (H, W, 3) by its shorter side."""
+    shorter, longer = sorted(photo.shape[:2])
+    return longer / shorter
+
+
+def _checksum(images: Sequence[DefectImage]) -> str:
+    """Compute the SHA-256 over files, and over the places of defects by which strips are cut."""
+    places = "\n".join(" ".join((one.defect, *one.encoded)) for one in images if isinstance(one, SteelStrip))
+    digest = hashlib.sha256(f"{files_checksum([one.path for one in images])}\n{places}".encode())
+    return digest.hexdigest()
 
 
 def files_checksum(paths: Sequence[Path]) -> str:

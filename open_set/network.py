@@ -1,4 +1,4 @@
-"""Cut a ResNet into stages: the first stages stay frozen, and the last stages may learn."""
+"""Cut a network into stages: the first stages stay frozen, and the last stages may learn."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from fastener.models.backbones import BACKBONES
 from fastener.models.runtime.weights import load_weights
 from fastener.open_set.settings import STAGES
 
+_LITE0_CUTS = (2, 3, 5, 6)
 
-class StagedResNet(nn.Module):
-    """Embed images by a torchvision ResNet: the joined mean activations of ``layers`` are the embedding.
+
+class StagedNetwork(nn.Module):
+    """Embed images: the joined mean activations of ``layers`` are the embedding.
 
     Images go through ``frozen_part`` and then through ``trained_part``. If only the second learns, the outputs of the
     first can be kept. Raises UserError for weights that do not fit.
@@ -23,13 +25,13 @@ class StagedResNet(nn.Module):
     Parameters
     ----------
     backbone
-        Name of the network in torchvision.
+        Name of the network: one of torchvision's ResNets, or efficientnet_lite0.
     layers
         Stages whose mean activations are joined; the network ends after the last of them.
     trained_from
         First stage that learns; "images" if all stages learn, None if no stage learns.
     weights
-        File of weights; without it, torchvision draws the weights from ``seed``.
+        File of weights; without it, the weights are drawn from ``seed``.
     seed
         Seed of random weights.
     """
@@ -41,20 +43,15 @@ class StagedResNet(nn.Module):
         self, backbone: str, layers: tuple[str, ...], *, trained_from: str | None, weights: Path | None, seed: int
     ):
         super().__init__()
-        from torchvision.models import get_model
-
+        used = STAGES[: max(STAGES.index(layer) for layer in layers) + 1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            full = get_model(backbone, weights=None)
-        used = STAGES[: max(STAGES.index(layer) for layer in layers) + 1]
-        for name in STAGES[len(used) :]:
-            setattr(full, name, nn.Identity())
-        full.fc = nn.Identity()
-        if weights is not None:
-            load_weights(full, weights, backbone)
+            stem, *stages = (_lite0_parts if backbone == "efficientnet_lite0" else _resnet_parts)(
+                backbone, used, weights
+            )
         self.layers = layers
-        self.stem = nn.Sequential(full.conv1, full.bn1, full.relu, full.maxpool)
-        self.stages = nn.ModuleDict({name: getattr(full, name) for name in used})
+        self.stem = stem
+        self.stages = nn.ModuleDict(dict(zip(used, stages, strict=True)))
         cut = {"images": -1, None: len(used)}
         self._cut = cut[trained_from] if trained_from in cut else used.index(str(trained_from))
         self.register_buffer("mean", torch.tensor(BACKBONES[backbone].mean)[:, None, None], persistent=False)
@@ -92,6 +89,40 @@ class StagedResNet(nn.Module):
             if name in self.layers:
                 pooled.append(x.mean((2, 3)))
         return x, torch.cat(pooled, 1)
+
+
+def _resnet_parts(backbone: str, used: tuple[str, ...], weights: Path | None) -> list[nn.Module]:
+    """Build the stem and the ``used`` stages of a ResNet; a file of weights need not hold more than these."""
+    from torchvision.models import get_model
+
+    full = get_model(backbone, weights=None)
+    for name in ("fc", *STAGES[len(used) :]):
+        setattr(full, name, nn.Identity())
+    if weights is not None:
+        load_weights(full, weights, backbone)
+    return [nn.Sequential(full.conv1, full.bn1, full.relu, full.maxpool), *(getattr(full, name) for name in used)]
+
+
+def _lite0_parts(backbone: str, used: tuple[str, ...], weights: Path | None) -> list[nn.Module]:
+    """Build the stem and the ``used`` stages of EfficientNet-Lite0, each up to the widest tensor of its resolution.
+
+    The expanded tensors carry more than the narrow tensors between the blocks. They lie inside the first blocks of
+    timm's stages 2, 3, 5 and 6, which have no way round them.
+    """
+    from fastener.models.efficientnet_lite import whole_lite0
+
+    full = whole_lite0()
+    if weights is not None:
+        load_weights(full, weights, backbone, rename=BACKBONES[backbone].rename)
+    parts: list[list[nn.Module]] = [[full.conv_stem, full.bn1], []]
+    for number, blocks in enumerate(full.blocks):
+        for place, block in enumerate(blocks):
+            if place == 0 and number in _LITE0_CUTS:
+                parts[-1] += [block.conv_pw, block.bn1]
+                parts.append([block.conv_dw, block.bn2, block.conv_pwl, block.bn3])
+            else:
+                parts[-1].append(block)
+    return [nn.Sequential(*part) for part in parts[: 1 + len(used)]]
 
 
 def as_square(photo: np.ndarray, side: int) -> np.ndarray:

@@ -14,15 +14,16 @@ import torch
 from fastener.inspection.inspector import Inspector
 from fastener.models.progress import Progress, no_progress
 from fastener.open_set.artifacts import State, fingerprint_of, stored
-from fastener.open_set.classifier import Classifier, Embedded
+from fastener.open_set.classifier import FROZEN, SCRATCH, Classifier, Embedded
 from fastener.open_set.decisions import Decisions
 from fastener.open_set.inputs import Inputs, Say
-from fastener.open_set.one_stage import fit_rejector, one_stage
+from fastener.open_set.left_out import choose_score, leave_classes_out
+from fastener.open_set.one_stage import fit_rejectors, one_stage
 from fastener.open_set.runtime import measure_runtime
-from fastener.open_set.settings import SCORE_NAMES, OpenSetSettings, SplitSettings
+from fastener.open_set.settings import OpenSetSettings, ScoreName, SplitSettings
 from fastener.open_set.splits import TEST, TRAIN, UNKNOWN
 from fastener.open_set.steel_gate import SteelGate, SteelRoles, steel_roles
-from fastener.open_set.two_stage import rejection_rules, two_stage
+from fastener.open_set.two_stage import rejection_rule, two_stage
 
 _TIMED = 20  # images of each split
 
@@ -101,6 +102,31 @@ class Pipeline(Inputs):
 
         return _from_state(stored(self.folder(name, "osr") / "decisions.pt", self.osr_inputs(name), decide))
 
+    def left_out(self, name: str) -> list[dict[str, Any]]:
+        """Leave out each known class in turn, see ``leave_classes_out``; nothing for a network without weights."""
+
+        def measure() -> State:
+            if self.mode == SCRATCH:
+                return {"rows": []}
+            self.say(f"split {name}: leaving out each known class in turn")
+            features = self.new_classifier(self.device).features(self.frozen_outputs)
+            chosen = self.settings.classifier.model_copy(update={"backbone": self.backbone})
+            head = Classifier(chosen, FROZEN, weights=self.weights, run=self.settings.run, device=self.device)
+
+            def learn(places: np.ndarray, labels: np.ndarray) -> Embedded:
+                return head.fit(features[places], labels).embed(features)
+
+            return {"rows": leave_classes_out(self.split(name), learn, self.settings.rejection)}
+
+        state = stored(self.folder(name, "osr") / "left_out.pt", self.osr_inputs(name), measure)
+        rows: list[dict[str, Any]] = state["rows"]
+        return rows
+
+    def score(self, name: str) -> ScoreName:
+        """Name the score that decides in a split: the score in the settings, or the best on left-out classes."""
+        wanted = self.settings.rejection.score
+        return choose_score(self.left_out(name)) if wanted == "auto" else wanted
+
     def train_patchcore(self) -> SteelGate:
         """Train PatchCore on defect-free steel, once for all splits."""
         return self.gate(str(self.device))
@@ -154,9 +180,8 @@ class Pipeline(Inputs):
         def time_it() -> State:
             self.say(f"split {name}: timing")
             settings, split = self.settings.rejection, self.split(name)
-            embedded = self.extract_embeddings(name)
-            names = rejection_rules(settings.use_confidence)[SCORE_NAMES.index(settings.score)]
-            rejector = fit_rejector(split, embedded, names, settings=settings)
+            rule = rejection_rule(self.score(name), settings.use_confidence)
+            (rejector,) = fit_rejectors(split, self.extract_embeddings(name), [rule], settings)
             paths = self.tested_paths(name)
             paths = paths[:: max(1, len(paths) // _TIMED)][:_TIMED]
             trained = self.train_classifier(name).state()

@@ -54,7 +54,8 @@ def write_plots(
         save_figure(confusion_table(table, names, names, title), folder / f"confusion_{one.approach}.png")
         drawn = score_distribution(one.truth, one.scores, one.threshold)
         save_figure(drawn, folder / f"scores_{one.approach}.png")
-    save_figure(roc_picture(decisions, figures), folder / "roc.png")
+    if decisions[0].is_unknown.any():
+        save_figure(roc_picture(decisions, figures), folder / "roc.png")
     save_figure(embedding_picture(decisions[0].truth, embeddings, seed), folder / "embeddings.png")
 
 

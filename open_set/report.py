@@ -13,34 +13,55 @@ from fastener.common.files import write_atomically
 from fastener.common.spreadsheet import csv_text, rows_text
 from fastener.evaluation.metrics import auroc, bootstrap_ci, proportion_ci
 from fastener.open_set.artifacts import stored
-from fastener.open_set.classifier import MODES
+from fastener.open_set.classifier import FINE_TUNED, MODES
 from fastener.open_set.decisions import Decisions, measure, rounded
+from fastener.open_set.left_out import FALLBACK
 from fastener.open_set.pipeline import GateScores, Pipeline
 from fastener.open_set.plots import TITLES, write_plots
-from fastener.open_set.settings import CONFIDENCE, RejectionSettings
+from fastener.open_set.settings import PARTS, RejectionSettings, ScoreName
 from fastener.open_set.splits import TEST, TRAIN, UNKNOWN, VALIDATION
+from fastener.open_set.summary import (
+    COLUMNS,
+    class_table,
+    few_images,
+    left_out_overlaps,
+    left_out_table,
+    of_class,
+    over_splits,
+    overlaps,
+    runtime_table,
+    split_table,
+)
+from fastener.open_set.two_stage import rejection_rule
 
-COLUMNS = (
-    "split", "approach", "score", "closed_set_accuracy", "unknown_auroc", "unknown_aupr", "fpr95",
-    "acceptance_known_test", "oscr", "open_set_f1", "ms_per_image",
-)  # fmt: skip
-_FIGURES = COLUMNS[3:]
 Row = dict[str, Any]
+_SHOWN = tuple(name for name in COLUMNS if name != "by_unknown_class")
 
 
 def write_report(pipeline: Pipeline) -> list[Row]:
     """Write all results, and run the steps that have not been run. Returns the rows of summary.csv."""
     rows: list[Row] = []
-    for name in pipeline.splits:
-        metrics = write_split(pipeline, name)
-        pace = next(iter(pipeline.benchmark_runtime(name).values()))["approaches"]
-        rows += [
-            {"split": name, **one, "ms_per_image": pace[one["approach"]]["median_ms"]} for one in metrics["results"]
-        ]
-    write_atomically(pipeline.output / "summary.csv", _csv(rows))
+    measured = {name: write_split(pipeline, name) for name in pipeline.splits}
     runtimes = {name: pipeline.benchmark_runtime(name) for name in pipeline.splits}
-    write_atomically(pipeline.output / "summary.md", summary_text(pipeline, rows, runtimes))
+    for name, metrics in measured.items():
+        pace = next(iter(runtimes[name].values()))["approaches"]
+        rows += [_row(name, one, pace[one["approach"]]["median_ms"]) for one in metrics["results"]]
+    write_atomically(pipeline.output / "summary.csv", _csv(rows))
+    write_atomically(pipeline.output / "summary.md", summary_text(pipeline, rows, measured, runtimes))
     return rows
+
+
+def _row(split: str, one: Row, milliseconds: float) -> Row:
+    low, high = one["unknown_rejected_ci95"] or (None, None)
+    unknown = "; ".join(of_class(found) for found in one["classes"] if not found["known"])
+    return {
+        **one,
+        "split": split,
+        "unknown_rejected_low": low,
+        "unknown_rejected_high": high,
+        "ms_per_image": milliseconds,
+        "by_unknown_class": unknown,
+    }
 
 
 def write_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
@@ -59,7 +80,7 @@ def _measure_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
     split, settings, folder = pipeline.split(name), pipeline.settings, pipeline.output / f"split_{name}"
     tested = split.indices(TEST, UNKNOWN)
     results = [measure(one, pipeline.images.groups[tested], settings.run.seed) for one in decisions]
-    defaults = {approach: default_score(approach, settings.rejection) for approach in TITLES}
+    defaults = {approach: default_score(approach, pipeline.score(name), settings.rejection) for approach in TITLES}
     paths = [pipeline.images.paths[place] for place in tested]
     for step, approaches in (("osr", ("one_stage",)), ("cascade", ("two_stage", "two_stage_plain"))):
         chosen = [one for one in decisions if one.approach in approaches]
@@ -78,17 +99,48 @@ def _measure_split(pipeline: Pipeline, name: str) -> dict[str, Any]:
         "unknown": list(pipeline.splits[name].unknown),
         "n_images": {role: int((split.roles == role).sum()) for role in (TRAIN, VALIDATION, TEST, UNKNOWN)},
         "seed": settings.run.seed,
-        "classifier": {"backbone": settings.classifier.backbone, "mode": pipeline.mode, "means": MODES[pipeline.mode]},
+        "classifier": {"backbone": pipeline.backbone, "mode": pipeline.mode, "means": MODES[pipeline.mode]},
         "patchcore": {"backbone": pipeline.gate_backbone, **gate_metrics(pipeline.gate_scores(), settings.run.seed)},
         "default": defaults,
+        "chosen_by": "leaving out known classes" if settings.rejection.score == "auto" else "the settings",
+        "left_out": pipeline.left_out(name),
         "results": results,
     }
 
 
-def default_score(approach: str, settings: RejectionSettings) -> str:
-    """Name the score that stands for an approach. It is fixed by the settings and never chosen by results."""
-    joined = approach != "one_stage" and settings.use_confidence and settings.score != CONFIDENCE
-    return f"{settings.score}+{CONFIDENCE}" if joined else settings.score
+def measure_default(pipeline: Pipeline, name: str, *, cascade: bool) -> list[Row]:
+    """Run one approach in a split, and measure it with the score that stands for it."""
+    decisions = pipeline.run_cascade(name) if cascade else pipeline.run_osr(name)
+    tested, settings = pipeline.split(name).indices(TEST, UNKNOWN), pipeline.settings
+    return [
+        measure(one, pipeline.images.groups[tested], settings.run.seed)
+        for one in decisions
+        if one.score == default_score(one.approach, pipeline.score(name), settings.rejection)
+    ]
+
+
+def default_score(approach: str, score: ScoreName, settings: RejectionSettings) -> str:
+    """Name the score that stands for an approach; it is chosen without test images."""
+    parts = PARTS[score] if approach == "one_stage" else rejection_rule(score, settings.use_confidence)
+    return next((name for name, one in PARTS.items() if one == parts), "+".join(parts))
+
+
+def default_results(metrics: Row) -> dict[str, Row]:
+    """Map each approach to its measures with the score that stands for it."""
+    return {one["approach"]: one for one in metrics["results"] if one["score"] == metrics["default"][one["approach"]]}
+
+
+def warnings_of(pipeline: Pipeline, name: str) -> list[str]:
+    """Warn of classes that overlap, and of too few images, in one split that has been measured."""
+    metrics = write_split(pipeline, name)
+    split = pipeline.split(name)
+    tested = split.truth[split.indices(TEST)]
+    counts = {known: int((tested == place).sum()) for place, known in enumerate(split.known)}
+    return [
+        *few_images(name, counts),
+        *overlaps(name, default_results(metrics)["one_stage"]),
+        *left_out_overlaps(name, metrics["left_out"], metrics["default"]["one_stage"]),
+    ]
 
 
 def gate_metrics(gate: GateScores, seed: int) -> dict[str, Any]:
@@ -100,6 +152,8 @@ def gate_metrics(gate: GateScores, seed: int) -> dict[str, Any]:
         "alpha": gate.alpha,
         "n_normal_test": len(normal),
         "n_defective_test": len(defective),
+        "normal_flagged": len(normal) - accepted,
+        "defective_flagged": int((defective > gate.threshold).sum()),
         "normal_accepted": accepted / len(normal),
         "normal_accepted_ci95": list(proportion_ci(accepted, len(normal))),
         "strip_auroc": None,
@@ -114,69 +168,58 @@ def gate_metrics(gate: GateScores, seed: int) -> dict[str, Any]:
     return rounded_figures
 
 
-def summary_text(pipeline: Pipeline, rows: Sequence[Row], runtimes: Mapping[str, Any]) -> str:
-    """Write summary.md: how the figures came about, the default scores, all scores, and the times."""
+def summary_text(
+    pipeline: Pipeline, rows: Sequence[Row], measured: Mapping[str, Row], runtimes: Mapping[str, Any]
+) -> str:
+    """Write summary.md: how the figures came about, what is rejected by class, all scores, and the times."""
     settings = pipeline.settings
-    defaults = {approach: default_score(approach, settings.rejection) for approach in TITLES}
-    chosen = [row for row in rows if row["score"] == defaults[row["approach"]]]
-    gate = gate_metrics(pipeline.gate_scores(), settings.run.seed)
-    strips = "no defective strips to tell apart"
-    if gate["strip_auroc"] is not None:
-        low, high = gate["strip_auroc_ci95"]
-        strips = f"AUROC {gate['strip_auroc']:.3f} ({low:.3f} to {high:.3f}), {gate['n_defective_test']} defective"
+    by_split = {name: default_results(metrics) for name, metrics in measured.items()}
+    scores = {name: metrics["default"]["one_stage"] for name, metrics in measured.items()}
+    left_out = {name: metrics["left_out"] for name, metrics in measured.items()}
+    chosen = [row for row in rows if row["score"] == measured[row["split"]]["default"][row["approach"]]]
+    by_whom = "rejects most of each known class when it is left out"
+    if settings.rejection.score != "auto":
+        by_whom = "is named in the settings"
+    elif not any(left_out.values()):
+        by_whom = f"is {FALLBACK}, as no class could be left out (three known classes and ImageNet weights are needed)"
     notes = [
-        f"Classifier: {settings.classifier.backbone}, {MODES[pipeline.mode]}.",
-        f"PatchCore: {pipeline.gate_backbone}; {gate['normal_accepted']:.1%} of {gate['n_normal_test']} held-out "
-        f"defect-free strips accepted, {strips}; {gate['neu_called_defective']:.1%} of the NEU images flagged.",
+        f"Classifier: {pipeline.backbone}, {MODES[pipeline.mode]}.",
+        f"PatchCore: {pipeline.gate_backbone}; {gate_text(gate_metrics(pipeline.gate_scores(), settings.run.seed))}.",
         f"Thresholds accept {1 - settings.rejection.alpha:.0%} of known validation images; no test image sets one.",
-        f"The first table shows the score named in the settings ({settings.rejection.score}).",
+        f"The first table shows the score that {by_whom}: "
+        f"{', '.join(f'{name} {score}' for name, score in scores.items())}.",
     ]
+    warned = [line for name in pipeline.splits for line in warnings_of(pipeline, name)]
+    tuned = " The features are those before fine-tuning." if pipeline.mode == FINE_TUNED else ""
     lines = [
-        "# Open-set recognition", "", *[f"- {note}" for note in notes], "",
-        "## By split", "", *_table(chosen), "",
-        "## Mean and spread over the splits (standard deviation)", "", *_table(_over_splits(rows)), "",
-        "## Milliseconds per image, median", "", *_runtime_table(runtimes),
+        "# Open-set recognition", "", *[f"- {note}" for note in notes], *[f"- **{line}.**" for line in warned], "",
+        "## By split", "", *split_table(chosen, _SHOWN), "",
+        "## Unknown classes, one stage", "",
+        *class_table({name: one["one_stage"] for name, one in by_split.items()}), "",
+        "## Estimate without unknown images: each known class left out in turn", "",
+        f"Training and validation images of the left-out class play the unknown.{tuned}", "",
+        *left_out_table(left_out, scores), "",
+        "## Mean and spread over the splits (standard deviation)", "",
+        *split_table(over_splits(rows), [name for name in _SHOWN if not name.endswith(("_low", "_high"))]), "",
+        "## Milliseconds per image, median", "", *runtime_table(runtimes),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _over_splits(rows: Sequence[Row]) -> list[Row]:
-    """Average the figures over the splits: a row for each approach and score, with "mean ± deviation"."""
-    found: list[Row] = []
-    for approach, score in dict.fromkeys((row["approach"], row["score"]) for row in rows):
-        same = [row for row in rows if (row["approach"], row["score"]) == (approach, score)]
-        row: Row = {"split": f"{len(same)} splits", "approach": approach, "score": score}
-        for key in _FIGURES:
-            values = [one[key] for one in same]
-            digits = 1 if key == "ms_per_image" else 3
-            spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(same) > 1 else ""
-            row[key] = f"{np.mean(values):.{digits}f}{spread}"
-        found.append(row)
-    return found
-
-
-def _table(rows: Sequence[Row]) -> list[str]:
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    for row in rows:
-        cells = [f"{row[key]:.3f}" if isinstance(row[key], float) else str(row[key]) for key in COLUMNS]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
-
-
-def _runtime_table(runtimes: Mapping[str, Any]) -> list[str]:
-    """Tabulate the times: a row for each stage, a column for each device, the mean of the medians over the splits."""
-    devices = list(dict.fromkeys(device for one in runtimes.values() for device in one))
-    first = next(iter(runtimes.values()))
-    stages = list(first[devices[0]]["stages"])
-    lines = [f"| stage | {' | '.join(devices)} |", "|---" * (len(devices) + 1) + "|"]
-    for kind, names in (("stages", stages), ("approaches", list(first[devices[0]]["approaches"]))):
-        for name in names:
-            cells = [f"{np.mean([one[d][kind][name]['median_ms'] for one in runtimes.values()]):.1f}" for d in devices]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    busy = max((one[devices[0]]["load_average"] or 0.0) for one in runtimes.values())
-    threads = first[devices[0]]["threads"]
-    missing = "" if any("cuda" in device for device in devices) else " No GPU was there to measure."
-    return [*lines, "", f"One image at a time, {threads} threads, load average up to {busy:.1f}.{missing}"]
+def gate_text(gate: Row) -> str:
+    """State in one line how many strips and images of defects PatchCore flags."""
+    good = gate["n_normal_test"] - gate["normal_flagged"]
+    strips = "no defective strips to tell apart"
+    if gate["n_defective_test"]:
+        low, high = gate["strip_auroc_ci95"]
+        strips = (
+            f"{gate['defective_flagged']} of {gate['n_defective_test']} defective strips flagged (AUROC "
+            f"{gate['strip_auroc']:.3f}, {low:.3f} to {high:.3f})"
+        )
+    return (
+        f"{good} of {gate['n_normal_test']} held-out defect-free strips accepted, {strips}; "
+        f"{gate['neu_called_defective']:.1%} of the images by class flagged"
+    )
 
 
 def _csv(rows: Sequence[Row]) -> str:

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
 from fastener.open_set.classifier import Embedded
-from fastener.open_set.settings import RejectionSettings, ScoreName
+from fastener.open_set.settings import RejectionSettings, SingleScore
 
 Floats = npt.NDArray[np.float64]
 # A difference of two log-likelihoods needs good estimates of both covariances: this many images for each dimension.
@@ -60,6 +60,10 @@ class Gaussian:
         """Compute the squared Mahalanobis distance of each point (n, d) to each centre (k, d): (n, k)."""
         whiten = [solve_triangular(self._root, (points - centre).T, lower=True) for centre in self.centres]
         return np.stack([(one**2).sum(0) for one in whiten], 1)
+
+    def whiten(self, points: Floats) -> Floats:
+        """Scale points (n, d) so that their residuals have about the unit matrix as covariance: (n, d)."""
+        return np.asarray(solve_triangular(self._root, points.T, lower=True).T)
 
 
 class Mahalanobis(OpenSetScore):
@@ -132,6 +136,32 @@ class NearestNeighbour(OpenSetScore):
         return np.asarray(distances[:, -1])
 
 
+class WhitenedNeighbour(OpenSetScore):
+    """Score by the distance to the nearest training image, on unit vectors of the space of ``Mahalanobis``.
+
+    Directions in which images of one class vary count little there, so that the neighbour is alike in its class and not
+    in its contrast or its number of scratches.
+    """
+
+    def __init__(self, components: int):
+        self.components = components
+
+    def fit(self, known: Embedded, labels: np.ndarray) -> WhitenedNeighbour:
+        self._project = _projection(known.embeddings, self.components)
+        points = self._project.transform(known.embeddings)
+        means = _class_means(points, labels)
+        self._classes = Gaussian(means, points - means[labels])
+        self._search = NearestNeighbors(n_neighbors=1).fit(self._unit_vectors(known))
+        return self
+
+    def __call__(self, images: Embedded) -> Floats:
+        return np.asarray(self._search.kneighbors(self._unit_vectors(images))[0][:, 0])
+
+    def _unit_vectors(self, images: Embedded) -> Floats:
+        points = self._classes.whiten(self._project.transform(images.embeddings))
+        return np.asarray(Normalizer().transform(points))
+
+
 class Energy(OpenSetScore):
     """Score by the free energy of the logits at temperature 1: minus the logarithm of the sum of their exponentials.
 
@@ -160,13 +190,19 @@ class MaxSoftmax(OpenSetScore):
         return np.asarray(logsumexp(logits - logits.max(1, keepdims=True), axis=1))
 
 
-SCORES: dict[ScoreName, Callable[[RejectionSettings], OpenSetScore]] = {
+SCORES: dict[SingleScore, Callable[[RejectionSettings], OpenSetScore]] = {
     "mahalanobis": lambda settings: Mahalanobis(settings.components),
     "relative_mahalanobis": lambda settings: RelativeMahalanobis(settings.components),
     "knn": lambda settings: NearestNeighbour(settings.neighbours),
+    "whitened_knn": lambda settings: WhitenedNeighbour(settings.components),
     "energy": lambda settings: Energy(),
     "max_softmax": lambda settings: MaxSoftmax(),
 }
+
+
+def fit_scores(known: Embedded, labels: np.ndarray, settings: RejectionSettings) -> dict[SingleScore, OpenSetScore]:
+    """Fit every score to known images with ``labels`` int (n,), 0 to classes - 1."""
+    return {name: make(settings).fit(known, labels) for name, make in SCORES.items()}
 
 
 def _projection(embeddings: np.ndarray, components: int) -> Pipeline:

@@ -26,11 +26,14 @@ class OpenSetSplit:
     roles
         Role of each image, str (n,): train, validation or test for a known class, unknown for a class that appears
         in the test only, "" for an image that takes no part.
+    names
+        Class of each image, known or not, str (n,).
     """
 
     known: tuple[str, ...]
     truth: np.ndarray
     roles: np.ndarray
+    names: np.ndarray
 
     def indices(self, *roles: str) -> np.ndarray:
         """List the indices of the images with one of these roles, ascending: int64 (m,)."""
@@ -61,12 +64,12 @@ def make_split(
         order = rng.permutation(np.unique(groups[members]))
         counts = [round(share * len(order)) for share in (shares.test, shares.validation)]
         if min(counts) < 1 or len(order) - sum(counts) < 2:
-            raise UserError(f"class {name}: {len(order)} different images cannot be shared out; give at least 8")
+            raise UserError(f"class {name}: {len(order)} different images cannot be shared out; give at least 5")
         drawn = [TEST] * counts[0] + [VALIDATION] * counts[1] + [TRAIN] * (len(order) - sum(counts))
         for group, role in zip(order.tolist(), drawn, strict=True):
             taken.setdefault(group, role)
         roles[members] = [taken[int(group)] for group in groups[members]]
-    return OpenSetSplit(split.known, truth, roles)
+    return OpenSetSplit(split.known, truth, roles, names)
 
 
 def hold_out(groups: np.ndarray, shares: Sequence[float], seed: int) -> list[np.ndarray]:

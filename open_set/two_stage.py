@@ -1,7 +1,7 @@
 """Decide in two stages: PatchCore tells defect from no defect, then a classifier names the class or rejects.
 
-The classifier rejects an image whose embedding is too far from the known classes (tau) and, if the settings say so, an
-image between whose classes it is unsure (kappa). NEU has no defect-free images, so "no_defect" is always wrong there.
+The classifier rejects by a score on the embedding and, if the settings say so, by the mean of that score and of the
+classifier's doubt. NEU has no defect-free images, so "no_defect" is always wrong there.
 That is why two cascades are reported: the plain cascade, and a cascade that ignores the first stage.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 from fastener.open_set.classifier import Embedded
 from fastener.open_set.decisions import Decisions
 from fastener.open_set.metrics import NO_DEFECT
-from fastener.open_set.one_stage import decide, fit_rejector
-from fastener.open_set.settings import CONFIDENCE, SCORE_NAMES, RejectionSettings, ScoreName
+from fastener.open_set.one_stage import Rule, decide, fit_rejectors
+from fastener.open_set.settings import CONFIDENCE, PARTS, SCORE_NAMES, RejectionSettings, ScoreName
 from fastener.open_set.splits import TEST, UNKNOWN, OpenSetSplit
 
 IGNORING, PLAIN = "two_stage", "two_stage_plain"
@@ -35,16 +35,17 @@ def two_stage(
     """
     passed = gate_scores[split.indices(TEST, UNKNOWN)] <= gate_threshold
     decisions = []
-    for names in rejection_rules(settings.use_confidence):
-        rejector = fit_rejector(split, embedded, names, settings=settings)
+    rules = [rejection_rule(name, settings.use_confidence) for name in SCORE_NAMES]
+    for rejector in fit_rejectors(split, embedded, rules, settings):
         ignoring = replace(decide(split, embedded, rejector), approach=IGNORING)
         decisions += [ignoring, with_gate(ignoring, passed)]
     return decisions
 
 
-def rejection_rules(use_confidence: bool) -> list[tuple[ScoreName, ...]]:
-    """List the scores that reject together: each score alone, or with the classifier's confidence."""
-    return [(name, CONFIDENCE) if use_confidence and name != CONFIDENCE else (name,) for name in SCORE_NAMES]
+def rejection_rule(score: ScoreName, use_confidence: bool) -> Rule:
+    """List the single scores whose mean rejects in the cascade."""
+    parts = PARTS[score]
+    return (*parts, CONFIDENCE) if use_confidence and CONFIDENCE not in parts else parts
 
 
 def with_gate(decisions: Decisions, passed: np.ndarray) -> Decisions:

@@ -14,8 +14,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fastener.common.errors import UserError
 from fastener.datasets import ct_slices, images
-from fastener.datasets.ct_folders import list_good_slices, list_volumes, natural_key
+from fastener.datasets.ct_folders import list_good_slices, list_volumes
 from fastener.datasets.ct_labels import LABEL_COLUMNS, read_labels
+from fastener.datasets.ct_places import natural_key
 from fastener.datasets.ct_slices import CtSlice, SliceReader, read_slice
 from fastener.datasets.ct_window import Window, volume_window, window_of
 
@@ -275,13 +276,36 @@ def test_what_is_no_slice_is_named(tmp_path: Path) -> None:
     assert "notes" not in text
 
 
-@pytest.mark.parametrize("layout", ["missing", "empty", "flat"])
+def test_other_kinds_of_files_and_other_levels_are_slices_too(tmp_path: Path) -> None:
+    """No battery vanishes because its slices are PNG, or lie in fewer or more folders."""
+    save(grey(0), tmp_path / "deep" / "lot 7" / "b3" / "axial" / "s_1.tif")
+    save(grey(0), tmp_path / "flat" / "s_1.tif")
+    for number in (2, 3):
+        Image.fromarray(grey(number)).save(tmp_path / "flat" / f"s_{number}.png")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "scan.vol").write_bytes(b"voxels")
+    (tmp_path / "nothing").mkdir()
+    listing = list_volumes(tmp_path, axes=["axial"])
+    found = [(v.battery, v.axis, [one.number for one in v.slices]) for v in listing.volumes]
+    assert found == [("deep_lot 7_b3", "axial", [1]), ("flat", "", [1, 2, 3])]
+    np.testing.assert_array_equal(read_slice(listing.volumes[1].slices[2]), grey(3))
+    said = "\n".join(listing.problems)
+    assert "odd: holds no slice" in said
+    assert "1 file(s) of kind .vol are not read, such as scan.vol" in said
+    assert "nothing: holds no slice" in said
+
+
+def test_slices_in_the_folder_itself_are_one_volume(tmp_path: Path) -> None:
+    save(grey(0), tmp_path / "tablet" / "s_0000.tif")
+    (volume,) = list_volumes(tmp_path / "tablet").volumes
+    assert (volume.battery, volume.axis) == ("tablet", "")
+
+
+@pytest.mark.parametrize("layout", ["missing", "empty"])
 def test_a_folder_without_slices_says_what_it_should_hold(layout: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     if layout != "missing":
         folder.mkdir()
-    if layout == "flat":
-        save(grey(0), folder / "s_0000.tif")
     with pytest.raises(UserError, match="<battery_id>/<axis>"):
         list_volumes(folder)
 
@@ -295,7 +319,7 @@ def test_good_slices_may_lie_in_one_folder_under_any_names(tmp_path: Path) -> No
     save(grey(0), tmp_path / "tree" / "b" / "x" / "s_1.tif")
     assert [v.battery for v in list_good_slices(tmp_path / "tree").volumes] == ["b"]
     save(grey(0), tmp_path / "tree" / "overview.tif")
-    with pytest.raises(UserError, match=r"holds TIFF files and batteries \(such as b\)"):
+    with pytest.raises(UserError, match=r"holds slices and batteries \(such as b\)"):
         list_good_slices(tmp_path / "tree")
 
 

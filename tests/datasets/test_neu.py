@@ -75,6 +75,23 @@ def test_a_folder_of_other_images_is_refused(tmp_path: Path) -> None:
         load_neu(tmp_path / "nowhere")
 
 
+def test_a_folder_with_a_name_of_its_own_is_a_class(tmp_path: Path) -> None:
+    """Whatever its files are named, unless they name several classes of NEU."""
+    for name in ("edge crack/in_1.png", "edge crack/in_2.png", "Crazing/3.png", "images/x.png", "NEU-CLS/Cr_1.bmp",
+                 "NEU-CLS/Sc_1.bmp"):  # fmt: skip
+        save(texture("patches", len(name)), tmp_path / name)
+    images, skipped = load_neu(tmp_path)
+    found = {str(image.path.relative_to(tmp_path)): image.defect for image in images}
+    assert found == {
+        "Crazing/3.png": "crazing",
+        "NEU-CLS/Cr_1.bmp": "crazing",
+        "NEU-CLS/Sc_1.bmp": "scratches",
+        "edge crack/in_1.png": "edge crack",
+        "edge crack/in_2.png": "edge crack",
+    }
+    assert [path.name for path in skipped] == ["x.png"]
+
+
 @pytest.mark.real_data
 @pytest.mark.skipif("FASTENER_DATA_DIR" not in os.environ, reason="FASTENER_DATA_DIR is not set")
 def test_the_real_ones() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from steel_factory import runs_of, strip
 
 from fastener.common.errors import UserError
-from fastener.datasets.severstal import decode_runs, load_severstal
+from fastener.datasets.severstal import SteelStrip, decode_runs, load_severstal
 
 NEW = "ImageId,ClassId,EncodedPixels\n"
 OLD = "ImageId_ClassId,EncodedPixels\n"
@@ -96,3 +96,15 @@ def test_the_real_ones() -> None:
     strips = load_severstal(Path(os.environ["FASTENER_DATA_DIR"]) / "severstal_like")
     assert (len(strips), sum(one.is_anomalous for one in strips)) == (148, 28)
     assert all(one.mask((256, 1600)).any() == one.is_anomalous for one in strips)
+
+
+def test_a_strip_shows_the_square_with_most_of_its_defect() -> None:
+    mask = np.zeros((40, 200), bool)
+    mask[5:30, 120:140] = True
+    pixels = " ".join(f"{column * 40 + 6} 25" for column in range(120, 140))
+    strip = SteelStrip(Path("x.png"), True, ("3",), encoded=(pixels,))
+    assert strip.defect == "severstal_3"
+    assert SteelStrip(Path("x.png"), True, ("1", "3"), encoded=(pixels, pixels)).defect == ""
+    shown = strip.view(np.repeat(mask[..., None], 3, axis=2).astype(np.uint8))
+    assert shown.shape == (40, 40, 3)
+    assert shown[..., 0].sum() == mask.sum()

@@ -72,8 +72,10 @@ def test_measure_agrees_with_counts_and_scikit_learn() -> None:
     named = np.where(rng.random(65) < 0.8, np.where(truth == "unknown", "a", truth), "b")
     scores = rng.normal(size=65) + 1.5 * (truth == "unknown")
     predicted = np.where(scores > 1.0, "unknown", named)
+    own = tuple(np.where(truth == "unknown", "c", truth).tolist())
+    cutoffs = {"a": 1.0, "b": 1.0}
     decisions = Decisions(
-        "one_stage", "knn", ("a", "b"), tuple(truth), tuple(named), tuple(predicted), scores, 1.0, 0.05, {"knn": 1.0}
+        "one_stage", "knn", ("a", "b"), tuple(truth), own, tuple(named), tuple(predicted), scores, 1.0, 0.05, cutoffs
     )
     figures = measure(decisions, np.arange(65))
     assert figures["closed_set_accuracy"] == pytest.approx((named == truth)[:40].mean(), abs=1e-6)
@@ -83,7 +85,11 @@ def test_measure_agrees_with_counts_and_scikit_learn() -> None:
     assert figures["acceptance_known_test"] == pytest.approx((scores[:40] <= 1).mean(), abs=1e-6)
     assert figures["unknown_rejected"] == pytest.approx((scores[40:] > 1).mean(), abs=1e-6)
     assert (figures["n_known"], figures["n_unknown"]) == (40, 25)
-    assert figures["kappa"] is None
+    (strange,) = (one for one in figures["classes"] if not one["known"])
+    assert (strange["class"], strange["n"]) == ("c", 25)
+    assert strange["called"] == {
+        name: int(((named == name) & (scores <= 1))[40:].sum()) for name in sorted(strange["called"])
+    }
     assert figures["confusion"]["names"] == ["a", "b", "unknown"]
     assert np.sum(figures["confusion"]["table"]) == 65
     assert Decisions.from_state(decisions.state()).state() == decisions.state()

@@ -21,8 +21,10 @@ from fastener.open_set.scores import (
     MaxSoftmax,
     NearestNeighbour,
     RelativeMahalanobis,
+    WhitenedNeighbour,
+    fit_scores,
 )
-from fastener.open_set.settings import SCORE_NAMES, DataSettings, RejectionSettings, ScoreName, SplitSettings
+from fastener.open_set.settings import DataSettings, RejectionSettings, SingleScore, SplitSettings
 from fastener.open_set.splits import TEST, TRAIN, UNKNOWN, VALIDATION, hold_out, make_split
 
 LABELS = np.repeat([0, 1, 2], 40)
@@ -93,7 +95,7 @@ def test_energy_and_confidence_are_their_formulas() -> None:
     assert MaxSoftmax()(certain)[0] > MaxSoftmax()(certain)[1] > 0
 
 
-@pytest.mark.parametrize("name", SCORE_NAMES)
+@pytest.mark.parametrize("name", SCORES)
 def test_every_score_ranks_a_far_cloud_behind_the_known_ones(name: str) -> None:
     far = clouds(2, [[20.0, 20.0]], 30)
     # Logits fall with the distance to each class.
@@ -106,19 +108,52 @@ def test_every_score_ranks_a_far_cloud_behind_the_known_ones(name: str) -> None:
         assert roc_auc_score(np.arange(len(values)) >= len(TESTED), values) > 0.95
 
 
+def test_the_whitened_neighbour_is_the_nearest_direction_under_the_shared_covariance() -> None:
+    known, tested = standardised(KNOWN.embeddings), standardised(TESTED.embeddings)
+    means = np.array([known[label == LABELS].mean(0) for label in range(3)])
+    root = np.linalg.cholesky(LedoitWolf(assume_centered=True).fit(known - means[LABELS]).covariance_)
+    white = [np.linalg.solve(root, points.T).T for points in (known, tested)]
+    unit = [points / np.linalg.norm(points, axis=1, keepdims=True) for points in white]
+    expected = np.linalg.norm(unit[1][:, None] - unit[0][None], axis=2).min(1)
+    score = WhitenedNeighbour(6).fit(KNOWN, LABELS)
+    # A rotation to principal components keeps lengths and angles of standardised points, and so of whitened ones.
+    assert np.allclose(np.sort(score(TESTED)), np.sort(expected), atol=0.05)
+    assert np.allclose(score(KNOWN), 0, atol=1e-6)
+
+
 @pytest.mark.parametrize("names", [("mahalanobis",), ("knn", "max_softmax")])
-def test_the_threshold_accepts_what_was_asked_for(names: tuple[ScoreName, ...]) -> None:
-    validation = Embedded(clouds(4, CENTRES, 200), clouds(5, CENTRES, 200)[:, :3])
-    rejector = Rejector.fit(names, KNOWN, LABELS, validation=validation, settings=RejectionSettings(alpha=0.1))
-    assert (rejector(validation) <= rejector.threshold).mean() == pytest.approx(0.9, abs=0.005)
-    # The joined rule says what its parts say in their own units.
-    parts = [SCORES[name](RejectionSettings()).fit(KNOWN, LABELS)(TESTED) > rejector.cutoffs[name] for name in names]
-    assert np.array_equal(rejector(TESTED) > rejector.threshold, np.any(parts, axis=0))
+def test_new_known_images_are_accepted_as_often_as_was_asked_for(names: tuple[SingleScore, ...]) -> None:
+    fitted = fit_scores(KNOWN, LABELS, RejectionSettings())
+    validation, fresh = (Embedded(clouds(n, CENTRES, 400), clouds(n, CENTRES, 400)[:, :3]) for n in (4, 6))
+    rejector = Rejector.fit(names, fitted, validation, 0.1)
+    assert (rejector(fresh) <= rejector.threshold).mean() == pytest.approx(0.9, abs=0.03)
+    cutoffs = rejector.cutoffs(("a", "b", "c"))
+    assert bool(cutoffs) is (len(names) == 1)
+    for place, name in enumerate(cutoffs):
+        mine = TESTED.classes == place
+        assert np.array_equal(
+            (rejector(TESTED) > rejector.threshold)[mine], fitted[names[0]](TESTED[mine]) > cutoffs[name]
+        )
+
+
+def test_each_class_has_a_limit_of_its_own() -> None:
+    """A wide class does not let strange images pass that look most like a narrow one."""
+
+    def images(seed: int, each: int) -> Embedded:
+        rng = np.random.default_rng(seed)
+        points = np.concatenate([rng.normal(0, 0.2, (each, 3)), rng.normal(0, 3, (each, 3)) + [40, 0, 0]])
+        return Embedded(points, np.stack([40 - points[:, 0], points[:, 0]], 1))
+
+    taught, validation = images(0, 100), images(1, 200)
+    fitted = fit_scores(taught, np.repeat([0, 1], 100), RejectionSettings())
+    rejector = Rejector.fit(("mahalanobis",), fitted, validation, 0.05)
+    narrow, wide = rejector.cutoffs(("narrow", "wide")).values()
+    assert narrow < wide / 3
 
 
 def test_too_few_validation_images_are_owned_up_to() -> None:
     few = Embedded(TESTED.embeddings[:9], TESTED.logits[:9])
-    rejector = Rejector.fit(("knn",), KNOWN, LABELS, validation=few, settings=RejectionSettings(alpha=0.05))
+    rejector = Rejector.fit(("knn",), fit_scores(KNOWN, LABELS, RejectionSettings()), few, 0.05)
     assert rejector.alpha == pytest.approx(0.1)
 
 
@@ -164,7 +199,7 @@ def test_another_seed_is_another_split_and_a_class_is_drawn_alike_in_all_of_them
 
 
 @pytest.mark.parametrize(
-    ("labels", "message"), [(["a"] * 30 + ["c"] * 9, "class b"), (list("aaabbb" + "c" * 9), "class a")]
+    ("labels", "message"), [(["a"] * 30 + ["c"] * 9, "class b"), (list("aaabbbbb" + "c" * 9), "class a")]
 )
 def test_classes_that_cannot_be_shared_out(labels: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):

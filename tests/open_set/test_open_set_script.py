@@ -14,11 +14,12 @@ from data_factory import run_inside, save
 from steel_factory import flags, noise_in_place_of, write_neu, write_severstal, write_weights
 
 from fastener.datasets.neu import CLASSES
+from fastener.open_set.left_out import choose_score
 from fastener.open_set.one_stage import one_stage
 from fastener.open_set.pipeline import Pipeline
-from fastener.open_set.report import COLUMNS
 from fastener.open_set.settings import load_open_set
 from fastener.open_set.splits import OpenSetSplit
+from fastener.open_set.summary import COLUMNS
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,7 @@ def test_the_summary_has_a_row_for_each_split_approach_and_score(output: Path) -
     with (output / "summary.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
-    assert len({(row["split"], row["approach"], row["score"]) for row in rows}) == len(rows) == 3 * 3 * 5
+    assert len({(row["split"], row["approach"], row["score"]) for row in rows}) == len(rows) == 3 * 3 * 7
     by_hand = metrics(output)["results"][0]
     assert float(rows[0]["unknown_auroc"]) == by_hand["unknown_auroc"]
     assert all(float(row["ms_per_image"]) > 0 for row in rows)
@@ -97,13 +98,21 @@ def test_the_textures_are_told_apart(output: Path) -> None:
         assert best["knn"]["unknown_auroc"] > 0.8
 
 
-def test_kappa_is_a_confidence_and_only_where_it_rejects(output: Path) -> None:
+def test_the_counts_by_unknown_class_are_those_of_the_confusion_table(output: Path) -> None:
     for one in metrics(output)["results"]:
-        if "max_softmax" in one["score"]:
-            assert one["kappa"] == pytest.approx(np.exp(-one["thresholds"]["max_softmax"]), abs=1e-6)
-            assert 0 < one["kappa"] <= 1
-        else:
-            assert one["kappa"] is None
+        names, table = one["confusion"]["names"], one["confusion"]["table"]
+        unknown = [found for found in one["classes"] if not found["known"]]
+        assert sum(found["rejected"] for found in unknown) == table[names.index("unknown")][names.index("unknown")]
+        assert one["unknown_rejected"] == pytest.approx(sum(f["rejected"] for f in unknown) / one["n_unknown"])
+        for found in one["classes"]:
+            assert found["rejected"] + sum(found["called"].values()) == found["n"]
+    assert "| a | scratches | " in (output / "summary.md").read_text()
+
+
+def test_the_score_is_chosen_by_classes_that_were_left_out(output: Path) -> None:
+    found = metrics(output)
+    assert {row["left_out"] for row in found["left_out"]} == set(found["known"])
+    assert choose_score(found["left_out"]) == found["default"]["one_stage"]
 
 
 def test_every_class_is_unknown_once_and_every_image_has_its_role(output: Path) -> None:
@@ -192,7 +201,7 @@ def test_shuffled_test_labels_move_no_threshold(home: Path, output: Path) -> Non
     truth[tested], roles[tested] = truth[shuffled], roles[shuffled]
     for one, other in zip(
         one_stage(split, embedded, settings.rejection),
-        one_stage(OpenSetSplit(split.known, truth, roles), embedded, settings.rejection),
+        one_stage(OpenSetSplit(split.known, truth, roles, split.names), embedded, settings.rejection),
         strict=True,
     ):
         assert one.truth != other.truth
@@ -229,7 +238,7 @@ def test_fine_tuning_and_scratch_are_named_in_the_report(home: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--splits", "z"], "neu_split_z.yaml; there are: a, b, c"),
+        (["--splits", "z"], "neu_split_z.yaml; there are: a, b, c; or name classes"),
         (["--set", "rejection.scores=knn"], "nearest known one is 'rejection.score'"),
         (["--set", "classifier.tune_from=layer4"], "classifier"),
         (["--set", "data.test=0.7"], "data.test = 0.7"),
@@ -253,3 +262,40 @@ def test_an_image_that_cannot_be_read_costs_that_image(home: Path, tmp_path: Pat
     assert done.returncode == 1
     assert "crazing_0.png" in done.stderr
     assert (tmp_path / "output/split_a/osr/decisions.pt").is_file()
+
+
+def test_a_saved_model_judges_new_photos_as_the_report_does(home: Path, output: Path, tmp_path: Path) -> None:
+    """With no weights beside it: the model holds its networks."""
+    photos = tmp_path / "photos"
+    shutil.copytree(home / "neu/images/scratches", photos)
+    shutil.copy(home / "severstal/train_images/000.png", photos / "strip.png")
+    (photos / "broken.png").write_bytes(b"no image")
+    done = run_inside(
+        SCRIPT, "predict", "--model", output / "split_a/model.pt", "--dir", photos, "--json", "--csv", "--visualize",
+        "--output", tmp_path / "found", "--device", "cpu",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    entries = {Path(one["file"]).name: one for one in json.loads((tmp_path / "found/results.json").read_text())}
+    with (tmp_path / "found/results.csv").open() as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [one["file"] for one in entries.values()]
+    assert "error" in entries["broken.png"]
+    assert entries["strip.png"]["verdict"] == "no_defect"
+    with (output / "split_a/cascade/decisions.csv").open() as file:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
+    score = metrics(output)["default"]["two_stage_plain"]
+    for seed in range(12):
+        name = f"scratches_{seed}.png"
+        assert entries[name]["verdict"] == rows[name][f"two_stage_plain, {score}: verdict"]
+        shown = float(rows[name][f"two_stage, {score}: score"])
+        assert entries[name]["score"] == pytest.approx(shown, rel=1e-3, abs=1e-3)
+    assert len(list((tmp_path / "found").glob("*.png"))) == 13
+
+
+def test_folders_of_other_kinds_without_an_unknown_one(home: Path, tmp_path: Path) -> None:
+    for place, (name, like) in enumerate({"dent": "crazing", "stain": "inclusion", "hole": "patches"}.items()):
+        for number, path in enumerate(sorted((home / "neu/images" / like).iterdir())[: 5 + 7 * (place > 0)]):
+            (tmp_path / "own" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / "own" / name / f"in_{number}.png")
+    arguments = ["run-osr", "--frozen-features", "--known", "dent", "stain", "hole"]
+    lines = run(home, tmp_path / "output", *arguments, neu=tmp_path / "own")
+    assert [line for line in lines if line.startswith("split own, one_stage") and "no unknown images" in line]

@@ -62,7 +62,7 @@ ELSEWHERE = {
     "data.neu_root", "data.severstal_root", "weights", "output", "splits", "run.device", "run.workers", "run.precision",
     "run.runtime",
     "run.memory_limit_mb",
-    "classifier.backbone", "steel.backbone", "rejection.score",
+    "classifier.backbone", "steel.backbone", "rejection.score", "known", "unknown",
 }  # fmt: skip
 
 
@@ -132,10 +132,11 @@ def test_a_changed_setting_is_noticed_by_the_steps_in_the_same_folder(home: Path
 
 def test_the_default_score_is_the_one_that_is_set() -> None:
     rejection = OpenSetSettings().rejection
-    assert default_score("one_stage", rejection) == rejection.score
-    assert default_score("two_stage", rejection) == f"{rejection.score}+max_softmax"
-    alone = rejection.model_copy(update={"use_confidence": False, "score": "knn"})
-    assert default_score("two_stage_plain", alone) == "knn"
+    assert default_score("one_stage", "knn", rejection) == "knn"
+    assert default_score("two_stage", "knn", rejection) == "knn+max_softmax"
+    assert default_score("two_stage", "combined", rejection) == "combined"
+    alone = rejection.model_copy(update={"use_confidence": False})
+    assert default_score("two_stage_plain", "knn", alone) == "knn"
 
 
 def test_the_file_holds_the_defaults() -> None:
@@ -151,7 +152,7 @@ def test_the_file_holds_the_defaults() -> None:
     [
         ({"known": ["a", "b"], "unknown": ["b"]}, "class b is named twice"),
         ({"known": ["a"], "unknown": ["b"]}, "at least two"),
-        ({"known": ["a", "b"]}, "unknown is missing"),
+        ({"unknown": ["a", "b"]}, "known is missing"),
         ({"known": ["a", "b"], "unkown": ["c"]}, "'unknown'"),
     ],
 )
@@ -160,3 +161,12 @@ def test_splits_that_are_refused(content: dict[str, Any], message: str, tmp_path
     (tmp_path / "neu_split_x.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=message):
         load_open_set(tmp_path / "mine.yaml")
+
+
+def test_a_split_is_a_settings_file_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("known: [dent, stain]\nunknown: [hole]\n")
+    settings, splits = load_open_set(tmp_path / "mine.yaml")
+    assert settings.splits == ("mine",)
+    assert splits["mine"].known == ("dent", "stain")
+    _, flagged = load_open_set(flags={"known": ["dent", "stain"]})
+    assert flagged["own"].unknown == ()
