@@ -172,8 +172,8 @@ def counted_in(
 ) -> list[Hit]:
     """Return the hits of one slice that count; ``hits`` holds all hits of a detector by slice number.
 
-    Only slices less than ``at_least`` steps away are looked at, and further ones for each ``unreadable`` slice. A run that leaves this neighbourhood is long enough,
-    and a shorter run lies inside it.
+    Only slices less than ``at_least`` steps away are looked at, and further ones for each ``unreadable`` slice. A run
+    that leaves this neighbourhood is long enough, and a shorter run lies inside it.
     """
     reach = (at_least - 1 + len(unreadable)) * step
     near = [hit for near_by in range(number - reach, number + reach + 1, step) for hit in hits.get(near_by, ())]

@@ -48,8 +48,8 @@ class PatchCoreDetector:
     def load(cls, region: str, settings: AnodeSettings, device: str, weights: Path | None = None) -> PatchCoreDetector:
         """Load the detector of a region that ``train`` made and that was saved in ``model_file``.
 
-        Raises UserError if there is none or it is damaged, if it cannot be used on this machine, or if it was trained with another
-        size, backbone, region or grey window than ``settings`` state.
+        Raises UserError if there is none or it is damaged, if it cannot be used on this machine, or if it was trained
+        with another size, backbone, region or grey window than ``settings`` state.
         """
         file = used_model(region, settings)
         inspector = _loaded(file, settings, device, weights)
@@ -148,6 +148,14 @@ def few_batteries(region: str, inspector: Inspector) -> str | None:
     )
 
 
+def spread_line(inspector: Inspector) -> str:
+    """State from how many good batteries a model learned, and how its threshold moves without one of them."""
+    return (
+        f"good batteries: {inspector.notes.get(BATTERIES, '?')}; threshold {inspector.threshold:.3f}, "
+        f"{inspector.notes.get(SPREAD, '?')} with one left out"
+    )
+
+
 def update(
     inspector: Inspector,
     good: GoodSlices,
@@ -157,7 +165,7 @@ def update(
 ) -> None:
     """Learn one region of further good batteries; bank, threshold and its spread move.
 
-    The slices that the model knows already are passed over. Raises UserError for fewer than two new slices.
+    Slices of a battery that the model knows already would count twice. Raises UserError for fewer than two new slices.
     """
     crops, batteries = good.crops[region.name], good.batteries[region.name]
     if len(crops) < 2:
@@ -192,10 +200,20 @@ def model_file(region: str, settings: AnodeSettings) -> Path:
 
 
 def used_model(region: str, settings: AnodeSettings) -> Path:
-    """Return the model that is used: the folder ``<region>-int8`` or ``-fp32`` of export.py if there is no file."""
-    file = model_file(region, settings)
-    folders = [file.with_name(f"{region}-{precision}") for precision in ("int8", "fp32")]
-    return next((folder for folder in folders if not file.exists() and folder.is_dir()), file)
+    """Return the model that is used: ``model_file``, or the folder that export-patchcore wrote for the settings of run.
+
+    ``run.precision: int8`` asks for the folder ``<region>-int8``, ``run.runtime: onnx`` for ``<region>-fp32``.
+    """
+    run = settings.run
+    if run.precision == "int8":
+        return exported_model(region, settings, "int8")
+    wanted = exported_model(region, settings, "fp32")
+    return wanted if run.runtime == "onnx" and wanted.is_dir() else model_file(region, settings)
+
+
+def exported_model(region: str, settings: AnodeSettings, precision: str) -> Path:
+    """Return the folder of a region's exported model."""
+    return settings.output_dir_model_patchcore / f"{region}-{precision}"
 
 
 def _how_made(region: RegionOfInterest, settings: AnodeSettings) -> dict[str, str]:

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fastener.anode.hits import Hit, Run
+from fastener.anode.hits import Hit, Run, length
 from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import VolumeResult
 from fastener.common.files import write_atomically
 from fastener.common.spreadsheet import rows_text
 from fastener.datasets.ct_labels import file_name
-from fastener.datasets.ct_slices import CtSlice
+from fastener.datasets.ct_slices import CtSlice, Volume
 
 DETECTED_COLUMNS = ("file_name", "xmin", "ymin", "xmax", "ymax", "region", "detector", "score", "axis")
 _DIGITS = 4
@@ -23,21 +23,23 @@ def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> No
     """Write ``AI_RESULTS/<battery>/<battery>_log.csv``, a line a slice, and ``_detected.csv``, a line a box.
 
     A slice is NG if a hit of any detector counts in it, ERROR if it could not be inspected, and OK otherwise. The log
-    also counts the boxes of each detector in each region.
+    also counts the boxes of each detector in each region, and states the highest score there, hit or not.
     """
     for battery in dict.fromkeys(result.volume.battery for result in results):
         of_battery = [result for result in results if result.volume.battery == battery]
         folder = settings.output_inference_dir / "AI_RESULTS" / battery
         columns = [(name, region.name) for name in of_battery[0].hits for region in settings.roi_config]
-        log = [["file_name", "axis", "result", *(f"{name}_{region}" for name, region in columns)]]
+        peaks = [(name, region) for name, region in columns if any(result.peaks.get(name) for result in of_battery)]
+        counted = [f"{name}_{region}" for name, region in columns]
+        log = [["file_name", "axis", "result", *counted, *(f"{name}_{region}_peak" for name, region in peaks)]]
         detected = [list(DETECTED_COLUMNS)]
         for result in of_battery:
             for one in result.volume.slices:
                 hits = [(name, hit) for name in result.hits for hit in result.counted[name].get(one.number, ())]
                 count = Counter((name, hit.region) for name, hit in hits)
-                log.append(
-                    [file_name(one), result.volume.axis, _verdict(result, one), *(str(count[key]) for key in columns)]
-                )
+                tops = (_peak(result, name, one.number, region) for name, region in peaks)
+                cells = [*(str(count[key]) for key in columns), *("" if top is None else str(top) for top in tops)]
+                log.append([file_name(one), result.volume.axis, _verdict(result, one), *cells])
                 detected += [_detected_line(one, result.volume.axis, name, hit) for name, hit in hits]
         write_atomically(folder / f"{battery}_log.csv", _csv(log))
         write_atomically(folder / f"{battery}_detected.csv", _csv(detected))
@@ -84,6 +86,14 @@ def summarise(results: Sequence[VolumeResult], seconds: float) -> dict[str, Any]
         "slices_failed": sum(len(result.errors) for result in results),
         "seconds": round(seconds, 2),
         "seconds_per_slice": round(seconds / max(slices, 1), 4),
+        "bridged": [
+            f"{result.volume.name}, {name}: the run from slice {run.first} to {run.last} passes over slices that could "
+            f"not be read: {', '.join(map(str, run.bridged))}"
+            for result in results
+            for name, runs in result.runs.items()
+            for run in runs
+            if run.bridged
+        ],
         "detectors": {name: _summary_of(name, results) for name in (results[0].hits if results else ())},
     }
 
@@ -96,6 +106,7 @@ def describe(summary: dict[str, Any], at_least: int) -> Iterator[str]:
             f"{name}: {one['hits']} hits, {one['hits_counted']} of them in {one['runs']} run(s) of {at_least} or more "
             f"slices; NG: {one['slices_ng']} of {summary['slices']} slices, batteries: {flagged}"
         )
+    yield from summary["bridged"]
     yield (
         f"{summary['batteries']} batteries, {summary['slices']} slices, {summary['slices_failed']} could not be "
         f"inspected; {summary['seconds']:.1f} s, {summary['seconds_per_slice']:.3f} s a slice"
@@ -135,13 +146,15 @@ def _volume_record(result: VolumeResult) -> dict[str, Any]:
         "battery": result.volume.battery,
         "axis": result.volume.axis,
         "window": [result.window.low, result.window.high],
-        "runs": [_run_record(name, run) for name in result.runs for run in result.runs[name]],
+        "spacing_mm": result.volume.spacing,
+        "runs": [_run_record(name, run, result.volume) for name in result.runs for run in result.runs[name]],
         "slices": [
             {
                 "file_name": file_name(one),
                 "number": one.number,
                 "result": _verdict(result, one),
                 "error": result.errors.get(one.number, ""),
+                "peaks": _peaks(result, one.number),
                 "boxes": by_number.get(one.number, []),
             }
             for one in result.volume.slices
@@ -157,8 +170,25 @@ def _hit_record(detector: str, hit: Hit, counts: bool) -> dict[str, Any]:
     return {**corners, **facts, "counts": counts}
 
 
-def _run_record(detector: str, run: Run) -> dict[str, Any]:
-    return {"detector": detector, "region": run.hits[0].region, "first": run.first, "last": run.last}
+def _run_record(detector: str, run: Run, volume: Volume) -> dict[str, Any]:
+    record = {"detector": detector, "region": run.hits[0].region, "first": run.first, "last": run.last}
+    record |= {"slices": length(run, volume.step), "bridged": list(run.bridged)}
+    extent = (run.last - run.first + volume.step) / volume.step
+    return record | {"length_mm": None if volume.spacing is None else round(extent * volume.spacing, _DIGITS)}
+
+
+def _peaks(result: VolumeResult, number: int) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for name, peaks in result.peaks.items():
+        of_slice = {region: round(peak, _DIGITS) for (where, region), peak in peaks.items() if where == number}
+        if of_slice:
+            found[name] = of_slice
+    return found
+
+
+def _peak(result: VolumeResult, detector: str, number: int, region: str) -> float | None:
+    peak = result.peaks.get(detector, {}).get((number, region))
+    return None if peak is None else round(peak, _DIGITS)
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastener.common.files import write_atomically
 from fastener.datasets.listing import marked
+from fastener.inspection.fonts import font as load_font
 
 Picture = npt.NDArray[np.uint8]
 
@@ -130,7 +131,7 @@ def contact_sheet(
     pitch_x, pitch_y = cell + gap, line + cell + gap
     sheet = Image.new("RGB", (gap + columns * pitch_x, gap + header + len(rows) * pitch_y), SHEET)
     draw = ImageDraw.Draw(sheet)
-    font = _font(font_size)
+    font = _font(font_size, "".join([*captions, *(column_titles or ())]))
 
     def write(text: str, x: int, y: int, width: int, colour: str) -> None:
         one_line = text.translate(str.maketrans("\r\n\t", "   "))
@@ -163,7 +164,7 @@ def draw_boxes(picture: Picture, boxes: Sequence[tuple[int, int, int, int]], cap
     if not captions:
         return drawn
     image = Image.fromarray(drawn)
-    draw, font = ImageDraw.Draw(image), _font(max(11, round(max(height, width) / 45)))
+    draw, font = ImageDraw.Draw(image), _font(max(11, round(max(height, width) / 45)), "".join(captions))
     for (left, top, _, bottom), caption in zip(boxes, captions, strict=True):
         _, _, text_width, text_height = (int(side) for side in draw.textbbox((0, 0), caption, font=font))
         x = max(0, min(left, width - text_width - 4))
@@ -219,9 +220,8 @@ def _levels(
     return np.asarray(cv2.convertScaleAbs(above, alpha=255 / (vmax - vmin)), np.uint8), np.isnan(score_map)
 
 
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
+def _font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
+    return load_font(size, text)
 
 
 @cache

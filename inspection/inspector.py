@@ -188,24 +188,27 @@ class Inspector:
         check = steps.input_check(photos)
         return cls(config, setup, evidence=evidence, decision=decision, training=training, check=check)
 
-    def partial_fit(self, images: Images, *, progress: Progress = no_progress) -> Inspector:
+    def partial_fit(
+        self, images: Images, *, groups: Sequence[int] | None = None, progress: Progress = no_progress
+    ) -> Inspector:
         """Learn more healthy photos, and return this inspector itself; ``new_photos_`` says how many were new.
 
-        Photos that the model knows, and copies of them, are passed over. The threshold moves with the new photos; one
-        that came from elsewhere is dropped. Raises UserError if a photo cannot be read or none is new.
+        Photos that the model knows, and their copies, are passed over, unless ``groups`` (n,) say which are alike, as
+        in ``fit``. The threshold moves with the new photos; one that came from elsewhere is dropped. Raises UserError
+        if a photo cannot be read or none is new.
         """
         sources = listed(images)
-        known = self.training.signatures
+        known = self.training.signatures if groups is None else None
         photos = steps.collect(
             sources, self.evidence, self.config, preprocessor=self.preprocessor, progress=progress, known=known
         )
         if not photos:
-            raise UserError(
-                f"none of the {len(sources)} photos is new: the model knows them, or copies of them, already"
-            )
-        self.training = self.training.extended(photos)
-        groups = steps.per_tile(self.training.groups[-len(photos) :], photos)
-        self._decide_by(self.decision.extend(steps.fit_evidence(self.evidence, groups), groups))
+            raise UserError(f"none of the {len(sources)} photos is new: the model knows them, or copies of them")
+        self.training = self.training.extended(photos, alike=groups is not None)
+        copies = self.training.groups[-len(photos) :]
+        left_out = copies if groups is None else np.asarray(groups)
+        scores = steps.fit_evidence(self.evidence, steps.per_tile(left_out, photos))
+        self._decide_by(self.decision.extend(scores, steps.per_tile(copies, photos)))
         if self.check is not None:
             self.check = self.check.extended(steps.figures_of(photos))
         # Models that were saved before groups were do not know which photo a score belongs to.

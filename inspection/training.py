@@ -108,13 +108,17 @@ class TrainingRecord:
         same = np.array([bool(one.checksum) and one.checksum in self.checksums for one in photos])
         return same | is_copy_of(np.stack([one.signature for one in photos]), self.signatures)
 
-    def extended(self, fingerprints: Sequence[Fingerprint]) -> TrainingRecord:
-        """Append new photos; their groups of copies get the numbers after the present ones."""
+    def extended(self, fingerprints: Sequence[Fingerprint], *, alike: bool = False) -> TrainingRecord:
+        """Append new photos; their groups of copies get the numbers after the present ones.
+
+        Photos that are ``alike`` by nature are no copies of one another.
+        """
         signatures = np.stack([one.signature for one in fingerprints])
+        copies = np.arange(len(signatures)) if alike else copy_groups(signatures)
         return TrainingRecord(
             self.checksums + tuple(one.checksum for one in fingerprints),
             np.concatenate([self.signatures, signatures]),
-            np.concatenate([self.groups, copy_groups(signatures) + self.groups.max() + 1]),
+            np.concatenate([self.groups, copies + self.groups.max() + 1]),
             self.names + names_of_photos(fingerprints, self.n_photos) if self.names else (),
             self.disturbed,
         )

@@ -44,7 +44,7 @@ def decide(split: OpenSetSplit, embedded: Embedded, rejector: Rejector) -> Decis
         score=rejector.name,
         known=split.known,
         truth=true_names(split),
-        classes=tuple(split.names[place] for place in places),
+        classes=tuple(split.names[places].tolist()),
         named=tuple(named.tolist()),
         predicted=tuple(predicted.tolist()),
         scores=scores,
