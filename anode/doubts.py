@@ -8,7 +8,7 @@ import numpy as np
 
 from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import VolumeResult
-from fastener.models.calibration import gross_outliers, healthy_threshold
+from fastener.models.calibration import gross_outliers, robust_threshold
 
 # From this share of NG slices on, the threshold is doubted rather than the batteries.
 _NEARLY_ALL = 0.9
@@ -45,7 +45,10 @@ def suggestion(
         peaks = np.array(_peaks("patchcore", region.name, results))
         if len(peaks) < _LEAST_BATTERIES:
             continue
-        threshold = healthy_threshold(peaks, settings.patchcore.alpha).threshold
+        # Cracks raise peaks only, so the lower half alone says how those of good slices spread.
+        lower = peaks[peaks <= np.median(peaks)]
+        mirrored = np.concatenate([lower, 2 * np.median(peaks) - lower])
+        threshold = robust_threshold(mirrored, settings.patchcore.alpha).threshold
         found.append(threshold)
         yield (
             f"region {region.name}: {threshold:.3f} is a guess by {len(peaks)} slices at hand, most of which are taken "

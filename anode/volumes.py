@@ -129,9 +129,9 @@ def inspect_volume(
                     reach = settings.consecutive_slices - 1 + len(errors)
                     show_until(batch[-1].slice.number - reach * volume.step)
             show_until(float("inf"))
-    found = {name: [hit for of_slice in by_number.values() for hit in of_slice] for name, by_number in hits.items()}
-    runs = {name: find_runs(every, settings.consecutive_slices, volume.step, errors) for name, every in found.items()}
-    return VolumeResult(volume, window, errors, found, runs, peaks, profiles)
+    every = {name: [hit for of_slice in by_number.values() for hit in of_slice] for name, by_number in hits.items()}
+    runs = {name: find_runs(one, settings.consecutive_slices, volume.step, errors) for name, one in every.items()}
+    return VolumeResult(volume, window, errors, every, runs, peaks, profiles)
 
 
 @dataclass(frozen=True)

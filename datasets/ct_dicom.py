@@ -99,7 +99,7 @@ def read_pixels(path: Path, page: int) -> np.ndarray:
     except Exception as error:  # each decoder has its own family of exceptions
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: its pixels cannot be read ({reason}); export it uncompressed") from None
-    return np.clip(np.rint(values + OFFSET), 0, 2 * OFFSET - 1).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(values + OFFSET), 0, 2 * OFFSET - 1), np.uint16)
 
 
 def _window(data: FileDataset) -> tuple[float, float] | None:
@@ -115,7 +115,7 @@ def _window(data: FileDataset) -> tuple[float, float] | None:
 def _first(value: object) -> float | None:
     if value is None or value == "":
         return None
-    one = value[0] if isinstance(value, list | tuple) or hasattr(value, "__getitem__") else value  # type: ignore[index]
+    one = value[0] if isinstance(value, list | tuple) or hasattr(value, "__getitem__") else value
     return float(one)  # type: ignore[arg-type]
 
 

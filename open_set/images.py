@@ -91,7 +91,7 @@ def read_images(
 def elongation_of(photo: np.ndarray) -> float:
     """Divide the longer side of a photo (H, W, 3) by its shorter side."""
     shorter, longer = sorted(photo.shape[:2])
-    return longer / shorter
+    return float(longer / shorter)
 
 
 def _checksum(images: Sequence[DefectImage]) -> str:

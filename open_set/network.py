@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -111,7 +112,7 @@ def _lite0_parts(backbone: str, used: tuple[str, ...], weights: Path | None) -> 
     """
     from fastener.models.efficientnet_lite import whole_lite0
 
-    full = whole_lite0()
+    full: Any = whole_lite0()
     if weights is not None:
         load_weights(full, weights, backbone, rename=BACKBONES[backbone].rename)
     parts: list[list[nn.Module]] = [[full.conv_stem, full.bn1], []]

@@ -156,7 +156,7 @@ def test_a_killed_run_goes_on_where_it_was(home: Path, output: Path, tmp_path: P
     cut.write_bytes(cut.read_bytes()[:100])
     lines = run(home, tmp_path / "output", "--frozen-features")
     said = [line for line in lines if line.startswith(("split", "PatchCore"))]
-    assert not [line for line in said if line.startswith(("split a", "PatchCore")) or "split b: training" in line]
+    assert not [line for line in said if line.startswith(("split a:", "PatchCore")) or "split b: training" in line]
     assert {split: metrics(tmp_path / "output", split) for split in "abc"} == expected
 
 
