@@ -141,7 +141,7 @@ def test_each_class_has_a_limit_of_its_own() -> None:
 
     def images(seed: int, each: int) -> Embedded:
         rng = np.random.default_rng(seed)
-        points = np.concatenate([rng.normal(0, 0.2, (each, 3)), rng.normal(0, 3, (each, 3)) + [40, 0, 0]])
+        points = np.concatenate([rng.normal(0, 0.2, (each, 3)), rng.normal((40, 0, 0), 3, (each, 3))])
         return Embedded(points, np.stack([40 - points[:, 0], points[:, 0]], 1))
 
     taught, validation = images(0, 100), images(1, 200)
