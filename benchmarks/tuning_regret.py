@@ -2,8 +2,8 @@
 
 Each D is a category in MVTec layout. The candidates of ``train.py --tune`` learn from the photos that tuning would
 learn from, and are measured twice: on the held-out healthy photos with synthetic defects, which is all that tuning
-sees, and on the labelled test photos. The script prints, for each category, both AUROCs of every candidate, Spearman's rank
-correlation between them, and the regret: the best test AUROC less that of the candidate which tuning takes. Tuning
+sees, and on the labelled test photos. The script prints, for each category, both AUROCs of every candidate, Spearman's
+rank correlation between them, and the regret: the best test AUROC less that of the candidate which tuning takes. Tuning
 takes another candidate than the default only if the interval of its gain lies above zero.
 """
 
