@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fastener.commands import cli, data, evaluating, threshold_search
+from fastener.commands import cli, comparing, data, evaluating, threshold_search
 
 EXAMPLE = "python evaluate.py --data-dir data --split test   or   python evaluate.py --data-dir data --cross-validate 5"
 
 
 def main() -> int:
     arguments = _arguments()
+    if arguments.compare:
+        return comparing.compare_runs(arguments.compare, arguments.output, seed=arguments.seed or 0)
     layout = data.recognised(arguments)
     assert layout is not None  # --data-dir is checked above
     config = cli.config_from(
@@ -44,6 +46,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/evaluation"), metavar="D", help="default: outputs/evaluation"
     )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="measure nothing, but compare the AUROCs of two or more earlier outputs on the same images: DeLong's "
+        "test, Holm's correction, Wilcoxon's test over categories",
+    )
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures; write metrics and scores only")
     model = parser.add_argument_group("the models of --cross-validate")
     cli.add_model_flags(model)
@@ -55,6 +65,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="measure categories again that are done")
     arguments = parser.parse_args()
     data.check_flags(parser, arguments)
+    if arguments.compare is not None:
+        if len(arguments.compare) < 2:
+            parser.error("--compare needs two outputs at least")
+        if arguments.data_dir is not None:
+            parser.error("--compare reads earlier outputs; leave out --data-dir")
+        return arguments
     if arguments.data_dir is None:
         parser.error("name the labelled photos: --data-dir")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:
