@@ -41,9 +41,15 @@ def main() -> int:
 
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         service = Service(settings, config.run.device, config.run)
-        app = create_app(service, LOCAL_NAMES | {host} if local and settings.token is None else None)
+        app = create_app(
+            service,
+            LOCAL_NAMES | {host} if local and settings.token is None else None,
+            root_path=arguments.root_path.rstrip("/"),
+        )
         address = f"http://{host}:{listener.getsockname()[1]}/"
         count = len(service.catalogue.categories())
+        for line in service.catalogue.clashes():
+            cli.warn(line)
         print(f"{address}   ({count} model(s) in {settings.models}; API at {address}docs; stop with Ctrl-C)")
         sys.stdout.flush()
         if not arguments.no_browser and _has_screen():
@@ -65,6 +71,9 @@ def _arguments() -> argparse.Namespace:
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
     )
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port; 0 picks a free one (default: 8000)")
+    parser.add_argument(
+        "--root-path", default="", metavar="PATH", help="path under which a proxy serves the console, such as /qa"
+    )
     parser.add_argument("--no-browser", action="store_true", help="do not open the page in a browser")
     parser.add_argument("--insecure", action="store_true", help="let other machines in without a token")
     parser.add_argument("--models", type=Path, metavar="D", help="folder of models (default: saved_models)")

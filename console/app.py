@@ -22,11 +22,11 @@ _HOUR = 60 * 60
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
-def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> FastAPI:
+def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES, *, root_path: str = "") -> FastAPI:
     """Create the application that serves ``service`` and closes it on shutdown.
 
     ``hosts`` are the host names that requests may carry. None allows any name; use it where a token or the network
-    protects the service.
+    protects the service. ``root_path`` is the path under which a proxy serves it, such as /qa.
     """
 
     @asynccontextmanager
@@ -44,6 +44,7 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES) -> 
         description="PASS or FAIL for photos of parts, and a history of every inspection.",
         docs_url=None,
         redoc_url=None,
+        root_path=root_path,
         lifespan=lifespan,
     )
     app.state.service = service

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
+from fastener.datasets.listing import files_in
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_folder import MODEL_FILE
+from fastener.models.runtime.storage import is_model
 
 Stamp = tuple[int, int, int]
 MIB = 2**20
+MODEL_SUFFIX = ".pkl"
 _READS = 3  # attempts to read a model file that is replaced meanwhile
 
 
@@ -91,9 +94,24 @@ class Catalogue:
     def categories(self) -> dict[str, Path]:
         """List the model file of each category, sorted by category.
 
-        A category is the path below ``folder`` without the file's suffix, or the path of the model's own folder.
+        A category is the path below ``folder`` without the file's suffix, or the path of the model's own folder. Of
+        several files that would have one name, the first is served; ``clashes`` tells.
         """
-        return dict(sorted((self._category(path), path) for path in self._files()))
+        return {name: paths[0] for name, paths in self._by_category().items()}
+
+    def clashes(self) -> list[str]:
+        """Say in a line each which model files would have one name, so that only one of them is served."""
+        return [
+            f"{', '.join(map(str, paths))} would all be called {name}; only the first is served, rename the others"
+            for name, paths in self._by_category().items()
+            if len(paths) > 1
+        ]
+
+    def _by_category(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._files(), key=lambda path: (path.suffix != MODEL_SUFFIX, path)):
+            found.setdefault(self._category(path), []).append(path)
+        return dict(sorted(found.items()))
 
     def listed(self) -> list[tuple[str, ServedModel | None]]:
         """List all categories with their models, None for one that is not in memory."""
@@ -168,14 +186,18 @@ class Catalogue:
         raise UserError(f"{path} is being written; try again when that has ended")
 
     def _files(self) -> Iterator[Path]:
-        for path in self.folder.rglob("*.pkl"):
-            if not any(part.startswith(".") for part in path.relative_to(self.folder).parts) and path.is_file():
+        if not self.folder.is_dir():
+            return
+        for path in files_in(self.folder):
+            if (path.suffix == MODEL_SUFFIX and path.is_file()) or is_model(path):
                 yield path
 
     def _category(self, path: Path) -> str:
         below = path.relative_to(self.folder)
         in_folder = path.name == MODEL_FILE and len(below.parts) > 1
-        return (below.parent if in_folder else below.with_suffix("")).as_posix()
+        return (
+            below.parent if in_folder else below.with_suffix("") if below.suffix == MODEL_SUFFIX else below
+        ).as_posix()
 
     def _path(self, category: str) -> Path:
         """Look the category up in the list: text from a client never becomes part of a path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 from alembic import command
@@ -66,12 +67,21 @@ def _url(address: str) -> URL:
     return url
 
 
+def folded(text: str | None) -> str | None:
+    """Write text without case and accents, in any script, so that a search finds it however it is spelt."""
+    if text is None:
+        return None
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
+
+
 def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     """Set journal and sync modes.
 
     WAL lets other connections read while a row is written. FULL syncs each commit, so that a stored inspection
     survives a power cut; NORMAL would survive a killed process only.
     """
+    connection.create_function("folded", 1, folded, deterministic=True)  # type: ignore[attr-defined]
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -109,7 +110,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in _SAFE_METHODS and origin.partition("://")[2] != host:
             return _refused(403, _other_site(origin, host))
-        if self.rules.token is not None and scope["path"] not in PUBLIC_PATHS:
+        if self.rules.token is not None and get_route_path(scope) not in PUBLIC_PATHS:
             refusal = await self._unauthenticated(scope, headers)
             if refusal is not None:
                 return refusal
@@ -133,7 +134,7 @@ class Guard:
                 return None
             self.rules.attempts.failed(address)
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return sign_in_page(401)
+            return sign_in_page(401, path=get_route_path(scope))
         return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
 
     def _limited(self, receive: Receive) -> Receive:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Select, case, false, func, select, text, update
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy import ColumnElement, Engine, Select, String, case, false, func, or_, select, text, update
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute, sessionmaker
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from fastener.common.errors import UserError
+from fastener.console.database import folded
 from fastener.console.tables import LOOK, PASS, InspectionRow, ReviewRow, ThresholdRow
 
 
@@ -40,7 +44,7 @@ class Filter:
     reviewed : str or None
         "none": not reviewed; "any": reviewed; "confirmed" or "overruled": by the latest review.
     text : str or None
-        Part of the file name, in any case.
+        Part of the file name, whatever its case and accents.
     """
 
     since: datetime | None = None
@@ -72,8 +76,29 @@ class Filter:
             elif self.reviewed == "overruled":
                 found.append(row.review.has(ReviewRow.verdict != passed))
         if self.text is not None:
-            found.append(row.file_name.icontains(self.text, autoescape=True))
+            found.append(_holds(row.file_name, self.text))
         return found
+
+
+class _Folded(FunctionElement[str]):
+    """A column without case and accents where the database can do that (SQLite), else without case."""
+
+    type = String()
+    inherit_cache = True
+
+
+@compiles(_Folded)
+def _lower(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Folded, "sqlite")
+def _fold(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
+    return f"folded({compiler.process(element.clauses, **options)})"
+
+
+def _holds(column: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
+    return or_(_Folded(column).contains(folded(part), autoescape=True), column.icontains(part, autoescape=True))
 
 
 class History:

@@ -18,12 +18,16 @@ _POLICY = (
 )
 
 
-def sign_in_page(status: int, note: str = "") -> HTMLResponse:
-    """Build a form that sends the token to ``POST /session``; ``note`` is a line of plain text above it."""
+def sign_in_page(status: int, note: str = "", path: str = "/") -> HTMLResponse:
+    """Build a form that sends the token to ``POST /session``; ``note`` is a line of plain text above it.
+
+    ``path`` is where the page is shown. The form's address is relative to it, as a proxy may put a path in front.
+    """
+    up = "../" * (path.count("/") - 1)
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
-        f'<h1>Inspection console</h1><p role="alert">{note}</p><form method="post" action="/session">'
+        f'<h1>Inspection console</h1><p role="alert">{note}</p><form method="post" action="{up}session">'
         '<label for="token">Token</label>'
         '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
         "<button>Sign in</button></form><p>The token is the value of --token, or of $CONSOLE_TOKEN, with which "

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
 from fastener.console.tables import FAILED, NO_PART
+
+_ZONES_MINUTES = 15  # time zones differ by multiples of this
+_FARTHEST_WEST = 9 * 60 + 30  # minutes behind UTC; later midnights are those of places ahead of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +22,7 @@ class Day:
     Attributes
     ----------
     day : date
-        Day in the service's time zone.
+        Day in the time zone of the request.
     category, model_checksum : str
         Name of the model, and SHA-256 of its file.
     inspections, failed, no_part : int
@@ -43,14 +47,35 @@ class Day:
         return self.failed / self.inspections
 
 
-def per_day(rows: Iterable[tuple[datetime, str, str, str, float]]) -> list[Day]:
+def zone_of(name: str | None, since: datetime | None) -> tzinfo | None:
+    """Find the time zone in which days are counted: by its name, or else that in which ``since`` is midnight.
+
+    None stands for the zone of this machine. Raises ValueError for a name that is not known.
+    """
+    if name is not None:
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"time_zone: {name!r} is not known; write it like Asia/Tokyo or UTC") from None
+    if since is None:
+        return None
+    minutes = since.astimezone(UTC).hour * 60 + since.astimezone(UTC).minute
+    if minutes % _ZONES_MINUTES or since.second or since.microsecond:
+        return None
+    ahead = -minutes if minutes <= _FARTHEST_WEST else 24 * 60 - minutes
+    return timezone(timedelta(minutes=ahead))
+
+
+def per_day(rows: Iterable[tuple[datetime, str, str, str, float]], zone: tzinfo | None = None) -> list[Day]:
     """Group rows of (created_at, category, model_checksum, decision, score); return days sorted by day and category.
+
+    Days are those of the time ``zone``; None: of this machine's.
 
     Different model files are never pooled, because their scores have different scales.
     """
     groups: dict[tuple[date, str, str], list[tuple[str, float]]] = {}
     for created_at, category, checksum, decision, score in rows:
-        groups.setdefault((created_at.astimezone().date(), category, checksum), []).append((decision, score))
+        groups.setdefault((created_at.astimezone(zone).date(), category, checksum), []).append((decision, score))
     days = []
     for (day, category, checksum), found in sorted(groups.items()):
         low, median, high = np.quantile([score for _, score in found], [0.1, 0.5, 0.9]).tolist()

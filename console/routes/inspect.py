@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
+from fastapi.routing import APIRoute
+from starlette.responses import Response
 
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
@@ -14,7 +17,23 @@ from fastener.console.routes.common import TheService
 from fastener.console.schemas import Batch, Failed, Inspected
 from fastener.console.service import Service, Upload
 
-router = APIRouter(tags=["inspect"])
+
+class ManyFiles(APIRoute):
+    """Reads forms of as many files as may wait in the queue; Starlette's own limit is 1000."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def read_then_handle(request: Request) -> Response:
+            most = max(_STARLETTES_LIMIT, request.app.state.service.settings.queue_size + 1)
+            await request.form(max_files=most)  # kept by the request
+            return await handle(request)
+
+        return read_then_handle
+
+
+router = APIRouter(tags=["inspect"], route_class=ManyFiles)
+_STARLETTES_LIMIT = 1000
 _NAME_LENGTH = 255
 
 CategoryField = Annotated[str, Form(description="name of the model, see /categories")]

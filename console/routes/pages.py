@@ -41,7 +41,7 @@ async def sign_in(request: Request, service: TheService, token: Annotated[str, F
     """Check the token from the sign-in page and set a cookie that no script can read."""
     wanted = service.settings.token
     if wanted is None:
-        return RedirectResponse("/", 303)
+        return RedirectResponse("./", 303)
     address = address_of(request.scope)
     wait = service.attempts.must_wait(address)
     if wait:
@@ -49,7 +49,7 @@ async def sign_in(request: Request, service: TheService, token: Annotated[str, F
     if not equal_secrets(token, wanted.get_secret_value()):
         service.attempts.failed(address)
         return sign_in_page(401, "That is not the token.")
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse("./", 303)
     answer.set_cookie(
         cookie_name(request.scope),
         await service.in_thread(service.sessions.begin),
@@ -67,7 +67,7 @@ async def sign_out(request: Request, service: TheService) -> Response:
     identifier = session_of(request.scope)
     if identifier:
         await service.in_thread(service.sessions.end, identifier)
-    answer = RedirectResponse("/", 303)
+    answer = RedirectResponse("../", 303)
     answer.delete_cookie(cookie_name(request.scope), httponly=True, samesite="strict")
     return answer
 

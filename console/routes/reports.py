@@ -7,6 +7,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Query
+from pydantic import Field
 from starlette.background import BackgroundTask
 from starlette.responses import Response, StreamingResponse
 
@@ -15,8 +16,8 @@ from fastener.console.exports import as_csv, write_split
 from fastener.console.problems import error_responses
 from fastener.console.routes.common import TheService
 from fastener.console.routes.history import HistoryQuery
-from fastener.console.schemas import DayStatistics, Statistics
-from fastener.console.statistics import per_day
+from fastener.console.schemas import DayStatistics, Statistics, Text
+from fastener.console.statistics import per_day, zone_of
 from fastener.inspection.reading import batches
 
 router = APIRouter(tags=["reports"])
@@ -32,10 +33,24 @@ class SplitQuery(HistoryQuery):
     split: Literal["train", "valid", "test"] = "train"
 
 
+class StatisticsQuery(HistoryQuery):
+    """Filters of the history, and the time zone in which days are counted."""
+
+    time_zone: Text | None = Field(
+        None,
+        description="days are counted in this time zone, such as Asia/Tokyo; without it, in the one in which `since` "
+        "is midnight, or else in the service's",
+    )
+
+
 @router.get("/statistics", responses=error_responses(422))
-def statistics(service: TheService, wanted: Annotated[HistoryQuery, Query()]) -> Statistics:
+def statistics(service: TheService, wanted: Annotated[StatisticsQuery, Query()]) -> Statistics:
     """Count inspections and failures per day and model, with quantiles of the scores."""
-    days = per_day(service.history.scores(wanted.filter()))
+    try:
+        zone = zone_of(wanted.time_zone, wanted.since)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from None
+    days = per_day(service.history.scores(wanted.filter()), zone)
     loaded = [service.catalogue.loaded(name) for name in service.catalogue.loaded_categories()]
     return Statistics(
         days=[DayStatistics.model_validate(day) for day in days],

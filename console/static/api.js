@@ -1,4 +1,5 @@
 // Requests to the service. Every failure is an Error whose message can be shown to the user.
+// Addresses are relative to the page, as a proxy may serve it under a path of its own.
 
 export class ServiceUnreachable extends Error {}
 export class SignedOut extends ServiceUnreachable {}
@@ -40,7 +41,7 @@ export async function request(path, options = {}) {
 /** Fetch the state of the service, which has status 503 while nothing can be stored. */
 export async function fetchHealth() {
   try {
-    return await (await fetch("/health")).json();
+    return await (await fetch("health")).json();
   } catch {
     throw new ServiceUnreachable("the service does not respond");
   }
@@ -48,7 +49,7 @@ export async function fetchHealth() {
 
 /** Sign in with the token. Throws an Error that says why that failed. */
 export async function signIn(token) {
-  const response = await fetch("/session", { method: "POST", body: new URLSearchParams({ token }) });
+  const response = await fetch("session", { method: "POST", body: new URLSearchParams({ token }) });
   if (response.status === 429) throw new Error("Too many wrong tokens. Try again in a minute.");
   if (!response.ok) throw new Error("That is not the token.");
 }
@@ -70,7 +71,7 @@ const models = new Map();
 
 /** Fetch the description of a model, and cache it. */
 export async function fetchModel(category) {
-  const info = await fetchJson(`/model/info/${encodeCategory(category)}`);
+  const info = await fetchJson(`model/info/${encodeCategory(category)}`);
   models.set(category, info);
   return info;
 }

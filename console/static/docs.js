@@ -2,7 +2,7 @@
 
 import { byId, h } from "./dom.js";
 
-const description = await (await fetch("/openapi.json")).json();
+const description = await (await fetch("openapi.json")).json();
 const schemas = description.components.schemas;
 
 const nameOf = (schema) => schema.$ref?.split("/").at(-1);

@@ -22,9 +22,9 @@ function formQuery() {
 }
 
 async function load(size) {
-  byId("export-csv").href = `/export/inspections.csv?${queryString(formQuery())}`;
+  byId("export-csv").href = `export/inspections.csv?${queryString(formQuery())}`;
   try {
-    const found = await fetchJson(`/inspections?${queryString({ ...formQuery(), page, page_size: size })}`);
+    const found = await fetchJson(`inspections?${queryString({ ...formQuery(), page, page_size: size })}`);
     const pages = Math.max(1, Math.ceil(found.total / size));
     byId("history-count").textContent = `${found.total} inspection${found.total === 1 ? "" : "s"}`;
     byId("rows").replaceChildren(...found.inspections.map(row));
@@ -45,7 +45,7 @@ function row(inspection) {
   const reviewText = review
     ? `${review.verdict === inspection.decision.replace("LOOK", "PASS") ? "confirmed" : `overruled: ${wordOf(review.verdict)}`} by ${review.reviewer}${review.note ? `: ${review.note}` : ""}`
     : "–";
-  const picture = h("img", { src: `/inspections/${inspection.id}/image?size=thumbnail`, alt: "", width: 56, height: 56,
+  const picture = h("img", { src: `inspections/${inspection.id}/image?size=thumbnail`, alt: "", width: 56, height: 56,
     onerror: (event) => event.target.replaceWith(h("span", { class: "blank", title: "no longer kept" })) });
   return h("tr", { onclick: (event) => { if (event.target !== link) link.click(); } },
     h("td", {}, picture),
@@ -75,7 +75,7 @@ async function printReport() {
 }
 
 async function download({ split, reviewed }) {
-  const response = await request(`/export/labelled.zip?${queryString({ ...formQuery(), reviewed, split })}`);
+  const response = await request(`export/labelled.zip?${queryString({ ...formQuery(), reviewed, split })}`);
   const address = URL.createObjectURL(await response.blob());
   h("a", { href: address, download: "labelled.zip" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60000);

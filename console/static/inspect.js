@@ -82,12 +82,20 @@ function work() {
 async function inspect(item) {
   item.state = "inspecting";
   draw(item);
+  let content;
+  try {
+    // The file is read first: one that is gone or was overwritten fails alone, and is no sign of a lost service.
+    content = new Blob([await item.file.arrayBuffer()], { type: item.file.type });
+  } catch {
+    fail(item, "the file is gone or was changed after it was chosen; choose it again");
+    return;
+  }
   const form = new FormData();
   form.append("category", item.category);
   form.append("return_visualizations", "false"); // pictures are fetched when the image is selected
-  form.append("image", item.file, item.name);
+  form.append("image", content, item.name);
   try {
-    item.result = await fetchJson("/inspect", { method: "POST", body: form });
+    item.result = await fetchJson("inspect", { method: "POST", body: form });
     item.result.review = null;
     item.state = "done";
     item.file = null;
@@ -101,11 +109,16 @@ async function inspect(item) {
       await new Promise((resolve) => setTimeout(resolve, 1000 * Number(error.retryAfter)));
       item.state = "waiting";
     } else {
-      item.state = "failed";
-      item.reason = error.message;
-      if (!selected || !pinned) choose(item);
+      fail(item, error.message);
     }
   }
+  draw(item);
+}
+
+function fail(item, reason) {
+  item.state = "failed";
+  item.reason = reason;
+  if (!selected || !pinned) choose(item);
   draw(item);
 }
 
@@ -143,7 +156,7 @@ function choose(item) {
 function draw(item) {
   const states = { waiting: "waiting", inspecting: "inspecting…", failed: `not inspected: ${item.reason}` };
   const picture = item.result
-    ? h("img", { src: `/inspections/${item.result.id}/image?size=thumbnail`, alt: "", loading: "lazy", width: 48, height: 48 })
+    ? h("img", { src: `inspections/${item.result.id}/image?size=thumbnail`, alt: "", loading: "lazy", width: 48, height: 48 })
     : h("span", { class: "blank" });
   const state = item.result ? badge(item.result.decision) : h("small", {}, states[item.state]);
   item.button.replaceChildren(picture, h("span", { class: "name" }, item.name), state);

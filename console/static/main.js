@@ -27,7 +27,7 @@ async function route() {
 
 async function showStored(id) {
   try {
-    stored.show(await fetchJson(`/inspections/${encodeURIComponent(id ?? "")}`));
+    stored.show(await fetchJson(`inspections/${encodeURIComponent(id ?? "")}`));
   } catch (error) {
     stored.showMessage(error.message);
   }
@@ -35,7 +35,7 @@ async function showStored(id) {
 
 /** Fill every list of models. */
 async function loadCategories() {
-  const categories = await fetchJson("/categories");
+  const categories = await fetchJson("categories");
   for (const select of document.querySelectorAll('select[name="category"]')) {
     const any = select.firstElementChild;
     select.replaceChildren(any, ...categories.map(({ name }) => h("option", { value: name }, name)));
@@ -62,7 +62,7 @@ async function watch() {
     }
     if (back) {
       await route();
-      byId("sign-out").hidden = !(await fetchJson("/session")).signed_in;
+      byId("sign-out").hidden = !(await fetchJson("session")).signed_in;
       document.dispatchEvent(new Event("service-online"));
     }
   } catch (error) {

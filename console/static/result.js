@@ -88,7 +88,7 @@ function review(inspection, changed) {
     byId("review-title").textContent = verdict === own ? `Confirm ${wordOf(verdict)}` : `Overrule: it should be ${wordOf(verdict)}`;
     byId("dialog-review").querySelector("textarea").value = "";
     openDialog(byId("dialog-review"), async ({ reviewer, note }) => {
-      changed(await sendJson("PATCH", `/inspections/${inspection.id}`, { verdict, reviewer, note }));
+      changed(await sendJson("PATCH", `inspections/${inspection.id}`, { verdict, reviewer, note }));
     });
   };
   const latest = inspection.review;

@@ -12,7 +12,8 @@ export async function showStatistics() {
   since.setHours(0, 0, 0, 0);
   since.setDate(since.getDate() - Number(days) + 1);
   try {
-    draw(await fetchJson(`/statistics?${queryString({ since: since.toISOString(), category })}`));
+    const time_zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    draw(await fetchJson(`statistics?${queryString({ since: since.toISOString(), category, time_zone })}`));
   } catch (error) {
     byId("charts").replaceChildren(h("p", {}, error.message));
   }

@@ -37,7 +37,7 @@ export function thresholdTrial(inspection, model, onChange, onSaved) {
       + `${formatPercent(falseAlarmRate(healthy, chosen))} of healthy parts.`;
     byId("dialog-threshold").querySelector("textarea").value = "";
     openDialog(byId("dialog-threshold"), async ({ changed_by, reason }) => {
-      cacheModel(await sendJson("PUT", `/model/threshold/${encodeCategory(model.name)}`,
+      cacheModel(await sendJson("PUT", `model/threshold/${encodeCategory(model.name)}`,
         { threshold: chosen, replaces: model.threshold, changed_by, reason, model_checksum: model.model_checksum }));
       onSaved(inspection);
     });

@@ -63,7 +63,7 @@ export function viewer(inspection) {
 }
 
 function pane(inspection, kind, panes, setZoom, zoom) {
-  const address = `/inspections/${inspection.id}`;
+  const address = `inspections/${inspection.id}`;
   const missing = (event) => event.target.replaceWith(h("p", { class: "hint" }, "This picture is not stored, or has been deleted."));
   const picture = (name, path, alt) => h("img", { class: name, src: `${address}/${path}`, alt, draggable: "false", onerror: missing });
   const layers = [];

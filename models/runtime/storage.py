@@ -36,6 +36,15 @@ def save_state(state: dict[str, Any], path: Path) -> None:
     write_atomically(path, b"".join([header.encode(), archive]))
 
 
+def is_model(path: Path) -> bool:
+    """Tell from its first bytes whether a file is a model, whatever its name."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_KIND) + 6) == f"{_KIND} model".encode()
+    except OSError:
+        return False
+
+
 def load_state(path: Path) -> dict[str, Any]:
     """The ``state`` that was saved. ``weights_only`` unpickling: tensors and plain values, never code.
 
