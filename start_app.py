@@ -41,11 +41,8 @@ def main() -> int:
 
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         service = Service(settings, config.run.device, config.run)
-        app = create_app(
-            service,
-            LOCAL_NAMES | {host} if local and settings.token is None else None,
-            root_path=arguments.root_path.rstrip("/"),
-        )
+        names = LOCAL_NAMES | {host} if local and settings.token is None else None
+        app = create_app(service, names, root_path=arguments.root_path.rstrip("/"))
         address = f"http://{host}:{listener.getsockname()[1]}/"
         count = len(service.catalogue.categories())
         for line in service.catalogue.clashes():

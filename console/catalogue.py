@@ -195,9 +195,9 @@ class Catalogue:
     def _category(self, path: Path) -> str:
         below = path.relative_to(self.folder)
         in_folder = path.name == MODEL_FILE and len(below.parts) > 1
-        return (
-            below.parent if in_folder else below.with_suffix("") if below.suffix == MODEL_SUFFIX else below
-        ).as_posix()
+        if in_folder:
+            return below.parent.as_posix()
+        return (below.with_suffix("") if below.suffix == MODEL_SUFFIX else below).as_posix()
 
     def _path(self, category: str) -> Path:
         """Look the category up in the list: text from a client never becomes part of a path."""
