@@ -41,7 +41,10 @@ def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> i
             detector = patchcore.PatchCoreDetector.load(region.name, settings, settings.run.device, arguments.weights)
             inspector, before = detector.inspector, detector.inspector.threshold
             patchcore.update(inspector, good, region, progress=cli.progress)
-            print(f"region {region.name}: threshold {before:.3f} before, {inspector.threshold:.3f} now")
+            print(
+                f"region {region.name}: threshold {before:.3f} before, {inspector.threshold:.3f} now "
+                "(earlier slices keep the scores of the smaller bank, so it errs upwards)"
+            )
         else:
             inspector = patchcore.train(
                 good, region, settings, weights=arguments.weights, progress=cli.progress, warn=cli.warn

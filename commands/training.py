@@ -148,7 +148,10 @@ def update(arguments: argparse.Namespace, config: Config, dataset: Dataset | Non
     output = arguments.output or file_of(arguments.update)
     check_writable(output)
     inspector.partial_fit(healthy_photos(arguments, tag, dataset), progress=cli.progress)
-    print(f"learned {inspector.new_photos_} new photos")
+    print(
+        f"learned {inspector.new_photos_} new photos; earlier photos, which need not be at hand, keep the scores that "
+        "they had with the smaller bank, so the threshold errs upwards: train on all photos at once for the exact one"
+    )
     inspector.save(output)
     print(inspector.describe())
     print(f"saved {output}")

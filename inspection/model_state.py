@@ -55,7 +55,7 @@ def state_of(inspector: Inspector) -> dict[str, Any]:
     return {
         "config": inspector.config.model_copy(update={"run": run}).model_dump(mode="json"),
         "backbone": inspector.backbone,
-        "evidence": {kind: one.state() for kind, one in inspector.evidence.items()},
+        "evidence": {kind: _small(one.state()) for kind, one in inspector.evidence.items()},
         "decision": inspector.decision.state(),
         "threshold": [inspector.threshold, inspector.threshold_source],
         "checksums": list(inspector.training.checksums),
@@ -69,6 +69,18 @@ def state_of(inspector: Inspector) -> dict[str, Any]:
         "notes": inspector.notes,
         "versions": {name: version(name) for name in _VERSIONS} | {"python": platform.python_version()},
     }
+
+
+def _small(state: dict[str, Any]) -> dict[str, Any]:
+    """Keep a bank in float16 where that loses no digit, as in all banks whose rows are features as they were collected.
+
+    Distances are computed in float32 from the same numbers, so that no score changes.
+    """
+    bank = state.get("bank")
+    if not isinstance(bank, torch.Tensor) or bank.dtype != torch.float32:
+        return state
+    half = bank.half()
+    return {**state, "bank": half} if torch.equal(half.float(), bank) else state
 
 
 def read_model(path: Path, *, device: str, weights: Path | None, run: RunSettings | None) -> Restored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from steel_factory import write_severstal
 
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
-from fastener.datasets.images import read_image, read_reduced
+from fastener.datasets.images import Photo, read_image, read_photo
 from fastener.datasets.severstal import SteelStrip, load_severstal
 from fastener.open_set.settings import SteelSettings
 from fastener.open_set.steel_gate import SteelGate, gate_config, steel_roles
@@ -75,14 +76,14 @@ def test_training_holds_few_strips_at_a_time(strips: list[SteelStrip], monkeypat
     read: list[weakref.ref[np.ndarray]] = []
     alive: list[int] = []
 
-    def watched(path: Path, longest: int) -> tuple[np.ndarray, tuple[int, int]]:
-        photo, size = read_reduced(path, longest)
-        read.append(weakref.ref(photo))
+    def watched(path: Path, **how: Any) -> Photo:
+        photo = read_photo(path, **how)
+        read.append(weakref.ref(photo.pixels))
         alive.append(sum(one() is not None for one in read))
-        return photo, size
+        return photo
 
     roles = steel_roles(strips, SETTINGS, seed=1)
-    monkeypatch.setattr("fastener.inspection.reading.read_reduced", watched)
+    monkeypatch.setattr("fastener.inspection.reading.read_photo", watched)
     run = RunSettings(device="cpu", workers=0, batch_size=1)
     SteelGate.train(strips, roles, SETTINGS, backbone="filters", weights=None, run=run)
     # Synthetic defects are drawn on the training strips, which are read again for that.

@@ -21,6 +21,7 @@ from fastener.datasets.mvtec import load_category
 from fastener.evaluation import precision_cost
 from fastener.evaluation.metrics import auroc
 from fastener.evaluation.precision_cost import PrecisionCost
+from fastener.export import size_of
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import CONFORMAL, Inspector
 from fastener.inspection.model_folder import MODEL_FILE
@@ -346,3 +347,12 @@ def test_on_real_photos_onnx_is_torch_and_int8_costs_little(tmp_path: Path) -> N
     np.testing.assert_allclose(scores["onnx"], scores["torch"], rtol=1e-3)
     # Of a quarter of the photos a model is weak, and int8 moves it by half a point; benchmarks/precision.py uses all.
     assert auroc(labels, scores["int8"]) >= auroc(labels, scores["torch"]) - 0.01
+
+
+def test_a_bank_is_saved_in_half_the_bytes_without_losing_a_digit(model: Path, exported: dict[str, Path]) -> None:
+    saved, loaded = load_state(model)["evidence"]["cnn"]["bank"], Inspector.load(model, "cpu")
+    assert saved.dtype == torch.float16
+    assert torch.equal(saved.float(), loaded.evidence["cnn"].patchcore.bank_.features)  # type: ignore[attr-defined]
+    text = size_of(exported["fp32"])
+    assert "network" in text
+    assert "(float16)" in text
