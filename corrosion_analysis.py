@@ -1,4 +1,4 @@
-"""Follow components photographed after 0, 24, ... hours: how much rust, since when, how certain, how fast."""
+"""Follow components photographed after 0, 24, ... hours: white and red corrosion, since when, how fast."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastener.commands import cli, corrosion
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable
 from fastener.corrosion.severity import LEVELS
+from fastener.corrosion.text import headline, severity_words
 
 EXAMPLE = "python corrosion_analysis.py --dir data/components --until Moderate"
 
@@ -37,12 +38,15 @@ def main() -> int:
     required = parse_requirements(arguments.require) if arguments.require is not None else None
     scale = corrosion.scale_of(arguments)
     check_writable(arguments.output / "report.json")
-    inspector = Inspector.load(arguments.model, config.run.device, weights=arguments.weights, run=config.run)
-    analyse = Analyser(inspector, config.corrosion, config.colour)
+    model = _model(arguments.model)
+    inspector = (
+        None if model is None else Inspector.load(model, config.run.device, weights=arguments.weights, run=config.run)
+    )
+    analyse = Analyser(inspector, config.corrosion, config.colour, config.preprocess)
     report = Report(
         arguments.output,
-        model=str(arguments.model),
-        threshold=inspector.threshold,
+        model=None if model is None else str(model),
+        threshold=None if inspector is None else inspector.threshold,
         config=config,
         plots=not arguments.no_plots,
         sheet=sheet,
@@ -50,8 +54,12 @@ def main() -> int:
         gif=arguments.gif,
     )
     failed = 0
-    for one in cli.progress(series, len(series), "analysing"):
-        record = report.add(analyse(one), until=arguments.until or "", scale=scale, lot=one.lot)
+    shots = sum(len(one.shots) for one in series)
+    bar = iter(cli.progress(range(shots), shots, "photos"))
+    for one in series:
+        record = report.add(
+            analyse(one, lambda: next(bar, None)), until=arguments.until or "", scale=scale, lot=one.lot
+        )
         failed += len(record["failed"])
         for failure in record["failed"]:
             cli.warn(failure["error"])
@@ -71,15 +79,17 @@ def main() -> int:
 def _verdict(point: Mapping[str, Any]) -> str:
     if not point:
         return "no shot could be read."
-    low, high = point["colour_rust_ci95"]
     status = point["status"] or "no T0 to compare with"
-    return f"{status}, {point['severity']}; rust {point['colour_rust_pct']:.1f} % (95 %: {low:.1f} to {high:.1f})."
+    return f"{status}, {severity_words(point)}; {headline(point)}."
 
 
 def _arguments() -> argparse.Namespace:
     parser = cli.parser(__doc__, EXAMPLE)
     parser.add_argument(
-        "--model", type=Path, default=cli.DEFAULT_MODEL, metavar="M", help=f"default: {cli.DEFAULT_MODEL}"
+        "--model",
+        type=Path,
+        metavar="M",
+        help=f"model for heatmaps and scores, which no verdict depends on (default: {cli.DEFAULT_MODEL} if it exists)",
     )
     parser.add_argument(
         "--weights", type=Path, metavar="F", help="file of the backbone's weights; default: searched for"
@@ -109,6 +119,13 @@ def _arguments() -> argparse.Namespace:
     corrosion.add_photo_flags(parser)
     corrosion.add_lab_flags(parser)
     return parser.parse_args()
+
+
+def _model(path: Path | None) -> Path | None:
+    """Return the model to load; None if none is named and there is none at the usual place."""
+    if path is None and not cli.DEFAULT_MODEL.is_file():
+        return None
+    return path or cli.DEFAULT_MODEL
 
 
 def _check_settings(arguments: argparse.Namespace) -> None:

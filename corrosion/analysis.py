@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from fastener.config import ColourSettings, CorrosionSettings
+from fastener.config import ColourSettings, CorrosionSettings, PreprocessSettings
 from fastener.corrosion.colour_growth import Sectors
 from fastener.corrosion.comparison import (
     Z95,
@@ -19,8 +20,8 @@ from fastener.corrosion.comparison import (
     measure_baselines,
     measure_without_baseline,
 )
-from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Verdict, judge
-from fastener.corrosion.shots import view_shots
+from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Changes, Verdict, judge
+from fastener.corrosion.shots import in_threads, view_shots
 from fastener.corrosion.trend import Trend, fit_trend
 from fastener.datasets.components import Series
 from fastener.inspection.inspector import Inspector
@@ -39,21 +40,23 @@ class TimePoint:
     shots
         The shots of this moment.
     mean_score
-        Mean anomaly score of the model.
+        Mean anomaly score of the model; None without a model.
     rust, tarnish, green
-        Share of the part's visible surface, in percent.
+        Share of the part's visible surface, in percent; rust without what was rust-coloured at T0.
     rust_noise
         Half-width of the 95 % interval of ``rust``, in percentage points.
     rust_ci95
         The 95 % interval of ``rust`` in percent, cut off at 0 and 100.
     growth
-        Heatmap growth in percent; None without T0.
+        Heatmap growth in percent; None without T0 or without a model.
     changes
-        Change of rust, tarnish and green since T0, in percentage points; None without T0.
+        Mean changes since T0, in percentage points; None without T0.
     growth_change
-        Change of the heatmap growth since T0, in percentage points; None without T0.
+        Change of the heatmap growth since T0, in percentage points; None without T0 or without a model.
+    verdicts
+        Verdict on each shot.
     verdict
-        Severity, type of damage, and whether the part degrades.
+        Verdict on the worst view: a part degrades if any side of it does.
     status
         ``BASELINE``, ``STABLE`` or ``DEGRADING``; None without T0.
     white, dark
@@ -67,15 +70,16 @@ class TimePoint:
 
     hours: float
     shots: tuple[MeasuredShot, ...]
-    mean_score: float
+    mean_score: float | None
     rust: float
     rust_noise: float
     rust_ci95: tuple[float, float]
     tarnish: float
     green: float
     growth: float | None
-    changes: tuple[Change, Change, Change] | None
+    changes: Changes | None
     growth_change: Change | None
+    verdicts: tuple[Verdict, ...]
     verdict: Verdict
     status: str | None
     white: float | None = None
@@ -134,24 +138,38 @@ class Analyser:
     Parameters
     ----------
     inspector
-        The trained model. Its settings also say how the part is found.
+        A trained model, for heatmaps and scores, which no verdict depends on; None for none. Its settings also say how
+        the part is found.
     settings
         Section ``corrosion`` of the settings.
     colour
         Section ``colour`` of the settings: hues and lightness of rust.
+    preprocess
+        Section ``preprocess``: how the part is found without a model; None for the defaults.
     """
 
-    def __init__(self, inspector: Inspector, settings: CorrosionSettings, colour: ColourSettings):
+    def __init__(
+        self,
+        inspector: Inspector | None,
+        settings: CorrosionSettings,
+        colour: ColourSettings,
+        preprocess: PreprocessSettings | None = None,
+    ):
         self.inspector = inspector
         self.settings = settings
         self.sectors = Sectors.of(colour, settings)
         # The part is found by the model's own settings. The frame is larger, as colours are measured on single pixels.
-        larger = inspector.config.preprocess.model_copy(update={"size": settings.frame, "enabled": True})
+        found_by = inspector.config.preprocess if inspector is not None else preprocess or PreprocessSettings()
+        larger = found_by.model_copy(update={"size": settings.frame, "enabled": True})
         self.preprocessor = Preprocessor(larger)
 
-    def __call__(self, series: Series) -> ComponentResult:
-        """Analyse one component. A photo that cannot be read is listed as a failure and costs only itself."""
+    def __call__(self, series: Series, on_shot: Callable[[], object] | None = None) -> ComponentResult:
+        """Analyse one component. A photo that cannot be read is listed as a failure and costs only itself.
+
+        ``on_shot`` is called after each photo.
+        """
         settings, inspector = self.settings, self.inspector
+        threshold = None if inspector is None else inspector.threshold
         sectors = self.sectors
         baselines: list[BaselineShot] = []
         failures: list[Failure] = []
@@ -164,12 +182,15 @@ class Analyser:
                 baselines = measure_baselines(views, sectors, inspector, settings=settings)
                 shots = [baseline_as_measured(baseline, index) for index, baseline in enumerate(baselines)]
             elif baselines:
-                shots = [
-                    compare(view, baselines, sectors, threshold=inspector.threshold, settings=settings)
-                    for view in views
-                ]
+                against_t0 = partial(
+                    compare, baselines=baselines, sectors=sectors, threshold=threshold, settings=settings
+                )
+                shots = in_threads(against_t0, views)
             else:
                 shots = [measure_without_baseline(view, sectors, settings) for view in views]
+            if on_shot is not None:
+                for _ in series.at(hours):
+                    on_shot()
             if shots:
                 points.append(time_point(hours, shots, baselines, settings=settings))
         return ComponentResult(
@@ -186,50 +207,94 @@ class Analyser:
 def time_point(
     hours: float, shots: Sequence[MeasuredShot], baselines: Sequence[BaselineShot], *, settings: CorrosionSettings
 ) -> TimePoint:
-    """Average the shots of one moment. ``baselines`` are the T0 shots; without any, nothing is known about change."""
-    rust = float(np.mean([shot.colour.rust for shot in shots]))
+    """Sum up the shots of one moment. ``baselines`` are the T0 shots; without any, nothing is known about change.
+
+    The figures are means over the views. The verdict is that of the worst view.
+    """
     half = float(np.hypot(Z95 * np.mean([shot.colour.deviations[0] for shot in shots]), _replicates(shots, 0)))
+    rust, rust_ci95 = _share([shot.colour.rust for shot in shots], half)
     growths = [shot.growth for shot in shots if shot.growth is not None]
     growth = float(np.mean(growths)) if growths else None
-    changes = (_mean_change(shots, 0, settings), _mean_change(shots, 1, settings), _mean_change(shots, 2, settings))
+    changes = _mean_changes(shots, settings)
     growth_change = None
     if growth is not None:
         at_baseline = float(np.mean([np.mean(baseline.noise) for baseline in baselines]))
         noise = max(settings.min_growth, float(np.mean([shot.growth_noise for shot in shots])))
         growth_change = Change(growth - at_baseline, noise)
-    verdict = judge(*changes, growth=growth_change, settings=settings)
+    verdicts = tuple(judge(_view_changes(shot).at_least(settings.min_change), settings) for shot in shots)
+    worst = max(range(len(shots)), key=lambda index: (verdicts[index].area.rise, -index))
     compared = bool(baselines)
-    status = BASELINE if hours == 0.0 else DEGRADING if verdict.degrading else STABLE
+    status = BASELINE if hours == 0.0 else DEGRADING if verdicts[worst].degrading else STABLE
+    scores = [shot.view.inspection.score for shot in shots if shot.view.inspection is not None]
+    white, white_ci95 = _mean_share([changes.white] if compared and changes.white is not None else [])
+    dark, dark_ci95 = _mean_share([changes.dark] if compared and changes.dark is not None else [])
     return TimePoint(
         hours=hours,
         shots=tuple(shots),
-        mean_score=float(np.mean([shot.view.inspection.score for shot in shots])),
+        mean_score=float(np.mean(scores)) if scores else None,
         rust=rust,
         rust_noise=half,
-        rust_ci95=(max(0.0, rust - half), min(100.0, rust + half)),
+        rust_ci95=rust_ci95,
         tarnish=float(np.mean([shot.colour.tarnish for shot in shots])),
         green=float(np.mean([shot.colour.green for shot in shots])),
         growth=growth,
         changes=changes if compared else None,
         growth_change=growth_change,
-        verdict=verdict,
+        verdicts=verdicts,
+        verdict=verdicts[worst],
         status=status if compared else None,
+        white=white,
+        white_ci95=white_ci95,
+        dark=dark,
+        dark_ci95=dark_ci95,
+        worst_view=worst if compared else None,
     )
 
 
-def _mean_change(shots: Sequence[MeasuredShot], kind: int, settings: CorrosionSettings) -> Change:
-    """Average the change of one colour over the shots; without T0, average its share instead.
+def _share(shares: Sequence[float], half: float) -> tuple[float, tuple[float, float]]:
+    """Return the mean of shares in percent, and its interval, cut off at 0 and 100."""
+    mean = float(np.mean(shares))
+    return mean, (max(0.0, mean - half), min(100.0, mean + half))
+
+
+def _mean_share(changes: Sequence[Change]) -> tuple[float | None, tuple[float, float] | None]:
+    return _share([changes[0].rise], changes[0].noise) if changes else (None, None)
+
+
+def _view_changes(shot: MeasuredShot) -> Changes:
+    """Return the changes of one shot; without T0, its shares."""
+    if shot.changes is not None:
+        return shot.changes
+    colour = shot.colour
+    shares = (colour.rust, colour.tarnish, colour.green)
+    return Changes(*(Change(share, Z95 * error) for share, error in zip(shares, colour.deviations, strict=True)))
+
+
+def _mean_changes(shots: Sequence[MeasuredShot], settings: CorrosionSettings) -> Changes:
+    """Average the changes over the shots; without T0, the shares themselves.
 
     The uncertainties of several shots have common causes (borders of the sectors, light). So they are averaged and not
     divided by the root of the number of shots. The differences between shots of one view are added in quadrature.
     """
-    if any(shot.changes is None for shot in shots):
-        shares = [(s.colour.rust, s.colour.tarnish, s.colour.green)[kind] for s in shots]
-        rise, noise = float(np.mean(shares)), Z95 * float(np.mean([s.colour.deviations[kind] for s in shots]))
-    else:
-        each = [shot.changes[kind] for shot in shots if shot.changes is not None]
-        rise, noise = float(np.mean([one.rise for one in each])), float(np.mean([one.noise for one in each]))
-    return Change(rise, max(settings.min_change, float(np.hypot(noise, _replicates(shots, kind)))))
+    each = [_view_changes(shot) for shot in shots]
+
+    def colour(found: Sequence[Change], kind: int) -> Change:
+        noise = float(np.hypot(np.mean([one.noise for one in found]), _replicates(shots, kind)))
+        return Change(float(np.mean([one.rise for one in found])), max(settings.min_change, noise))
+
+    def mean(found: Sequence[Change | None]) -> Change | None:
+        known = [one for one in found if one is not None]
+        if not known:
+            return None
+        return Change(*(float(np.mean(one)) for one in ([c.rise for c in known], [c.noise for c in known])))
+
+    return Changes(
+        colour([one.rust for one in each], 0),
+        colour([one.tarnish for one in each], 1),
+        colour([one.green for one in each], 2),
+        mean([one.white for one in each]),
+        mean([one.dark for one in each]),
+    )
 
 
 def _replicates(shots: Sequence[MeasuredShot], kind: int) -> float:
@@ -251,7 +316,7 @@ def _replicates(shots: Sequence[MeasuredShot], kind: int) -> float:
 
 def _rust_change(point: TimePoint) -> Change:
     """Return the change of rust since T0; without T0, the share of rust itself."""
-    return point.changes[0] if point.changes is not None else Change(point.rust, point.rust_noise)
+    return point.changes.rust if point.changes is not None else Change(point.rust, point.rust_noise)
 
 
 def _trend(changes: Sequence[tuple[float, Change]]) -> Trend | None:

@@ -12,6 +12,8 @@ from fastener.config import ColourSettings, CorrosionSettings
 from fastener.corrosion.registration import Registration
 
 RUST, TARNISH, GREEN = 1, 2, 3
+# Classes 4 and 5 are white deposit and dark patches, see surface_change.
+OWN, UNJUDGED = 6, 7
 # The detection limit of rust: 99.9 % of T0's pixels have a lower chroma than this quantile, and the margin is added.
 _T0_QUANTILE = 0.999
 _T0_MARGIN = 3.0
@@ -260,6 +262,7 @@ def _own_places(
     """Find where T0, laid over this shot, had a colour within ``reach`` degrees of the present one: bool (h, w).
 
     The colour of T0 is the mean of its coloured pixels nearby. Other light may have turned it into the rust sector.
+    Where T0 was rust-coloured nearby (edges of paint, warm reflections, old rust), only the rest is new.
     """
     size = surface.mask.shape
     other = _coloured_otherwise(base, sectors).astype(np.float32)
@@ -268,7 +271,9 @@ def _own_places(
     weight, a, b = (cv2.blur(registration.warp(plane, (size[0], size[1])), (side, side)) for plane in planes)
     hue = np.degrees(np.arctan2(b, a))
     difference = np.abs((surface.hue - hue + 180.0) % 360.0 - 180.0)
-    return np.asarray((weight >= _DENSITY) & (difference <= reach))
+    warm = registration.warp((sectors.classify(base) == RUST).astype(np.uint8), (size[0], size[1]))
+    warm = cv2.dilate(warm, np.ones((side, side), np.uint8)) > 0
+    return np.asarray(((weight >= _DENSITY) & (difference <= reach)) | warm)
 
 
 def _own_hues(

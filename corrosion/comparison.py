@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
-from fastener.corrosion.colour_growth import Baseline, Colour, Sectors, measure
+from fastener.corrosion.calibration import no_change_level
+from fastener.corrosion.colour_growth import RUST, Baseline, Colour, Sectors, measure
 from fastener.corrosion.growth import HeatBaseline, heat_growth
 from fastener.corrosion.registration import Registration, register
-from fastener.corrosion.severity import Change
-from fastener.corrosion.shots import ShotView, heat_baselines
+from fastener.corrosion.severity import Change, Changes
+from fastener.corrosion.shots import ShotView, heat_baselines, in_threads
+from fastener.corrosion.surface_change import SurfaceChange, all_classes, surface_change
 from fastener.inspection.inspector import Inspector
 
-PLACES, DISTRIBUTIONS, NO_VIEW = "places", "distributions", "distributions, view not at T0"
+PLACES, NO_VIEW = "places", "distributions, view not at T0"
 Z95 = 1.96
 # Prefer equal shot numbers when two T0 shots fit equally well.
 _SAME_NUMBER = 0.05
@@ -32,15 +34,18 @@ class BaselineShot:
         The shot itself.
     colour
         Shares of its surface by colour.
+    no_change
+        Apparent white deposit and dark patches, in percent of the part, caused by disturbances of the photo.
     heat
-        Its anomaly map, with and without disturbances.
+        Its anomaly map, with and without disturbances; None without a model.
     noise
-        Apparent growth in percent caused by each small disturbance of the photo.
+        Apparent growth in percent caused by each small disturbance of the photo; empty without a model.
     """
 
     view: ShotView
     colour: Colour
-    heat: HeatBaseline
+    no_change: tuple[float, float]
+    heat: HeatBaseline | None
     noise: list[float]
 
 
@@ -59,14 +64,16 @@ class MeasuredShot:
     growth_noise
         Greatest apparent growth in percent caused by disturbances of the T0 photo.
     compared
-        How the shot was compared with T0: ``PLACES``, ``DISTRIBUTIONS`` or ``NO_VIEW``; "" for a T0 shot, and where
+        How the shot was compared with T0: ``PLACES`` or ``NO_VIEW``; "" for a T0 shot, and where
         there is no T0.
     registration
         How T0 lies over this shot; None where nothing was registered.
     baseline_index
         Index of the T0 shot that shows the same side of the part; None if no T0 shot does.
     changes
-        Change of rust, tarnish and green since T0, each with its noise, in percentage points; None without T0.
+        Changes since T0, each with its noise, in percentage points; None without T0.
+    surface
+        White deposit, dark patches and what cannot be judged; None where the shot was not compared place by place.
     flags
         Faults of the photo, see ``quality``.
     """
@@ -78,33 +85,59 @@ class MeasuredShot:
     compared: str
     registration: Registration | None
     baseline_index: int | None
-    changes: tuple[Change, Change, Change] | None
+    changes: Changes | None
+    surface: SurfaceChange | None
     flags: tuple[str, ...]
+
+    @property
+    def classes(self) -> np.ndarray:
+        """What each pixel of the frame is, see ``colour_growth`` and ``surface_change``: uint8 (h, w)."""
+        return all_classes(self.colour, self.surface)
 
 
 def measure_baselines(
-    views: Sequence[ShotView], sectors: Sectors, inspector: Inspector, *, settings: CorrosionSettings
+    views: Sequence[ShotView], sectors: Sectors, inspector: Inspector | None, *, settings: CorrosionSettings
 ) -> list[BaselineShot]:
-    """Measure the T0 shots, and how their heatmaps react to small disturbances."""
-    heats = heat_baselines(views, inspector, dead_band=settings.dead_band)
+    """Measure the T0 shots, and how surfaces and heatmaps react to small disturbances."""
+    heats: Sequence[tuple[HeatBaseline | None, list[float]]] = [(None, [])] * len(views)
+    if inspector is not None:
+        heats = heat_baselines(views, inspector, dead_band=settings.dead_band)
+
+    def surface(view: ShotView) -> tuple[Colour, tuple[float, float]]:
+        colour = _measure_alone(view, sectors, settings)
+        return colour, no_change_level(view.scene, colour.classes > 0, settings)
+
     return [
-        BaselineShot(view, _measure_alone(view, sectors, settings), heat, noise)
-        for view, (heat, noise) in zip(views, heats, strict=True)
+        BaselineShot(view, colour, level, heat, noise)
+        for view, (colour, level), (heat, noise) in zip(views, in_threads(surface, views), heats, strict=True)
     ]
 
 
 def baseline_as_measured(baseline: BaselineShot, index: int) -> MeasuredShot:
-    """Present T0 shot number ``index`` as a measured shot: no change, and only the growth that disturbances cause."""
-    rust, tarnish, green = (Change(0.0, Z95 * deviation) for deviation in baseline.colour.deviations)
+    """Present T0 shot number ``index`` as a measured shot: no change, and only the growth that disturbances cause.
+
+    What is rust-coloured at T0 is the part's own colour, or was there before the test.
+    """
+    colour, noise = baseline.colour, baseline.noise
+    rusty = colour.classes == RUST
+    rust, tarnish, green = (Change(0.0, Z95 * deviation) for deviation in colour.deviations)
+    white, dark = (Change(0.0, level) for level in baseline.no_change)
     return MeasuredShot(
         view=baseline.view,
-        colour=baseline.colour,
-        growth=float(np.mean(baseline.noise)),
-        growth_noise=max(baseline.noise),
+        colour=replace(
+            colour,
+            rust=0.0,
+            own=colour.own + colour.rust,
+            classes=np.where(rusty, 0, colour.classes).astype(np.uint8),
+            own_places=colour.own_places | rusty,
+        ),
+        growth=float(np.mean(noise)) if noise else None,
+        growth_noise=max(noise, default=0.0),
         compared="",
         registration=None,
         baseline_index=index,
-        changes=(rust, tarnish, green),
+        changes=Changes(rust, tarnish, green, white, dark),
+        surface=None,
         flags=baseline.view.flags,
     )
 
@@ -120,6 +153,7 @@ def measure_without_baseline(view: ShotView, sectors: Sectors, settings: Corrosi
         registration=None,
         baseline_index=None,
         changes=None,
+        surface=None,
         flags=view.flags,
     )
 
@@ -129,18 +163,18 @@ def compare(
     baselines: Sequence[BaselineShot],
     sectors: Sectors,
     *,
-    threshold: float,
+    threshold: float | None,
     settings: CorrosionSettings,
 ) -> MeasuredShot:
     """Measure a later shot against the T0 shot of the same view, or against all T0 shots if none shows that view.
 
-    Two shots show the same view if their outlines agree. They are compared place by place if their surfaces correlate
-    as well. ``threshold`` is the model's decision threshold.
+    Two shots show the same view if their outlines and edges agree; they are compared place by place then.
+    ``threshold`` is the model's decision threshold; None without a model.
     """
     index, registration = _best_baseline(view, baselines, settings)
-    same_view = registration.overlap >= settings.min_overlap
+    same_view = registration.believable
     chosen = [baselines[index]] if same_view else list(baselines)
-    placed = registration if registration.believable else None
+    placed = registration if same_view else None
     colour_baseline = Baseline(
         tuple(one.view.surface for one in chosen), (chosen[0].view.surface, placed) if placed is not None else None
     )
@@ -151,25 +185,32 @@ def compare(
         reach=settings.own_hue_reach,
         light_certain=view.light.certain,
     )
-    growth = heat_growth(
-        view.heat,
-        view.heat_mask,
-        own=colour.own_places[:: view.step, :: view.step],
-        baselines=[one.heat for one in chosen],
-        registration=placed.coarse(view.step) if placed is not None else None,
-        threshold=threshold,
-        dead_band=settings.dead_band,
-    )
+    growth = None
+    if view.heat is not None and threshold is not None:
+        growth = heat_growth(
+            view.heat,
+            view.heat_mask,
+            own=colour.own_places[:: view.step, :: view.step],
+            baselines=[one.heat for one in chosen if one.heat is not None],
+            registration=placed.coarse(view.step) if placed is not None else None,
+            threshold=threshold,
+            dead_band=settings.dead_band,
+        )
+    surface = None
+    if placed is not None:
+        coloured = (colour.classes > 0) | colour.own_places
+        surface = surface_change(chosen[0].view.scene, view.scene, placed, coloured, settings)
     return MeasuredShot(
         view=view,
         colour=colour,
         growth=growth,
-        growth_noise=max(max(one.noise) for one in chosen),
-        compared=PLACES if placed is not None else DISTRIBUTIONS if same_view else NO_VIEW,
+        growth_noise=max((level for one in chosen for level in one.noise), default=0.0),
+        compared=PLACES if same_view else NO_VIEW,
         registration=registration,
         baseline_index=index if same_view else None,
-        changes=_changes(colour, chosen, 0.0 if same_view else settings.new_view_margin),
-        flags=_flags(view, chosen, same_view, settings),
+        changes=_changes(colour, surface, chosen, settings),
+        surface=surface,
+        flags=_flags(view, chosen, registration, settings),
     )
 
 
@@ -184,32 +225,46 @@ def _best_baseline(
     """Find the T0 shot that fits best over this shot: its index, and how it lies."""
     found = []
     for index, baseline in enumerate(baselines):
-        base, later = baseline.view.surface, view.surface
-        one = register(
-            base.lightness, later.lightness, baseline_mask=base.mask, later_mask=later.mask, settings=settings
-        )
+        scale = max(view.surface.mask.shape) / max(view.picture.shape)
+        one = register(baseline.view.picture, view.picture, scale=scale, settings=settings)
         bonus = _SAME_NUMBER * (baseline.view.shot.number == view.shot.number)
-        found.append((one.believable, one.correlation + one.overlap + bonus, -index, one))
+        found.append((one.believable, one.fit + bonus, -index, one))
     best = max(found, key=lambda entry: entry[:3])
     return -best[2], best[3]
 
 
-def _changes(colour: Colour, chosen: Sequence[BaselineShot], margin: float) -> tuple[Change, Change, Change]:
-    def change(name: str, kind: int) -> Change:
-        before = float(np.mean([getattr(one.colour, name) for one in chosen]))
-        spread = float(np.mean([one.colour.deviations[kind] for one in chosen]))
-        return Change(getattr(colour, name) - before, Z95 * float(np.hypot(colour.deviations[kind], spread)) + margin)
+def _changes(
+    colour: Colour, surface: SurfaceChange | None, chosen: Sequence[BaselineShot], settings: CorrosionSettings
+) -> Changes:
+    """Compare the shares with T0's. Place by place, the rust of T0 is left out already."""
 
-    return change("rust", 0), change("tarnish", 1), change("green", 2)
+    def change(name: str, kind: int, placed: bool) -> Change:
+        before = 0.0 if placed else float(np.mean([getattr(one.colour, name) for one in chosen]))
+        spread = float(np.mean([one.colour.deviations[kind] for one in chosen]))
+        noise = Z95 * float(np.hypot(colour.deviations[kind], spread))
+        return Change(
+            getattr(colour, name) - before, noise + (0.0 if surface is not None else settings.new_view_margin)
+        )
+
+    white = dark = None
+    if surface is not None:
+        (of_white, of_dark), levels = surface.deviations, chosen[0].no_change
+        white = Change(surface.white, float(np.hypot(Z95 * of_white, levels[0])))
+        dark = Change(surface.dark, float(np.hypot(Z95 * of_dark, levels[1])))
+    return Changes(
+        change("rust", 0, surface is not None), change("tarnish", 1, False), change("green", 2, False), white, dark
+    )
 
 
 def _flags(
-    view: ShotView, chosen: Sequence[BaselineShot], same_view: bool, settings: CorrosionSettings
+    view: ShotView, chosen: Sequence[BaselineShot], registration: Registration, settings: CorrosionSettings
 ) -> tuple[str, ...]:
     flags = list(view.flags)
     sharpness = [one.view.sharpness for one in chosen]
-    if view.sharpness < settings.min_sharpness * (max(sharpness) if same_view else min(sharpness)):
+    if view.sharpness < settings.min_sharpness * (max(sharpness) if registration.believable else min(sharpness)):
         flags.append(quality.BLURRED)
-    if not same_view:
+    if registration.mirrored:
+        flags.append(quality.MIRRORED)
+    elif not registration.believable:
         flags.append(quality.NEW_VIEW)
     return tuple(flags)

@@ -12,8 +12,17 @@ from typing import Any
 
 from PIL import Image
 
+from fastener.corrosion.pictures import CLASS_TITLE
 from fastener.corrosion.tables import Table, component_tables, evidence_tables, lab_tables, rating_note
-from fastener.corrosion.text import latest, notes, overview, rate_sentence, signed
+from fastener.corrosion.text import (
+    headline,
+    latest,
+    notes,
+    overview,
+    rate_sentence,
+    severity_words,
+    signed,
+)
 from fastener.inspection.drawing import Picture
 
 _STYLE = Path(__file__).with_name("report.css")
@@ -96,14 +105,22 @@ def _card(record: Mapping[str, Any]) -> str:
     if not point:
         return f'<article class="card"><h3>{escape(record["component"])}</h3><p>No shot could be read.</p></article>'
     hours = list(record["timepoints"])[-1]
-    low, high = point["colour_rust_ci95"]
     damage = "" if point["damage_type"] == "none" else f"<p>{escape(point['damage_type'].capitalize())}</p>"
     return (
         f'<article class="card {_css(point["severity"])}"><h3>{escape(record["component"])}</h3>'
-        f'<p class="big">{point["colour_rust_pct"]:.1f}&nbsp;%<span> rust at T{hours}</span></p>'
-        f'<p class="small">95 %: {low:.1f} to {high:.1f} %</p>'
+        f'<p class="big">{_corroded(point)}<span> at T{hours}</span></p>'
+        f'<p class="small">{escape(headline(point))}</p>'
         f"<p>{_status(point)} {_severity(point)}</p>{damage}</article>"
     )
+
+
+def _corroded(point: Mapping[str, Any]) -> str:
+    """Write the change of all corrosion since T0 in the worst view; without T0, the share of rust."""
+    changes = point["worst_view_changes"]
+    if changes is None:
+        return f"{point['colour_rust_pct']:.1f}&nbsp;% rust"
+    total = sum(changes[kind] or 0.0 for kind in ("white", "red", "dark"))
+    return f"{total:+.1f}&nbsp;points"
 
 
 def _overview_table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -115,7 +132,7 @@ def _overview_table(records: Sequence[Mapping[str, Any]]) -> str:
         lines.append(f'<tr><th scope="row">{escape(record["component"])}</th>{cells}</tr>')
     return (
         f'<div class="scroll"><table><thead><tr><th>Component</th>{head}</tr></thead><tbody>{"".join(lines)}'
-        '</tbody></table></div><p class="small">Rust-coloured share of the part, and severity of the change since T0. '
+        '</tbody></table></div><p class="small">Corrosion since T0 in the worst view (white, red, dark), its severity. '
         "An empty cell means that there is no photo, not 0 %.</p>"
     )
 
@@ -123,16 +140,16 @@ def _overview_table(records: Sequence[Mapping[str, Any]]) -> str:
 def _cell(point: Mapping[str, Any] | None) -> str:
     if point is None:
         return '<td class="none">no photo</td>'
-    word = point["severity"] if point["severity"] != "None" else (point["status"] or "No baseline").capitalize()
-    return f'<td class="{_css(point["severity"])}"><b>{point["colour_rust_pct"]:.1f} %</b><br>{escape(word)}</td>'
+    return f'<td class="{_css(point["severity"])}"><b>{_corroded(point)}</b><br>{escape(severity_words(point))}</td>'
 
 
 def _component(record: Mapping[str, Any], rows: Sequence[ShotRow], strips: Sequence[Picture]) -> str:
     remarks = "".join(f"<li>{escape(note)}</li>" for note in notes(record))
     drawn = "".join(_pictures(row) for row in rows)
     heads = (
-        '<div class="shot heads"><span>Photo, as measured</span><span>Heatmap of the model</span>'
-        "<span>Rust (orange), tarnish (yellow), green oxidation</span></div>"
+        '<div class="shot heads"><span>Photo, as measured</span>'
+        + ("<span>Heatmap of the model</span>" if len(rows[0].pictures) > 2 else "")
+        + f"<span>{CLASS_TITLE.capitalize()}</span></div>"
         if rows
         else ""
     )
@@ -204,8 +221,7 @@ def _status(point: Mapping[str, Any]) -> str:
 
 
 def _severity(point: Mapping[str, Any]) -> str:
-    word = "No damage" if point["severity"] == "None" else point["severity"]
-    return f'<span class="pill {_css(point["severity"])}">{word}</span>'
+    return f'<span class="pill {_css(point["severity"])}">{escape(severity_words(point))}</span>'
 
 
 def _css(word: str) -> str:

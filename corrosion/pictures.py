@@ -1,4 +1,4 @@
-"""Draw a component's series: photo, heatmap and rust mask of every shot, all in one frame."""
+"""Draw a component's series: photo, heatmap and classes of every shot, all in one frame."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import cv2
 import numpy as np
 
 from fastener.corrosion.analysis import ComponentResult, TimePoint
-from fastener.corrosion.colour_growth import GREEN, RUST, TARNISH
+from fastener.corrosion.colour_growth import GREEN, OWN, RUST, TARNISH, UNJUDGED
 from fastener.corrosion.comparison import MeasuredShot
+from fastener.corrosion.surface_change import DARK, WHITE
 from fastener.datasets.images import shrunk
 from fastener.inspection.drawing import Picture, contact_sheet, heatmap_overlay
 from fastener.inspection.pictures import overlay_picture, preview
 
-CLASS_COLOURS = {RUST: (213, 94, 0), TARNISH: (240, 228, 66), GREEN: (0, 158, 115)}
+CLASS_COLOURS = {
+    RUST: (213, 94, 0),
+    TARNISH: (240, 228, 66),
+    GREEN: (0, 158, 115),
+    WHITE: (86, 180, 233),
+    DARK: (110, 40, 150),
+    OWN: (225, 170, 195),
+    UNJUDGED: (95, 95, 95),
+}
+DAMAGE = (RUST, TARNISH, GREEN, WHITE, DARK)
+CLASS_TITLE = "white (blue), red (orange), dark (violet), tarnish, green; own colour (pink), not judged (grey)"
 _CELL = 300
 _PHOTO_SIDE = 700
 
@@ -28,6 +39,7 @@ def photo_picture(shot: MeasuredShot) -> Picture:
 def heat_picture(shot: MeasuredShot, threshold: float) -> Picture:
     """Draw the heatmap over the photo, on the colour scale of the model."""
     view = shot.view
+    assert view.heat is not None  # only drawn with a model
     photo = photo_picture(shot)
     side = photo.shape[1], photo.shape[0]
     heat = np.where(view.heat_mask, view.heat, 0.0).astype(np.float32)
@@ -37,41 +49,57 @@ def heat_picture(shot: MeasuredShot, threshold: float) -> Picture:
 
 
 def mask_picture(shot: MeasuredShot) -> Picture:
-    """Draw rust, tarnish and green oxidation as flat colours over the grey photo."""
+    """Draw the classes as flat colours over the grey photo."""
     photo = photo_picture(shot)
     grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     drawn = np.asarray(np.rint(110 + 0.55 * grey), np.uint8)
+    classes = shot.classes
     for kind, colour in CLASS_COLOURS.items():
-        drawn[shot.colour.classes == kind] = colour
+        drawn[classes == kind] = colour
     return drawn
 
 
-def grid(result: ComponentResult, threshold: float, cell: int = _CELL) -> Picture:
+def pictures(shot: MeasuredShot, threshold: float | None) -> list[Picture]:
+    """Draw photo, heatmap and classes of a shot; without a model, ``threshold`` is None and there is no heatmap."""
+    heat = [] if threshold is None else [heat_picture(shot, threshold)]
+    return [photo_picture(shot), *heat, mask_picture(shot)]
+
+
+def grid(result: ComponentResult, threshold: float | None, cell: int = _CELL) -> Picture:
     """Draw ``<component>_grid.png``: one row for each shot."""
     rows, captions = [], []
     for point in result.points:
         for shot in point.shots:
-            rows.append([photo_picture(shot), heat_picture(shot, threshold), mask_picture(shot)])
+            rows.append(pictures(shot, threshold))
             captions.append(caption(point, shot))
-    titles = ["photo, as measured", f"heatmap, alarm at {threshold:.3g}", "rust (orange), tarnish, green"]
-    return contact_sheet(rows, captions, titles, cell=cell)
+    heat = [] if threshold is None else [f"heatmap, alarm at {threshold:.3g}"]
+    return contact_sheet(rows, captions, ["photo, as measured", *heat, "white, red, dark, tarnish, green"], cell=cell)
 
 
-def strip(point: TimePoint, threshold: float, side: int = 360) -> list[list[Picture]]:
-    """Draw photo, heatmap and mask of each shot for the HTML report, with sides of at most ``side`` pixels."""
-    return [
-        [shrunk(one, side) for one in (photo_picture(shot), heat_picture(shot, threshold), mask_picture(shot))]
-        for shot in point.shots
-    ]
+def strip(point: TimePoint, threshold: float | None, side: int = 360) -> list[list[Picture]]:
+    """Draw photo, heatmap and classes of each shot for the HTML report, with sides of at most ``side`` pixels."""
+    return [[shrunk(one, side) for one in pictures(shot, threshold)] for shot in point.shots]
 
 
 def overlays(result: ComponentResult, cell: int = 420) -> Picture:
-    """Draw ``<component>_overlays.png``: the whole photos under their heatmaps, one row for each time point."""
+    """Draw ``<component>_overlays.png``: the whole photos under their heatmaps, one row for each time point.
+
+    Without a model, the photos are drawn alone.
+    """
     rows, captions = [], []
     for point in result.points:
-        rows.append([overlay_picture(_whole(shot), shot.view.inspection) for shot in point.shots])
-        names = ", ".join(f"{shot.view.inspection.score:.2f}" for shot in point.shots)
-        captions.append(f"T{point.hours:g} h: score {names} (threshold {point.shots[0].view.inspection.threshold:.2f})")
+        inspections = [shot.view.inspection for shot in point.shots]
+        rows.append(
+            [
+                _whole(shot) if found is None else overlay_picture(_whole(shot), found)
+                for shot, found in zip(point.shots, inspections, strict=True)
+            ]
+        )
+        known = [found for found in inspections if found is not None]
+        scores = ", ".join(f"{found.score:.2f}" for found in known)
+        captions.append(
+            f"T{point.hours:g} h" + (f": score {scores} (threshold {known[0].threshold:.2f})" if known else "")
+        )
     return contact_sheet(rows, captions, None, cell=cell)
 
 
@@ -80,7 +108,9 @@ def caption(point: TimePoint, shot: MeasuredShot) -> str:
     number = "" if shot.view.shot.number is None else f", shot {shot.view.shot.number}"
     growth = "" if shot.growth is None else f", growth {shot.growth:.1f} %"
     faults = f" [{', '.join(shot.flags)}]" if shot.flags else ""
-    return f"T{point.hours:g} h{number}: rust {shot.colour.rust:.1f} %{growth}{faults}"
+    surface = shot.surface
+    compared = f"white {surface.white:.1f} %, dark {surface.dark:.1f} %, " if surface else ""
+    return f"T{point.hours:g} h{number}: {compared}rust {shot.colour.rust:.1f} %{growth}{faults}"
 
 
 def _whole(shot: MeasuredShot) -> Picture:

@@ -15,7 +15,8 @@ LIGHT_UNKNOWN = "colour of the light unknown"
 BLURRED = "blurred"
 CUT_OFF = "cut off at the frame"
 NO_PART = "no part found, whole photo measured"
-NEW_VIEW = "view not shown at T0"
+NEW_VIEW = "view not shown at T0, or another part: only colours compared"
+MIRRORED = "mirrored against T0: only colours compared"
 
 _CLIPPED = 250
 # A part that is fully in the picture keeps this margin to the photo's border, as a share of the longer side.

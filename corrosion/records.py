@@ -9,10 +9,11 @@ from fastener.config import CorrosionSettings
 from fastener.corrosion.analysis import ComponentResult, TimePoint
 from fastener.corrosion.comparison import MeasuredShot
 from fastener.corrosion.first_signs import KINDS
-from fastener.corrosion.severity import LEVELS
-from fastener.corrosion.trend import Forecast, Trend, forecast
+from fastener.corrosion.severity import LEVELS, Verdict, level_of
+from fastener.corrosion.trend import Trend, forecast
 
 _DIGITS = 3
+_NESTED = ("shots", "worst_view_changes")
 # How keys end whose values have two ends.
 _INTERVALS = ("_ci95", "_range")
 
@@ -23,7 +24,7 @@ def component_record(result: ComponentResult, settings: CorrosionSettings, *, un
     timepoints: dict[str, Any] = {}
     previous: TimePoint | None = None
     for point in result.points:
-        timepoints[f"{point.hours:g}"] = _point_record(point, previous)
+        timepoints[f"{point.hours:g}"] = _point_record(point, previous, settings)
         previous = point
     return {
         "component": result.component,
@@ -39,8 +40,9 @@ def component_record(result: ComponentResult, settings: CorrosionSettings, *, un
     }
 
 
-def _point_record(point: TimePoint, previous: TimePoint | None) -> dict[str, Any]:
-    rust, tarnish, green = point.changes or (None, None, None)
+def _point_record(point: TimePoint, previous: TimePoint | None, settings: CorrosionSettings) -> dict[str, Any]:
+    changes = point.changes
+    rust, tarnish, green = (changes.rust, changes.tarnish, changes.green) if changes else (None, None, None)
     growth = point.growth_change
     return {
         "mean_score": _round(point.mean_score),
@@ -50,6 +52,7 @@ def _point_record(point: TimePoint, previous: TimePoint | None) -> dict[str, Any
         "white_corrosion_ci95": _interval(point.white_ci95),
         "dark_pct": _round(point.dark),
         "dark_ci95": _interval(point.dark_ci95),
+        "worst_view_changes": _view_changes(point),
         "worst_view": None if point.worst_view is None else str(point.shots[point.worst_view].view.shot.path),
         "colour_tarnish_pct": _round(point.tarnish),
         "colour_green_ox_pct": _round(point.green),
@@ -63,12 +66,31 @@ def _point_record(point: TimePoint, previous: TimePoint | None) -> dict[str, Any
         "heatmap_growth_pct": _round(point.growth),
         "heatmap_growth_delta_vs_t0": _round(growth.rise) if growth else None,
         "heatmap_growth_noise": _round(growth.noise) if growth else None,
+        "heatmap_growth_severity": _growth_word(point, settings),
         "is_rusting": point.verdict.is_rusting,
         "status": point.status,
         "severity": point.verdict.severity,
         "damage_type": point.verdict.damage_type,
-        "shots": [_shot_record(shot) for shot in point.shots],
+        "shots": [_shot_record(shot, verdict) for shot, verdict in zip(point.shots, point.verdicts, strict=True)],
     }
+
+
+def _growth_word(point: TimePoint, settings: CorrosionSettings) -> str | None:
+    """Grade the heatmap growth. No verdict rests on it, because its scale depends on the model's other photos."""
+    growth = point.growth_change
+    if growth is None:
+        return None
+    return LEVELS[level_of(growth.rise, settings.growth_cutoffs) if growth.is_real else 0]
+
+
+def _view_changes(point: TimePoint) -> dict[str, float | None] | None:
+    """Return the changes of the worst view since T0 by kind, in percentage points; None without T0."""
+    changes = None if point.worst_view is None else point.shots[point.worst_view].changes
+    if changes is None:
+        return None
+    kinds = {"white": changes.white, "red": changes.rust, "dark": changes.dark}
+    kinds |= {"green": changes.green, "tarnish": changes.tarnish}
+    return {kind: None if change is None else _round(change.rise) for kind, change in kinds.items()}
 
 
 def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
@@ -76,22 +98,29 @@ def _since(point: TimePoint, previous: TimePoint | None) -> float | None:
     if previous is None:
         return None
     if point.changes is not None and previous.changes is not None:
-        return point.changes[0].rise - previous.changes[0].rise
+        return point.changes.rust.rise - previous.changes.rust.rise
     return point.rust - previous.rust
 
 
-def _shot_record(shot: MeasuredShot) -> dict[str, Any]:
-    registration = shot.registration
+def _shot_record(shot: MeasuredShot, verdict: Verdict) -> dict[str, Any]:
+    registration, surface = shot.registration, shot.surface
     return {
         "path": str(shot.view.shot.path),
-        "score": _round(shot.view.inspection.score),
+        "score": _round(shot.view.inspection.score) if shot.view.inspection else None,
         "colour_rust_pct": _round(shot.colour.rust),
         "colour_own_pct": _round(shot.colour.own),
         "colour_tarnish_pct": _round(shot.colour.tarnish),
         "colour_green_ox_pct": _round(shot.colour.green),
+        "white_corrosion_pct": _round(surface.white) if surface else None,
+        "dark_pct": _round(surface.dark) if surface else None,
+        "judged_pct": _round(surface.judged) if surface else None,
+        "rust_change": _round(shot.changes.rust.rise) if shot.changes else None,
+        "severity": verdict.severity,
+        "damage_type": verdict.damage_type,
         "heatmap_growth_pct": _round(shot.growth),
         "compared_with_t0_by": shot.compared or None,
         "registration_correlation": _round(registration.correlation) if registration else None,
+        "registration_marks": _round(registration.marks) if registration else None,
         "registration_overlap": _round(registration.overlap) if registration else None,
         "quality": list(shot.flags),
     }
@@ -109,29 +138,23 @@ def _trend_record(trend: Trend | None) -> dict[str, Any] | None:
 
 
 def _forecast_record(result: ComponentResult, settings: CorrosionSettings, until: str) -> dict[str, Any]:
-    """Forecast the hours since T0 until a severity, unless it was reached, by the trend that reaches it first."""
+    """Forecast the hours since T0 until a severity, unless it was reached, by the trend of the weighted area."""
     index = LEVELS.index(until)
     record: dict[str, Any] = {"severity": until, "reached_at": None, "hours": None, "earliest": None, "latest": None}
     reached = [point.hours for point in result.points if LEVELS.index(point.verdict.severity) >= index]
     if reached:
         return {**record, "reached_at": reached[0], "by": "measured"}
-    candidates: list[tuple[str, Forecast]] = []
-    for name, trend, cutoffs in (
-        ("colour", result.area_trend, settings.colour_cutoffs),
-        ("growth", result.growth_trend, settings.growth_cutoffs),
-    ):
-        if trend is not None and trend.rate_ci95[0] > 0.0:
-            candidates.append((name, forecast(trend, cutoffs[index - 1])))
-    candidates = [one for one in candidates if one[1].hours is not None]
-    if not candidates:
+    trend = result.area_trend
+    rises = trend is not None and trend.rate_ci95[0] > 0.0
+    found = forecast(trend, settings.colour_cutoffs[index - 1]) if trend is not None and rises else None
+    if found is None or found.hours is None:
         return {**record, "by": None}
-    by, best = min(candidates, key=lambda one: one[1].hours or 0.0)
     return {
         **record,
-        "by": by,
-        "hours": _round(best.hours),
-        "earliest": _round(best.earliest),
-        "latest": _round(best.latest),
+        "by": "colour",
+        "hours": _round(found.hours),
+        "earliest": _round(found.earliest),
+        "latest": _round(found.latest),
     }
 
 
@@ -141,7 +164,11 @@ def flat_rows(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for record in records:
         for hours, point in record["timepoints"].items():
             row = {"component": record["component"], "hours": hours}
-            row |= {key: value for key, value in point.items() if key != "shots" and not key.endswith(_INTERVALS)}
+            row |= {
+                key: value
+                for key, value in point.items()
+                if key not in ("shots", "worst_view_changes") and not key.endswith(_INTERVALS)
+            }
             for key in (key for key in point if key.endswith(_INTERVALS)):
                 row[f"{key}_low"], row[f"{key}_high"] = point[key] or (None, None)
             for kind in KINDS:

@@ -10,15 +10,23 @@ import numpy as np
 from fastener.config import CorrosionSettings
 from fastener.preprocessing.registration import compose, invert
 
-# The search runs on copies of this side, in pixels: corrosion changes fine detail, the coarse relief stays.
-_SIDE = 160
+# The search runs on copies of this side, in pixels: corrosion changes fine detail, outline and edges stay.
+_SIDE = 192
 _BLUR = 1.5
-_ANGLE_STEP = 10.0
 _STARTS = 3
-_ECC_STEPS = 60
+_ECC_STEPS = 40
 # Elongated parts already stand upright in the canonical frame, so only upright and upside down are tried.
 _LONG = 1.35
 _TILTS = (-8.0, -4.0, 0.0, 4.0, 8.0)
+# Round parts are turned in polar coordinates, in steps of one degree; two starts lie at least this far apart.
+_RINGS, _TURNS, _APART = 64, 360, 8
+# The distance to the outline counts up to this many pixels.
+_NEAR = 6.0
+_INSIDE = 4
+# Weight of the surface's correlation beside outline and edges, which corrosion changes less.
+_SURFACE_WEIGHT = 0.3
+# A mirrored photo is suspected only where the edges agree less than this, and if it fits better by the margin.
+_CLEAR, _MIRROR_MARGIN = 0.6, 0.12
 
 
 @dataclass(frozen=True)
@@ -32,15 +40,26 @@ class Registration:
     correlation
         Correlation of the two surfaces where the parts overlap, -1 to 1.
     overlap
-        Intersection over union of the two masks, 0 to 1.
+        Intersection over union of the two masks where both photos show the place, 0 to 1.
     believable
         Whether the shots may be compared place by place.
+    marks
+        Correlation of the edges (holes, threads, rims, stamps) where the parts overlap, -1 to 1.
+    mirrored
+        Whether the mirrored T0 shot fits clearly better.
     """
 
     transform: np.ndarray
     correlation: float
     overlap: float
     believable: bool
+    marks: float = 1.0
+    mirrored: bool = False
+
+    @property
+    def fit(self) -> float:
+        """Sum of the agreements of outline, edges and surface, by which candidates are ranked."""
+        return self.overlap + self.marks + _SURFACE_WEIGHT * self.correlation
 
     def warp(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """Bring a canonical image of T0, (h, w) or (h, w, c), into the later shot's frame of ``size``; 0 outside."""
@@ -51,55 +70,154 @@ class Registration:
         return replace(self, transform=np.column_stack([self.transform[:, :2], self.transform[:, 2] / step]))
 
 
-def register(
-    baseline: np.ndarray,
-    later: np.ndarray,
-    *,
-    baseline_mask: np.ndarray,
-    later_mask: np.ndarray,
-    settings: CorrosionSettings,
-) -> Registration:
-    """Find the affine transform from ``baseline`` to ``later``: lightness float32 (h, w), masks bool (h, w).
+@dataclass(frozen=True)
+class Picture:
+    """Hold what is registered of one shot, on a small copy of its canonical frame.
 
-    Candidate turns are tried with centre and area of the masks aligned. The best few are refined by the enhanced
-    correlation coefficient (Evangelidis and Psarakis, 2008). A result is believable if the surfaces correlate, the
-    outlines agree, and the transform is nearly a similarity, as for the same part in the same view.
+    Parameters
+    ----------
+    surface
+        Relief of the part with mean 0 and deviation 1, 0 outside: float32 (h, w).
+    edges
+        Strength of the edges, 0 to 1, 0 outside the part: float32 (h, w). Contrast cancels out.
+    outline
+        Distance to the outline, positive inside, -1 to 1: float32 (h, w).
+    mask, seen
+        The part, and what the photo shows of the frame: bool (h, w).
     """
-    size = later_mask.shape
-    shrink = _SIDE / max(size)
-    small_size = (round(size[1] * shrink), round(size[0] * shrink))
-    template, template_mask = _surface(baseline, baseline_mask, small_size)
-    scene, scene_mask = _surface(later, later_mask, small_size)
-    starts = [_start(template_mask, scene_mask, angle) for angle in _angles(template_mask, scene_mask)]
-    ranked = sorted(starts, key=lambda start: -_likeness(template, template_mask, scene, scene_mask, start)[2])
-    best = max(
-        (_refined(template, template_mask, scene, scene_mask, start) for start in ranked[:_STARTS]),
-        key=lambda found: _likeness(template, template_mask, scene, scene_mask, found)[2],
-    )
-    correlation, overlap, _ = _likeness(template, template_mask, scene, scene_mask, best)
-    believable = (
-        correlation >= settings.min_correlation and overlap >= settings.min_overlap and _is_nearly_similarity(best)
-    )
-    scale = np.array([[shrink, 0.0, (shrink - 1) / 2], [0.0, shrink, (shrink - 1) / 2]])
-    return Registration(compose(invert(scale), compose(best, scale)), correlation, overlap, believable)
+
+    surface: np.ndarray
+    edges: np.ndarray
+    outline: np.ndarray
+    mask: np.ndarray
+    seen: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.mask.shape[0], self.mask.shape[1]
+
+    def mirrored(self) -> Picture:
+        """Return the picture with left and right exchanged."""
+        flipped = (
+            np.ascontiguousarray(one[:, ::-1]) for one in (self.surface, self.edges, self.outline, self.mask, self.seen)
+        )
+        return Picture(*flipped)
 
 
-def _surface(lightness: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part's relief on a small copy, with mean 0 and deviation 1 on the part and 0 outside, and its mask."""
-    small_mask = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
+def picture_of(lightness: np.ndarray, mask: np.ndarray, seen: np.ndarray | None = None) -> Picture:
+    """Shrink one shot for ``register``: lightness float32 (h, w); mask and the seen part of the frame, bool (h, w)."""
+    shrink = _SIDE / max(mask.shape)
+    size = (round(mask.shape[1] * shrink), round(mask.shape[0] * shrink))
+    small_mask, small_seen = (
+        cv2.resize(one.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
+        for one in (mask, np.ones(mask.shape, bool) if seen is None else seen)
+    )
+    small_mask = _filled(small_mask)
     small = cv2.GaussianBlur(cv2.resize(lightness, size, interpolation=cv2.INTER_AREA), (0, 0), _BLUR)
-    inside = small[small_mask]
-    if inside.size == 0:
-        return np.zeros(small.shape, np.float32), small_mask
-    relief = (small - inside.mean()) / max(float(inside.std()), 1e-3)
-    # Highlights move with the lamp. Unclipped, they would outweigh the surface.
-    return np.where(small_mask, np.clip(relief, -2.5, 2.5), 0.0).astype(np.float32), small_mask
+    surface = np.zeros(small.shape, np.float32)
+    edges = np.zeros(small.shape, np.float32)
+    if small_mask.any():
+        inside = small[small_mask]
+        relief = (small - inside.mean()) / max(float(inside.std()), 1e-3)
+        # Highlights move with the lamp. Unclipped, they would outweigh the surface.
+        surface = np.where(small_mask, np.clip(relief, -2.5, 2.5), 0.0).astype(np.float32)
+        slope = np.hypot(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
+        usual = max(float(np.median(slope[small_mask])), 1e-3)
+        edges = np.where(small_mask, slope / (slope + 2.0 * usual), 0.0).astype(np.float32)
+    inner = cv2.distanceTransform(small_mask.astype(np.uint8), cv2.DIST_L2, 3)
+    outer = cv2.distanceTransform((~small_mask).astype(np.uint8), cv2.DIST_L2, 3)
+    outline = (np.clip(inner - outer, -_NEAR, _NEAR) / _NEAR).astype(np.float32)
+    return Picture(surface, edges, outline, small_mask, small_seen)
 
 
-def _angles(first: np.ndarray, second: np.ndarray) -> list[float]:
-    if min(_elongation(first), _elongation(second)) > _LONG:
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """Fill the holes of a mask: whether a hole is left out depends on its shade, while its rim shows in the edges."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, -1) > 0
+
+
+def register(baseline: Picture, later: Picture, *, scale: float = 1.0, settings: CorrosionSettings) -> Registration:
+    """Find the affine transform from ``baseline`` to ``later``, both made by ``picture_of``.
+
+    Outline, holes and edges lead, because corrosion changes the surface. Candidate turns are tried with centre and area
+    of the masks aligned: those at which the edges agree best in polar coordinates. The best few are refined by the
+    enhanced correlation coefficient (Evangelidis and Psarakis, 2008), first of outline and edges, then of the surface.
+    A result is believable if outline and edges agree, and the transform is nearly a similarity, as for the same part in
+    the same view. Only places that both photos show count, so that a cropped part fits what is left of it.
+
+    Parameters
+    ----------
+    baseline, later
+        T0 and the later shot.
+    scale
+        Frame pixels for each pixel of the pictures; the transform is in frame pixels.
+    settings
+        Least agreements of a believable registration.
+    """
+    best, agreement = _search(baseline, later)
+    flipped = baseline.mirrored()
+    overlap, marks, correlation = agreement
+    mirrored = False
+    if marks < _CLEAR:
+        _, reverse = _search(flipped, later)
+        mirrored = _rank(reverse) > _rank(agreement) + _MIRROR_MARGIN
+    believable = (
+        (marks + correlation) / 2.0 >= settings.min_correlation
+        and overlap >= settings.min_overlap
+        and not mirrored
+        and _is_nearly_similarity(best)
+    )
+    to_small = np.array([[1 / scale, 0.0, (1 / scale - 1) / 2], [0.0, 1 / scale, (1 / scale - 1) / 2]])
+    transform = compose(invert(to_small), compose(best, to_small))
+    return Registration(transform, correlation, overlap, believable, marks, mirrored)
+
+
+def _search(baseline: Picture, later: Picture) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Find the best transform in pixels of the pictures, and its agreements."""
+    starts = [_start(baseline.mask, later.mask, angle) for angle in _angles(baseline, later)]
+    ranked = sorted(starts, key=lambda start: -_rank(_agreement(baseline, later, start)))[:_STARTS]
+    found = [candidate for start in ranked for candidate in _refined(baseline, later, start)]
+    best = max(found, key=lambda one: _rank(_agreement(baseline, later, one)))
+    return best, _agreement(baseline, later, best)
+
+
+def _rank(agreement: tuple[float, float, float]) -> float:
+    overlap, marks, correlation = agreement
+    return overlap + marks + _SURFACE_WEIGHT * correlation
+
+
+def _angles(first: Picture, second: Picture) -> list[float]:
+    """List the turns in degrees that are worth trying."""
+    if min(_elongation(first.mask), _elongation(second.mask)) > _LONG:
         return [half + tilt for half in (0.0, 180.0) for tilt in _TILTS]
-    return list(np.arange(0.0, 360.0, _ANGLE_STEP))
+    if not first.mask.any() or not second.mask.any():
+        return [0.0]
+    one, other = (_polar(picture) for picture in (first, second))
+    agreement = np.fft.irfft(np.conj(np.fft.rfft(one, axis=0)) * np.fft.rfft(other, axis=0), _TURNS, axis=0).sum(axis=1)
+    angles: list[float] = []
+    for turn in np.argsort(-agreement):
+        if all(abs((turn - angle + 180.0) % 360.0 - 180.0) >= _APART for angle in angles):
+            angles.append(float(turn))
+        if len(angles) == 2 * _STARTS:
+            break
+    return angles
+
+
+def _polar(picture: Picture) -> np.ndarray:
+    """Draw edges and surface over angle and radius around the part's centre: float32 (_TURNS, 2 * _RINGS).
+
+    Each ring has mean 0, so that round rims, which fit at every turn, do not count. Outer rings have more pixels.
+    """
+    centre = np.argwhere(picture.mask).mean(axis=0)[::-1]
+    radius = 1.15 * float(np.sqrt(picture.mask.sum() / np.pi))
+    drawn = []
+    for image, weight in ((picture.edges, 3.0), (picture.surface, _SURFACE_WEIGHT)):
+        at = (float(centre[0]), float(centre[1]))
+        rings = cv2.warpPolar(image, (_RINGS, _TURNS), at, radius, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS)
+        rings = rings - rings.mean(axis=0, keepdims=True)
+        drawn.append(weight * rings * np.sqrt(np.arange(_RINGS) + 0.5))
+    return np.concatenate(drawn, axis=1)
 
 
 def _elongation(mask: np.ndarray) -> float:
@@ -120,36 +238,47 @@ def _start(first: np.ndarray, second: np.ndarray, angle: float) -> np.ndarray:
     return np.column_stack([linear, b.mean(0)[::-1] - linear @ a.mean(0)[::-1]])
 
 
-def _refined(
-    template: np.ndarray, template_mask: np.ndarray, scene: np.ndarray, scene_mask: np.ndarray, start: np.ndarray
-) -> np.ndarray:
-    """Refine ``start`` by the enhanced correlation coefficient; return ``start`` if that finds nothing better."""
-    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-4)
-    # OpenCV samples its second picture at warp(x) for each x of its first one: T0 comes first, the later shot second.
-    try:
-        _, found = cv2.findTransformECC(template, scene, start.astype(np.float32), cv2.MOTION_AFFINE, criteria)
-    except cv2.error:
-        return start
-    before = _likeness(template, template_mask, scene, scene_mask, start)[2]
-    after = _likeness(template, template_mask, scene, scene_mask, found.astype(np.float64))[2]
-    return found.astype(np.float64) if after > before else start
+def _refined(baseline: Picture, later: Picture, start: np.ndarray) -> list[np.ndarray]:
+    """Refine ``start`` by outline and edges, then by the surface; list all stages, since each may be the best."""
+    criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-3)
+    found = [start]
+    pairs = (
+        (baseline.outline + baseline.edges, later.outline + later.edges),
+        (baseline.surface, later.surface),
+    )
+    for template, scene in pairs:
+        # OpenCV samples its second picture at warp(x) for each x of its first one: T0 comes first.
+        try:
+            _, move = cv2.findTransformECC(template, scene, found[-1].astype(np.float32), cv2.MOTION_AFFINE, criteria)
+        except cv2.error:
+            continue
+        found.append(move.astype(np.float64))
+    return found
 
 
-def _likeness(
-    template: np.ndarray, template_mask: np.ndarray, scene: np.ndarray, scene_mask: np.ndarray, transform: np.ndarray
-) -> tuple[float, float, float]:
-    """Return correlation of the surfaces, overlap of the masks, and their sum, by which candidates are ranked."""
-    size = (scene.shape[1], scene.shape[0])
-    moved = cv2.warpAffine(template, transform, size)
-    moved_mask = cv2.warpAffine(template_mask.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0
-    both, either = moved_mask & scene_mask, moved_mask | scene_mask
+def _agreement(baseline: Picture, later: Picture, transform: np.ndarray) -> tuple[float, float, float]:
+    """Return overlap of the masks, correlation of the edges and correlation of the surfaces."""
+    size = (later.shape[1], later.shape[0])
+    moved_mask, moved_seen = (
+        cv2.warpAffine(one.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0
+        for one in (baseline.mask, baseline.seen)
+    )
+    seen = moved_seen & later.seen
+    both, either = moved_mask & later.mask & seen, (moved_mask | later.mask) & seen
     overlap = float(both.sum() / max(int(either.sum()), 1))
     if both.sum() < 16:
-        return 0.0, overlap, overlap
-    first, second = moved[both] - moved[both].mean(), scene[both] - scene[both].mean()
+        return overlap, 0.0, 0.0
+    edges, surface = (cv2.warpAffine(one, transform, size) for one in (baseline.edges, baseline.surface))
+    # Any two parts of one outline agree at the outline, so marks are sought inside.
+    inside = cv2.erode(both.astype(np.uint8), np.ones((2 * _INSIDE + 1, 2 * _INSIDE + 1), np.uint8), borderValue=0) > 0
+    marks = _correlation(edges[inside], later.edges[inside]) if inside.sum() >= 16 else 0.0
+    return overlap, marks, _correlation(surface[both], later.surface[both])
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    first, second = first - first.mean(), second - second.mean()
     norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
-    correlation = float((first * second).sum() / norm) if norm > 1e-9 else 0.0
-    return correlation, overlap, correlation + overlap
+    return float((first * second).sum() / norm) if norm > 1e-9 else 0.0
 
 
 def _is_nearly_similarity(transform: np.ndarray) -> bool:

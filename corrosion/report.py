@@ -48,7 +48,7 @@ class Report:
     model
         Name of the model, as the report states it.
     threshold
-        The model's decision threshold.
+        The model's decision threshold; None without a model.
     config
         Settings by which the components were analysed.
     plots
@@ -65,8 +65,8 @@ class Report:
         self,
         folder: Path,
         *,
-        model: str,
-        threshold: float,
+        model: str | None,
+        threshold: float | None,
         config: Config,
         plots: bool = True,
         sheet: LabSheet | None = None,
@@ -121,7 +121,7 @@ class Report:
         """
         report: dict[str, Any] = {
             "model": self.model,
-            "model_threshold": round(self.threshold, 6),
+            "model_threshold": None if self.threshold is None else round(self.threshold, 6),
             "settings": self.config.model_dump(mode="json", include={"corrosion", "colour"}),
             "skipped": list(skipped or ()),
             "skipped_because": dict(skipped or {}),
@@ -144,11 +144,10 @@ class Report:
 
     def _charts(self) -> dict[str, bytes]:
         settings = self.config.corrosion
-        figures: dict[str, Figure] = {
-            "progression": progression(self.records, settings),
-            "score_timeline": score_timeline(self.records, self.threshold),
-            "delta_bars": delta_bars(self.records),
-        }
+        figures: dict[str, Figure] = {"progression": progression(self.records, settings)}
+        if self.threshold is not None:
+            figures["score_timeline"] = score_timeline(self.records, self.threshold)
+        figures["delta_bars"] = delta_bars(self.records)
         charts = {}
         for name, figure in figures.items():
             path = self.folder / "plots" / f"{name}.png"

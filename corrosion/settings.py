@@ -47,14 +47,39 @@ class CorrosionSettings(Section):
     tarnish_weight: float = Field(
         0.25, ge=0.0, le=1.0, description="a point of tarnish in points of rust, for the severity; 0 to 1"
     )
+    coating_weight: float = Field(
+        0.4,
+        ge=0.0,
+        le=1.0,
+        description="a point of white deposit or of lost coating in points of rust, for the severity: rust attacks the "
+        "base metal, these the coating alone; 0 to 1",
+    )
     own_hue_reach: float = Field(
         25.0, ge=0.0, le=180.0, description="hue drift within which T0's own colour is known again; 0 to 180 degrees"
     )
     min_correlation: float = Field(
-        0.5, ge=-1.0, le=1.0, description="least correlation of the surfaces of a believable registration; -1 to 1"
+        0.4,
+        ge=-1.0,
+        le=1.0,
+        description="least mean correlation of edges and surfaces of shots of one view; -1 to 1",
     )
     min_overlap: float = Field(
         0.85, ge=0.0, le=1.0, description="least overlap (IoU) of the outlines of shots of one view; 0 to 1"
+    )
+    min_cover: float = Field(
+        0.18,
+        ge=0.01,
+        le=1.0,
+        description="least share of the way from T0's lightness to white that white deposit has gone; 0.01 to 1",
+    )
+    min_lighter: float = Field(
+        8.0, ge=1.0, le=100.0, description="least rise of lightness L* since T0 of white deposit; 1 to 100"
+    )
+    min_darker: float = Field(
+        10.0,
+        ge=1.0,
+        le=100.0,
+        description="least fall of lightness L* since T0 of dark staining and lost coating; 1 to 100",
     )
     dead_band: float = Field(
         3.0, ge=0.0, le=20.0, description="rise of the heatmap that does not count, in spreads of T0; 0 to 20"
@@ -73,12 +98,12 @@ class CorrosionSettings(Section):
     )
     colour_cutoffs: Cutoffs = Field(
         (0.5, 1.0, 8.0, 20.0, 40.0),
-        description="rise in coloured area from which severity is Trace, Mild, Moderate, Severe, Critical; "
+        description="rise in weighted area from which severity is Trace, Mild, Moderate, Severe, Critical; "
         "five ascending numbers, 0 to 100 percentage points",
     )
     growth_cutoffs: Cutoffs = Field(
         (2.0, 5.0, 12.0, 25.0, 50.0),
-        description="heatmap growth from which severity is Trace, Mild, Moderate, Severe, Critical; "
+        description="heatmap growth that is called Trace, Mild, Moderate, Severe, Critical beside the verdict; "
         "five ascending numbers, 0 to 100 percentage points",
     )
     max_clipped: float = Field(

@@ -10,6 +10,8 @@ from fastener.config import CorrosionSettings
 
 LEVELS = ("None", "Trace", "Mild", "Moderate", "Severe", "Critical")
 BASELINE, STABLE, DEGRADING = "BASELINE", "STABLE", "DEGRADING"
+RUST_NAME, GREEN_NAME, TARNISH_NAME = "rust", "green oxidation", "tarnish"
+WHITE_NAME, DARK_NAME = "white corrosion", "dark staining or lost coating"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,30 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """Hold the changes of one view since T0, in percentage points of its visible part.
+
+    Parameters
+    ----------
+    rust, tarnish, green
+        Colours of corrosion.
+    white, dark
+        White deposit, and dark staining or lost coating; None where they could not be compared place by place.
+    """
+
+    rust: Change
+    tarnish: Change
+    green: Change
+    white: Change | None = None
+    dark: Change | None = None
+
+    def at_least(self, noise: float) -> Changes:
+        """Return the same changes with no noise below ``noise``."""
+        parts = (self.rust, self.tarnish, self.green, self.white, self.dark)
+        return Changes(*(None if one is None else Change(one.rise, max(one.noise, noise)) for one in parts))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Hold the verdict on one time point.
 
@@ -42,13 +68,13 @@ class Verdict:
     severity
         One of ``LEVELS``.
     damage_type
-        The colours that drove the severity, or "surface change"; "none" without damage.
+        The kinds of damage that drove the severity, the largest first; "none" without damage.
     is_rusting
         Whether rust has risen beyond its noise.
     degrading
-        Whether any colour or the heatmap growth has risen beyond its noise.
+        Whether the severity is at least Mild even at the lower end of its interval.
     area
-        Weighted area of the colours by which severity is judged, in percentage points; its noise covers all colours.
+        Weighted area by which severity is judged, in percentage points; its noise covers all kinds.
     """
 
     severity: str
@@ -63,28 +89,32 @@ def level_of(value: float, cutoffs: tuple[float, ...]) -> int:
     return bisect_right(cutoffs, value)
 
 
-def judge(
-    rust: Change, tarnish: Change, green: Change, *, growth: Change | None, settings: CorrosionSettings
-) -> Verdict:
-    """Judge the severity of a change: the worse one of colour and growth. A change within its noise does not count.
+def judge(changes: Changes, settings: CorrosionSettings) -> Verdict:
+    """Judge the severity of a change since T0. A change within its noise does not count.
 
-    Colour is the added area of rust and of green oxidation, plus the added area of tarnish times ``tarnish_weight``.
+    The areas of rust and of green oxidation are added to the weighted areas of white deposit, of dark patches and of
+    tarnish. The model's heatmap has no say, because its scale depends on which other photos the model knows.
     """
-    weights = {"rust": (rust, 1.0), "green oxidation": (green, 1.0), "tarnish": (tarnish, settings.tarnish_weight)}
-    areas = {name: weight * change.rise for name, (change, weight) in weights.items() if change.is_real}
-    noise = math.hypot(*(weight * change.noise for change, weight in weights.values()))
+    coating, tarnish = settings.coating_weight, settings.tarnish_weight
+    weights = {
+        RUST_NAME: (changes.rust, 1.0),
+        GREEN_NAME: (changes.green, 1.0),
+        WHITE_NAME: (changes.white, coating),
+        DARK_NAME: (changes.dark, coating),
+        TARNISH_NAME: (changes.tarnish, tarnish),
+    }
+    seen = {name: (change, weight) for name, (change, weight) in weights.items() if change is not None}
+    areas = {name: weight * change.rise for name, (change, weight) in seen.items() if change.is_real}
+    noise = math.hypot(*(weight * change.noise for change, weight in seen.values()))
     area = Change(math.fsum(areas.values()), noise)
-    by_colour = level_of(area.rise, settings.colour_cutoffs)
-    by_growth = level_of(growth.rise, settings.growth_cutoffs) if growth is not None and growth.is_real else 0
-    level = max(by_colour, by_growth)
-    # The colours that increased are named, the largest first. A change without colour is called a surface change.
+    # What is beyond its noise is at least a trace, however small its weight.
+    doubt = math.hypot(*(seen[name][1] * seen[name][0].noise for name in areas))
+    level = max(level_of(area.rise, settings.colour_cutoffs), int(bool(areas)))
     names = sorted(areas, key=lambda name: -areas[name])
-    if by_growth > by_colour or not names:
-        names.append("surface change")
     return Verdict(
         severity=LEVELS[level],
         damage_type=" and ".join(names[:2]) if level else "none",
-        is_rusting=rust.is_real,
-        degrading=bool(areas) or (growth is not None and growth.is_real),
+        is_rusting=changes.rust.is_real,
+        degrading=level_of(area.rise - doubt, settings.colour_cutoffs) >= LEVELS.index("Mild"),
         area=area,
     )

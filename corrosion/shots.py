@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +18,8 @@ from fastener.corrosion import quality
 from fastener.corrosion.colour_growth import Surface
 from fastener.corrosion.growth import HeatBaseline, disturbed_photos, heat_baseline, heat_noise
 from fastener.corrosion.light import Light, find_light, neutralised, share_the_light
+from fastener.corrosion.registration import Picture, picture_of
+from fastener.corrosion.surface_change import Scene
 from fastener.datasets.components import Shot
 from fastener.datasets.images import read_image
 from fastener.datasets.levels import WhiteLevel
@@ -22,11 +28,14 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Loaded, batches
 from fastener.inspection.result import Failure, Inspection
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
-from fastener.preprocessing.registration import compose, invert, shrink
+from fastener.preprocessing.registration import compose, inside_photo, invert, shrink
+from fastener.preprocessing.segmentation import Part
 
 # Anomaly maps are compared on a grid of about this side; the model's own maps hold no finer detail.
 _MAP_SIDE = 256
 _PHOTO_SIDE = 1000
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
@@ -49,9 +58,10 @@ class ShotView:
     surface
         Colours of the part, corrected for the light.
     inspection
-        The model's verdict on the photo.
+        The model's verdict on the photo; None without a model.
     heat
         Anomaly map on every ``step``-th pixel of the frame, float32 (h / step, w / step); 0 where the model has none.
+        None without a model.
     step
         Distance in frame pixels between neighbouring values of ``heat``.
     sharpness
@@ -66,8 +76,8 @@ class ShotView:
     prepared: Prepared
     light: Light
     surface: Surface
-    inspection: Inspection
-    heat: np.ndarray
+    inspection: Inspection | None
+    heat: np.ndarray | None
     step: int
     sharpness: float
     flags: tuple[str, ...]
@@ -78,6 +88,21 @@ class ShotView:
         return self.surface.mask[:: self.step, :: self.step]
 
     @property
+    def seen(self) -> np.ndarray:
+        """What the photo shows of the frame, bool (h, w)."""
+        return inside_photo(self.prepared.transform, self.prepared.photo_size, (_side(self.surface),) * 2)
+
+    @property
+    def scene(self) -> Scene:
+        """What is compared with T0 place by place."""
+        return Scene(self.prepared.photo, self.surface.mask, self.seen, self.light.white)
+
+    @cached_property
+    def picture(self) -> Picture:
+        """What is registered."""
+        return picture_of(self.surface.lightness, self.surface.mask, self.seen)
+
+    @property
     def part_pixels(self) -> float:
         """Area of the part in pixels of the full-size photo."""
         zoom = abs(np.linalg.det(self.prepared.transform[:, :2]))
@@ -85,28 +110,46 @@ class ShotView:
 
 
 def view_shots(
-    shots: Sequence[Shot], preprocessor: Preprocessor, inspector: Inspector, *, settings: CorrosionSettings
+    shots: Sequence[Shot], preprocessor: Preprocessor, inspector: Inspector | None, *, settings: CorrosionSettings
 ) -> tuple[list[ShotView], list[Failure]]:
     """View the shots of one moment, which share their light; a shot that cannot be read becomes a failure.
 
     The part is searched for once in each shot, for the frame of ``preprocessor`` and for the model's own frame. All
-    shots go through the model together.
+    shots go through the model together; without a model, they are not inspected.
     """
-    photos, failures = _read(shots, inspector.config.preprocess.white_level)
-    parts = [preprocessor.find(photo) for _, photo in photos]
-    prepared = [preprocessor(photo, part) for (_, photo), part in zip(photos, parts, strict=True)]
-    found = [find_light(photo, one) for (_, photo), one in zip(photos, prepared, strict=True)]
-    lights = share_the_light(found)
-    model_inputs = (
-        inspector.preprocessor(neutralised(photo, light), part)
-        for (_, photo), light, part in zip(photos, lights, parts, strict=True)
-    )
-    inspections = _inspect(inspector, model_inputs)
+    photos, failures = _read(shots, preprocessor.settings.white_level)
+
+    def laid(photo: np.ndarray) -> tuple[Part, Prepared, Light]:
+        part = preprocessor.find(photo)
+        prepared = preprocessor(photo, part)
+        return part, prepared, find_light(photo, prepared)
+
+    each = in_threads(laid, [photo for _, photo in photos])
+    parts, prepared = [part for part, _, _ in each], [one for _, one, _ in each]
+    lights = share_the_light([light for _, _, light in each])
+    inspections: list[Inspection | None] = [None] * len(photos)
+    if inspector is not None:
+        model_inputs = (
+            inspector.preprocessor(neutralised(photo, light), part)
+            for (_, photo), light, part in zip(photos, lights, parts, strict=True)
+        )
+        inspections = list(_inspect(inspector, model_inputs))
     views = [
         _view(shot, photo, one, light=light, inspection=inspection, settings=settings)
         for (shot, photo), one, light, inspection in zip(photos, prepared, lights, inspections, strict=True)
     ]
     return views, failures
+
+
+def in_threads(function: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
+    """Call ``function`` for each item, as many at a time as there are cores; the results keep the order.
+
+    OpenCV and NumPy let threads run side by side.
+    """
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), os.cpu_count() or 1)) as pool:
+        return list(pool.map(function, items))
 
 
 def heat_baselines(
@@ -122,6 +165,7 @@ def heat_baselines(
     inspections = iter(inspector.inspect(photo for photos in disturbed for photo, _ in photos))
     result = []
     for view, photos in zip(views, disturbed, strict=True):
+        assert view.heat is not None  # these views went through the model
         maps = [view.heat]
         for _, move in photos:
             to_frame = compose(view.prepared.transform, invert(compose(move, view.to_photo)))
@@ -160,7 +204,7 @@ def _view(
     prepared: Prepared,
     *,
     light: Light,
-    inspection: Inspection,
+    inspection: Inspection | None,
     settings: CorrosionSettings,
 ) -> ShotView:
     surface = Surface(relative_lab(prepared.photo, light.white), prepared.mask)
@@ -174,7 +218,7 @@ def _view(
         light=light,
         surface=surface,
         inspection=inspection,
-        heat=_in_frame(inspection, prepared.transform, _side(surface), step),
+        heat=None if inspection is None else _in_frame(inspection, prepared.transform, _side(surface), step),
         step=step,
         sharpness=quality.sharpness(surface.lightness, surface.mask),
         flags=tuple(quality.flags(prepared, light, settings)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastener.corrosion.ratings import NOT_MEASURED, SHARES
-from fastener.corrosion.text import name_of
+from fastener.corrosion.text import model_line, name_of
 
 _NONE = "–"
 _SHARE_NAMES = {"white": "White corrosion", "red": "Red rust", "dark": "Dark, coating lost"}
@@ -95,7 +95,7 @@ def rating_note() -> str:
 def evidence_tables(report: Mapping[str, Any]) -> list[Table]:
     """Return the tables at the end of a report: photos with checksums, software, settings, skipped files."""
     photos = [(name_of(one["path"]), one["sha256"] or "could not be read") for one in report["photos"]]
-    model = [("Model", f"{report['model']}, threshold {report['model_threshold']:.4g}")] if report["model"] else []
+    model = [("Model", model_line(report))]
     settings = [
         (f"{section}.{key}", _plain(value))
         for section, values in report["settings"].items()

@@ -7,7 +7,6 @@ from typing import Any
 
 from fastener.corrosion.severity import BASELINE, DEGRADING, LEVELS, STABLE
 
-_HEAD = f"{'time':>7}  {'rust of part':>13}  {'95 % interval':>15}  {'change':>8}  {'heatmap':>8}  severity  status"
 _WITHOUT_T0 = "without T0: change unknown"
 _T0_ONLY = "with T0 only: change unknown"
 _UNREAD = "of which no photo could be read"
@@ -22,8 +21,15 @@ def summary(report: Mapping[str, Any]) -> str:
         lines += [*_component_lines(record), ""]
     if report["skipped"]:
         lines += ["Skipped:", *(f"  {name}: {reason}" for name, reason in report["skipped_because"].items()), ""]
-    lines.append(f"model {report['model']}, threshold {report['model_threshold']:g}")
+    lines.append(model_line(report))
     return "\n".join(lines) + "\n"
+
+
+def model_line(report: Mapping[str, Any]) -> str:
+    """Name the model of a report, and say what rests on it."""
+    if report["model"] is None:
+        return "No model: colour, texture and T0 alone."
+    return f"Model {report['model']}, threshold {report['model_threshold']:g}; no verdict depends on it."
 
 
 def overview(records: Sequence[Mapping[str, Any]]) -> str:
@@ -32,10 +38,10 @@ def overview(records: Sequence[Mapping[str, Any]]) -> str:
     degrading = [record for record, standing in zip(records, standings, strict=True) if standing == DEGRADING]
     parts = [f"{len(records)} component{'' if len(records) == 1 else 's'}"]
     if degrading:
-        worst = max(degrading, key=lambda record: LEVELS.index(latest(record)["severity"]))
+        worst = max(degrading, key=lambda record: LEVELS.index(_gravest(record)["severity"]))
         parts = [
             f"{len(degrading)} of {parts[0]} {'is' if len(degrading) == 1 else 'are'} degrading",
-            f"the worst is {worst['component']} ({latest(worst)['severity']}, {latest(worst)['damage_type']})",
+            f"the worst is {worst['component']} ({_gravest(worst)['severity']}, {_gravest(worst)['damage_type']})",
         ]
     elif STABLE in standings:
         stable = standings.count(STABLE)
@@ -46,10 +52,10 @@ def overview(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _standing(record: Mapping[str, Any]) -> str:
-    """Return the status at the last time point, STABLE or DEGRADING, or one of ``_UNKNOWN`` if it cannot be told."""
+    """Return the component's status, STABLE or DEGRADING, or one of ``_UNKNOWN`` if it cannot be told."""
     if not record["timepoints"]:
         return _UNREAD
-    status = latest(record)["status"]
+    status = record["status"]
     if status is None:
         return _WITHOUT_T0
     return _T0_ONLY if status == BASELINE else str(status)
@@ -61,6 +67,41 @@ def latest(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return points[-1] if points else {}
 
 
+def _gravest(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the time point with the greatest severity, the latest one of several."""
+    return max(reversed(record["timepoints"].values()), key=lambda point: LEVELS.index(point["severity"]))
+
+
+def headline(point: Mapping[str, Any]) -> str:
+    """Say what has changed since T0 in the worst view, and the mean of the views; the shares without T0."""
+    changes = point["worst_view_changes"]
+    if changes is None:
+        return f"rust {point['colour_rust_pct']:.1f} % of the part; no T0 to compare with"
+    if point["status"] == BASELINE:
+        return "T0, to which all changes relate"
+    found = [f"{kind} {value:+.1f}" for kind, value in changes.items() if value is not None and abs(value) >= 0.05]
+    return (
+        f"since T0, in the worst view ({name_of(point['worst_view'])}): "
+        + (", ".join(found) + " points" if found else "no change")
+        + ("" if len(point["shots"]) == 1 else f"; mean of {len(point['shots'])} views: {_mean(point)}")
+    )
+
+
+def _mean(point: Mapping[str, Any]) -> str:
+    shares = {"white": "white_corrosion_pct", "red": "colour_rust_pct", "dark": "dark_pct"}
+    return ", ".join(f"{kind} {point[key]:.1f} %" for kind, key in shares.items() if point[key] is not None)
+
+
+def severity_words(point: Mapping[str, Any]) -> str:
+    """Name the severity. None is said in words, with what it means where some share was measured."""
+    if point["severity"] != "None":
+        return str(point["severity"])
+    if point["status"] == BASELINE:
+        return "Reference"
+    shares = (point["white_corrosion_pct"], point["colour_rust_pct"], point["dark_pct"])
+    return "Within uncertainty" if any((share or 0.0) >= 0.05 for share in shares) else "No damage seen"
+
+
 def notes(record: Mapping[str, Any]) -> list[str]:
     """List the remarks that a reader of a component's figures must know, each a sentence."""
     found = []
@@ -68,6 +109,24 @@ def notes(record: Mapping[str, Any]) -> list[str]:
         found.append("No shot of this component could be read.")
     elif not record["has_baseline"]:
         found.append("No T0 shot: shares are absolute, and nothing can be said about change.")
+    elif len(record["timepoints"]) == 1:
+        found.append("Only T0 was photographed: nothing can be said about change.")
+    elif all(
+        (shot["compared_with_t0_by"] or "places") != "places"
+        for hours, point in record["timepoints"].items()
+        if hours != "0"
+        for shot in point["shots"]
+    ):
+        found.append("No later shot fits any T0 shot: another part under the same name, or other views.")
+    own = [
+        f"{shot['colour_own_pct']:.1f} % in {name_of(shot['path'])}"
+        for hours, point in record["timepoints"].items()
+        if hours == "0"
+        for shot in point["shots"]
+        if shot["colour_own_pct"] >= 0.5
+    ]
+    if own:
+        found.append(f"Rust-coloured at T0 already, so not counted: {', '.join(own)}.")
     for hours, point in record["timepoints"].items():
         for shot in point["shots"]:
             if shot["quality"]:
@@ -113,16 +172,12 @@ def forecast_sentence(forecast: Mapping[str, Any] | None) -> str:
 
 
 def _component_lines(record: Mapping[str, Any]) -> list[str]:
-    lines = [record["component"], "-" * len(record["component"])]
-    if record["timepoints"]:
-        lines.append(_HEAD)
+    title = f"{record['component']}: {record['status'] or 'no baseline'}"
+    lines = [title, "-" * len(title)]
     for hours, point in record["timepoints"].items():
-        low, high = point["colour_rust_ci95"]
+        damage = f", {point['damage_type']}" if point["damage_type"] != "none" else ""
         lines.append(
-            f"{'T' + hours:>7}  {point['colour_rust_pct']:>11.2f} %  {f'{low:.2f} to {high:.2f}':>15}  "
-            f"{signed(point['colour_delta_vs_t0']):>8}  {signed(point['heatmap_growth_delta_vs_t0']):>8}  "
-            f"{point['severity']:<8}  {point['status'] or 'no baseline'}"
-            + (f", {point['damage_type']}" if point["damage_type"] != "none" else "")
+            f"{'T' + hours:>7}  {point['status'] or 'no baseline'}, {severity_words(point)}{damage}: {headline(point)}"
         )
     return [line for line in [*lines, rate_sentence(record), *notes(record)] if line]
 

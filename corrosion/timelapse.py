@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from fastener.corrosion.analysis import ComponentResult
 from fastener.corrosion.comparison import MeasuredShot
-from fastener.corrosion.pictures import CLASS_COLOURS
+from fastener.corrosion.pictures import CLASS_COLOURS, DAMAGE
 from fastener.datasets.images import shrunk
 from fastener.inspection.drawing import Picture
 
@@ -87,7 +87,7 @@ def animation(frames: Sequence[Frame]) -> bytes:
 
 
 def _fit(shot: MeasuredShot) -> float:
-    return shot.registration.overlap + shot.registration.correlation if shot.registration else -1.0
+    return shot.registration.fit if shot.registration else -1.0
 
 
 def _on_baseline(shot: MeasuredShot, baseline: MeasuredShot) -> tuple[Picture, bool]:
@@ -110,9 +110,10 @@ def _outlined(photo: Picture, shot: MeasuredShot) -> Picture:
     """Draw the contours of each class over a photo of the same frame."""
     drawn = photo.copy()
     thickness = max(1, round(max(photo.shape) / 400))
-    for kind, colour in CLASS_COLOURS.items():
+    for kind in DAMAGE:
+        colour = CLASS_COLOURS[kind]
         contours, _ = cv2.findContours(
-            (shot.colour.classes == kind).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+            (shot.classes == kind).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
         large = [one for one in contours if cv2.contourArea(one) >= _SMALLEST * photo.shape[0] * photo.shape[1]]
         cv2.drawContours(drawn, large, -1, colour, thickness)

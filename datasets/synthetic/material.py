@@ -6,7 +6,7 @@ is encoded as sRGB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -18,6 +18,15 @@ FINISHES = {
     "grey": ((0.36, 0.37, 0.38), 0.07, 0.22, 35.0, 0.80),
     "black": ((0.035, 0.040, 0.041), 0.022, 0.07, 14.0, 0.70),
 }
+# Matte reflectance of white deposit on each finish, from thin to thick: zinc salts are nearly white, and on black
+# coatings they lie as a thin, slightly bluish haze first.
+DEPOSITS = {
+    "silver": ((0.72, 0.73, 0.73), (0.95, 0.95, 0.94)),
+    "grey": ((0.55, 0.56, 0.56), (0.88, 0.88, 0.87)),
+    "black": ((0.12, 0.14, 0.15), (0.50, 0.51, 0.50)),
+}
+# Matte reflectance of the base under lost coating.
+_LOST_COATING = (0.030, 0.034, 0.032)
 # sRGB of rust, from moist dark brown through red-brown and orange to dry ochre: CIELab hues 40 to 68 degrees.
 RUST_PALETTE = ((62, 38, 28), (102, 54, 34), (150, 78, 40), (184, 104, 52), (190, 132, 80))
 # sRGB of the sheet or bench that the part lies on.
@@ -34,16 +43,21 @@ class Damage:
     darken: np.ndarray  # 0..1, light lost in a pit or a groove
     bare: np.ndarray  # 0..1, bare bright metal
     relief: np.ndarray  # (H, W, 2), tilt added to the normal, along image x and y
+    white: np.ndarray  # 0..1, cover of white deposit
+    white_tone: np.ndarray  # 0..1, from thin and grey to thick and white
+    dark: np.ndarray  # 0..1, cover of dark matte base under lost coating
+    dull: np.ndarray  # 0..1, lustre lost
 
     @classmethod
     def none(cls, shape: tuple[int, int]) -> Damage:
         """Make an undamaged grid of this height and width."""
-        rust, rust_tone, darken, bare = np.zeros((4, *shape), np.float32)
-        return cls(rust, rust_tone, darken, bare, relief=np.zeros((*shape, 2), np.float32))
+        rust, rust_tone, darken, bare, white, white_tone, dark, dull = np.zeros((8, *shape), np.float32)
+        relief = np.zeros((*shape, 2), np.float32)
+        return cls(rust, rust_tone, darken, bare, relief, white, white_tone, dark, dull)
 
     def at(self, where: tuple[np.ndarray, np.ndarray]) -> Damage:
         """Select the damage of some samples, flattened."""
-        return Damage(self.rust[where], self.rust_tone[where], self.darken[where], self.bare[where], self.relief[where])
+        return Damage(*(getattr(self, field.name)[where] for field in fields(self)))
 
 
 def srgb_to_linear(colour: np.ndarray) -> np.ndarray:
@@ -82,7 +96,7 @@ def rust_damage(field: np.ndarray, tone: np.ndarray, level: float, within: np.nd
     inner = np.clip((field - level) / 1.5, 0, 1)
     damage.rust_tone = np.clip(0.47 + 0.24 * tone - 0.12 * inner, 0, 1)
     damage.darken = damage.rust * np.clip(-0.9 - tone, 0, 1) * 0.5
-    damage.relief = _slope(tone) * damage.rust[..., None] * 0.9
+    damage.relief = slope(tone) * damage.rust[..., None] * 0.9
     return damage
 
 
@@ -104,7 +118,7 @@ def pit_damage(rng: np.random.Generator, mask: np.ndarray, unit: float) -> Damag
         depth[window] = np.maximum(depth[window], np.clip(1 - (np.hypot(dx, dy) / ragged) ** 2, 0, 1))
     depth *= mask
     damage.darken = np.clip(depth * 1.7, 0, 1) * 0.78
-    damage.relief = -_slope(np.minimum(depth, 0.75)) * (0.06 * unit)
+    damage.relief = -slope(np.minimum(depth, 0.75)) * (0.06 * unit)
     damage.rust = np.clip(depth * 1.5, 0, 1) * 0.25
     damage.rust_tone += 0.15
     return damage
@@ -130,11 +144,11 @@ def scratch_damage(rng: np.random.Generator, mask: np.ndarray, unit: float) -> D
     lines[rows, cols] = profile
     damage.bare = np.clip(3 * lines - 2, 0, 1)
     damage.darken = np.clip(4 * lines, 0, 0.6) * (1 - damage.bare)
-    damage.relief = -_slope(lines) * 1.5
+    damage.relief = -slope(lines) * 1.5
     return damage
 
 
-def _slope(field: np.ndarray) -> np.ndarray:
+def slope(field: np.ndarray) -> np.ndarray:
     """Compute central differences along x and y: (H, W, 2)."""
     kernel = np.array([-0.5, 0, 0.5], np.float32)
     one = np.ones(1, np.float32)
@@ -193,8 +207,15 @@ def shade_metal(
     reflectance = reflectance * (1 + 0.06 * mottle[:, None])
     metal = reflectance * (room * open_sky)[:, None]
     metal += (matte * (0.35 + 0.65 * facing) * open_sky + glint * highlight * open_sky**2)[:, None] * tone
-    rust = _rust_reflectance(damage.rust_tone) * ((0.30 + 0.75 * facing) * (0.35 + 0.65 * open_sky))[:, None]
-    mixed = metal + (rust - metal) * damage.rust[:, None]
+    # A dull surface scatters what a bright one mirrors: it shows the mean of the room, whatever its slope.
+    scattered = reflectance * (0.55 * (0.35 + 0.65 * facing) * open_sky)[:, None]
+    metal = metal + (scattered - metal) * damage.dull[:, None]
+    matte_light = ((0.30 + 0.75 * facing) * (0.35 + 0.65 * open_sky))[:, None]
+    thin, thick = (np.asarray(level, np.float32) for level in DEPOSITS[finish])
+    mixed = metal + (_rust_reflectance(damage.rust_tone) * matte_light - metal) * damage.rust[:, None]
+    mixed += (np.asarray(_LOST_COATING, np.float32) * matte_light - mixed) * damage.dark[:, None]
+    white = (thin + (thick - thin) * damage.white_tone[:, None]) * matte_light
+    mixed += (white - mixed) * damage.white[:, None]
     return np.asarray(mixed * (1 - damage.darken[:, None]))
 
 

@@ -70,7 +70,7 @@ def render_part(
     background
         "white", "light", "bench" or "cloth"; None draws one.
     """
-    _check(seed, kind, finish, defect, size, rust_share, background)
+    check_part(seed, kind, finish, defect, size, rust_share, background)
     if defect in DEFORMATIONS:
         check(kind, defect, amount)
     elif amount is not None:
@@ -81,7 +81,7 @@ def render_part(
         raise UserError(
             f"light: exposure {exposure} and light_rgb {tuple(light_rgb)} must be positive; three for light_rgb"
         )
-    scene = _draw_scene(seed, kind, finish, background)
+    scene = draw_scene(seed, kind, finish, background)
     if angle_deg is not None:
         scene = replace(scene, angle=float(np.deg2rad(angle_deg)))
     if tilt_deg is not None:
@@ -109,8 +109,8 @@ def render_time_series(
     by pixel. Raises UserError as ``render_part`` does.
     """
     for share in rust_shares:
-        _check(seed, kind, finish, "rust", size, share, background)
-    scene = _draw_scene(seed, kind, finish, background)
+        check_part(seed, kind, finish, "rust", size, share, background)
+    scene = draw_scene(seed, kind, finish, background)
     shots = []
     for index, share in enumerate(rust_shares):
         rng = stream(seed, SHOT, index)
@@ -120,7 +120,7 @@ def render_time_series(
             angle=scene.angle + 0.04 * turn,
             shift=(scene.shift[0] + 0.012 * dx, scene.shift[1] + 0.012 * dy),
             scale=scene.scale * (1 + 0.01 * np.clip(grow, -2, 2)),
-            light=_unit(scene.light[0] + 0.05 * light_x, scene.light[1] + 0.05 * light_y, scene.light[2]),
+            light=unit_vector(scene.light[0] + 0.05 * light_x, scene.light[1] + 0.05 * light_y, scene.light[2]),
             exposure=1 + 0.03 * float(np.clip(brighter, -2, 2)),
             shot=index,
         )
@@ -128,7 +128,7 @@ def render_time_series(
     return shots
 
 
-def _check(
+def check_part(
     seed: int,
     kind: str,
     finish: str,
@@ -137,6 +137,7 @@ def _check(
     rust_share: float | None,
     background: str | None,
 ) -> None:
+    """Raise UserError for an unknown name, or a number out of range."""
     if seed < 0:
         raise UserError(f"seed: {seed} is negative; use 0 or more")
     for field, value, known in (
@@ -155,12 +156,14 @@ def _check(
         raise UserError(f"rust_share: has no meaning with defect {defect!r}; use defect 'rust' or leave it out")
 
 
-def _unit(x: float, y: float, z: float) -> tuple[float, float, float]:
+def unit_vector(x: float, y: float, z: float) -> tuple[float, float, float]:
+    """Scale a vector to length 1."""
     length = float(np.sqrt(x * x + y * y + z * z))
     return float(x / length), float(y / length), float(z / length)
 
 
-def _draw_scene(seed: int, kind: str, finish: str, background: str | None) -> Scene:
+def draw_scene(seed: int, kind: str, finish: str, background: str | None) -> Scene:
+    """Draw the part and its pose from the seed; None draws the background, too."""
     rng = stream(seed, PART)
     azimuth, height = rng.uniform(0, 2 * np.pi), rng.uniform(0.7, 1.1)
     warm = rng.normal(0, 0.012)
@@ -175,7 +178,7 @@ def _draw_scene(seed: int, kind: str, finish: str, background: str | None) -> Sc
         angle=float(rng.uniform(0, 2 * np.pi)),
         scale=float(rng.uniform(0.37, 0.43) if kind == "bolt" else rng.uniform(0.29, 0.37)),
         shift=(float(rng.uniform(-0.03, 0.03)), float(rng.uniform(-0.03, 0.03))),
-        light=_unit(np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)),
+        light=unit_vector(np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)),
         tone=(float(tone[0]), float(tone[1]), float(tone[2])),
         shape=_draw_shape(rng, kind),
     )

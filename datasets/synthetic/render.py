@@ -60,6 +60,23 @@ class Scene:
     tone: tuple[float, float, float]  # factor on the finish's reflectance
     exposure: float = 1.0
     shot: int = 0  # number of the shot, which selects its sensor noise
+    blur: float = CAMERA_BLUR  # sigma of lens and focus, in pixels
+
+
+@dataclass(frozen=True)
+class LaidPart:
+    """Hold the geometry of one shot: samples of the fine grid that can lie on the part, and its masks."""
+
+    rows: np.ndarray  # int (N,), rows of the samples on the fine grid
+    cols: np.ndarray  # int (N,), columns of the samples
+    surface: Surface  # normals, sky and cover of the samples
+    solid: np.ndarray  # bool (h, w), the part on the fine grid
+    part_mask: np.ndarray  # bool (H, W), the part in the picture
+
+    @property
+    def fine(self) -> tuple[int, int]:
+        """Height and width of the fine grid."""
+        return self.solid.shape[0], self.solid.shape[1]
 
 
 def stream(seed: int, *which: int) -> np.random.Generator:
@@ -81,8 +98,8 @@ def render_scene(
         rng = stream(scene.seed, DAMAGE)
         scene = replace(scene, shape=deformed(scene.shape, defect, amount, rng))
     fine = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
-    surface, rows, cols, solid = _seen(scene, fine)
-    part_mask = _shrink(solid.astype(np.float32), size) >= 0.5
+    laid = lay_part(scene, size)
+    solid, part_mask = laid.solid, laid.part_mask
 
     rng = stream(scene.seed, DAMAGE)
     damage = Damage.none(fine)
@@ -91,40 +108,47 @@ def render_scene(
         damage, defect_mask = _grow_rust(rng, scene, fine, part_mask, rust_share)
     elif defect == "bend":
         displaced = np.zeros(fine, np.float32)
-        displaced[rows, cols] = surface.displaced
-        defect_mask = _shrink(displaced, size) >= 0.5
+        displaced[laid.rows, laid.cols] = laid.surface.displaced
+        defect_mask = shrink(displaced, size) >= 0.5
     elif defect in ("oval", "wrong length"):
         defect_mask = part_mask.copy()
     elif defect in DEFORMATIONS:
-        changed = solid ^ _seen(sound, fine)[3]
-        defect_mask = _shrink(changed.astype(np.float32), size) >= 0.5
+        changed = solid ^ lay_part(sound, size).solid
+        defect_mask = shrink(changed.astype(np.float32), size) >= 0.5
     elif defect in ("pit", "scratch"):
         draw = pit_damage if defect == "pit" else scratch_damage
         damage = draw(rng, solid, scene.scale * min(fine))
         touched = ((damage.darken > 0) | (damage.bare > 0)) & solid
-        defect_mask = _shrink(touched.astype(np.float32), size) >= 0.5
+        defect_mask = shrink(touched.astype(np.float32), size) >= 0.5
     if defect not in DEFORMATIONS or defect == "bend":
         defect_mask = defect_mask & part_mask
 
-    seen = surface.mask
-    at = (rows[seen], cols[seen])
-    metal = np.zeros((*fine, 3), np.float32)
-    metal[at] = _light_part(scene, surface.normal[seen], surface.open_sky[seen], damage, at, fine)
-    cover = _shrink(solid.astype(np.float32), size)
-    picture = _light_background(scene, cover) * (1 - cover[..., None]) + _shrink(metal, size)
-    image = _photograph(picture, scene, light_rgb)
+    image = photograph_part(scene, laid, damage, light_rgb)
     share = float(defect_mask.sum() / max(part_mask.sum(), 1)) if defect == "rust" else 0.0
     shape = scene.shape
     return RenderedPart(image, part_mask, defect_mask, shape.kind, scene.finish, defect, share, amount_of(shape))
 
 
-def _seen(scene: Scene, fine: tuple[int, int]) -> tuple[Surface, np.ndarray, np.ndarray, np.ndarray]:
-    """Find the visible surface at ``fine`` (height, width), row and column of its samples, and the mask, bool."""
+def lay_part(scene: Scene, size: tuple[int, int]) -> LaidPart:
+    """Draw the geometry of a scene at ``size`` (height, width), supersampled."""
+    fine = (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING)
     rows, cols, p, q = _part_positions(scene, fine)
     surface = draw_part(scene.shape, p, q)
     solid = np.zeros(fine, bool)
     solid[rows, cols] = surface.mask
-    return surface, rows, cols, solid
+    return LaidPart(rows, cols, surface, solid, shrink(solid.astype(np.float32), size) >= 0.5)
+
+
+def photograph_part(scene: Scene, laid: LaidPart, damage: Damage, light_rgb: Sequence[float]) -> np.ndarray:
+    """Light and photograph a laid part with its damage: uint8 RGB (H, W, 3)."""
+    size = (laid.part_mask.shape[0], laid.part_mask.shape[1])
+    seen = laid.surface.mask
+    at = (laid.rows[seen], laid.cols[seen])
+    metal = np.zeros((*laid.fine, 3), np.float32)
+    metal[at] = _light_part(scene, laid.surface.normal[seen], laid.surface.open_sky[seen], damage, at, laid.fine)
+    cover = shrink(laid.solid.astype(np.float32), size)
+    picture = _light_background(scene, cover) * (1 - cover[..., None]) + shrink(metal, size)
+    return _photograph(picture, scene, light_rgb)
 
 
 def _frame(scene: Scene, size: tuple[int, int]) -> np.ndarray:
@@ -148,7 +172,7 @@ def _part_positions(scene: Scene, size: tuple[int, int]) -> tuple[np.ndarray, np
     return rows, cols, along[rows, cols], across[rows, cols]
 
 
-def _lay_texture(texture: np.ndarray, scene: Scene, size: tuple[int, int]) -> np.ndarray:
+def lay_texture(texture: np.ndarray, scene: Scene, size: tuple[int, int]) -> np.ndarray:
     """Lay a texture tile of the part's frame over a (height, width) grid."""
     step = 2.6 / TILE
     to_part = np.array([[step, 0, -1.3 + step / 2], [0, step, -1.3 + step / 2], [0, 0, 1]])
@@ -156,7 +180,7 @@ def _lay_texture(texture: np.ndarray, scene: Scene, size: tuple[int, int]) -> np
     return cv2.warpAffine(texture, to_pixels, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
-def _shrink(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def shrink(field: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(field, size[::-1], interpolation=cv2.INTER_AREA)
 
 
@@ -167,8 +191,8 @@ def _grow_rust(
     size = (part_mask.shape[0], part_mask.shape[1])
     field = fractal_noise(rng, TILE, 5, 160, gain=0.72)
     tone = fractal_noise(rng, TILE, 6, 192, gain=0.85)
-    seen = _lay_texture(field, scene, fine)
-    pixels = _shrink(seen, size)
+    seen = lay_texture(field, scene, fine)
+    pixels = shrink(seen, size)
     values = np.sort(pixels[part_mask])[::-1]
     wanted = round(share * len(values))
     if wanted == 0:
@@ -177,7 +201,7 @@ def _grow_rust(
     mask = part_mask & (pixels >= level)
     # Even the smallest speck of rust has its pixel in the mask.
     within = cv2.resize(mask.astype(np.float32), fine[::-1], interpolation=cv2.INTER_NEAREST)
-    return rust_damage(seen, _lay_texture(tone, scene, fine), level, within), mask
+    return rust_damage(seen, lay_texture(tone, scene, fine), level, within), mask
 
 
 def _light_part(
@@ -190,8 +214,8 @@ def _light_part(
 ) -> np.ndarray:
     """Compute the light (N, 3), linear, of the part's samples in white light; ``seen`` are their normals."""
     rng = stream(scene.seed, SKIN)
-    brushed = _lay_texture(fractal_noise(rng, TILE, 96, 192, gain=1.0, stretch=12).T.copy(), scene, fine)[at]
-    mottle = _lay_texture(fractal_noise(rng, TILE, 4, 64), scene, fine)[at]
+    brushed = lay_texture(fractal_noise(rng, TILE, 96, 192, gain=1.0, stretch=12).T.copy(), scene, fine)[at]
+    mottle = lay_texture(fractal_noise(rng, TILE, 4, 64), scene, fine)[at]
     n_p, n_q, n_w = seen.T
     n_p = n_p + 0.025 * brushed
     cos, sin = float(np.cos(scene.angle)), float(np.sin(scene.angle))
@@ -223,7 +247,7 @@ def _light_background(scene: Scene, cover: np.ndarray) -> np.ndarray:
 
 def _photograph(light: np.ndarray, scene: Scene, light_rgb: Sequence[float]) -> np.ndarray:
     """Apply lens blur, exposure, a soft shoulder instead of hard clipping, sRGB and sensor noise: uint8 (H, W, 3)."""
-    light = cv2.GaussianBlur(np.maximum(light, 0), (0, 0), CAMERA_BLUR)
+    light = cv2.GaussianBlur(np.maximum(light, 0), (0, 0), scene.blur)
     light = light * (scene.exposure * np.asarray(light_rgb, np.float32))
     shoulder = 0.85
     light = np.where(light < shoulder, light, 1 - (1 - shoulder) * np.exp((shoulder - light) / (1 - shoulder)))

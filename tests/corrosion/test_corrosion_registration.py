@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastener.config import Config
-from fastener.corrosion.registration import Registration, register
+from fastener.corrosion.registration import Registration, picture_of, register
 
 SETTINGS = Config().corrosion
 SIDE = 192
@@ -43,7 +43,7 @@ def worst(found: np.ndarray, true: np.ndarray, mask: np.ndarray) -> float:
 
 def lay_over(first: tuple[np.ndarray, np.ndarray], later: tuple[np.ndarray, np.ndarray]) -> Registration:
     """Register two pairs of lightness and mask."""
-    return register(first[0], later[0], baseline_mask=first[1], later_mask=later[1], settings=SETTINGS)
+    return register(picture_of(*first), picture_of(*later), settings=SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from fastener.common.errors import UserError
 from fastener.config import CorrosionSettings, load_config
 from fastener.corrosion.comparison import NO_VIEW, PLACES
 from fastener.corrosion.records import component_record
+from fastener.datasets.synthetic.corrosion import Corrosion, render_corrosion
 from fastener.datasets.synthetic.parts import render_part
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,10 @@ def series(name: str) -> tuple[list[np.ndarray], list[str]]:
             return [first, rusty.image], ["0", "24"]
         case "speck":
             return [first, rendered((0.0, 0.02), jitter=0.5)[1].image], ["0", "24"]
+        case "crust" | "flaked":
+            state = Corrosion(white=0.3) if name == "crust" else Corrosion(dark=0.3)
+            finish = "black" if name == "crust" else "silver"
+            return [one.image for one in render_corrosion(4, "washer", finish, [Corrosion(), state])], ["0", "24"]
         case "no t0":
             return [rusty.image], ["24"]
         case "stain":

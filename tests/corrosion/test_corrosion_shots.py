@@ -19,8 +19,8 @@ from fastener.preprocessing.pipeline import Preprocessor
 def test_no_photo_of_full_size_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     read: list[weakref.ref[np.ndarray]] = []
 
-    def reading(path: Path) -> np.ndarray:
-        photo = read_image(path)
+    def reading(path: Path, white_level: object = None) -> np.ndarray:
+        photo = read_image(path, white_level)  # type: ignore[arg-type]
         read.append(weakref.ref(photo))
         return photo
 

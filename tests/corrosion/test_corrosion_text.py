@@ -12,7 +12,12 @@ from fastener.corrosion.text import overview
 def record(*statuses: str | None, name: str = "Nut", severity: str = "None", damage: str = "none") -> dict[str, Any]:
     """A component with a time point for each status."""
     points = [{"status": status, "severity": severity, "damage_type": damage} for status in statuses]
-    return {"component": name, "timepoints": {str(24 * index): point for index, point in enumerate(points)}}
+    known = [status for status in statuses if status is not None]
+    return {
+        "component": name,
+        "status": known[-1] if known else None,
+        "timepoints": {str(24 * index): point for index, point in enumerate(points)},
+    }
 
 
 STABLE, RUSTY = (

@@ -14,7 +14,7 @@ from fastener.corrosion import comparison
 from fastener.corrosion.analysis import ComponentResult
 from fastener.corrosion.colour_growth import measure
 from fastener.corrosion.records import component_record
-from fastener.corrosion.severity import Change, judge
+from fastener.corrosion.severity import Change, Changes, judge
 from fastener.corrosion.text import rate_sentence
 from fastener.corrosion.trend import fit_trend, forecast
 
@@ -61,14 +61,16 @@ def test_trend_without_t0_is_as_wide_as_the_unclipped_intervals(
 def test_noise_of_t0_is_that_of_each_colour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     changes = measured(monkeypatch, tmp_path, ["0", "24", "48"]).points[0].changes
     assert changes is not None
-    assert [change.noise for change in changes] == pytest.approx([1.96 * deviation for deviation in DEVIATIONS])
+    colours = (changes.rust, changes.tarnish, changes.green)
+    assert [change.noise for change in colours] == pytest.approx([1.96 * deviation for deviation in DEVIATIONS])
 
 
 def test_area_is_what_severity_judges() -> None:
     rust, tarnish, green = Change(10.0, 1.0), Change(8.0, 2.0), Change(3.0, 5.0)
-    verdict = judge(rust, tarnish, green, growth=None, settings=Config().corrosion)
-    assert verdict.area.rise == 10.0 + 8.0 / 4
-    assert verdict.area.noise == pytest.approx(np.sqrt(1.0**2 + 0.5**2 + 5.0**2))
+    changes = Changes(rust, tarnish, green, Change(5.0, 1.0), Change(0.5, 1.0))
+    verdict = judge(changes, Config().corrosion)
+    assert verdict.area.rise == pytest.approx(10.0 + 8.0 / 4 + 5.0 * 0.4)
+    assert verdict.area.noise == pytest.approx(np.sqrt(1.0**2 + 0.5**2 + 5.0**2 + 0.4**2 + 0.4**2))
 
 
 def test_forecast_counts_green_oxidation_as_severity_does(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from scipy.stats import linregress
 from scipy.stats import t as student
 
 from fastener.config import Config
-from fastener.corrosion.severity import LEVELS, Change, judge, level_of
+from fastener.corrosion.severity import LEVELS, Change, Changes, judge, level_of
 from fastener.corrosion.trend import fit_trend, forecast
 
 SETTINGS = Config().corrosion
@@ -20,9 +20,13 @@ NONE = Change(0.0, 0.5)
 
 
 def severity(
-    rust: Change = NONE, tarnish: Change = NONE, green: Change = NONE, growth: Change | None = NONE
+    rust: Change = NONE,
+    tarnish: Change = NONE,
+    green: Change = NONE,
+    white: Change | None = NONE,
+    dark: Change | None = None,
 ) -> tuple[Any, ...]:
-    verdict = judge(rust, tarnish, green, growth=growth, settings=SETTINGS)
+    verdict = judge(Changes(rust, tarnish, green, white, dark), SETTINGS)
     return verdict.severity, verdict.damage_type, verdict.degrading
 
 
@@ -39,17 +43,23 @@ def test_severity_rises_with_the_area(one: float, other: float) -> None:
     assert level_of(low, SETTINGS.colour_cutoffs) <= level_of(high, SETTINGS.colour_cutoffs)
 
 
-def test_worse_of_colour_and_growth_decides_and_is_named() -> None:
+def test_kinds_of_damage_are_weighted_added_and_named() -> None:
     assert severity(rust=Change(10, 1)) == ("Moderate", "rust", True)
-    assert severity(rust=Change(1.5, 1), growth=Change(30, 2)) == ("Severe", "rust and surface change", True)
-    assert severity(growth=Change(6, 2)) == ("Mild", "surface change", True)
+    assert severity(rust=Change(2, 1), white=Change(20, 2)) == ("Moderate", "white corrosion and rust", True)
+    assert severity(dark=Change(6, 2)) == ("Mild", "dark staining or lost coating", True)
     assert severity(green=Change(9, 1), rust=Change(2, 1)) == ("Moderate", "green oxidation and rust", True)
     assert severity(tarnish=Change(8, 1)) == ("Mild", "tarnish", True)
-    assert severity(growth=None) == ("None", "none", False)
+    assert severity(white=None) == ("None", "none", False)
+
+
+def test_trace_is_real_but_degrades_only_beyond_doubt() -> None:
+    assert severity(white=Change(0.6, 0.5)) == ("Trace", "white corrosion", False)
+    assert severity(white=Change(3.0, 1.0)) == ("Mild", "white corrosion", False)
+    assert severity(white=Change(5.0, 1.0)) == ("Mild", "white corrosion", True)
 
 
 def test_change_within_its_noise_is_none() -> None:
-    assert severity(rust=Change(9, 10), growth=Change(1.9, 2)) == ("None", "none", False)
+    assert severity(rust=Change(9, 10), white=Change(1.9, 2)) == ("None", "none", False)
 
 
 def test_trend_of_scattered_points_is_that_of_least_squares() -> None:

@@ -1,0 +1,118 @@
+"""Describe a surface by lightness at two scales and by roughness, and compare it with T0 place by place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Lengths as shares of the frame's side: detail of a pixel or two, neighbourhood of a thread's pitch, and the distance
+# by which a registration errs, within which T0's highest and lowest values count.
+_FINE, _COARSE, _REACH = 0.0026, 0.0105, 0.0145
+# Near the outline the surface turns away, and a small tilt shows or hides more of it: T0 counts from further away.
+# The rim is at most this wide, and at most a share of the half-thickness of the part around.
+_RIM, _RIM_REACH, _RIM_PART, _AROUND = 0.06, 0.036, 0.3, 0.12
+
+
+@dataclass(frozen=True)
+class Relief:
+    """Hold maps of one surface, float32 (h, w), in units of CIE lightness L*, 0 to 100.
+
+    Parameters
+    ----------
+    fine
+        Lightness at the scale of detail.
+    coarse
+        Lightness averaged over a neighbourhood. Narrow highlights hardly count.
+    rough
+        Contrast of detail within the neighbourhood, as a standard deviation.
+    mask
+        The part, bool (h, w).
+    """
+
+    fine: np.ndarray
+    coarse: np.ndarray
+    rough: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Hold how far a shot leaves the range of T0 within reach of each place, float32 (h, w); negative inside it.
+
+    Parameters
+    ----------
+    lighter, darker
+        How much L* lies above (below) T0's, at the scale of detail.
+    lighter_around, darker_around
+        The same of the neighbourhood's mean.
+    rougher
+        Doublings of the contrast of detail beyond T0's.
+    """
+
+    lighter: np.ndarray
+    darker: np.ndarray
+    lighter_around: np.ndarray
+    darker_around: np.ndarray
+    rougher: np.ndarray
+
+
+def lightness(luminance: np.ndarray) -> np.ndarray:
+    """Convert linear luminance 0 to 1 to CIE lightness L*, 0 to 100, float32 (CIE 15)."""
+    y = np.clip(luminance, 0.0, 1.0)
+    return np.asarray(np.where(y > 216 / 24389, 116.0 * np.cbrt(y) - 16.0, y * 24389 / 27), np.float32)
+
+
+def relief(luminance: np.ndarray, mask: np.ndarray) -> Relief:
+    """Describe linear luminance 0 to 1, (h, w), on the part alone; the background never leaks in."""
+    side = max(mask.shape)
+    weight = mask.astype(np.float32)
+    fine_mean = _mean(luminance, weight, _FINE * side)
+    coarse_mean = _mean(luminance, weight, _COARSE * side)
+    fine, coarse = lightness(fine_mean), lightness(coarse_mean)
+    detail = lightness(_mean(luminance, weight, _FINE * side / 2))
+    middle = _mean(detail, weight, _COARSE * side)
+    variance = _mean(detail**2, weight, _COARSE * side) - middle**2
+    return Relief(fine, coarse, np.sqrt(np.maximum(variance, 0.0)), mask)
+
+
+def compare_relief(baseline: Relief, later: Relief) -> Difference:
+    """Compare two reliefs of one frame, the first of which is T0 in the light of the later shot."""
+    # Only contrast above the noise of a photo counts.
+    quiet = 0.5
+    usual = [float(np.median(one.rough[one.mask])) if one.mask.any() else 0.0 for one in (baseline, later)]
+    # A sharper focus raises all contrasts alike.
+    sharper = max((usual[1] + quiet) / (usual[0] + quiet), 1.0)
+    rough = _highest(baseline.rough, baseline.mask) * sharper
+    return Difference(
+        lighter=later.fine - _highest(baseline.fine, baseline.mask),
+        darker=-_highest(-baseline.fine, baseline.mask) - later.fine,
+        lighter_around=later.coarse - _highest(baseline.coarse, baseline.mask),
+        darker_around=-_highest(-baseline.coarse, baseline.mask) - later.coarse,
+        rougher=np.log2((later.rough + quiet) / np.maximum(rough + quiet, quiet)),
+    )
+
+
+def _mean(image: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    """Average over a Gaussian neighbourhood within the part (normalised convolution)."""
+    total = cv2.GaussianBlur(weight, (0, 0), sigma)
+    return np.asarray(cv2.GaussianBlur(image * weight, (0, 0), sigma) / np.maximum(total, 1e-3), np.float32)
+
+
+def _highest(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the highest value of the part within reach of each place."""
+    side = max(mask.shape)
+    values = np.where(mask, image, np.float32(-1e3)).astype(np.float32)
+    near, far = (cv2.dilate(values, _disc(reach * side)) for reach in (_REACH, _RIM_REACH))
+    outside = np.pad(mask.astype(np.uint8), 1)
+    depth = cv2.distanceTransform(outside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    around = 2 * round(_AROUND * side) + 1
+    thickness = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_RECT, (around, around)))
+    rim = depth < np.minimum(_RIM * side, _RIM_PART * thickness)
+    return np.asarray(np.where(rim, far, near))
+
+
+def _disc(radius: float) -> np.ndarray:
+    side = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

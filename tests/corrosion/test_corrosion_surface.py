@@ -1,0 +1,110 @@
+"""White deposit, lost coating and healthy parts: rendered series whose areas are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from corrosion_factory import small_config, small_inspector, write_series
+
+from fastener.corrosion.analysis import Analyser, ComponentResult
+from fastener.corrosion.photometry import match_exposure
+from fastener.corrosion.severity import STABLE
+from fastener.datasets.components import load_components
+from fastener.datasets.synthetic.corrosion import (
+    DARK,
+    RED,
+    WHITE,
+    Conditions,
+    CorrodedPart,
+    Corrosion,
+    render_corrosion,
+)
+from fastener.inspection.inspector import Inspector
+
+
+def analysed(folder: Path, photos: list[np.ndarray], inspector: Inspector | None = None) -> ComponentResult:
+    write_series(folder, "Part", photos, [str(24 * index) for index in range(len(photos))])
+    config = small_config(corrosion__frame=768)
+    return Analyser(inspector, config.corrosion, config.colour)(load_components(folder)[0][0])
+
+
+def render(kind: str, finish: str, *states: Corrosion) -> list[CorrodedPart]:
+    lights = [Conditions(), Conditions(gain=0.85, light_rgb=(1.0, 0.96, 0.92)), Conditions(gain=1.1, blur=0.9)]
+    return render_corrosion(21, kind, finish, [Corrosion(), *states], lights[: len(states) + 1])
+
+
+def test_masks_of_rendered_corrosion_are_exact_and_disjoint() -> None:
+    part = render("nut", "grey", Corrosion(white=0.2, red=0.1, dark=0.05))[1]
+    assert [part.share(kind) for kind in (WHITE, RED, DARK)] == pytest.approx([0.2, 0.1, 0.05], abs=0.001)
+    assert not (part.classes[~part.part_mask] > 0).any()
+
+
+def test_exposure_is_found_under_deposit_on_a_third() -> None:
+    before = np.tile(np.linspace(0.02, 0.2, 192, dtype=np.float32), (192, 1))
+    after = 0.6 * before + 0.01
+    after[:64] = 0.5
+    found = match_exposure(before, after, np.ones(before.shape, bool))
+    assert found.gain == pytest.approx(0.6, rel=0.03)
+    assert found.veil == pytest.approx(0.01, abs=0.003)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "finish"), [("nut", "black"), ("washer", "black"), ("washer", "grey")])
+def test_areas_of_white_and_red(kind: str, finish: str, tmp_path: Path) -> None:
+    parts = render(kind, finish, Corrosion(white=0.06), Corrosion(white=0.12, red=0.10))
+    result = analysed(tmp_path, [part.image for part in parts])
+    for point, part in zip(result.points[1:], parts[1:], strict=True):
+        assert point.white == pytest.approx(100 * part.share(WHITE), abs=5.0)
+        assert point.rust == pytest.approx(100 * part.share(RED), abs=3.5)
+        assert point.white is not None
+        assert point.white_ci95 is not None
+        assert point.white_ci95[0] <= point.white <= point.white_ci95[1]
+    assert result.points[-1].status == "DEGRADING"
+
+
+@pytest.mark.slow
+def test_lost_coating_is_dark_and_a_dull_surface_is_sound(tmp_path: Path) -> None:
+    parts = render("washer", "silver", Corrosion(dark=0.10), Corrosion(dull=0.5))
+    flaked, dull = analysed(tmp_path, [part.image for part in parts]).points[1:]
+    assert flaked.dark == pytest.approx(10.0, abs=3.0)
+    assert flaked.status == "DEGRADING"
+    assert dull.status == STABLE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "finish"), [("bolt", "silver"), ("nut", "black")])
+def test_healthy_part_in_other_light_pose_and_focus_is_stable(kind: str, finish: str, tmp_path: Path) -> None:
+    how = [
+        Conditions(),
+        Conditions(pose=1.5, lamp=2.0, gain=0.75, blur=1.6, light_rgb=(1.05, 1.0, 0.93)),
+        Conditions(pose=1.5, lamp=2.0, gain=1.25),
+    ]
+    parts = render_corrosion(33, kind, finish, [Corrosion()] * 3, how)
+    assert [point.status for point in analysed(tmp_path, [part.image for part in parts]).points[1:]] == [STABLE] * 2
+
+
+@pytest.mark.slow
+def test_verdict_is_the_same_with_any_model_and_with_none(tmp_path: Path) -> None:
+    photos = [part.image for part in render("nut", "black", Corrosion(white=0.1))]
+    own = Inspector.fit([photos[0]] * 2, small_config())
+    results = [
+        analysed(tmp_path / str(index), photos, model) for index, model in enumerate((None, own, small_inspector()))
+    ]
+    first = results[0].points[1]
+    for result in results[1:]:
+        assert result.points[1].verdict == first.verdict
+        assert (result.points[1].white, result.points[1].status) == (first.white, first.status)
+    assert results[0].points[1].growth is None
+    assert results[1].points[1].growth is not None
+
+
+@pytest.mark.slow
+def test_another_part_under_the_same_name_is_remarked(tmp_path: Path) -> None:
+    photos = [part.image for part in render("bolt", "black", Corrosion())]
+    other = render("washer", "black")[0].image
+    result = analysed(tmp_path, [photos[0], np.ascontiguousarray(other)])
+    assert result.points[1].shots[0].surface is None
+    assert any("not shown at T0" in flag for flag in result.points[1].shots[0].flags)
+    assert result.points[1].white is None
