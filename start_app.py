@@ -17,6 +17,7 @@ from fastener.common.errors import UserError
 if TYPE_CHECKING:
     from fastener.console.settings import ConsoleSettings
 
+_TOKEN_LENGTH = 8  # characters that cannot be guessed over a network in a reasonable time
 EXAMPLE = "python start_app.py --models saved_models"
 
 
@@ -32,6 +33,8 @@ def main() -> int:
         raise UserError(
             f"--host {arguments.host} lets other machines in: set a password with --token PASSWORD, or pass --insecure"
         )
+    if not local and settings.token is not None and len(settings.token.get_secret_value()) < _TOKEN_LENGTH:
+        raise UserError(f"--token: where other machines are let in, use at least {_TOKEN_LENGTH} characters")
     with _bound(arguments.host, arguments.port) as listener:
         import uvicorn
 

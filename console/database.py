@@ -81,7 +81,7 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
     WAL lets other connections read while a row is written. FULL syncs each commit, so that a stored inspection
     survives a power cut; NORMAL would survive a killed process only.
     """
-    connection.create_function("folded", 1, folded, deterministic=True)  # type: ignore[attr-defined]
+    connection.create_function("folded", 1, folded, deterministic=True)
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -40,8 +40,9 @@ class ConsoleSettings(Section):
     )
     token: SecretStr | None = Field(
         None,
-        min_length=8,
-        description="password for everything but /health, of at least 8 characters; default: $CONSOLE_TOKEN, else none",
+        min_length=1,
+        description="password for everything but /health; of at least 8 characters where other machines are let in; "
+        "default: $CONSOLE_TOKEN, else none",
     )
 
     @property
