@@ -32,17 +32,19 @@ def main() -> int:
     from fastener.corrosion.lab_sheet import load_sheet
     from fastener.corrosion.report import Report
     from fastener.corrosion.text import forecast_sentence, latest
+    from fastener.corrosion.zones import parse_zone
     from fastener.inspection.inspector import Inspector
 
     sheet = load_sheet(arguments.sheet) if arguments.sheet else None
     required = parse_requirements(arguments.require) if arguments.require is not None else None
+    zone = parse_zone(arguments.zone) if arguments.zone is not None else None
     scale = corrosion.scale_of(arguments)
     check_writable(arguments.output / "report.json")
     model = _model(arguments.model)
     inspector = (
         None if model is None else Inspector.load(model, config.run.device, weights=arguments.weights, run=config.run)
     )
-    analyse = Analyser(inspector, config.corrosion, config.colour, config.preprocess)
+    analyse = Analyser(inspector, config.corrosion, config.colour, config.preprocess, zone=zone)
     report = Report(
         arguments.output,
         model=None if model is None else str(model),
@@ -52,6 +54,7 @@ def main() -> int:
         sheet=sheet,
         required=required,
         gif=arguments.gif,
+        zone=arguments.zone,
     )
     failed = 0
     shots = sum(len(one.shots) for one in series)

@@ -25,6 +25,12 @@ def add_photo_flags(parser: argparse.ArgumentParser) -> None:
         help="which components are specimens of one lot: their names share what the first group matches, or all but "
         "what REGEX matches, such as '#[0-9]+'; shots = each shot number is a specimen",
     )
+    photos.add_argument(
+        "--zone",
+        metavar="Z",
+        help="significant surface on the T0 photos: 'left,top,right,bottom' or corners 'x,y x,y x,y' as shares of the "
+        "photo, a mask image, or a folder of masks named as the T0 photos (default: the whole part)",
+    )
     scale = photos.add_mutually_exclusive_group()
     scale.add_argument(
         "--mm-per-pixel", type=_positive, metavar="S", help="scale of the photos; the report then has areas in mm²"

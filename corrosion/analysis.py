@@ -23,6 +23,7 @@ from fastener.corrosion.comparison import (
 from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Changes, Verdict, judge
 from fastener.corrosion.shots import in_threads, view_shots
 from fastener.corrosion.trend import Trend, fit_trend
+from fastener.corrosion.zones import Zone
 from fastener.datasets.components import Series
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure
@@ -146,6 +147,8 @@ class Analyser:
         Section ``colour`` of the settings: hues and lightness of rust.
     preprocess
         Section ``preprocess``: how the part is found without a model; None for the defaults.
+    zone
+        What marks the significant surface on a T0 photo; None for the whole part.
     """
 
     def __init__(
@@ -154,9 +157,11 @@ class Analyser:
         settings: CorrosionSettings,
         colour: ColourSettings,
         preprocess: PreprocessSettings | None = None,
+        zone: Zone | None = None,
     ):
         self.inspector = inspector
         self.settings = settings
+        self.zone = zone
         self.sectors = Sectors.of(colour, settings)
         # The part is found by the model's own settings. The frame is larger, as colours are measured on single pixels.
         found_by = inspector.config.preprocess if inspector is not None else preprocess or PreprocessSettings()
@@ -179,7 +184,7 @@ class Analyser:
             failures += failed
             if hours == 0.0:
                 sectors = sectors.sharpened([view.surface for view in views], settings)
-                baselines = measure_baselines(views, sectors, inspector, settings=settings)
+                baselines = measure_baselines(views, sectors, inspector, settings=settings, zone=self.zone)
                 shots = [baseline_as_measured(baseline, index) for index, baseline in enumerate(baselines)]
             elif baselines:
                 against_t0 = partial(

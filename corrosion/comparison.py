@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastener.common.errors import UserError
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
 from fastener.corrosion.calibration import no_change_level
@@ -16,6 +17,7 @@ from fastener.corrosion.registration import Registration, register
 from fastener.corrosion.severity import Change, Changes
 from fastener.corrosion.shots import ShotView, heat_baselines, in_threads
 from fastener.corrosion.surface_change import SurfaceChange, all_classes, surface_change
+from fastener.corrosion.zones import Zone
 from fastener.inspection.inspector import Inspector
 
 PLACES, NO_VIEW = "places", "distributions, view not at T0"
@@ -31,7 +33,11 @@ class BaselineShot:
     Parameters
     ----------
     view
-        The shot itself.
+        The shot itself, with the significant surface only.
+    whole
+        The shot with the whole part, by which later shots are registered.
+    zone
+        The significant places of its frame, bool (h, w); None if the whole part is significant.
     colour
         Shares of its surface by colour.
     no_change
@@ -43,6 +49,8 @@ class BaselineShot:
     """
 
     view: ShotView
+    whole: ShotView
+    zone: np.ndarray | None
     colour: Colour
     no_change: tuple[float, float]
     heat: HeatBaseline | None
@@ -96,9 +104,19 @@ class MeasuredShot:
 
 
 def measure_baselines(
-    views: Sequence[ShotView], sectors: Sectors, inspector: Inspector | None, *, settings: CorrosionSettings
+    views: Sequence[ShotView],
+    sectors: Sectors,
+    inspector: Inspector | None,
+    *,
+    settings: CorrosionSettings,
+    zone: Zone | None = None,
 ) -> list[BaselineShot]:
-    """Measure the T0 shots, and how surfaces and heatmaps react to small disturbances."""
+    """Measure the T0 shots, and how surfaces and heatmaps react to small disturbances.
+
+    ``zone`` marks the significant surface; None for the whole part. Raises UserError if it misses the part in a shot.
+    """
+    zones = [None if zone is None else zone(view.shot.path, view.prepared) for view in views]
+    wholes, views = views, [_significant(view, one) for view, one in zip(views, zones, strict=True)]
     heats: Sequence[tuple[HeatBaseline | None, list[float]]] = [(None, [])] * len(views)
     if inspector is not None:
         heats = heat_baselines(views, inspector, dead_band=settings.dead_band)
@@ -108,8 +126,10 @@ def measure_baselines(
         return colour, no_change_level(view.scene, colour.classes > 0, settings)
 
     return [
-        BaselineShot(view, colour, level, heat, noise)
-        for view, (colour, level), (heat, noise) in zip(views, in_threads(surface, views), heats, strict=True)
+        BaselineShot(view, whole, one, colour, level, heat, noise)
+        for view, whole, one, (colour, level), (heat, noise) in zip(
+            views, wholes, zones, in_threads(surface, views), heats, strict=True
+        )
     ]
 
 
@@ -173,6 +193,10 @@ def compare(
     """
     index, registration = _best_baseline(view, baselines, settings)
     same_view = registration.believable
+    zone = baselines[index].zone
+    if same_view and zone is not None:
+        size = (view.surface.mask.shape[0], view.surface.mask.shape[1])
+        view = view.within(registration.warp(zone.astype(np.uint8), size) > 0)
     chosen = [baselines[index]] if same_view else list(baselines)
     placed = registration if same_view else None
     colour_baseline = Baseline(
@@ -210,8 +234,20 @@ def compare(
         baseline_index=index if same_view else None,
         changes=_changes(colour, surface, chosen, settings),
         surface=surface,
-        flags=_flags(view, chosen, registration, settings),
+        flags=(
+            *_flags(view, chosen, registration, settings),
+            *((quality.NO_ZONE,) if not same_view and any(one.zone is not None for one in chosen) else ()),
+        ),
     )
+
+
+def _significant(view: ShotView, zone: np.ndarray | None) -> ShotView:
+    if zone is None:
+        return view
+    within = view.within(zone)
+    if not within.surface.mask.any():
+        raise UserError(f"--zone: covers no part of {view.shot.path}; draw it on the part as this photo shows it")
+    return within
 
 
 def _measure_alone(view: ShotView, sectors: Sectors, settings: CorrosionSettings) -> Colour:
@@ -226,7 +262,7 @@ def _best_baseline(
     found = []
     for index, baseline in enumerate(baselines):
         scale = max(view.surface.mask.shape) / max(view.picture.shape)
-        one = register(baseline.view.picture, view.picture, scale=scale, settings=settings)
+        one = register(baseline.whole.picture, view.picture, scale=scale, settings=settings)
         bonus = _SAME_NUMBER * (baseline.view.shot.number == view.shot.number)
         found.append((one.believable, one.fit + bonus, -index, one))
     best = max(found, key=lambda entry: entry[:3])

@@ -40,6 +40,10 @@ _WIDTH = A4[0] - 2 * _MARGIN
 _INK, _SOFT, _LINE = colors.HexColor("#1d2733"), colors.HexColor("#5d6875"), colors.HexColor("#c5ccd4")
 # Dots per inch at which pictures are printed: enough for a lab sheet, and a small file.
 _DPI = 200
+_STRIPS = (
+    "Each view laid over its T0 photo. Contours: white corrosion blue, red rust orange, dark violet, tarnish yellow, "
+    "green oxidation green."
+)
 _SIGNATURES = ("Tested by", "Checked by", "Date")
 
 
@@ -86,7 +90,7 @@ def _component(record: Mapping[str, Any], strips: Sequence[Picture]) -> list[Flo
     story: list[Flowable] = [KeepTogether([*head, first])]
     story += others
     if strips:
-        story.append(_text("Each view laid over its T0 photo; contours: see the legend of the page.", "small"))
+        story.append(_text(_STRIPS, "small"))
     for table in component_tables(record):
         story += _table(table, heading="subheading")
     if remarks := notes(record):

@@ -15,6 +15,7 @@ LIGHT_UNKNOWN = "colour of the light unknown"
 BLURRED = "blurred"
 CUT_OFF = "cut off at the frame"
 NO_PART = "no part found, whole photo measured"
+NO_ZONE = "zone not placed, whole view measured"
 NEW_VIEW = "view not shown at T0, or another part: only colours compared"
 MIRRORED = "mirrored against T0: only colours compared"
 

@@ -68,7 +68,7 @@ def defective_area(
         return 0.0, 0.0, 0.0
     rise = point[share] - new[share]
     low, high = (point[interval][0] - new[share], point[interval][1] - new[share])
-    seen = bool(point["is_rusting"]) if kind == "red" else low > 0.0
+    seen = bool(point[f"{kind}_seen"]) if kind in KINDS else low > 0.0
     # Corrosion on one of several views may leave their mean as it was; it is rated as a speck then.
     return (max(_SPECK, rise) if seen else 0.0), max(0.0, low), max(0.0, high)
 
@@ -78,10 +78,8 @@ def _seen(point: Mapping[str, Any], new: Mapping[str, Any] | None, kind: str) ->
         return None
     if point is new:
         return False
-    if kind == "red":
-        return bool(point["is_rusting"])
-    area = defective_area(point, new, kind)
-    return None if area is None else area[0] > 0.0
+    seen: bool | None = point[f"{kind}_seen"]
+    return seen
 
 
 def _ratings(point: Mapping[str, Any], new: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def _point_record(point: TimePoint, previous: TimePoint | None, settings: Corros
         "heatmap_growth_noise": _round(growth.noise) if growth else None,
         "heatmap_growth_severity": _growth_word(point, settings),
         "is_rusting": point.verdict.is_rusting,
+        "red_seen": _seen(point, "rust"),
+        "white_seen": _seen(point, "white"),
         "status": point.status,
         "severity": point.verdict.severity,
         "damage_type": point.verdict.damage_type,
@@ -91,6 +93,18 @@ def _view_changes(point: TimePoint) -> dict[str, float | None] | None:
     kinds = {"white": changes.white, "red": changes.rust, "dark": changes.dark}
     kinds |= {"green": changes.green, "tarnish": changes.tarnish}
     return {kind: None if change is None else _round(change.rise) for kind, change in kinds.items()}
+
+
+def _seen(point: TimePoint, kind: str) -> bool | None:
+    """Tell whether a kind of corrosion is seen: on any view that degrades, beyond its noise; None if none could tell.
+
+    What is beyond its noise on a view that has not degraded is a trace, which chips and dust leave, too.
+    """
+    changes = [None if shot.changes is None else getattr(shot.changes, kind) for shot in point.shots]
+    if all(change is None for change in changes):
+        return None
+    pairs = zip(changes, point.verdicts, strict=True)
+    return any(change is not None and change.is_real and verdict.degrading for change, verdict in pairs)
 
 
 def _since(point: TimePoint, previous: TimePoint | None) -> float | None:

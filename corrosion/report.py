@@ -59,6 +59,8 @@ class Report:
         Hours that "white" and "red" corrosion must stay away.
     gif
         Whether an animation of each view is written.
+    zone
+        The significant surface, as it was given; None for the whole part.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Report:
         sheet: LabSheet | None = None,
         required: Mapping[str, float] | None = None,
         gif: bool = False,
+        zone: str | None = None,
     ):
         self.folder = folder
         self.model = model
@@ -81,6 +84,7 @@ class Report:
         self.sheet = sheet
         self.required = required or {}
         self.gif = gif
+        self.zone = zone
         self.records: list[dict[str, Any]] = []
         self._rows: dict[str, list[ShotRow]] = {}
         self._strips: dict[str, list[Picture]] = {}
@@ -127,6 +131,7 @@ class Report:
             "skipped_because": dict(skipped or {}),
             "sheet": self.sheet.entries() if self.sheet else None,
             "required": self.required,
+            "zone": self.zone,
             "lots": lot_records(self.records, self.required),
             "photos": photo_checksums(self.records),
             "software": software(),

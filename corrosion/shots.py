@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -101,6 +101,10 @@ class ShotView:
     def picture(self) -> Picture:
         """What is registered."""
         return picture_of(self.surface.lightness, self.surface.mask, self.seen)
+
+    def within(self, zone: np.ndarray) -> ShotView:
+        """Return this view with only what lies in the significant ``zone``, bool (h, w), as its surface."""
+        return replace(self, surface=replace(self.surface, mask=self.surface.mask & zone))
 
     @property
     def part_pixels(self) -> float:

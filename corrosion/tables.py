@@ -101,6 +101,7 @@ def evidence_tables(report: Mapping[str, Any]) -> list[Table]:
         for section, values in report["settings"].items()
         for key, value in values.items()
     ]
+    settings.insert(0, ("significant surface", report["zone"] or "the whole visible part"))
     return [
         Table("Photos", ("File", "SHA-256"), tuple(photos)),
         Table("Software", (), (*report["software"].items(), *model)),
@@ -145,8 +146,8 @@ def _requirement(report: Mapping[str, Any]) -> Table:
         "Requirement",
         ("Lot or component", *heads, "Outcome"),
         tuple(rows),
-        'A lot passes if all its specimens do. "not shown": not inspected for as long without corrosion, or first seen '
-        "between two inspections of which only the earlier lies within the hours.",
+        'A lot passes if all its specimens do. A trace counts as none. "not shown": not inspected for as long '
+        "without corrosion, or first seen between two inspections of which only the earlier lies within the hours.",
     )
 
 

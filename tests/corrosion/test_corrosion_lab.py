@@ -29,7 +29,8 @@ def point(
         "colour_rust_ci95": interval(red),
         "dark_pct": dark,
         "dark_ci95": interval(dark),
-        "is_rusting": red > half,
+        "red_seen": red > half,
+        "white_seen": None if white is None else white > half,
         "status": status,
         "shots": [],
     }
@@ -54,7 +55,7 @@ def test_ratings_follow_the_area_that_exposure_added() -> None:
     assert [one["astm_d610"] for one in found.values()] == [10, 10, 10, 5]
     assert found["72"]["rp_range"] == [5, 5]
     assert found["24"]["ra_range"] == [6, 10]
-    old = component(t0=point(1.0, 3.0), t24={**point(1.0, 3.0), "is_rusting": False})
+    old = component(t0=point(1.0, 3.0), t24={**point(1.0, 3.0), "red_seen": False, "white_seen": False})
     assert rated(old)["timepoints"]["24"]["rp"] == 10
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from corrosion_factory import rendered, small_config, small_inspector, write_series
 
 from fastener.common.errors import UserError
+from fastener.corrosion.analysis import Analyser
+from fastener.corrosion.quality import NO_ZONE
 from fastener.corrosion.zones import parse_zone
+from fastener.datasets.components import load_components
 from fastener.preprocessing.pipeline import Prepared
 
 SIZE = (60, 80)  # height and width of the photo
@@ -67,3 +71,26 @@ def test_a_black_mask_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "empty", tmp_path / "black.png"):
         with pytest.raises(UserError, match="--zone"):
             parse_zone(str(path))
+
+
+def test_only_the_zone_counts(tmp_path: Path) -> None:
+    new, rusty = rendered((0.0, 0.3))
+    write_series(tmp_path, "Bolt", [new.image, rusty.image], ["0", "24"])
+    config, (series,) = small_config(), load_components(tmp_path)[0]
+    height = new.image.shape[0]
+    rows = np.flatnonzero(rusty.part_mask.any(axis=1))
+    cut = int(rows[0] + 0.4 * (rows[-1] - rows[0]))
+    for zone, lines in ((f"0,0,1,{cut / height}", slice(0, cut)), (f"0,{cut / height},1,1", slice(cut, None))):
+        analyse = Analyser(small_inspector(), config.corrosion, config.colour, zone=parse_zone(zone))
+        later = analyse(series).points[1]
+        expected = 100.0 * rusty.defect_mask[lines].sum() / rusty.part_mask[lines].sum()
+        assert later.rust == pytest.approx(expected, abs=6.0)
+        assert NO_ZONE not in later.shots[0].flags
+
+
+def test_a_zone_beside_the_part_is_an_error(tmp_path: Path) -> None:
+    write_series(tmp_path, "Bolt", [rendered((0.0,))[0].image], ["0"])
+    config, (series,) = small_config(), load_components(tmp_path)[0]
+    analyse = Analyser(small_inspector(), config.corrosion, config.colour, zone=parse_zone("0,0,0.01,0.01"))
+    with pytest.raises(UserError, match="covers no part of"):
+        analyse(series)
