@@ -280,7 +280,7 @@ def test_a_saved_model_judges_new_photos_as_the_report_does(home: Path, output: 
         assert [row["file"] for row in csv.DictReader(file)] == [one["file"] for one in entries.values()]
     assert "error" in entries["broken.png"]
     assert entries["strip.png"]["verdict"] == "no_defect"
-    with (output / "split_a/cascade/decisions.csv").open() as file:
+    with (output / "split_a/cascade/decisions.csv").open(encoding="utf-8-sig") as file:
         rows = {Path(row["path"]).name: row for row in csv.DictReader(file)}
     score = metrics(output)["default"]["two_stage_plain"]
     for seed in range(12):
