@@ -98,18 +98,17 @@ class _Csv:
     """Write entries as lines of a table."""
 
     def __init__(self, file: GrowingFile):
-        import csv
-
+        from fastener.common.spreadsheet import CsvWriter
         from fastener.open_set.model import Verdict
 
         self._file = file
-        columns = ["file", *(field.name for field in fields(Verdict)), "error"]
-        self._writer = csv.DictWriter(file, columns, restval="")
-        self._writer.writeheader()
+        self._columns = ["file", *(field.name for field in fields(Verdict)), "error"]
+        self._writer = CsvWriter(file)
+        self._writer.write_row(self._columns)
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append one line."""
-        self._writer.writerow(entry)
+        self._writer.write_row(entry.get(column) for column in self._columns)
 
     def close(self) -> None:
         """Put the file in its place."""

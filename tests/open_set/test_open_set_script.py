@@ -276,7 +276,7 @@ def test_a_saved_model_judges_new_photos_as_the_report_does(home: Path, output: 
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     entries = {Path(one["file"]).name: one for one in json.loads((tmp_path / "found/results.json").read_text())}
-    with (tmp_path / "found/results.csv").open() as file:
+    with (tmp_path / "found/results.csv").open(encoding="utf-8-sig") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [one["file"] for one in entries.values()]
     assert "error" in entries["broken.png"]
     assert entries["strip.png"]["verdict"] == "no_defect"
