@@ -352,7 +352,7 @@ def test_on_real_photos_onnx_is_torch_and_int8_costs_little(tmp_path: Path) -> N
 def test_a_bank_is_saved_in_half_the_bytes_without_losing_a_digit(model: Path, exported: dict[str, Path]) -> None:
     saved, loaded = load_state(model)["evidence"]["cnn"]["bank"], Inspector.load(exported["fp32"], "cpu")
     assert saved.dtype == torch.float16
-    assert torch.equal(saved.float(), loaded.evidence["cnn"].patchcore.bank_.features)  # type: ignore[attr-defined]
+    assert torch.equal(saved.float(), loaded.evidence["cnn"].patchcore.bank_.features)  # type: ignore[union-attr]
     text = size_of(exported["fp32"])
     assert "network" in text
     assert "(float16)" in text
