@@ -18,6 +18,7 @@ EVIDENCE: Registry[type[Evidence]] = Registry(
         "filters": "fastener.inspection.evidence:FilterEvidence",
         "colour": "fastener.inspection.evidence:ColourEvidence",
         "shape": "fastener.inspection.shape:ShapeEvidence",
+        "count": "fastener.inspection.count:CountEvidence",
         "global": "fastener.inspection.baselines:GlobalEvidence",
         "autoencoder": "fastener.inspection.baselines:AutoencoderEvidence",
     }

@@ -19,7 +19,7 @@ from fastener.preprocessing.pipeline import Prepared
 
 # In parts of what healthy parts reach: shape keeps silent up to the first, so that it does not drown weak voices, and
 # stands at _UNITS units of the decision's scale, the usual threshold, at the second.
-_SILENT, _ODD, _UNITS = 0.6, 1.3, 3.0
+_SILENT, _ODD, _UNITS = 0.6, 1.15, 3.0
 _LEAST_SEEN = 0.5  # share of healthy photos whose part has an outline; with fewer, shape says nothing
 _BAND = 9  # width in pixels of the band along the outline that the map marks
 _TOO_FEW = "too few healthy outlines were learned"

@@ -30,7 +30,8 @@ def cover_of(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     solid = mask.astype(np.uint8)
     soft = cv2.GaussianBlur(mask.astype(np.float32), (5, 5), 0.8)
-    inside, outside = cv2.erode(solid, _disc(_BAND)), 1 - cv2.dilate(solid, _disc(_BAND))
+    inside = np.asarray(cv2.erode(solid, _disc(_BAND)), np.uint8)
+    outside = np.asarray(1 - cv2.dilate(solid, _disc(_BAND)), np.uint8)
     if not inside.any() or not outside.any():
         return soft
     level = _level(photo, inside > 0, outside > 0)
@@ -40,7 +41,8 @@ def cover_of(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     trust = contrast**2 / (contrast**2 + _LEAST_CONTRAST**2)
     mixed = np.where((inside | outside) > 0, soft, trust * share + (1 - trust) * soft).astype(np.float32)
     seen = (mixed > 0.5).astype(np.uint8) & solid
-    notches = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(_NOTCH)) & solid & ~seen
+    closed = np.asarray(cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(_NOTCH)), np.uint8)
+    notches = closed & solid & ~seen
     near = cv2.dilate(notches, np.ones((3, 3), np.uint8)) > 0
     return np.where(near, np.minimum(mixed, soft), soft)
 

@@ -241,7 +241,7 @@ def _unswell(p: np.ndarray, q: np.ndarray, shape: PartShape, swell: float) -> np
     return np.asarray(q / (1 + swell * (1 - depth) ** 1.5), np.float32)
 
 
-def _damaged_thread(shape: PartShape, u: np.ndarray, crest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _damaged_thread(shape: PartShape, u: np.ndarray, crest: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the height of the crests, 1 whole to 0 gone, and the share of the groove that was cut, at each ``u``.
 
     ``crest`` is where the thread begins to be full, in shares of the shank.
@@ -252,8 +252,8 @@ def _damaged_thread(shape: PartShape, u: np.ndarray, crest: np.ndarray) -> tuple
         return whole, whole
     share = damage.amount / 100
     length = 0.6 if damage.kind == "flattened thread" else share
-    first = float(crest) + (1 - float(crest)) * damage.place * (1 - length)
-    end = first + (1 - float(crest)) * length
+    first = crest + (1 - crest) * damage.place * (1 - length)
+    end = first + (1 - crest) * length
     at = u / shape.length
     # Damage ends over a fifth of a turn.
     soft = 0.2 * shape.pitch / shape.length
@@ -345,7 +345,7 @@ def _paint_shank(surface: Surface, shape: PartShape, p: np.ndarray, q: np.ndarra
     groove, slope = _thread(u / shape.pitch + turn)
     cut_in = np.clip((u - shape.plain * shape.length) / shape.pitch, 0, 1)  # the first turn deepens slowly
     depth = 0.55 * shape.pitch
-    crest, cut = _damaged_thread(shape, u, np.float32(shape.plain))
+    crest, cut = _damaged_thread(shape, u, shape.plain)
     cut_in = cut_in * cut
     worn = (1 - crest) > groove * cut_in
     groove = np.where(worn, (1 - crest) / np.maximum(cut_in, 1e-3), groove)

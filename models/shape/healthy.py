@@ -20,9 +20,10 @@ from fastener.models.shape.figures import Shape, highest
 from fastener.models.shape.outline import POINTS, distances, fits
 
 FEWEST = 8  # with fewer healthy parts nobody can say what is usual
-_NEIGHBOURS, _CLOSEST, _MOST = 10, 4, 400
+_NEIGHBOURS, _CLOSEST, _LEAST_KIN, _MOST = 10, 4, 16, 400
 _ALONE = 3.0  # neighbours lie no farther than this many times the second nearest
 _TAIL = 0.01
+_SIGMAS = 1.2816  # standard deviations that four fifths of normal values stay within
 _LEAST_LIMIT = 3.0  # deviations
 # A part is of a new kind if its distance from the nearest outline is this many times that of the loneliest healthy one,
 # and at least this many % of its size.
@@ -60,8 +61,8 @@ CHECKS = (
     Check("asymmetry", 0.1),
     Check("ovality", 0.4, two_sided=True),
     Check("pitch", 1.0, two_sided=True),
-    Check("hole share", 3.0, two_sided=True),
-    Check("hole offset", 2.0),
+    Check("hole share", 6.0, two_sided=True),
+    Check("hole offset", 5.0),
     Check("holes", 0.3, two_sided=True),
 )
 _FLOORS = np.array([check.floor for check in CHECKS])
@@ -110,6 +111,7 @@ class _Nearest:
 
     values: np.ndarray
     neighbours: np.ndarray
+    kin: np.ndarray  # numbers of the nearest third of the healthy parts, who say what is far
     outline: np.ndarray  # (POINTS,), distance from the nearest outline
     thread: np.ndarray  # (SECTIONS,), difference from the nearest thread
 
@@ -129,8 +131,10 @@ class HealthyShapes:
         Parts with the same number are copies and are left out together.
     values_ : ndarray of float64, (n, number of checks)
         Values of all checks, each part compared with the others.
-    pooled_, limits_ : ndarray of float64, (number of checks,)
-        Usual spread among neighbours, and the deviation that healthy parts reach.
+    deviations_ : ndarray of float64, (n, number of checks)
+        Deviations of each part from its neighbours.
+    pooled_ : ndarray of float64, (number of checks,)
+        Usual spread among neighbours.
     reach_, widest_ : float
         Largest excess that healthy parts reach, and distance of the loneliest one from its nearest.
     """
@@ -146,16 +150,16 @@ class HealthyShapes:
         self.threads_ = np.stack([_in_parts(one.thread) for one in some])
         self.figures_ = np.stack([_figures(one) for one in some])
         self.groups_ = np.asarray(groups)[kept]
-        self.limits_, self.pooled_ = np.ones(len(CHECKS)), np.zeros(len(CHECKS))
+        self.pooled_ = np.zeros(len(CHECKS))
         self.reach_, self.widest_ = 1.0, np.inf
         found = [self._nearest(one, group) for one, group in zip(shapes, groups, strict=True)]
         own = np.flatnonzero(np.isin(np.arange(len(shapes)), kept))
         self.values_ = np.stack([found[i].values for i in own.tolist()])
         spreads = np.stack([self._neighbourhood(one.neighbours)[1] for one in found])
-        self.pooled_ = np.nan_to_num(_quiet_median(spreads))
+        self.pooled_ = np.nan_to_num(_quiet_quantile(spreads))
         deviations = np.stack([self._deviations(one)[0] for one in found])
-        self.limits_ = np.array([max(_LEAST_LIMIT, _limit(each, alpha / 2)) for each in deviations.T])
-        scores = (deviations / self.limits_).max(axis=1)
+        self.deviations_ = deviations[own]
+        scores = np.array([(row / self._limits(one.kin)).max() for row, one in zip(deviations, found, strict=True)])
         self.reach_ = max(1.0, _limit(scores, alpha))
         self.widest_ = _limit(self.values_[:, 0], alpha / 2)
         return scores / self.reach_
@@ -165,18 +169,20 @@ class HealthyShapes:
         found = [self._nearest(one, None) for one in shapes]
         scores = np.array([self.compare(one).score for one in shapes])
         if shapes:
+            deviations = np.stack([self._deviations(one)[0] for one in found])
             self.curves_ = np.concatenate([self.curves_, np.stack([one.outline.curve for one in shapes])])
             self.threads_ = np.concatenate([self.threads_, np.stack([_in_parts(one.thread) for one in shapes])])
             self.figures_ = np.concatenate([self.figures_, np.stack([_figures(one) for one in shapes])])
             self.groups_ = np.concatenate([self.groups_, groups])
             self.values_ = np.concatenate([self.values_, np.stack([one.values for one in found])])
+            self.deviations_ = np.concatenate([self.deviations_, deviations])
         return scores
 
     def compare(self, shape: Shape, group: int | None = None) -> Comparison:
         """Compare a part with healthy ones, as if those of ``group`` had not been learned."""
         found = self._nearest(shape, group)
         deviations, usual = self._deviations(found)
-        excess = np.maximum(deviations / self.limits_ / self.reach_, 0)
+        excess = np.maximum(deviations / self._limits(found.kin) / self.reach_, 0)
         new_kind = bool(found.values[0] > max(_NEW_KIND * self.widest_, _LEAST_NEW))
         places = self._places(shape, found, CHECKS[int(excess.argmax())].name)
         return Comparison(excess, usual, found.values, places, new_kind)
@@ -184,14 +190,15 @@ class HealthyShapes:
     def _nearest(self, shape: Shape, group: int | None) -> _Nearest:
         others = np.arange(len(self.groups_)) if group is None else np.flatnonzero(self.groups_ != group)
         apart, laid, _ = fits(shape.outline.curve, self.curves_[others])
-        order = np.argsort(apart, kind="stable")[:_NEIGHBOURS]
+        ranks = np.argsort(apart, kind="stable")
+        kin, order = others[ranks[: max(_LEAST_KIN, len(others) // 3)]], ranks[:_NEIGHBOURS]
         order = order[apart[order] <= _ALONE * apart[order[min(1, len(order) - 1)]]]
         outlines = [distances(shape.outline.curve, laid[i]) for i in order[:_CLOSEST]]
         outline = min(outlines, key=highest)
         neighbours = others[order]
         thread, own = self._thread(shape, others)
         values = np.array([100 * apart[order[0]], 100 * highest(outline), own])
-        return _Nearest(np.concatenate([values, _figures(shape)]), neighbours, outline, thread)
+        return _Nearest(np.concatenate([values, _figures(shape)]), neighbours, kin, outline, thread)
 
     def _thread(self, shape: Shape, others: np.ndarray) -> tuple[np.ndarray, float]:
         """Difference from the nearest thread among ``others``, (SECTIONS,), and its value; NaN without a thread.
@@ -207,10 +214,22 @@ class HealthyShapes:
     def _neighbourhood(self, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Median and robust spread of the neighbours' values, two (number of checks,); NaN where fewer than three."""
         values = self.values_[neighbours]
-        median = _quiet_median(values)
-        spread = 1.4826 * _quiet_median(np.abs(values - median))
+        median = _quiet_quantile(values)
+        # The 80 % quantile, not the median: where shadows spoil a few outlines of a kind, all of it are less certain.
+        spread = _quiet_quantile(np.abs(values - median), 0.8) / _SIGMAS
         few = (~np.isnan(values)).sum(axis=0) < 3
         return np.where(few, np.nan, median), np.where(few, np.nan, spread)
+
+    def _limits(self, kin: np.ndarray) -> np.ndarray:
+        """Deviations that the healthy parts ``kin`` reach, gross outliers left out: (number of checks,).
+
+        Kinds differ in how well their outline is seen, so that each has its own.
+        """
+        limits = []
+        for each in self.deviations_[kin].T:
+            tail = robust_threshold(each, _TAIL)
+            limits.append(max(_LEAST_LIMIT, tail.threshold, float(np.delete(each, tail.outliers).max())))
+        return np.array(limits)
 
     def _deviations(self, found: _Nearest) -> tuple[np.ndarray, np.ndarray]:
         """Deviations from the neighbours, and the neighbours' medians; 0 where one or the other has no value."""
@@ -233,7 +252,7 @@ class HealthyShapes:
 
     def state(self) -> dict[str, Any]:
         """Return tensors and numbers that ``restore`` takes back."""
-        names = ("threads_", "figures_", "groups_", "values_", "pooled_", "limits_")
+        names = ("threads_", "figures_", "groups_", "values_", "deviations_", "pooled_")
         curves = torch.view_as_real(torch.from_numpy(self.curves_))
         arrays = {name: torch.from_numpy(np.asarray(getattr(self, name))) for name in names}
         return {**arrays, "curves_": curves, "reach_": self.reach_, "widest_": self.widest_}
@@ -241,7 +260,7 @@ class HealthyShapes:
     def restore(self, state: dict[str, Any]) -> HealthyShapes:
         """Take over a saved ``state``; return this object."""
         self.curves_ = torch.view_as_complex(state["curves_"].contiguous()).numpy()
-        for name in ("threads_", "figures_", "groups_", "values_", "pooled_", "limits_"):
+        for name in ("threads_", "figures_", "groups_", "values_", "deviations_", "pooled_"):
             setattr(self, name, state[name].numpy())
         self.reach_, self.widest_ = float(state["reach_"]), float(state["widest_"])
         return self
@@ -256,10 +275,10 @@ def _in_parts(thread: np.ndarray) -> np.ndarray:
     return np.asarray(thread / np.maximum(np.quantile(thread, 0.75), _PLAIN))
 
 
-def _quiet_median(values: np.ndarray) -> np.ndarray:
-    """Median of each column without its NaN; NaN for a column of nothing else."""
+def _quiet_quantile(values: np.ndarray, share: float = 0.5) -> np.ndarray:
+    """Quantile of each column without its NaN; NaN for a column of nothing else."""
     empty = np.isnan(values).all(axis=0)
-    return np.where(empty, np.nan, np.nanmedian(np.where(empty, 0.0, values), axis=0))
+    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), share, axis=0))
 
 
 def _limit(healthy: np.ndarray, alpha: float) -> float:

@@ -1,0 +1,143 @@
+"""The evidence of numbers: which kinds of parts a photo shows, and whether each is there as often as in whole kits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.models.scores import HealthyScores, Scores
+from fastener.models.shape.kinds import Item, Kit, Tally
+from fastener.models.shape.outline import contour, outline_of
+from fastener.preprocessing.instances import instances_of
+from fastener.preprocessing.morphology import filled
+from fastener.preprocessing.pipeline import Prepared
+from fastener.preprocessing.segmentation import find_part
+
+_STEP = 2  # of the outline's points every second one tells kinds apart
+_LONG = 1.6
+_LINE = 5  # width in pixels of the line round a kit that misses parts
+
+
+class CountEvidence(Evidence):
+    """Count the parts of a photo by kind: the score is the number of parts that are missing or too many.
+
+    Kinds are told apart by outline, size, hole and colour. It learns on one machine, and is used only when named.
+    """
+
+    family = "count"
+    min_unit = 1 / 6  # one part is enough
+    prior_spread = 0.0
+
+    def __init__(self, setup: Setup):
+        super().__init__(setup)
+        self._collected: list[list[Item]] = []
+        self.kit: Kit | None = None
+
+    @property
+    def top_scored(self) -> bool:
+        return True
+
+    def collect_features(self, batch: Sequence[Prepared]) -> None:
+        self._collected += [[item for item, _ in items_of(prepared)] for prepared in batch]
+
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
+        collected, self._collected = self._collected, []
+        scores = np.zeros(len(collected), np.float32)
+        if self.kit is not None:
+            scores[:] = [self.kit.tally(items).score if items else 0 for items in collected]
+        elif any(collected):
+            self.kit = Kit()
+            scores[:] = self.kit.fit(collected)
+        return HealthyScores(scores, scores)
+
+    def score(self, batch: Sequence[Prepared]) -> Scores:
+        images, maps, figures, notes = [], [], [], []
+        for prepared in batch:
+            found = items_of(prepared)
+            size = prepared.image.shape[:2]
+            if not found or self.kit is None:
+                images.append(0.0)
+                maps.append(np.zeros(size, np.float32))
+                figures.append({})
+                notes.append("not judged: no part was found")
+                continue
+            tally = self.kit.tally([item for item, _ in found])
+            images.append(float(tally.score))
+            maps.append(tally.score * _drawn([mask for _, mask in found], tally))
+            figures.append(_figures(tally, self.kit.names_))
+            notes.append(words(tally, self.kit.names_))
+        return Scores(np.array(images, np.float32), np.stack(maps).astype(np.float32), figures, notes)
+
+    def state(self) -> dict[str, Any]:
+        return {"kit": None if self.kit is None else self.kit.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.kit = None if state["kit"] is None else Kit().restore(state["kit"])
+
+
+def items_of(prepared: Prepared) -> list[tuple[Item, np.ndarray]]:
+    """Describe each part of a prepared photo, with its mask, bool (h, w); an empty list if no part was found."""
+    mask = prepared.mask
+    if not prepared.part_found:
+        return []
+    if mask.all():
+        part = find_part(prepared.photo)
+        if not part.found:
+            return []
+        mask = part.mask
+    lab = cv2.cvtColor(prepared.photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    zoom = float(np.linalg.norm(prepared.transform[:, 0]))
+    found = []
+    for one in instances_of(mask):
+        try:
+            outline = outline_of(contour(one.astype(np.float32)))
+        except ValueError:
+            continue
+        whole = filled(one)
+        sides = np.maximum(cv2.minAreaRect(np.argwhere(whole)[:, ::-1].astype(np.float32))[1], 1.0)
+        item = Item(
+            outline.curve[::_STEP],
+            float(np.log(outline.size / zoom)),
+            1 - float(one.sum() / whole.sum()),
+            bool(max(sides) > _LONG * min(sides)),
+            lab[one].mean(axis=0).astype(float),
+        )
+        found.append((item, one))
+    return found
+
+
+def words(tally: Tally, names: Sequence[str]) -> str:
+    """Say which parts are missing, too many or unknown; "" for a whole kit."""
+    said = []
+    for name, found, expected in zip(names, tally.found, tally.expected, strict=True):
+        if found != expected:
+            said.append(f"{name}: {found} found, {expected} expected")
+    unknown = tally.kinds.count(-1)
+    if unknown:
+        said.append(f"{unknown} of a kind not seen")
+    return ", ".join(said)
+
+
+def _figures(tally: Tally, names: Sequence[str]) -> dict[str, float]:
+    figures = {}
+    for name, found, expected in zip(names, tally.found, tally.expected, strict=True):
+        figures |= {
+            f"{name} found".replace(" ", "_"): float(found),
+            f"{name} expected".replace(" ", "_"): float(expected),
+        }
+    return {**figures, "kind_not_seen": float(tally.kinds.count(-1))}
+
+
+def _drawn(masks: Sequence[np.ndarray], tally: Tally) -> np.ndarray:
+    """Mark the parts that are too many; if parts are missing, also a line round all that are there: (h, w), 0 or 1."""
+    drawn = np.zeros(masks[0].shape, np.uint8)
+    for i in tally.odd:
+        drawn |= masks[i].astype(np.uint8)
+    if any(expected > found for expected, found in zip(tally.expected, tally.found, strict=True)):
+        x, y, width, height = cv2.boundingRect(np.argwhere(np.any(masks, axis=0))[:, ::-1].astype(np.int32))
+        cv2.rectangle(drawn, (x, y), (x + width - 1, y + height - 1), 1, _LINE)
+    return drawn.astype(np.float32)

@@ -1,0 +1,209 @@
+"""Kinds of parts among many, and the numbers of each kind that whole kits have."""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from fastener.models.calibration import robust_threshold
+from fastener.models.shape.outline import fits
+
+# Differences that count as one: root mean square distance of outlines in parts of the size, logarithm of the size,
+# share of the hole, and colour in CIELab units.
+_OUTLINE, _SIZE, _HOLE, _COLOUR = 0.02, 0.1, 0.08, 15.0
+_MOST_ITEMS, _MOST_DIVISIONS = 600, 40
+# A kind is steady if this share of healthy photos shows it in one number. Steady kinds hold this share of all parts.
+_STEADY, _INSIDE = 0.75, 0.85
+_TOUCHING = 0.15  # greatest difference of a clump's area from that of the parts that are missing
+_USUAL = 0.05  # share of healthy photos from which their numbers are those of a whole kit
+_REACH = 1.5
+
+
+@dataclass(frozen=True)
+class Item:
+    """Describe one part: its outline's curve, complex (n,), the logarithm of its size in photo pixels, and its look."""
+
+    curve: np.ndarray
+    size: float
+    hole: float  # share of the filled area, 0 to 1
+    long: bool
+    colour: np.ndarray  # mean CIELab, (3,)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Compare the parts of one photo with a whole kit.
+
+    Attributes
+    ----------
+    kinds : tuple of int
+        Kind of each part; -1 for a part like none of the healthy ones.
+    found, expected : tuple of int
+        Numbers of parts of each kind, in this photo and in the nearest whole kit.
+    odd : tuple of int
+        Numbers of the parts that are too many.
+    """
+
+    kinds: tuple[int, ...]
+    found: tuple[int, ...]
+    expected: tuple[int, ...]
+    odd: tuple[int, ...]
+
+    @property
+    def score(self) -> int:
+        """Number of parts that are missing or too many; a swapped part counts twice."""
+        missing = sum(max(e - n, 0) for e, n in zip(self.expected, self.found, strict=True))
+        return missing + len(self.odd)
+
+
+class Kit:
+    """Learn the kinds of parts and their numbers from photos of whole kits.
+
+    Attributes
+    ----------
+    items_ : list of Item
+        Parts of healthy photos, of at most ``_MOST_ITEMS``.
+    labels_ : ndarray of int64, (n,)
+        Kind of each of them: the finest division whose kinds healthy photos show in steady numbers; -1 for none.
+    limit_ : float
+        Distance from the nearest healthy part up to which a part is of its kind.
+    areas_ : ndarray of float64, (kinds,)
+        Median filled area of a part of each kind, in square photo pixels.
+    whole_ : ndarray of int64, (m, kinds)
+        Numbers of parts of whole kits.
+    names_ : tuple of str
+        Name of each kind.
+    """
+
+    def fit(self, photos: list[list[Item]]) -> np.ndarray:
+        """Learn from the parts of healthy photos; return each photo's score beside the others, (n,)."""
+        kept = [i for i, _ in enumerate(photos) if sum(len(one) for one in photos[: i + 1]) <= _MOST_ITEMS] or [0]
+        self.items_ = [item for i in kept for item in photos[i]]
+        owner = np.array([i for i in kept for _ in photos[i]])
+        apart = np.stack([self._distances(item) for item in self.items_])
+        self.labels_ = self._divide(apart, owner)
+        other = np.where(owner[:, None] == owner[None], np.inf, apart).min(axis=1)
+        seen = other[np.isfinite(other)]
+        self.limit_ = max(1.0, _REACH * robust_threshold(seen, 0.01).threshold) if len(seen) > 2 else 1.0
+        self.names_ = self._named()
+        sizes = np.array([item.size for item in self.items_])
+        kinds = range(len(self.names_))
+        self.areas_ = np.array([np.exp(2 * np.median(sizes[self.labels_ == kind])) for kind in kinds])
+        numbers = [self._numbers([self._kind(item) for item in items]) for items in photos]
+        votes = Counter(numbers)
+        usual = [one for one, count in votes.items() if count >= max(2, _USUAL * len(photos))]
+        self.whole_ = np.array(usual or list(votes))
+        return np.array([self.tally(items).score for items in photos], float)
+
+    def tally(self, items: list[Item]) -> Tally:
+        """Name the kind of each part, and compare their numbers with the nearest whole kit."""
+        near = [self._distances(item) for item in items]
+        kinds = [int(self.labels_[one.argmin()]) if one.min() <= self.limit_ else -1 for one in near]
+        found = np.array(self._numbers(kinds))
+        expected = self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()]
+        odd = [i for i, kind in enumerate(kinds) if kind < 0]
+        missing = np.maximum(expected - found, 0)
+        if 1 <= len(odd) <= missing.sum() and missing.sum() >= 2:
+            together = float((missing * self.areas_).sum())
+            clump = float(sum(np.exp(2 * items[i].size) for i in odd))
+            if abs(clump - together) <= _TOUCHING * together:
+                # The parts that are missing touch, and were not told apart.
+                found, odd = found + missing, []
+        for kind, more in enumerate((found - expected).tolist()):
+            own = sorted((i for i, one in enumerate(kinds) if one == kind), key=lambda i: -float(near[i].min()))
+            odd += own[: max(more, 0)]
+        return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)))
+
+    def _distances(self, item: Item) -> np.ndarray:
+        curves = np.stack([one.curve for one in self.items_])
+        looks = np.stack([_look(one) for one in self.items_])
+        outline = fits(item.curve, curves)[0] / _OUTLINE
+        return np.asarray(np.sqrt(outline**2 + np.square(looks - _look(item)).sum(axis=1)))
+
+    def _kind(self, item: Item) -> int:
+        apart = self._distances(item)
+        return int(self.labels_[apart.argmin()]) if apart.min() <= self.limit_ else -1
+
+    def _numbers(self, kinds: list[int]) -> tuple[int, ...]:
+        return tuple(kinds.count(kind) for kind in range(len(self.names_)))
+
+    def _divide(self, apart: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        """Divide parts into the most kinds that healthy photos show in steady numbers; -1 for parts of no such kind.
+
+        If there are none, parts are divided by distance alone.
+        """
+        if len(apart) < 2:
+            return np.zeros(len(apart), np.int64)
+        tree = linkage(squareform((apart + apart.T) / 2, checks=False), "average")
+        best, most = fcluster(tree, 1.0, "distance"), 0
+        for count in range(1, min(_MOST_DIVISIONS, len(apart)) + 1):
+            labels = fcluster(tree, count, "maxclust")
+            steady = [label for label in range(1, count + 1) if _is_steady(labels == label, owner)]
+            inside = np.isin(labels, steady)
+            if len(steady) > most and inside.mean() >= _INSIDE:
+                best, most = np.where(inside, labels, 0), len(steady)
+        kinds = np.asarray(np.unique(best, return_inverse=True)[1], np.int64) - int((best == 0).any())
+        # A part of no steady kind may still be near to one.
+        for i in np.flatnonzero(kinds < 0).tolist():
+            nearest = int(np.where(best > 0, apart[i], np.inf).argmin())
+            kinds[i] = kinds[nearest] if apart[i, nearest] <= 1 else -1
+        return kinds
+
+    def _named(self) -> tuple[str, ...]:
+        """Name kinds by what they look like; letters tell kinds of one look apart, the largest first."""
+        looks = []
+        for kind in range(int(self.labels_.max()) + 1):
+            own = [item for item, label in zip(self.items_, self.labels_, strict=True) if label == kind]
+            share = float(np.mean([item.long for item in own]))
+            ring = float(np.median([item.hole for item in own])) > 0.02
+            look = "long part" if share > 0.5 else "ring" if ring else "compact part"
+            looks.append((look, float(np.median([item.size for item in own]))))
+        names = []
+        for look, size in looks:
+            alike = sorted((other for name, other in looks if name == look), reverse=True)
+            names.append(look if len(alike) == 1 else f"{look} {string.ascii_uppercase[alike.index(size)]}")
+        return tuple(names)
+
+    def state(self) -> dict[str, Any]:
+        """Return tensors and numbers that ``restore`` takes back."""
+        curves = np.stack([item.curve for item in self.items_])
+        looks = np.stack([[item.size, item.hole, float(item.long), *item.colour] for item in self.items_])
+        return {
+            "curves": torch.view_as_real(torch.from_numpy(curves)),
+            "looks": torch.from_numpy(looks),
+            "labels": torch.from_numpy(self.labels_),
+            "whole": torch.from_numpy(self.whole_),
+            "names": list(self.names_),
+            "areas": torch.from_numpy(self.areas_),
+            "limit": self.limit_,
+        }
+
+    def restore(self, state: dict[str, Any]) -> Kit:
+        """Take over a saved ``state``; return this object."""
+        curves = torch.view_as_complex(state["curves"].contiguous()).numpy()
+        self.items_ = [
+            Item(curve, look[0], look[1], bool(look[2]), look[3:])
+            for curve, look in zip(curves, state["looks"].numpy(), strict=True)
+        ]
+        self.labels_, self.whole_ = state["labels"].numpy(), state["whole"].numpy()
+        self.areas_ = state["areas"].numpy()
+        self.names_, self.limit_ = tuple(state["names"]), float(state["limit"])
+        return self
+
+
+def _is_steady(own: np.ndarray, owner: np.ndarray) -> bool:
+    """Tell whether most photos show the parts ``own``, bool (n,), in one number; ``owner``, (n,), are their photos."""
+    numbers = np.array([own[owner == photo].sum() for photo in np.unique(owner)])
+    usual, count = Counter(numbers.tolist()).most_common(1)[0]
+    return usual > 0 and count >= _STEADY * len(numbers)
+
+
+def _look(item: Item) -> np.ndarray:
+    return np.array([item.size / _SIZE, item.hole / _HOLE, *(item.colour / _COLOUR)])
