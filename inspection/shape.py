@@ -122,10 +122,14 @@ _WORDS = {
 }
 
 
+_GENERAL = ("kind", "outline", "asymmetry")
+
+
 def words(found: Comparison) -> str:
-    """Say in a few words how a part differs: every check beyond what healthy parts reach, the
-    farthest first."""
-    order = np.argsort(-found.excess, kind="stable")
+    """Say in a few words how a part differs: every check beyond what healthy parts reach."""
+    # What has a name of its own comes first.
+    general = np.array([check.name in _GENERAL for check in CHECKS])
+    order = np.lexsort((-found.excess, general))
     said = ["kind not seen among the healthy parts"] if found.new_kind else []
     for i in order[found.excess[order] >= 1].tolist():
         name = "outline" if CHECKS[i].name == "kind" else CHECKS[i].name

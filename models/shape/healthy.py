@@ -27,7 +27,7 @@ _SIGMAS = 1.2816  # standard deviations that four fifths of normal values stay w
 _LEAST_LIMIT = 3.0  # deviations
 # A part is of a new kind if its distance from the nearest outline is this many times that of the loneliest healthy one,
 # and at least this many % of its size.
-_NEW_KIND, _LEAST_NEW = 1.5, 8.0
+_NEW_KIND, _LEAST_NEW = 1.5, 5.0
 _WORST = 2  # sections of a thread that count, the worst
 _PLAIN = 0.02  # depth in shank widths below which there is no thread
 

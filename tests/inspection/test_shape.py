@@ -66,7 +66,8 @@ def test_a_bent_bolt_is_flagged_with_a_place_and_in_words(inspector: Inspector) 
     assert figures["bend"] == pytest.approx(15, abs=2.5)
     assert figures["bend"] > figures["usual_bend"] + 5
     assert "bent by" in result.evidence["shape"].note
-    assert "shape: bent by" in verdict(result)
+    assert "; shape: " in verdict(result)
+    assert "bent by 1" in verdict(result)
     entry = json.loads(json.dumps(record(result)))
     assert entry["evidence"]["shape"]["figures"]["bend"] == figures["bend"]
     # The map is highest at the shank's far half: the box reaches the tip.
