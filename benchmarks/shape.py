@@ -65,7 +65,7 @@ def main() -> int:
     inspector = Inspector.fit(train, load_config(assignments=arguments.set), warn=print)
     good = (photo(KINDS[i % 3], i // 3) for i in range(arguments.good))
     print(f"good: {share(inspector, good)}", flush=True)
-    curves = {}
+    curves: dict[tuple[str, str], list[tuple[float, Share]]] = {}
     for (kind, part), amounts in list(CURVES.items())[: _DRAWN if arguments.drawn_only else None]:
         for amount in amounts:
             photos = (photo(part, i, defect=kind, amount=amount) for i in range(arguments.each))

@@ -55,7 +55,10 @@ class CountEvidence(Evidence):
         return HealthyScores(scores, scores)
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
-        images, maps, figures, notes = [], [], [], []
+        images: list[float] = []
+        maps: list[np.ndarray] = []
+        figures: list[dict[str, float]] = []
+        notes: list[str] = []
         for prepared in batch:
             found = items_of(prepared)
             size = prepared.image.shape[:2]
@@ -123,7 +126,7 @@ def words(tally: Tally, names: Sequence[str]) -> str:
 
 
 def _figures(tally: Tally, names: Sequence[str]) -> dict[str, float]:
-    figures = {}
+    figures: dict[str, float] = {}
     for name, found, expected in zip(names, tally.found, tally.expected, strict=True):
         figures |= {
             f"{name} found".replace(" ", "_"): float(found),

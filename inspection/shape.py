@@ -73,7 +73,10 @@ class ShapeEvidence(Evidence):
         return self._score(batch, group)
 
     def _score(self, batch: Sequence[Prepared], group: int | None) -> Scores:
-        images, maps, figures, notes = [], [], [], []
+        images: list[float] = []
+        maps: list[np.ndarray] = []
+        figures: list[dict[str, float]] = []
+        notes: list[str] = []
         for prepared in batch:
             size = prepared.image.shape[:2]
             shape = seen_shape(prepared) if self.healthy is not None else _TOO_FEW

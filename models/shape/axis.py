@@ -51,7 +51,7 @@ class Profile:
     @property
     def has_shank(self) -> bool:
         """Whether the shank is long enough to be judged."""
-        return self.shank.stop > self.shank.start
+        return bool(self.shank.stop > self.shank.start)
 
     @property
     def shank_width(self) -> float:
@@ -178,7 +178,7 @@ def _first_half(rows: np.ndarray) -> np.ndarray:
 
 def _mean_of(values: np.ndarray, window: int) -> np.ndarray:
     padded = np.pad(values, (window // 2, window - 1 - window // 2), mode="reflect")
-    return np.convolve(padded, np.full(window, 1 / window), mode="valid")
+    return np.asarray(np.convolve(padded, np.full(window, 1 / window), mode="valid"))
 
 
 def _longest_run(near: np.ndarray) -> slice:

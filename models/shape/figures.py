@@ -52,7 +52,8 @@ def shape_of(cover: np.ndarray, mend: Callable[[np.ndarray], np.ndarray] | None 
     if mend is not None:
         pixels = outline.pixels
         outline = outline_of(mend(np.stack([pixels.real, pixels.imag], axis=1)))
-    figures, places = {}, {}
+    figures: dict[str, float] = {}
+    places: dict[str, np.ndarray] = {}
     thread, section = np.full(SECTIONS, np.nan), np.full(POINTS, -1)
     profile = profile_of(outline, cover)
     if profile is not None and profile.has_shank:

@@ -118,4 +118,4 @@ def _resampled(z: np.ndarray) -> np.ndarray:
     closed = np.append(z, z[0])
     travelled = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(closed)))])
     at = np.arange(POINTS) * travelled[-1] / POINTS
-    return np.interp(at, travelled, closed.real) + 1j * np.interp(at, travelled, closed.imag)
+    return np.asarray(np.interp(at, travelled, closed.real) + 1j * np.interp(at, travelled, closed.imag))
