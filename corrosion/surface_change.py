@@ -214,7 +214,7 @@ def _white(rise: _Rise, bare: np.ndarray, factor: float) -> np.ndarray:
         return np.asarray(((rise.difference.lighter >= limit) | wide) & bare)
 
     core = above(1.0)
-    return core | _reached(_patches(core, int(bare.sum())), above(_BORDER))
+    return np.asarray(core | _reached(_patches(core, int(bare.sum())), above(_BORDER)))
 
 
 def _dark(
