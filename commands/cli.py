@@ -156,11 +156,10 @@ def report_notes(notes: Iterable[tuple[str, str]]) -> None:
 
     ``notes`` are pairs of a photo's name and a note. Notes that differ in numbers only are of one kind.
     """
-    alike: dict[str, list[str]] = {}
-    for name, note in notes:
-        alike.setdefault(re.sub(r"[0-9][0-9.]*(e[+-]?[0-9]+)?", "#", note), []).append(f"{name}: {note}")
-    for lines in alike.values():
-        warn(lines[0] + (f" ({len(lines) - 1} more photo(s) like it)" if len(lines) > 1 else ""))
+    from fastener.inspection.reading import told_once
+
+    for line in told_once(notes):
+        warn(line)
 
 
 def keep_model_settings(arguments: argparse.Namespace, *flags: str) -> None:

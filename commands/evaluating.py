@@ -52,6 +52,7 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
     if not arguments.no_plots:
         write_plots(measurement, metrics, arguments.output)
     data.report_unused(dataset, [""])
+    cli.report_notes((str(one.path), note) for one in measurement.inspections for note in one.notes)
     print(text_summary(metrics))
     print(f"wrote {arguments.output}")
     for failure in measurement.failures:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fastener.common.errors import UserError
 from fastener.datasets.folder import match_tag
-from fastener.datasets.images import IMAGE_SUFFIXES
+from fastener.datasets.listing import IMAGE_SUFFIXES, is_system, without_results
 from fastener.datasets.name_patterns import NameFields, NamePattern, fitting_pattern
 
 # Value of ``replicates`` by which each shot number is a specimen.
@@ -233,9 +233,9 @@ def _files(folder: Path) -> list[Path]:
 
     found = []
     for at, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(at, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+        folders[:] = [name for name in folders if not is_system(name)]
+        found += [Path(at, name) for name in names if not is_system(name)]
+    return sorted(without_results(found))
 
 
 def _series(shots: list[Shot], replicates: str | None) -> list[Series]:

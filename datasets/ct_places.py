@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from fastener.datasets.ct_dicom import is_dicom
+from fastener.datasets.listing import is_system
 
 PICTURE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".bmp", ".jpg", ".jpeg"})
 # Notes, tables and databases of file managers lie beside slices without being any.
@@ -17,14 +18,14 @@ _NO_SLICES = frozenset(
 
 def is_slice(path: Path) -> bool:
     """Tell whether a file is read as slices."""
-    if path.name.startswith(".") or not path.is_file():
+    if is_system(path.name) or not path.is_file():
         return False
     return path.suffix.lower() in PICTURE_SUFFIXES or is_dicom(path)
 
 
 def sub_folders(folder: Path) -> list[Path]:
     """List the folders in a folder in natural order, without hidden ones."""
-    found = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = (path for path in folder.iterdir() if path.is_dir() and not is_system(path.name))
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
@@ -73,5 +74,5 @@ def _search(folder: Path, found: list[Path], problems: list[str], seen: set[Path
 
 
 def _may_be_missed(path: Path) -> bool:
-    hidden = path.name.startswith(".")
+    hidden = is_system(path.name)
     return not hidden and path.suffix.lower() not in _NO_SLICES and not is_slice(path)

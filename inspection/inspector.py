@@ -24,7 +24,7 @@ from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
 from fastener.inspection.one_photo import add_disturbed, as_of_other_parts, is_one_photo
 from fastener.inspection.pretrained import graph_of
-from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of
+from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of, told_once
 from fastener.inspection.result import Failure, Inspection
 from fastener.inspection.threshold_report import ThresholdReport, report_of
 from fastener.inspection.training import Grouping, TrainingRecord
@@ -155,6 +155,8 @@ class Inspector:
             steps.quantise_networks(sources, evidence, config, preprocessor)
         photos = steps.collect(sources, evidence, config, preprocessor=preprocessor, progress=progress)
         steps.warn_of_missed_parts(photos, config, warn)
+        for line in told_once((one.name, note) for one in photos for note in one.notes):
+            warn(line)
         if groups is None and is_one_photo(photos):
             photos, grouping = add_disturbed(photos, sources[0], evidence, config, preprocessor=preprocessor)
         else:

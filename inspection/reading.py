@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -51,6 +52,8 @@ class Fingerprint:
         File name; "" for a photo that came as an array.
     outline : ndarray of float64, (4,), or None
         Figures of the part's outline, see inspection/outlines.py; None where they are not needed.
+    notes : tuple of str
+        What the user should know about how the photo was read.
     """
 
     checksum: str
@@ -60,6 +63,7 @@ class Fingerprint:
     figures: np.ndarray | None = None
     name: str = ""
     outline: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,18 @@ class Loaded:
     error: str = ""
     photo: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+
+def told_once(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Put notes on photos, pairs of name and note, into one line for each kind: the first photo, and how many more.
+
+    Notes that differ in numbers only are of one kind.
+    """
+    alike: dict[str, list[str]] = {}
+    for name, note in notes:
+        alike.setdefault(re.sub(r"[0-9][0-9.]*(e[+-]?[0-9]+)?", "#", note), []).append(f"{name}: {note}")
+    more = (f" ({len(lines) - 1} more photo(s) like it)" if len(lines) > 1 else "" for lines in alike.values())
+    return [lines[0] + rest for lines, rest in zip(alike.values(), more, strict=True)]
 
 
 def sources_of(images: Images) -> Iterable[Source]:

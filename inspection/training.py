@@ -249,7 +249,9 @@ def collect(
         found = any(tile.part_found for tile in tiles)
         figures = np.stack([input_figures(tile) for tile in tiles])
         outline = outline_figures(tiles[0]) if config.preprocess.enabled else None
-        seen = replace(fingerprint(source, photo.pixels), part_found=found, tiles=len(tiles), figures=figures)
+        seen = replace(
+            fingerprint(source, photo.pixels), part_found=found, tiles=len(tiles), figures=figures, notes=photo.notes
+        )
         return tiles, replace(seen, outline=outline)
 
     run = config.run

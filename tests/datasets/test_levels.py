@@ -11,6 +11,7 @@ import tifffile
 from data_factory import part, tiny_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fastener.datasets.images import reach_of, read_image, read_photo
 from fastener.datasets.levels import Reach, full_scale, learned_scale, scaled, to_uint8
@@ -150,3 +151,12 @@ def test_a_model_of_8_bits_says_that_a_deeper_photo_is_new_to_it(tmp_path: Path)
     (found,) = inspector.inspect([write(tmp_path / "deep.png", of_bits(12))])
     assert "more than 8 bits" in found.notes[0]  # type: ignore[union-attr]
     assert read_photo(paths[0]).notes == ()
+
+
+def test_training_tells_what_it_did_not_read(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{seed}.png", part(seed)) for seed in range(3)]
+    pages = [Image.fromarray(part(seed)) for seed in (7, 8)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    told: list[str] = []
+    Inspector.fit([*paths, tmp_path / "pages.tif"], tiny_config(model={"backbone": "filters"}), warn=told.append)
+    assert [line for line in told if "pages.tif: only the first of its 2 pages" in line]
