@@ -173,7 +173,7 @@ def _first_half(rows: np.ndarray) -> np.ndarray:
     index = np.arange(len(rows))
     low, high = rows[index, first - 1], rows[index, first]
     place = first - 1 + np.clip((0.5 - low) / np.maximum(high - low, 1e-6), 0, 1)
-    return np.where(over.any(axis=1), place, rows.shape[1] / 2 - 0.5)
+    return np.asarray(np.where(over.any(axis=1), place, rows.shape[1] / 2 - 0.5))
 
 
 def _mean_of(values: np.ndarray, window: int) -> np.ndarray:

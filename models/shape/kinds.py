@@ -17,7 +17,7 @@ from fastener.models.shape.outline import fits
 
 # Differences that count as one: root mean square distance of outlines in parts of the size, logarithm of the size,
 # share of the hole, and colour in CIELab units.
-_OUTLINE, _SIZE, _HOLE, _COLOUR = 0.02, 0.1, 0.08, 15.0
+_OUTLINE, _SIZE, _HOLE, _COLOUR = 0.05, 0.1, 0.08, 15.0
 _MOST_ITEMS, _MOST_DIVISIONS = 600, 40
 # A kind is steady if this share of healthy photos shows it in one number. Steady kinds hold this share of all parts.
 _STEADY, _INSIDE = 0.75, 0.85
