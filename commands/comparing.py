@@ -83,13 +83,19 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _same_images(runs: dict[str, Run]) -> dict[str, np.ndarray]:
-    """Return the labels by data set. Raises UserError unless all runs have the same images with the same labels."""
+    """Return the labels by data set that all runs have.
+
+    Raises UserError unless they have one in common, and the same images of it with the same labels.
+    """
     (first, one), *others = runs.items()
+    common = [data for data in one if all(data in run for _, run in others)]
+    left_out = sorted({data for run in runs.values() for data in run} - set(common))
+    if not common:
+        raise UserError(f"--compare: the runs have no data set in common, only {', '.join(left_out)}")
+    if left_out:
+        cli.warn(f"not in every run, and not compared: {', '.join(left_out)}")
     for name, run in others:
-        missing = sorted(set(one) ^ set(run))
-        if missing:
-            raise UserError(f"--compare: only one of {first} and {name} has {', '.join(missing)}")
-        for data in one:
+        for data in common:
             if not np.array_equal(one[data]["path"], run[data]["path"]):
                 odd = sorted(set(one[data]["path"]) ^ set(run[data]["path"]))
                 raise UserError(
@@ -98,7 +104,7 @@ def _same_images(runs: dict[str, Run]) -> dict[str, np.ndarray]:
                 )
             if not np.array_equal(one[data]["is_anomalous"], run[data]["is_anomalous"]):
                 raise UserError(f"--compare: {first} and {name} have different labels for images of {data}")
-    return {data: arrays["is_anomalous"].astype(bool) for data, arrays in one.items()}
+    return {data: one[data]["is_anomalous"].astype(bool) for data in common}
 
 
 def _row(one: Difference) -> dict[str, Any]:

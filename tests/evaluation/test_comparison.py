@@ -111,6 +111,13 @@ def test_script_compares_and_says_what_does_not_fit(tmp_path: Path) -> None:
         if other is tmp_path:
             continue  # holds the runs as if they were categories
         assert (refused.returncode != 0, words in refused.stderr) == (True, True), refused.stderr
+    nested = tmp_path / "nested"
+    write_run(nested / "nut", rng.normal(size=60), truth)
+    assert "no data set in common, only all images, nut" in run_inside("evaluate.py", "--compare", good, nested).stderr
+    write_run(tmp_path / "more" / "nut", rng.normal(size=60), truth)
+    write_run(tmp_path / "more" / "bolt", rng.normal(size=60), truth)
+    shared = run_inside("evaluate.py", "--compare", nested, tmp_path / "more", "--output", output)
+    assert (shared.returncode, "not compared: bolt" in shared.stderr) == (0, True)
     (tmp_path / "empty").mkdir()
     assert "no scores.npz" in run_inside("evaluate.py", "--compare", good, tmp_path / "empty").stderr
     one_class = write_run(tmp_path / "one_class", rng.normal(size=60), np.ones(60, bool))
