@@ -21,6 +21,7 @@ from fastener.commands import training
 from fastener.common.errors import UserError
 from fastener.common.settings import known_settings
 from fastener.config import Config, load_config
+from fastener.datasets.images import read_image
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
@@ -272,7 +273,19 @@ def memory_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 # Settings that change how, or on what, things are computed rather than the result.
+def white_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Photos of 12 bits in files of 16 are as bright as the level says."""
+    photo_of_12_bits = np.full((32, 32), 2000, np.uint16)
+    assert cv2.imwrite(str(tmp_path / "deep.png"), photo_of_12_bits)
+    bright, dark = (
+        read_image(tmp_path / "deep.png", load_config(flags={"preprocess.white_level": level}).preprocess.white_level)
+        for level in (4095.0, 65535.0)
+    )
+    assert bright.mean() > dark.mean() + 50
+
+
 MANNERS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
+    "preprocess.white_level": white_level,
     "run.device": run_device,
     "run.batch_size": run_batch_size,
     "run.workers": run_workers,

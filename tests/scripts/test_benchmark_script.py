@@ -104,14 +104,14 @@ def test_all_stages_are_found_and_add_up(inspector: Inspector, photos: list[Path
 
 def test_measuring_changes_no_result_and_leaves_nothing_behind(inspector: Inspector, photos: list[Path]) -> None:
     plain = [result for result in inspector.inspect(photos) if isinstance(result, Inspection)]
-    before = (vars(reading)["read_reduced"], inspector.preprocessor, Decision.join_maps, dict(vars(inspector)))
+    before = (vars(reading)["read_photo"], inspector.preprocessor, Decision.join_maps, dict(vars(inspector)))
     core = core_of(inspector)
     extractor, own = core.extractor, set(vars(core.bank_))
     measured: list[Inspection] = []
     measure_latency(inspector, photos, measured.append, warm_up=0)
     assert [result.score for result in measured] == pytest.approx([result.score for result in plain], rel=1e-5)
     assert [result.path for result in measured] == photos
-    assert before == (vars(reading)["read_reduced"], inspector.preprocessor, Decision.join_maps, dict(vars(inspector)))
+    assert before == (vars(reading)["read_photo"], inspector.preprocessor, Decision.join_maps, dict(vars(inspector)))
     assert core.extractor is extractor
     assert set(vars(core.bank_)) == own
 
