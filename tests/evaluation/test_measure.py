@@ -44,7 +44,7 @@ def test_seen_images_and_their_copies_are_left_out(
     seen = [
         LabelledImage(good_photos[0], False),
         LabelledImage(save(part(1)[:, ::-1], tmp_path / "mirrored.png"), False),
-        LabelledImage(save(part(2), tmp_path / "encoded.jpg", quality=75), True),
+        LabelledImage(save(part(4), tmp_path / "encoded.jpg", quality=90), True),
     ]
     result = measure(inspector, [*seen, *fresh])
     assert list(result.seen) == seen
@@ -152,7 +152,7 @@ def test_cross_validation_never_scores_what_a_bank_has_seen(tmp_path: Path, monk
     good = write_photos(tmp_path, parts(6), "good{}.png")
     copies = [
         save(part(0)[:, ::-1], tmp_path / "good0-mirrored.png"),
-        save(part(1), tmp_path / "good1-again.jpg", quality=80),
+        save(part(1), tmp_path / "good1-again.jpg", quality=90),
     ]
     bad = write_photos(tmp_path, parts(3, 500, "rust"), "bad{}.png")
     of_part = {path: path.name[:5] for path in [*good, *copies, *bad]}

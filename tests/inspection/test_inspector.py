@@ -119,11 +119,11 @@ def test_load_takes_batch_size_and_workers_of_this_machine(model_file: Path) -> 
 
 
 def test_knows_copies_however_they_were_saved(inspector: Inspector, tmp_path: Path) -> None:
-    photo = part(3)
+    photo = part(4)
     copies = [
         save(photo[:, ::-1], tmp_path / "mirrored.png"),
         save(photo[::-1, ::-1], tmp_path / "turned.png"),
-        save(photo, tmp_path / "again.jpg", quality=70),
+        save(photo, tmp_path / "again.jpg", quality=90),
         save(np.repeat(np.repeat(photo, 2, 0), 2, 1), tmp_path / "larger.png"),
         save(np.clip(photo * 0.8, 0, 255).astype(np.uint8), tmp_path / "darker.png"),
     ]
