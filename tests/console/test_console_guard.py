@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx2 as httpx
 import pytest
@@ -75,7 +76,7 @@ def test_a_person_signs_in_once(guarded: TestClient) -> None:
     assert (wrong.status_code, "not the token" in wrong.text, "<script>" in wrong.text) == (401, True, False)
     assert browser.post("/session").status_code == 401
     signed = browser.post("/session", data={"token": TOKEN})
-    assert (signed.status_code, signed.headers["location"]) == (303, "/")
+    assert (signed.status_code, urljoin("http://a/qa/session", signed.headers["location"])) == (303, "http://a/qa/")
     cookie = signed.headers["set-cookie"]
     assert cookie.startswith("console-8000=")
     assert TOKEN not in cookie
@@ -84,7 +85,7 @@ def test_a_person_signs_in_once(guarded: TestClient) -> None:
     assert browser.get("/categories").status_code == 200
     assert browser.get("/session").json() == {"signed_in": True}
     left = browser.post("/session/end")
-    assert (left.status_code, left.headers["location"]) == (303, "/")
+    assert (left.status_code, urljoin("http://a/qa/session/end", left.headers["location"])) == (303, "http://a/qa/")
     assert browser.get("/categories", headers={"cookie": cookie.partition(";")[0]}).status_code == 401
 
 

@@ -31,7 +31,10 @@ def test_record_has_what_is_promised() -> None:
         "part_found": True,
         "problem": "",
         "inspected_share": 1.0,
-        "evidence": {"filters": {"score": 1.5, "p_value": 0.5}, "colour": {"score": 0.25, "p_value": 0.01}},
+        "evidence": {
+            "filters": {"score": 1.5, "p_value": 0.5, "figures": {}, "note": ""},
+            "colour": {"score": 0.25, "p_value": 0.01, "figures": {}, "note": ""},
+        },
         "regions": [
             {"x": 20, "y": 10, "width": 20, "height": 10, "score": 4.5, "area": 150.0},
             {"x": 1, "y": 2, "width": 3, "height": 4, "score": 3.25, "area": 12.0},
