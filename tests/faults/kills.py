@@ -95,6 +95,8 @@ def check_whole(path: Path) -> None:
         json.loads(path.read_text())
     elif path.suffix == ".png":
         Image.open(path).load()
+    elif path.suffix == ".pdf":
+        assert path.read_bytes().rstrip().endswith(b"%%EOF")
     elif path.suffix == ".csv":
         text = path.read_text()
         assert text.endswith("\n")
