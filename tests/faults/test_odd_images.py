@@ -51,6 +51,8 @@ def test_a_large_folder_is_finished_and_each_bad_file_named(model: Path, tmp_pat
         assert bad.get(name, "") in entry.get("error", "")
     folders, *warnings = done.stderr.splitlines()
     assert "not used" in folders
+    # What was read with a remark, such as the first of several frames, is no failure.
+    warnings = [line for line in warnings if any(reason in line for reason in bad.values())]
     assert len(warnings) == len(bad)
     for line, (name, reason) in zip(warnings, sorted(bad.items()), strict=True):
         assert line.startswith("warning: ")
