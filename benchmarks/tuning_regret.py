@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fastener.benchmarks.report import table
 from fastener.commands import cli
-from fastener.commands.tuning import different_photos
+from fastener.commands.tuning import SIDE, different_photos
 from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
@@ -34,7 +34,6 @@ from fastener.inspection.training import with_settings
 from fastener.preprocessing.registration import shrink
 
 MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
-_SIDE = 640
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[Measured]
     config = load_config(MVTEC, arguments.set)
     category = load_category(folder.parent, folder.name)
     pool, held = last_round(different_photos(category.train, config), config.run.seed)
-    test = [shrink(read_image(image.path), _SIDE)[0] for image in category.test]
+    test = [shrink(read_image(image.path), SIDE)[0] for image in category.test]
     labels = np.array([image.is_anomalous for image in category.test])
     judge, found = by_inspector(), []
     for one in candidates(config, choose(config)):

@@ -38,16 +38,16 @@ def compare_runs(folders: Sequence[Path], output: Path, *, seed: int = 0) -> int
         found, across = compare(labels, scores, seed=seed)
     except ValueError as error:
         raise UserError(f"--compare: {error}") from None
-    rows = [_row(one) for one in found]
+    rows, lines = [_row(one) for one in found], _lines(found, across)
     write_atomically(output / "comparison.csv", csv_text(list(rows[0]), rows))
-    write_atomically(output / "comparison.md", "\n".join(_lines(found, across)) + "\n")
+    write_atomically(output / "comparison.md", "\n".join(lines) + "\n")
     for data, truth in labels.items():
         curves = {name: (truth, scores[name][data]) for name in names}
-        file = output / ("roc.png" if data == _WHOLE else f"roc_{data.replace('/', '_')}.png")
+        file = output / ("roc.png" if data == _WHOLE else f"roc_{data}.png")
         title = f"{data}: {truth.sum()} defective and {(~truth).sum()} good images"
         x_label, y_label = "False positive rate", "Recall"
         save_figure(roc_comparison(curves, title, x_label, y_label), file)
-    cli.say("\n".join(_lines(found, across)))
+    cli.say("\n".join(lines))
     if not across and len(labels) > 1:
         cli.say(f"with fewer than {FEWEST_SETS} data sets, no test over all of them")
     cli.say(f"wrote {output}")

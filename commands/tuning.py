@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("outputs/tuning")
 _MOST_PHOTOS = 208  # as many as tuning learns from and holds out
-_SIDE = 640  # pixels of the longer side; no candidate looks closer
+SIDE = 640  # pixels of the longer side; no candidate looks closer
 _SHOWN = 8
 
 
@@ -43,15 +43,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def check_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """End with a usage error where flags of this module do not go together."""
-    if not arguments.tune:
-        for flag, value in (("--budget", arguments.budget), ("--target-ms", arguments.target_ms)):
-            if value is not None:
-                parser.error(f"{flag} is for --tune; add that flag")
-        return
     for flag, value in (("--budget", arguments.budget), ("--target-ms", arguments.target_ms)):
+        if value is not None and not arguments.tune:
+            parser.error(f"{flag} is for --tune; add that flag")
         if value is not None and value <= 0:
             parser.error(f"{flag} must be above 0")
-    if arguments.update is not None or arguments.cluster is not None or arguments.preprocess_only:
+    if arguments.tune and (arguments.update is not None or arguments.cluster is not None or arguments.preprocess_only):
         parser.error("--tune trains new models on this machine; leave out --update, --cluster and --preprocess-only")
 
 
@@ -79,28 +76,23 @@ def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse
         progress=cli.progress,
     )
     _write(done, folder)
-    cli.say(
-        f"{name}: tuning chose {done.chosen.name}: {done.reason}"
-        if name
-        else f"tuning chose {done.chosen.name}: {done.reason}"
-    )
+    of_category = f"{name}: " if name else ""
+    cli.say(f"{of_category}tuning chose {done.chosen.name}: {done.reason}")
     return with_settings(config, dict(done.chosen.changes))
 
 
 def different_photos(photos: Sequence[Path], config: Config) -> list[np.ndarray]:
     """Read up to 208 photos, no two of them copies of one, at a size that no candidate looks closer than."""
-    from fastener.datasets.near_copies import copy_groups
-    from fastener.inspection.reading import decode, fingerprint
-    from fastener.inspection.training import with_white_level
+    from fastener.datasets.near_copies import copy_groups, signature
+    from fastener.inspection.photo_settings import with_white_level
+    from fastener.inspection.reading import decode
     from fastener.preprocessing.registration import shrink
 
     chosen = [photos[i] for i in evenly(len(photos), _MOST_PHOTOS).tolist()]
     level = with_white_level(config, chosen).preprocess.white_level
-    decoded = (decode(path, _SIDE, level).pixels for path in cli.progress(chosen, len(chosen), "reading"))
-    read = [shrink(pixels, _SIDE)[0] for pixels in decoded]
-    groups = copy_groups(
-        np.stack([fingerprint(path, photo).signature for path, photo in zip(chosen, read, strict=True)])
-    )
+    decoded = (decode(path, SIDE, level).pixels for path in cli.progress(chosen, len(chosen), "reading"))
+    read = [shrink(pixels, SIDE)[0] for pixels in decoded]
+    groups = copy_groups(np.stack([signature(photo) for photo in read]))
     return [read[i] for i in np.unique(groups, return_index=True)[1].tolist()]
 
 
@@ -142,16 +134,9 @@ def _write(done: Tuning, folder: Path) -> None:
 
     table = tuning_report.rows(done)
     write_atomically(folder / "trials.csv", csv_text(tuning_report.COLUMNS, table))
-    save_figure(tuning_report.figure(done), folder / "tuning.png")
-    tree: dict[str, Any] = {}
-    for key, value in done.chosen.changes.items():
-        section, _, leaf = key.partition("__")
-        if leaf:
-            tree.setdefault(section, {})[leaf] = list(value) if isinstance(value, tuple) else value
-        else:
-            tree[section] = list(value) if isinstance(value, tuple) else value
+    save_figure(tuning_report.figure(table, done.chosen.name), folder / "tuning.png")
     comment = f"# Chosen without labels: {done.chosen.name}. {done.reason[0].upper()}{done.reason[1:]}.\n"
-    write_atomically(folder / "chosen.yaml", comment + (yaml.safe_dump(tree, sort_keys=False) if tree else "{}\n"))
+    write_atomically(folder / "chosen.yaml", comment + yaml.safe_dump(done.chosen.tree, sort_keys=False))
     for row in table[:_SHOWN]:
         if row["auroc"] is not None:
             interval = f"({row['ci95_low']:.3f} to {row['ci95_high']:.3f})"

@@ -34,9 +34,10 @@ from fastener.distributed.registered import Registered
 from fastener.inspection.choice import choose
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.photo_settings import settled
 from fastener.inspection.reading import Fingerprint, prepare
 from fastener.inspection.registry import EVIDENCE
-from fastener.inspection.training import Grouping, build_evidence, build_setup, report, with_frame, with_white_level
+from fastener.inspection.training import Grouping, build_evidence, build_setup, report
 from fastener.models.bank_rows import rows_to_keep
 from fastener.models.moments import Moments
 from fastener.models.patchcore import PatchCore
@@ -110,7 +111,7 @@ def train(
     if config.run.precision == "int8":
         raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
     sources = [path.absolute() for path in sources]
-    config = with_white_level(with_frame(config, sources), sources)
+    config = settled(config, sources)
     setup = build_setup(config, choice)
     evidence = build_evidence(setup, choice.kinds)
     cluster = _Cluster(sources, setup, evidence, workers, progress)

@@ -39,9 +39,16 @@ class Candidate:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def assignments(self) -> tuple[str, ...]:
-        """The changes as --set takes them, for messages."""
-        return tuple(f"{key.replace('__', '.')}={value}" for key, value in self.changes.items())
+    def tree(self) -> dict[str, Any]:
+        """The changes as a tree of sections, for a YAML file."""
+        tree: dict[str, Any] = {}
+        for name, value in self.changes.items():
+            *sections, key = name.split("__")
+            place = tree
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[key] = list(value) if isinstance(value, tuple) else value
+        return tree
 
 
 DEFAULT = Candidate("default", "none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,31 +33,27 @@ def rows(tuning: Tuning) -> list[dict[str, Any]]:
 
     ``gain`` is the difference from the default of the same round, on the same images, with its 95 % interval.
     """
-    found = [_row(tuning, trial) for trial in _last_of_each(tuning)]
+    last = {trial.name: trial for trial in tuning.trials}
+    found = [_row(tuning, trial) for trial in last.values()]
     return sorted(found, key=lambda row: (-row["round"], -(row["auroc"] if row["auroc"] is not None else -1.0)))
 
 
-def figure(tuning: Tuning) -> Figure:
-    """Draw AUROC with its interval for each candidate, by the round that it reached."""
-    shown = [row for row in rows(tuning) if row["auroc"] is not None][::-1]
+def figure(table: Sequence[Mapping[str, Any]], chosen: str) -> Figure:
+    """Draw AUROC with its interval for each candidate of ``rows``, by the round that it reached."""
+    shown = [row for row in table if row["auroc"] is not None][::-1]
     fig = Figure(figsize=(7, 1.2 + 0.3 * len(shown)), layout="constrained")
     ax = fig.add_subplot()
     for place, row in enumerate(shown):
-        colour = PALETTE[0] if row["candidate"] == tuning.chosen.name else GREY
+        colour = PALETTE[0] if row["candidate"] == chosen else GREY
         ax.plot([row["ci95_low"], row["ci95_high"]], [place, place], color=colour, linewidth=2)
         ax.plot(row["auroc"], place, "o", color=colour)
     ax.set_yticks(range(len(shown)), [f"{row['candidate']} (round {row['round']})" for row in shown])
     ax.set_xlabel("AUROC on held-out photos with synthetic defects, 95 % interval")
-    ax.set_title(f"chosen: {tuning.chosen.name}", loc="left")
+    ax.set_title(f"chosen: {chosen}", loc="left")
     ax.grid(axis="x", alpha=0.3)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     return fig
-
-
-def _last_of_each(tuning: Tuning) -> Iterator[Trial]:
-    last = {trial.name: trial for trial in tuning.trials}
-    yield from last.values()
 
 
 def _row(tuning: Tuning, trial: Trial) -> dict[str, Any]:

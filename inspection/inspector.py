@@ -23,6 +23,7 @@ from fastener.inspection.judging import LOOK_BAND, judge
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
 from fastener.inspection.one_photo import add_disturbed, as_of_other_parts, is_one_photo
+from fastener.inspection.photo_settings import settled
 from fastener.inspection.pretrained import graph_of
 from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of, told_once
 from fastener.inspection.result import Failure, Inspection
@@ -147,7 +148,7 @@ class Inspector:
         if choice.warning:
             warn(choice.warning)
         if preprocessor is None:
-            config = steps.with_white_level(steps.with_frame(config, sources), sources)
+            config = settled(config, sources)
             preprocessor = Preprocessor(config.preprocess)
         setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint)
         evidence = steps.build_evidence(setup, choice.kinds)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ import numpy as np
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
 from fastener.config import Config, load_config
-from fastener.datasets.images import reach_of
-from fastener.datasets.levels import learned_scale
 from fastener.datasets.near_copies import copy_groups, is_copy_of
 from fastener.inspection.choice import Choice
 from fastener.inspection.decision import Decision
@@ -33,16 +30,13 @@ from fastener.inspection.reading import (
     batches,
     fingerprint,
     load,
-    path_of,
     prepare,
-    size_of,
 )
 from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.threshold_report import MOST_PHOTOS, ThresholdReport, find_synthetic_defects, report_of
 from fastener.models.progress import Progress, no_progress
 from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
-from fastener.preprocessing.frame import frame_of
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 if TYPE_CHECKING:
@@ -51,7 +45,6 @@ if TYPE_CHECKING:
 Warn = Callable[[str], None]
 
 _FEW_MISSED = 0.1  # share of photos without a findable part up to which no warning is given
-_MEASURED = 100  # photos whose sizes choose the frame, and whose levels choose the white level
 _QUANTISED_ON = 32  # photos whose activations set the ranges of int8
 
 
@@ -289,38 +282,6 @@ def calibrate(
         config.calibration,
         {kind: one.traits for kind, one in evidence.items()},
     )
-
-
-def with_frame(config: Config, sources: Sequence[Source]) -> Config:
-    """Settle the frame of photos that are taken whole: in their own proportions, where they agree on them.
-
-    Photos that cannot be read are passed over here; ``collect`` reports them.
-    """
-    preprocess = config.preprocess
-    if preprocess.enabled or not preprocess.keep_aspect or not isinstance(preprocess.size, int):
-        return config
-    sizes = []
-    for i in evenly(len(sources), _MEASURED).tolist():
-        with suppress(UserError):
-            sizes.append(size_of(sources[i]))
-    size = frame_of(sizes, preprocess.size)
-    return config.model_copy(update={"preprocess": preprocess.model_copy(update={"size": size})})
-
-
-def with_white_level(config: Config, sources: Sequence[Source]) -> Config:
-    """Settle the white level of photos of more than 8 bits, from the training photos that are such files.
-
-    Photos that cannot be read are passed over here; ``collect`` reports them.
-    """
-    if config.preprocess.white_level is not None:
-        return config
-    reaches = []
-    for i in evenly(len(sources), _MEASURED).tolist():
-        path = path_of(sources[i])
-        with suppress(UserError):
-            reaches.append(None if path is None else reach_of(path))
-    scale = learned_scale([one for one in reaches if one is not None])
-    return config.model_copy(update={"preprocess": config.preprocess.model_copy(update={"white_level": scale})})
 
 
 def figures_of(photos: Sequence[Fingerprint]) -> np.ndarray:

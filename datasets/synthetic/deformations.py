@@ -46,9 +46,6 @@ DEFORMATIONS = {
     "wrong length": DeformationKind(("bolt",), "% of the length; negative is shorter", (35.0, 60.0), (-70.0, 150.0)),
     "mushroomed head": DeformationKind(("bolt",), "% of the head's width", (15.0, 30.0), (1.0, 60.0)),
 }
-_WASHER_BEND = (40.0, 54.0)  # degrees: a fold that is seen from above is steep
-_STRIPPED_TO = 0.12  # share of its depth that a stripped thread keeps
-_FLATTENED_LENGTH = 0.6  # share of the thread's length over which crests are flattened
 
 
 def deformed(shape: PartShape, kind: str, amount: float | None, rng: np.random.Generator) -> PartShape:

@@ -14,6 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
+_STRIPPED_TO = 0.12  # share of its depth that a stripped thread keeps
+_FLATTENED_LENGTH = 0.6  # share of the thread's length over which crests are flattened
+
 COUNTERSINK = 1.14  # radius of the bevel round a threaded hole, in hole radii
 
 
@@ -251,7 +254,7 @@ def _damaged_thread(shape: PartShape, u: np.ndarray, crest: float) -> tuple[np.n
     if damage is None or not damage.kind.endswith("thread"):
         return whole, whole
     share = damage.amount / 100
-    length = 0.6 if damage.kind == "flattened thread" else share
+    length = _FLATTENED_LENGTH if damage.kind == "flattened thread" else share
     first = crest + (1 - crest) * damage.place * (1 - length)
     end = first + (1 - crest) * length
     at = u / shape.length
@@ -260,7 +263,7 @@ def _damaged_thread(shape: PartShape, u: np.ndarray, crest: float) -> tuple[np.n
     inside = np.clip((at - first) / soft, 0, 1) * np.clip((end - at) / soft, 0, 1)
     if damage.kind == "missing thread":
         return whole, whole - inside
-    lost = share if damage.kind == "flattened thread" else 0.88
+    lost = share if damage.kind == "flattened thread" else 1 - _STRIPPED_TO
     return whole - lost * inside, whole
 
 

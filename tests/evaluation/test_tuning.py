@@ -160,7 +160,7 @@ def test_report_has_a_row_for_each_candidate(photos: list[np.ndarray]) -> None:
     table = tuning_report.rows(done)
     assert {row["candidate"] for row in table} >= {one.name for one in WANTED}
     assert [row["note"] for row in table].count("chosen") == 1
-    assert len(tuning_report.figure(done).axes[0].get_yticklabels()) == len(table)
+    assert len(tuning_report.figure(table, done.chosen.name).axes[0].get_yticklabels()) == len(table)
 
 
 @pytest.mark.slow
