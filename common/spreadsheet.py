@@ -5,14 +5,17 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 # Without it Excel reads a file as the system's own 8-bit characters.
 BOM = "\ufeff"
-# Text that begins so is run as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Text that begins so is run as a formula; Excel takes the wide characters of East Asian keyboards too.
+_FORMULA = "=+\\-@\t\r\uff1d\uff0b\uff0d\uff20"
+# Where commas are decimal, Excel begins a new cell at a semicolon, even inside quotes.
+_RUNS = re.compile(f"(^|[;\n])([{_FORMULA}])")
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -99,9 +102,7 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, Path):
         value = str(value)
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
-        return f"'{value}"
-    return value
+    return _RUNS.sub(r"\1'\2", value) if isinstance(value, str) and not _is_number(value) else value
 
 
 def _is_number(text: str) -> bool:

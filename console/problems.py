@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,6 +17,7 @@ from fastener.console.guard import SECURITY_HEADERS
 from fastener.console.history import ThresholdChanged
 from fastener.console.schemas import Problem
 from fastener.console.service import Busy, TooManyImages, UnusableImage
+from fastener.console.settings import ConsoleSettings
 from fastener.datasets.images import ImageTooLarge
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -26,7 +26,7 @@ _REASONS = {
     400: "the body does not have the declared content type",
     404: "no such category or inspection",
     409: "the model or its threshold was replaced in the meantime",
-    413: "a larger file than --max-upload-mb, more than 100 megapixels, or more images than --queue-size",
+    413: "a larger file than --max-upload-mb, more than 100 megapixels (50 of WebP), or more images than --queue-size",
     415: "not an image that can be read",
     422: "a field is missing or its value is not allowed",
     503: "busy: try again after Retry-After seconds; or the model file, image folder or history cannot be used",
@@ -62,11 +62,14 @@ def reason_of(error: Exception) -> str:
     return "internal error; the log says more"
 
 
-def without_folders(reason: str, *folders: Path) -> str:
-    """Take the names of folders on the server out of a reason: clients need the file's name only."""
-    for folder in folders:
-        for name in (str(folder.resolve()), str(folder)):
+def public_reason(error: Exception, settings: ConsoleSettings) -> str:
+    """Explain an error without the names of folders on the server: clients need the file's name only."""
+    reason = reason_of(error)
+    for folder in (settings.models, settings.pictures_folder):
+        whole = folder.resolve()
+        for name in (str(whole), str(folder)):
             reason = reason.replace(f"{name}/", "").replace(f"{name}\\", "")
+        reason = reason.replace(str(whole), whole.name)
     return reason
 
 
@@ -96,11 +99,9 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(SQLAlchemyError)
     async def unusable(request: Request, error: Exception) -> JSONResponse:
         log(error)
-        status, service = status_of(error), request.app.state.service
-        reason = without_folders(reason_of(error), service.settings.models, service.settings.pictures_folder)
-        return JSONResponse(
-            {"detail": reason}, status, RETRY_AFTER if isinstance(error, Busy | OperationalError) else None
-        )
+        headers = RETRY_AFTER if isinstance(error, Busy | OperationalError) else None
+        reason = public_reason(error, request.app.state.service.settings)
+        return JSONResponse({"detail": reason}, status_of(error), headers)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:

@@ -32,14 +32,19 @@ def to_srgb(image: Image.Image) -> tuple[Image.Image, str]:
         return _of_lab(image), ""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not profile:
-        rgb = image.convert("RGB")
+        rgb = _rgb(image)
         return (Image.fromarray(_of_adobe(np.asarray(rgb))) if _is_adobe(image) else rgb), ""
     try:
         transform = _transform(profile, image.mode)
         converted = None if transform is None else transform.apply(image)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image.convert("RGB"), UNREADABLE
-    return (image.convert("RGB") if converted is None else converted), ""
+        return _rgb(image), UNREADABLE
+    return (_rgb(image) if converted is None else converted), ""
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB without copying an image that is RGB already."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @lru_cache(maxsize=32)

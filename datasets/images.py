@@ -20,6 +20,7 @@ from fastener.datasets.jpeg_scans import MOST_SCANS, has_too_many_scans
 from fastener.datasets.levels import Reach, WhiteLevel, scaled
 from fastener.datasets.listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from fastener.datasets.listing import list_images as list_images
+from fastener.datasets.strips import rgb_array
 
 MIN_SIDE = 20
 MAX_PIXELS = 12_000 * 12_000
@@ -78,7 +79,7 @@ def read_photo(path: Path, *, longest: int | None = None, white_level: WhiteLeve
     ``longest`` pixels. Other images are decoded at full size.
 
     Raises ``UserError`` for a file that is missing, damaged, no image, of colours that cannot be told, under 20 px or
-    over 144 megapixels.
+    over 144 megapixels (WebP: half of that).
     """
     with _opened_file(Path(path)) as file:
         return decode_photo(file, str(path), longest=longest, white_level=white_level)
@@ -173,7 +174,9 @@ def rgb_of(image: Image.Image, white_level: WhiteLevel = None) -> np.ndarray:
     image.load()
     if image.mode.startswith(("I", "F")) and white_level != "brightest":
         return _rgb_of_levels(Levels(np.asarray(ImageOps.exif_transpose(image))), white_level)[0]
-    return _to_rgb(image)[0]
+    own = ImageOps.exif_transpose(image)
+    own.format = image.format
+    return _to_rgb(own)[0]
 
 
 def shrunk(photo: np.ndarray, side: int) -> np.ndarray:
@@ -209,7 +212,8 @@ def _opened_file(path: Path) -> Iterator[BinaryIO]:
 def _image_in(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Image]:
     try:
         with Image.open(file, formats=_FORMATS) as image:
-            _check_size(name, image.size, max_pixels)
+            # Pillow's decoder of WebP holds four copies of a picture, 16 bytes a pixel.
+            _check_size(name, image.size, max_pixels // 2 if image.format == "WEBP" else max_pixels)
             yield image
     except UnidentifiedImageError as error:
         raise _Unidentified(f"{name}: not an image that can be read; convert it to PNG, JPEG or TIFF") from error
@@ -283,23 +287,22 @@ def _rgb_of_levels(levels: Levels, white_level: WhiteLevel) -> tuple[np.ndarray,
 
 
 def _to_rgb(image: Image.Image) -> tuple[np.ndarray, str]:
-    """Convert a loaded image of 8 bits a sample to sRGB, upright; also return a note for the user, or ""."""
-    turned = ImageOps.exif_transpose(image)
-    if turned.mode.startswith(("I", "F")):
-        return _rgb_of_levels(Levels(np.asarray(turned)), "brightest")
-    turned.format = image.format
-    if not turned.has_transparency_data:
-        plain = turned if turned.mode in ("RGB", "L", "CMYK", "LAB") else turned.convert("RGB")
+    """Convert a loaded image of 8 bits a sample to sRGB, upright; also return a note for the user, or "".
+
+    The image itself is turned: a copy of a large one would take hundreds of MB.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith(("I", "F")):
+        return _rgb_of_levels(Levels(np.asarray(image)), "brightest")
+    if not image.has_transparency_data:
+        plain = image if image.mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")
         rgb, note = to_srgb(plain)
-        return np.array(rgb), note
-    layer = turned.convert("RGBA")
+        return rgb_array(rgb), note
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
     alpha = layer.getchannel("A")
     rgb, note = to_srgb(layer.convert("RGB"))
     low, high = alpha.getextrema()
-    if low != high:
-        rgb.putalpha(alpha)
-        rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
-    return np.array(rgb), note
+    return rgb_array(rgb, alpha if low != high else None), note
 
 
 def _further_pages(image: Image.Image) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
-from fastener.console.problems import error_responses, log, reason_of, status_of
+from fastener.console.problems import error_responses, log, public_reason, status_of
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Batch, Failed, Inspected
 from fastener.console.service import Service, Upload
@@ -44,7 +44,9 @@ async def inspect(
     request: Request,
     service: TheService,
     category: CategoryField,
-    image: Annotated[UploadFile, File(description="BMP, GIF, JPEG, PNG, TIFF or WebP, up to 100 megapixels")],
+    image: Annotated[
+        UploadFile, File(description="BMP, GIF, JPEG, PNG or TIFF of up to 100 megapixels, WebP of up to 50")
+    ],
     return_visualizations: Annotated[bool, Form(description="add heatmap and overlay")] = True,
 ) -> Inspected:
     """Inspect one image. The result is stored in the history before the response is sent."""
@@ -81,7 +83,7 @@ async def _one(service: Service, model: ServedModel, image: UploadFile, with_pic
     except Exception as error:  # one failed image must not fail the whole batch
         log(error)
         service.metrics.refused.labels(status_of(error)).inc()
-        return Failed(file_name=_name(image), status=status_of(error), detail=reason_of(error))
+        return Failed(file_name=_name(image), status=status_of(error), detail=public_reason(error, service.settings))
 
 
 async def _read(image: UploadFile) -> Upload:

@@ -22,7 +22,15 @@ def test_a_table_opens_in_excel_and_runs_no_formula() -> None:
     assert text.removeprefix(BOM).splitlines() == ["name,value", "Prüfling,-1.5", "'=1+1,-2.5"]
 
 
-@given(st.sampled_from(["=", "+", "-", "@", "\t", "\r"]), st.text("abc()!", min_size=1, max_size=8))
+def test_a_cell_that_splits_where_semicolons_separate_runs_nothing() -> None:
+    (row,) = csv.reader(io.StringIO(rows_text([["a;=1+1;b", "c;d"]]).removeprefix(BOM), newline=""))
+    assert row == ["a;'=1+1;b", "c;d"]
+
+
+@given(
+    st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"]),
+    st.text("abc()!", min_size=1, max_size=8),
+)
 def test_any_text_that_would_run_is_quoted(start: str, rest: str) -> None:
     (row,) = csv.reader(io.StringIO(rows_text([[start + rest]]).removeprefix(BOM), newline=""))
     assert row == [f"'{start}{rest}"]

@@ -211,6 +211,9 @@ def test_what_cannot_be_stored_is_not_answered(console_models: Path, tmp_path: P
         service_of(client).pictures.folder.write_text("a file where a folder should be")
         refused = send(client, photos[0])
         assert (refused.status_code, "cannot write" in refused.json()["detail"]) == (503, True)
+        batch = client.post("/inspect/batch", data={"category": "nut"}, files=[("images", photos[0].read_bytes())])
+        assert "cannot write" in batch.text
+        assert str(tmp_path) not in refused.text + batch.text
         service_of(client).pictures.folder.unlink()
         with service_of(client).history._engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE inspections")

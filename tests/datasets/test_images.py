@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from data_factory import ROOT
 from PIL import ExifTags, Image
 
 from fastener.common.errors import UserError
@@ -170,6 +174,33 @@ def test_what_is_no_readable_image_is_named_in_one_line(tmp_path: Path) -> None:
     assert "144 megapixels" in _user_error(tmp_path / "huge.png")
     Image.new("1", (20000, 20000)).save(tmp_path / "bomb.png")
     assert "144 megapixels" in _user_error(tmp_path / "bomb.png")
+
+
+_PEAK = """
+import resource, sys
+from fastener.datasets.images import read_photo
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+read_photo(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+@pytest.mark.parametrize(("mode", "most"), [("RGB", 8), ("RGBA", 13)])
+def test_a_large_photo_is_decoded_without_copies(tmp_path: Path, mode: str, most: float) -> None:
+    Image.new(mode, (5000, 4000), (10, 20, 30, 40)[: len(mode)]).save(tmp_path / "large.png")
+    found = subprocess.run(
+        [sys.executable, "-c", _PEAK, tmp_path / "large.png"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) < most * 5000 * 4000
+
+
+def test_a_webp_that_claims_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+    side = 10_000
+    header = struct.pack("<BI", 0x2F, (side - 1) | (side - 1) << 14)
+    chunk = b"VP8L" + struct.pack("<I", len(header)) + header + b"\0"
+    (tmp_path / "bomb.webp").write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk)
+    assert "more than 72 megapixels" in _user_error(tmp_path / "bomb.webp")
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp", ".webp"])
