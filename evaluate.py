@@ -55,6 +55,9 @@ def _arguments() -> argparse.Namespace:
         "test, Holm's correction, Wilcoxon's test over categories",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures; write metrics and scores only")
+    parser.add_argument(
+        "--keep-maps", action="store_true", help="keep the anomaly maps, float16, in maps/ beside scores.csv"
+    )
     model = parser.add_argument_group("the models of --cross-validate")
     cli.add_model_flags(model)
     model.add_argument(

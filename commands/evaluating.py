@@ -47,7 +47,7 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
     report = _measure(arguments, config, dataset, splits)
     measurement = report.measurement
     metrics = summarise(measurement, config.run.seed) | report.facts | {"splits": splits}
-    write_scores(measurement, arguments.output, report.validation)
+    write_scores(measurement, arguments.output, report.validation, keep_maps=arguments.keep_maps)
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
         write_plots(measurement, metrics, arguments.output)
@@ -163,6 +163,7 @@ def _run(
         identity=partial(_identity, method=method, arguments=arguments, dataset=dataset, seed=config.run.seed),
         judged=partial(_judged, method=method, arguments=arguments, seed=config.run.seed),
         find_copies=arguments.optimize_threshold or arguments.validate_share is not None,
+        keep_maps=arguments.keep_maps,
         progress=cli.progress,
     )
     for name in runs.resumed:
@@ -199,6 +200,7 @@ def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Da
         return None
     images = hashlib.sha256()
     for image in dataset.category(name).test:
+        images.update(repr(image).encode("utf-8", "backslashreplace"))  # labels and masks may come from a table
         for path in (image.path, image.mask_path):
             images.update(os.fsencode(_state_of(path)))
     model = hashlib.sha256(file.read_bytes()).hexdigest()

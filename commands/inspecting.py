@@ -178,7 +178,7 @@ def _findings(inspector: Inspector, photos: Photos, tag: str, *, with_photo: boo
             record(result, is_baseline(image.path, tag)),
             photos.names[image.path],
             result if isinstance(result, Inspection) else None,
-            image.mask_path,
+            image,
         )
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -26,3 +30,17 @@ class LabelledImage:
     is_anomalous: bool
     labels: tuple[str, ...] = ()
     mask_path: Path | None = None
+
+    @property
+    def has_mask(self) -> bool:
+        """Tell whether the data set marks the pixels of this image's defect."""
+        return self.mask_path is not None
+
+    def mask(self, size: tuple[int, int]) -> np.ndarray | None:
+        """Mark the pixels of the defect, bool (H, W), in a photo of ``size``; None without a mask.
+
+        Raises UserError if the mask cannot be read, or does not fit.
+        """
+        from fastener.datasets.masks import read_mask
+
+        return None if self.mask_path is None else read_mask(self.mask_path, size)

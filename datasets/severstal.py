@@ -42,6 +42,11 @@ class SteelStrip(LabelledImage):
         rows, columns = (_densest(self.mask((height, width)).sum(axis), side) for axis in (1, 0))
         return photo[rows : rows + side, columns : columns + side]
 
+    @property
+    def has_mask(self) -> bool:
+        """Tell whether the strip has defects, all of which are marked."""
+        return bool(self.encoded)
+
     def mask(self, size: tuple[int, int]) -> np.ndarray:
         """Mark the pixels of all defects, bool (H, W), in a photo of ``size``. Raises UserError if they do not fit."""
         result = np.zeros(size, bool)

@@ -12,7 +12,7 @@ import numpy as np
 from fastener.common.errors import UserError
 from fastener.datasets.dataset import Category
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.datasets.masks import LOOKED_FOR, read_mask
+from fastener.datasets.masks import LOOKED_FOR
 from fastener.evaluation.measure import Measurement, groups_of_copies, summarise
 from fastener.evaluation.metrics import count_decisions
 from fastener.evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
@@ -71,12 +71,11 @@ def _pixel_metrics(
     overall = PixelMetrics()
     by_defect = {name: PixelMetrics() for name in measurement.defects}
     for image, inspection in progress(pairs, len(pairs), "measuring pixels"):
-        mask = np.zeros(inspection.photo_size, bool)
-        if image.mask_path is not None:
-            try:
-                mask = read_mask(image.mask_path, inspection.photo_size)
-            except UserError as error:
-                return dict.fromkeys(METRIC_NAMES), {}, str(error)
+        try:
+            marked = image.mask(inspection.photo_size)
+        except UserError as error:
+            return dict.fromkeys(METRIC_NAMES), {}, str(error)
+        mask = np.zeros(inspection.photo_size, bool) if marked is None else marked
         map_ = inspection.photo_map()
         overall.update(map_, mask)
         for name, metrics in by_defect.items():
@@ -87,7 +86,7 @@ def _pixel_metrics(
 
 def _no_pixel_metrics(pairs: Sequence[tuple[LabelledImage, Inspection]]) -> str | None:
     defective = [image for image, _ in pairs if image.is_anomalous]
-    missing = sum(image.mask_path is None for image in defective)
+    missing = sum(not image.has_mask for image in defective)
     if not defective:
         return "there are no defective test images"
     if missing:

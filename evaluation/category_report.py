@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastener.datasets.images import read_image, shrunk
-from fastener.datasets.mvtec import read_mask, readable
+from fastener.datasets.mvtec import readable
 from fastener.evaluation.measure import Measurement
 from fastener.evaluation.metrics import Confusion
 from fastener.evaluation.visualize import confusion_matrix, precision_recall, roc_curve, save_figure, score_distribution
@@ -45,7 +45,7 @@ def examples(measurement: Measurement) -> Picture:
             image, inspection = measurement.images[index], measurement.inspections[index]
             photo = read_image(image.path)
             small = shrunk(photo, 512)
-            mask = read_mask(image.mask_path, inspection.photo_size) if image.mask_path is not None else None
+            mask = image.mask(inspection.photo_size)
             truth = np.zeros_like(photo) if mask is None else mask_picture(mask)
             rows.append([small, heatmap_picture(small, inspection), shrunk(truth, 512)])
             verdict = inspection.problem or ("flagged" if inspection.is_anomalous else "passed")

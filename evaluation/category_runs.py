@@ -13,6 +13,7 @@ from fastener.common.files import write_atomically
 from fastener.datasets.dataset import Category
 from fastener.evaluation.categories import category_metrics, measure_category
 from fastener.evaluation.category_report import write_category_plots
+from fastener.evaluation.kept_maps import FOLDER as MAPS
 from fastener.evaluation.measure import Measurement
 from fastener.evaluation.score_tables import write_scores
 from fastener.evaluation.summary_table import (
@@ -87,6 +88,7 @@ def evaluate_categories(
     identity: Callable[[str], str | None] = lambda name: None,
     judged: Callable[[str, Inspector, Measurement], Judged] = as_shipped,
     find_copies: bool = False,
+    keep_maps: bool = False,
     progress: Progress = no_progress,
 ) -> CategoryRuns:
     """Evaluate the named categories: write metrics, scores and plots to ``<output>/<name>``, and a summary.
@@ -114,6 +116,8 @@ def evaluate_categories(
         images are reported, by which threshold. A UserError that it raises costs this category alone.
     find_copies : bool
         Tell copies of one photo among the test images, see ``measure_category``.
+    keep_maps : bool
+        Keep the anomaly maps beside the scores, see ``kept_maps``. A category without them is measured again.
     """
     runs = CategoryRuns()
     names = list(names)
@@ -121,7 +125,8 @@ def evaluate_categories(
         folder = output / name
         try:
             measured_by = identity(name)
-            done = None if force else _finished(folder / METRICS_FILE, measured_by)
+            has_maps = not keep_maps or (folder / MAPS).is_dir()
+            done = _finished(folder / METRICS_FILE, measured_by) if has_maps and not force else None
             if done is not None:
                 runs.metrics[name] = done
                 runs.resumed.append(name)
@@ -135,7 +140,7 @@ def evaluate_categories(
             metrics = category_metrics(report.measurement, seconds, progress) | report.facts
             metrics |= {"category": name, "evidence_kinds": list(inspector.evidence), "backbone": inspector.backbone}
             runs.metrics[name] = metrics | {"measured_by": measured_by}
-            _write(report, runs.metrics[name], folder, plots)
+            _write(report, runs.metrics[name], folder, plots, keep_maps)
         except UserError as error:
             runs.errors[name] = str(error)
     if len(names) > 1 and runs.metrics:
@@ -144,9 +149,9 @@ def evaluate_categories(
     return runs
 
 
-def _write(report: Judged, metrics: dict[str, Any], folder: Path, plots: bool) -> None:
+def _write(report: Judged, metrics: dict[str, Any], folder: Path, plots: bool, keep_maps: bool) -> None:
     """Write what is known of a category: its scores, plots and metrics."""
-    write_scores(report.measurement, folder, report.validation)
+    write_scores(report.measurement, folder, report.validation, keep_maps=keep_maps)
     if plots:
         write_category_plots(report.measurement, metrics, folder)
     # Last, because its presence says that the category is done.

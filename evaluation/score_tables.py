@@ -10,10 +10,13 @@ import numpy as np
 
 from fastener.common.files import write_atomically
 from fastener.common.spreadsheet import csv_text
+from fastener.evaluation.kept_maps import remove_maps, write_maps
 from fastener.evaluation.measure import Measurement
 
 
-def write_scores(measurement: Measurement, folder: Path, validation: Measurement | None = None) -> None:
+def write_scores(
+    measurement: Measurement, folder: Path, validation: Measurement | None = None, *, keep_maps: bool = False
+) -> None:
     """Write scores.csv and scores.npz, one row an image in the order of the measurement.
 
     Images that the threshold was chosen on, ``validation``, have validation_scores.csv and .npz of their own; those of
@@ -22,19 +25,21 @@ def write_scores(measurement: Measurement, folder: Path, validation: Measurement
     Columns of both: ``path``; ``is_anomalous``, the label; ``defect_type``, empty for a good image, several joined by
     "+"; ``score``, the joined score; ``score_<kind>``, the raw score of each kind of evidence; ``threshold`` that the
     image was judged by; ``verdict``; ``problem``, the reason why there is no part to judge, or empty. Numbers have all
-    their digits.
+    their digits. With ``keep_maps`` there is also ``map``, the file of the image's anomaly map below ``folder``, see
+    ``kept_maps``.
     """
-    _write(measurement, folder / "scores")
+    remove_maps(folder)
+    maps = {"map": _text(write_maps(measurement.inspections, folder))} if keep_maps else {}
+    _write(score_columns(measurement) | maps, folder / "scores")
     if validation is not None:
-        _write(validation, folder / "validation_scores")
+        _write(score_columns(validation), folder / "validation_scores")
     else:
         for ending in (".csv", ".npz"):
             (folder / f"validation_scores{ending}").unlink(missing_ok=True)
 
 
-def _write(measurement: Measurement, path: Path) -> None:
-    columns = score_columns(measurement)
-    rows = ({name: _plain(values[i]) for name, values in columns.items()} for i in range(len(measurement.images)))
+def _write(columns: dict[str, np.ndarray], path: Path) -> None:
+    rows = ({name: _plain(values[i]) for name, values in columns.items()} for i in range(len(columns["path"])))
     write_atomically(path.with_suffix(".csv"), csv_text(list(columns), rows))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **columns)  # type: ignore[arg-type]  # keyword arrays; the stub takes a flag for one

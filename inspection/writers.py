@@ -16,6 +16,7 @@ from fastener.common.errors import UserError
 from fastener.common.files import GrowingFile
 
 if TYPE_CHECKING:
+    from fastener.datasets.labelled_image import LabelledImage
     from fastener.inspection.result import Inspection
 
 
@@ -31,14 +32,14 @@ class Finding:
         Path below the output folder that the photo's pictures are named after, without an ending.
     inspection : Inspection or None
         The result itself; None if the photo could not be inspected, or if another machine inspected it.
-    mask_path : Path or None
-        File that marks the pixels of the defect, if the data set has one.
+    image : LabelledImage or None
+        The photo with its label and its mask, if it is of a data set.
     """
 
     entry: dict[str, Any]
     name: Path = Path("photo")
     inspection: Inspection | None = None
-    mask_path: Path | None = None
+    image: LabelledImage | None = None
 
 
 class Writer(ABC):
@@ -149,10 +150,8 @@ class GroundTruthWriter(Writer):
             save_picture(heatmap_picture(photo, inspection), folder / f"{name}_heatmap.png")
 
     def _mask(self, finding: Finding, size: tuple[int, int]) -> Any:
-        from fastener.datasets.mvtec import read_mask
-
         try:
-            return None if finding.mask_path is None else read_mask(finding.mask_path, size)
+            return None if finding.image is None or not finding.image.has_mask else finding.image.mask(size)
         except UserError as error:
             self.warnings.append(str(error))
             return None

@@ -20,7 +20,9 @@ from fastener.config import load_config
 from fastener.datasets.mvtec import load_category, read_mask
 from fastener.evaluation.categories import category_metrics, measure_category
 from fastener.evaluation.category_report import examples
+from fastener.evaluation.kept_maps import read_map
 from fastener.evaluation.measure import Measurement
+from fastener.evaluation.pixel_metrics import pixel_metrics
 from fastener.evaluation.score_tables import write_scores
 from fastener.evaluation.summary_table import (
     defect_rows,
@@ -173,6 +175,23 @@ def test_an_image_without_a_part_counts_as_flagged(measurement: Measurement) -> 
     assert (metrics["n_no_part"], metrics["n_false_alarms"], metrics["n_defects_found"]) == (1, 1, 0)
     assert metrics["confusion"] == {"tn": 3, "fp": 1, "fn": 8, "tp": 0}
     assert metrics["false_positive_rate"] == 0.25
+
+
+def test_kept_maps_give_the_pixel_figures_again(measurement: Measurement, tmp_path: Path) -> None:
+    write_scores(measurement, tmp_path, keep_maps=True)
+    names = np.load(tmp_path / "scores.npz", allow_pickle=False)["map"]
+    again = [read_map(tmp_path / name) for name in names]
+    for one, map_ in zip(measurement.inspections, again, strict=True):
+        np.testing.assert_allclose(map_, one.photo_map(), rtol=1e-3, atol=1e-3)
+    masks = [image.mask(map_.shape) for image, map_ in zip(measurement.images, again, strict=True)]
+    truths = [np.zeros(map_.shape, bool) if one is None else one for one, map_ in zip(masks, again, strict=True)]
+    figures = pixel_metrics(truths, again)
+    assert figures["aupro"] == pytest.approx(category_metrics(measurement, 0.5)["aupro"], abs=1e-3)
+    (tmp_path / "maps/other.npz").write_bytes(b"")
+    write_scores(measurement, tmp_path)
+    assert [path.name for path in (tmp_path / "maps").iterdir()] == ["other.npz"]
+    with pytest.raises(UserError, match="--keep-maps"):
+        read_map(tmp_path / "maps/other.npz")
 
 
 def test_scores_are_the_same_in_both_files(measurement: Measurement, tmp_path: Path) -> None:
