@@ -267,7 +267,8 @@ class Config(Section):
     """All settings.
 
     ``evidence`` null means every kind that is a default for these settings: cnn with a network, filters, and colour
-    and shape with preprocessing. The baselines global and autoencoder serve comparisons, and are used only when named.
+    and shape with preprocessing. The baselines (autoencoder, gaussian, global, padim, subspace) serve comparisons, and
+    are used only when named.
     """
 
     preprocess: PreprocessSettings = PreprocessSettings()

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fastener.commands import cli, cluster, data, inspecting
+from fastener.inspection.registry import METHODS
 from fastener.inspection.writers import WRITERS
 
 EXAMPLE = "python inference.py --dir photos/incoming --visualize --json --csv"
@@ -56,7 +57,7 @@ def _arguments() -> argparse.Namespace:
         help="third verdict LOOK: photos that pass with a p-value up to 3 alpha or a place above healthy ones",
     )
     data.add_flags(parser.add_argument_group("data sets: their test images are inspected"))
-    data.add_category_flags(parser, methods=tuple(data.METHODS), several=False)
+    data.add_category_flags(parser, methods=tuple(METHODS), several=False)
     group = cli.add_cluster_flags(parser)
     group.add_argument(
         "--shard-size", type=cli.positive, default=64, metavar="N", help="images of a Parquet file (default: 64)"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fastener.commands import cli, cluster, data, training, tuning
+from fastener.inspection.registry import METHODS
 
 EXAMPLE = "python train.py --images photos/good   or   python train.py --data-dir data --coreset-ratio 0.1"
 
@@ -62,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     )
     model.add_argument("--seed", type=int, metavar="N", help="source of every random draw (default: 42)")
     model.add_argument("--update", type=Path, metavar="MODEL", help="add the photos to this saved model")
-    data.add_category_flags(parser, methods=tuple(data.METHODS))
+    data.add_category_flags(parser, methods=tuple(METHODS))
     cli.add_cluster_flags(parser)
     tuning.add_flags(parser)
     odd = parser.add_argument_group("odd photos among the healthy ones")

@@ -14,6 +14,7 @@ from fastener.config import Config
 from fastener.datasets.layouts import LAYOUTS, LabelRules, recognise
 from fastener.datasets.listing import Unused
 from fastener.datasets.names import LOOKED_FOR
+from fastener.inspection.registry import METHODS
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Dataset, Split
@@ -23,8 +24,6 @@ _IN_NO_SPLIT = "in no split or folder that is read; see docs/inputs.md for the f
 _NO_CATEGORY = "no category, as it has no train/good"
 _OF_NO_PHOTO = f"the mask of no photo; masks are {LOOKED_FOR}"
 MODELS = Path("saved_models/mvtec")
-# Methods of a comparison, and the kinds of evidence that each of them stands for; None: those of the settings.
-METHODS = {"patchcore": None, "global": ("global",), "autoencoder": ("autoencoder",)}
 
 
 def add_flags(group: argparse._ActionsContainer) -> None:

@@ -14,6 +14,7 @@ from fastener.commands import cli, data, threshold_search
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable, write_atomically
 from fastener.config import Config
+from fastener.inspection.registry import METHODS
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Dataset
@@ -67,7 +68,7 @@ def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: 
     if arguments.optimize_threshold:
         # There is no validation split: all labelled photos are test data, unless --validate-share keeps some back.
         threshold_search.require_permission(arguments, on_test_data=True)
-    methods = list(data.METHODS) if arguments.method == "all" else [arguments.method]
+    methods = list(METHODS) if arguments.method == "all" else [arguments.method]
     names = data.categories(arguments, dataset)
     if arguments.model is not None and len(names) * len(methods) > 1:
         raise UserError("--model is one model of one category; leave it out with --all and --method all")

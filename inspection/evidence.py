@@ -150,13 +150,15 @@ class FilterEvidence(StructureEvidence):
 
     def build_extractor(self) -> FeatureExtractor:
         model = self.setup.config.model
-        return filter_extractor(
+        extractor = filter_extractor(
             model.filter_log_floor,
             model.patch_size,
             colour_weight=model.colour_weight,
             device=self.setup.device,
             whiten=model.whiten,
         )
+        extractor.recall = self.setup.recall(f"filters {model.filter_log_floor}")
+        return extractor
 
 
 class ColourEvidence(Evidence):

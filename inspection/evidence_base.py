@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +16,8 @@ from torch import nn
 from fastener.config import Config
 from fastener.inspection.decision import Traits
 from fastener.inspection.registry import EVIDENCE
-from fastener.models.feature_extractor import FeatureExtractor
+from fastener.models.feature_extractor import FeatureExtractor, Recall
+from fastener.models.layer_memory import LayerMemory
 from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores, Scores
@@ -45,6 +47,8 @@ class Setup:
         ONNX graph of a saved model's network, which then takes the place of the weights.
     sharing : int
         Number of kinds of evidence that share the memory for features.
+    memory : LayerMemory, optional
+        Remembers what networks saw in photos, where many models are shown the same ones.
     """
 
     config: Config
@@ -55,6 +59,11 @@ class Setup:
     checkpoint: Path | None = None
     graph: torch.Tensor | None = None
     sharing: int = 1
+    memory: LayerMemory | None = None
+
+    def recall(self, network: str) -> Recall | None:
+        """Return the memory's ``recall`` for the extractors of one network; None without a memory."""
+        return None if self.memory is None else partial(self.memory.layers, network)
 
     @property
     def memory_limit(self) -> int:

@@ -29,6 +29,7 @@ from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batc
 from fastener.inspection.result import Failure, Inspection
 from fastener.inspection.threshold_report import ThresholdReport, report_of
 from fastener.inspection.training import Grouping, TrainingRecord
+from fastener.models.layer_memory import LayerMemory
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
@@ -107,6 +108,7 @@ class Inspector:
         progress: Progress = no_progress,
         warn: steps.Warn = steps.warn_python,
         checkpoint: Path | None = None,
+        memory: LayerMemory | None = None,
         **settings: Any,
     ) -> Inspector:
         """Fit an inspector to healthy photos. A few batches of photos are in memory at a time.
@@ -133,6 +135,8 @@ class Inspector:
             Takes one line of text that the user should read; Python's ``warnings.warn`` by default.
         checkpoint : Path, optional
             File from which an interrupted training of an autoencoder continues.
+        memory : LayerMemory, optional
+            Remembers what networks saw in photos, for several models that are fitted and measured on the same ones.
         **settings
             Settings that override ``config``, each as ``section__key=value``.
 
@@ -150,7 +154,7 @@ class Inspector:
         if preprocessor is None:
             config = settled(config, sources)
             preprocessor = Preprocessor(config.preprocess)
-        setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint)
+        setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint, memory=memory)
         evidence = steps.build_evidence(setup, choice.kinds)
         if config.run.precision == "int8":
             steps.quantise_networks(sources, evidence, config, preprocessor)

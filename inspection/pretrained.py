@@ -72,6 +72,7 @@ def pretrained_extractor(
     )
     if arithmetic.runtime == "onnx":
         extractor.network = OnnxNetwork(to_onnx(extractor.network, checksum))
+    extractor.recall = setup.recall(f"{checksum} {layers or backbone.layers} {arithmetic}")
     return extractor, Weights(file, checksum)
 
 

@@ -21,5 +21,14 @@ EVIDENCE: Registry[type[Evidence]] = Registry(
         "count": "fastener.inspection.count:CountEvidence",
         "global": "fastener.inspection.baselines:GlobalEvidence",
         "autoencoder": "fastener.inspection.baselines:AutoencoderEvidence",
+        "padim": "fastener.inspection.density_baselines:PadimEvidence",
+        "gaussian": "fastener.inspection.density_baselines:GaussianEvidence",
+        "subspace": "fastener.inspection.density_baselines:SubspaceEvidence",
     }
 )
+# Methods of a comparison, and the kinds of evidence that each of them stands for; None: those of the settings.
+METHODS: dict[str, tuple[str, ...] | None] = {
+    "patchcore": None,
+    "patchcore-cnn": ("cnn",),
+    **{kind: (kind,) for kind in ("padim", "subspace", "gaussian", "global", "autoencoder")},
+}

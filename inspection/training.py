@@ -34,6 +34,7 @@ from fastener.inspection.reading import (
 )
 from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.threshold_report import MOST_PHOTOS, ThresholdReport, find_synthetic_defects, report_of
+from fastener.models.layer_memory import LayerMemory
 from fastener.models.progress import Progress, no_progress
 from fastener.models.runtime.device import resolve_device
 from fastener.models.scores import HealthyScores
@@ -192,12 +193,17 @@ def warn_python(line: str) -> None:
 
 
 def build_setup(
-    config: Config, choice: Choice, *, progress: Progress = no_progress, checkpoint: Path | None = None
+    config: Config,
+    choice: Choice,
+    *,
+    progress: Progress = no_progress,
+    checkpoint: Path | None = None,
+    memory: LayerMemory | None = None,
 ) -> Setup:
     """Put together all that evidence of the chosen kinds is built from."""
     device = resolve_device(config.run.device)
     setup = Setup(config, device, choice.backbone, choice.weights, progress, checkpoint)
-    return replace(setup, sharing=sharing(choice.kinds))
+    return replace(setup, sharing=sharing(choice.kinds), memory=memory)
 
 
 def build_evidence(setup: Setup, kinds: Sequence[str]) -> dict[str, Evidence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +12,12 @@ from torch import nn
 
 from fastener.models.cielab import rgb_to_lab
 from fastener.models.gabor_filters import GaborFilters
+from fastener.models.layer_memory import Compute
 from fastener.models.moments import Moments
 from fastener.models.runtime.device import repeatable
 from fastener.models.runtime.feature_store import chunks
+
+Recall = Callable[[np.ndarray, Compute], list[torch.Tensor]]
 
 _MIN_DEVIATION = 0.05
 _LAB_UNIT = 50.0
@@ -65,6 +69,8 @@ class FeatureExtractor:
         Subtracted from the features, and what they are divided by after that.
     whitening_ : tensor of shape (d, d) or None
         Multiplied to the features at the end.
+    recall : callable or None
+        ``recall(images, compute)`` returns the maps of the network, from a ``LayerMemory`` as far as it has them.
 
     References
     ----------
@@ -106,30 +112,42 @@ class FeatureExtractor:
         self.mean_: torch.Tensor | None = None
         self.std_: torch.Tensor | None = None
         self.whitening_: torch.Tensor | None = None
+        self.recall: Recall | None = None
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> torch.Tensor:
         """Compute the features of uint8 RGB images (n, H, W, 3): float32 (n, h, w, c) on the extractor's device."""
-        pixels = torch.from_numpy(np.ascontiguousarray(images))
-        if self.device.type == "cuda":  # from pinned memory a copy runs while the host goes on
-            pixels = pixels.pin_memory()
-        batch = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2) / 255
-        with repeatable():
-            layers = self.network(batch.to(self.dtype))
-        finest = max((tuple(layer.shape[-2:]) for layer in layers), key=lambda grid: grid[0] * grid[1])
-        pooled = [self._pool(layer.float(), finest, self.border == "zeros") for layer in layers]
+        layers = self.layers(images)
+        finest = max(((layer.shape[-2], layer.shape[-1]) for layer in layers), key=lambda grid: grid[0] * grid[1])
+        pooled = [self._pool(layer, finest, self.border == "zeros") for layer in layers]
         features = torch.cat([F.normalize(layer) for layer in pooled] if self.unit_length else pooled, 1)
         features = features.permute(0, 2, 3, 1)
         if self.projection is not None:
             features = features @ self.projection.to(self.device)
         if self.colour_weight > 0:
-            colours = self._pool(_colour_statistics(batch, finest), finest, False).permute(0, 2, 3, 1)
+            colours = self._pool(_colour_statistics(self._pixels(images), finest), finest, False).permute(0, 2, 3, 1)
             features = torch.cat([features, colours], 3)
         if self.mean_ is not None and self.std_ is not None:
             features = (features - self.mean_.to(self.device)) / self.std_.to(self.device)
         if self.whitening_ is not None:
             features = features @ self.whitening_.to(self.device)
         return features.contiguous()
+
+    @torch.inference_mode()
+    def layers(self, images: np.ndarray) -> list[torch.Tensor]:
+        """Compute the maps of the network for uint8 RGB images (n, H, W, 3): float32 (n, c, h, w), one a layer."""
+        return self._network_layers(images) if self.recall is None else self.recall(images, self._network_layers)
+
+    def _network_layers(self, images: np.ndarray) -> list[torch.Tensor]:
+        with repeatable():
+            return [layer.float() for layer in self.network(self._pixels(images).to(self.dtype))]
+
+    def _pixels(self, images: np.ndarray) -> torch.Tensor:
+        """Put uint8 RGB images (n, H, W, 3) on the device: float32 (n, 3, H, W) in 0 to 1."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        if self.device.type == "cuda":  # from pinned memory a copy runs while the host goes on
+            pixels = pixels.pin_memory()
+        return pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2) / 255
 
     @torch.inference_mode()
     def centre_on(self, features: torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,16 @@ class Moments:
         outer = [part.count * torch.outer(part.mean - mean, part.mean - mean) for part in parts]
         return cls(count, mean, squares, torch.stack(within + outer).sum(0))
 
+    def without(self, part: Moments) -> Moments:
+        """Of the other rows: those of ``part`` were among these, and how channels vary together is known of both."""
+        count = self.count - part.count
+        mean = (self.mean * self.count - part.mean * part.count) / count
+        gap = part.mean - mean
+        if self.products is None or part.products is None:
+            raise ValueError("how channels vary together was not asked for")
+        products = self.products - part.products - torch.outer(gap, gap) * (count * part.count / self.count)
+        return Moments(count, mean, products.diagonal().clone(), products)
+
     @property
     def std(self) -> torch.Tensor:
         """Standard deviation, divided by n - 1."""
