@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from fastener.commands import cli
 from fastener.common.errors import UserError
 from fastener.config import Config
-from fastener.datasets.layouts import LAYOUTS, LabelRules, recognise
+from fastener.datasets.layouts import LAYOUTS, LabelRules, layout_named, recognise
 from fastener.datasets.listing import Unused
 from fastener.datasets.names import LOOKED_FOR
+from fastener.datasets.pattern_layout import EXAMPLE
+from fastener.datasets.published import PUBLISHED
 from fastener.inspection.registry import METHODS
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from fastener.datasets.layouts import Layout
 
 _IN_NO_SPLIT = "in no split or folder that is read; see docs/inputs.md for the folders that are"
-_NO_CATEGORY = "no category, as it has no train/good"
+_NO_CATEGORY = "no category, as it has no good photos to learn from, as in train/good"
 _OF_NO_PHOTO = f"the mask of no photo; masks are {LOOKED_FOR}"
 MODELS = Path("saved_models/mvtec")
 
@@ -33,9 +35,15 @@ def add_flags(group: argparse._ActionsContainer) -> None:
         type=Path,
         metavar="D",
         help="folder of a data set, whose layout is recognised: "
-        + "; ".join(f"{one.title} ({one.looks_for})" for one in LAYOUTS.values()),
+        + "; ".join(f"{one.title} ({one.looks_for})" for name, one in LAYOUTS.items() if name not in PUBLISHED)
+        + f"; published sets: {', '.join(one.title for one in PUBLISHED.values())}",
     )
-    group.add_argument("--layout", choices=list(LAYOUTS), help="read D in this layout (default: as recognised)")
+    group.add_argument(
+        "--layout",
+        metavar="L",
+        help=f"read D in this layout (default: as recognised): {', '.join(LAYOUTS)}, or by patterns such as "
+        f"{EXAMPLE.replace('%', '%%')} (docs/datasets.md)",
+    )
     group.add_argument("--mvtec-dir", type=Path, metavar="D", help="alias of --data-dir D --layout mvtec")
     group.add_argument("--defect-columns", type=cli.names, metavar="A,B", help="CSV columns that mark a defect")
     group.add_argument("--healthy-columns", type=cli.names, metavar="A,B", help="CSV columns that mark a healthy part")
@@ -66,7 +74,7 @@ def recognised(arguments: argparse.Namespace) -> Layout | None:
     """Find the layout of --data-dir and print which it is; None without that flag. Raises UserError."""
     if arguments.data_dir is None:
         return None
-    layout = recognise(arguments.data_dir) if arguments.layout is None else LAYOUTS[arguments.layout]
+    layout = recognise(arguments.data_dir) if arguments.layout is None else layout_named(arguments.layout)
     print(f"{arguments.data_dir}: read as {layout.title}")
     return layout
 
@@ -112,14 +120,14 @@ def report_unused(dataset: Dataset, names: Sequence[str]) -> None:
         left += [Unused(path, _NO_CATEGORY) for path in others if holds_image(path)]
     for name in names:
         folder = dataset.root / name
-        used: set[Path] = set()
+        used = set(dataset.belongs)
         for split in dataset.splits:
             with suppress(UserError):  # a split that is not used may be damaged
                 read = dataset.read(split, name)
                 used |= {*read.unlisted, *read.unlabelled, *(image.path for image in read.images)}
                 masks = [image.mask_path for image in read.images if image.mask_path is not None]
                 used |= {file for mask in masks for file in (mask.iterdir() if mask.is_dir() else (mask,))}
-        truth = subfolder(folder, MASKS, "masks", "gt")
+        truth = subfolder(folder, MASKS, "masks", "gt") if folder.is_dir() else None
         for one in unused_in(folder, used, reason=_IN_NO_SPLIT):
             in_masks = truth is not None and one.path.is_relative_to(truth) and one.reason == _IN_NO_SPLIT
             left.append(Unused(one.path, _OF_NO_PHOTO) if in_masks else one)

@@ -143,7 +143,8 @@ def _below(image: LabelledImage, dataset: Dataset, category: str) -> Path:
     root = dataset.root / category
     if not dataset.labelled or not image.path.is_relative_to(root):
         return Path(image.path.name)
-    return Path(*image.path.relative_to(root).parts[2 if category else 1 :]) or Path(image.path.name)
+    inside = image.path.relative_to(root).parts[2 if category else 1 :]
+    return Path(*inside) if inside else Path(image.path.name)
 
 
 def _picture_names(relative: dict[Path, Path]) -> dict[Path, Path]:

@@ -90,6 +90,8 @@ class Dataset:
         Names of the categories, each of which has a model of its own; empty if all images belong to one model.
     labelled : bool
         Whether the images have labels, so that a model can be measured on them.
+    belongs : frozenset of Path
+        Files that are part of the data set and are left out on purpose, such as masks of good photos.
     """
 
     root: Path
@@ -97,6 +99,7 @@ class Dataset:
     read: Callable[[str, str], Split]
     categories: tuple[str, ...] = ()
     labelled: bool = True
+    belongs: frozenset[Path] = frozenset()
 
     def category(self, name: str) -> Category:
         """Read the train and test images of one category."""

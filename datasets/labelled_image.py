@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+class Region(NamedTuple):
+    """One region of a defect, bool (H, W), and the number of its pixels that have to be found for all of the credit."""
+
+    mask: np.ndarray
+    saturation: float
 
 
 @dataclass(frozen=True)
@@ -44,3 +51,10 @@ class LabelledImage:
         from fastener.datasets.masks import read_mask
 
         return None if self.mask_path is None else read_mask(self.mask_path, size)
+
+    def regions(self, size: tuple[int, int]) -> list[Region] | None:
+        """List the regions of the defects in a photo of ``size``, where the data set says how much of each is enough.
+
+        None if it does not; an empty list for a good image of one that does. Raises UserError as ``mask`` does.
+        """
+        return None

@@ -1,6 +1,7 @@
 """The layouts that a data set can have on disk, in one registry.
 
-A new layout is one class and one line in ``LAYOUTS``.
+A new layout is one entry in ``LAYOUTS``: an object of a class of its own, or of ``PatternLayout``, as those of
+datasets/published.py are.
 
 A layout tells whether a folder has it, and reads the folder into a ``Dataset``. Both look at names only; no image is
 opened. Scripts list the layouts in their help, so readers of images are imported when a folder is read.
@@ -8,55 +9,20 @@ opened. Scripts list the layouts in their help, so readers of images are importe
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from fastener.common.errors import UserError
 from fastener.datasets.dataset import CSV_NAME, GOOD, SPLIT_NAMES, TEST, TRAIN, Dataset, Split
 from fastener.datasets.labelled_image import LabelledImage
+from fastener.datasets.layout import NO_RULES
+from fastener.datasets.layout import LabelRules as LabelRules
+from fastener.datasets.layout import Layout as Layout
+from fastener.datasets.pattern_layout import EXAMPLE, parse_patterns
+from fastener.datasets.published import PUBLISHED
 
 # Folders with these names say that the images are sorted into splits, so that they cannot all be healthy.
 _SPLIT_FOLDERS = {"train", "valid", "val", "test", "ground_truth"}
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class LabelRules:
-    """How label columns are read where their names alone do not say it.
-
-    Parameters
-    ----------
-    defect_columns, healthy_columns : sequence of str or None
-        Columns that mark a defect, or a healthy part; None: the rule of ``label_columns`` decides.
-    """
-
-    defect_columns: Sequence[str] | None = None
-    healthy_columns: Sequence[str] | None = None
-
-
-class Layout(ABC):
-    """One way in which a data set lies on disk.
-
-    A subclass states ``title``, its name for a person; ``looks_for``, the files and folders by which it is recognised;
-    ``preset``, the file in configs/ from which the settings start, or None for the defaults; ``fallback``, True if it
-    is only considered where no other layout matches, because many folders of other layouts would match it, too.
-    """
-
-    title: ClassVar[str]
-    looks_for: ClassVar[str]
-    preset: ClassVar[str | None] = None
-    fallback: ClassVar[bool] = False
-
-    @abstractmethod
-    def matches(self, folder: Path) -> bool:
-        """Tell whether an existing folder has this layout."""
-
-    @abstractmethod
-    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
-        """Read the folder. Raises UserError, in one line that says what was looked for, if it has another layout."""
 
 
 class CsvSplits(Layout):
@@ -72,7 +38,7 @@ class CsvSplits(Layout):
         found = [split_folder(folder, name) for name in SPLIT_NAMES]
         return any(labels_file(split).is_file() for split in found if split is not None)
 
-    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+    def load(self, folder: Path, labels: LabelRules = NO_RULES) -> Dataset:
         """Read the splits whose folder is there; none of them may lack its CSV file when it is used."""
         from fastener.datasets.csv_splits import load_split, split_names
 
@@ -101,7 +67,7 @@ class MvtecCategories(Layout):
 
         return _is_category(folder) or any(_is_category(path) for path in folders_in(folder))
 
-    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+    def load(self, folder: Path, labels: LabelRules = NO_RULES) -> Dataset:
         """Read one category, or all that the folder holds."""
         from fastener.datasets.mvtec import check_category, good_images, list_categories, test_images
 
@@ -133,7 +99,7 @@ class PlainFolder(Layout):
         sorted_into_splits = any(path.name.casefold() in _SPLIT_FOLDERS for path in inside + deeper)
         return not sorted_into_splits and any(is_image(path) for path in files_in(folder))
 
-    def load(self, folder: Path, labels: LabelRules = LabelRules()) -> Dataset:
+    def load(self, folder: Path, labels: LabelRules = NO_RULES) -> Dataset:
         """Take all photos, those in subfolders too, as one split: to learn from, or to inspect."""
         from fastener.datasets.listing import list_images
 
@@ -143,7 +109,16 @@ class PlainFolder(Layout):
         return Dataset(folder, (TRAIN,), read, labelled=False)
 
 
-LAYOUTS: dict[str, Layout] = {"csv": CsvSplits(), "mvtec": MvtecCategories(), "plain": PlainFolder()}
+LAYOUTS: dict[str, Layout] = {"csv": CsvSplits(), "mvtec": MvtecCategories(), **PUBLISHED, "plain": PlainFolder()}
+
+
+def layout_named(text: str) -> Layout:
+    """Return the layout of a name, or of patterns such as good=...,defect=...; UserError for neither."""
+    if text in LAYOUTS:
+        return LAYOUTS[text]
+    if "=" in text:
+        return parse_patterns(text)
+    raise UserError(f"--layout {text}: no such layout; there are {', '.join(LAYOUTS)}, and patterns such as {EXAMPLE}")
 
 
 def recognise(folder: Path) -> Layout:
@@ -156,14 +131,19 @@ def recognise(folder: Path) -> Layout:
         problem = "is a file; name its folder" if folder.is_file() else "no such folder; check the path"
         raise UserError(f"{folder}: {problem}")
     matching = {name: layout for name, layout in LAYOUTS.items() if layout.matches(folder)}
-    found = {name: layout for name, layout in matching.items() if not layout.fallback} or matching
+    general = {name for layout in matching.values() for name in layout.refines}
+    found = {name: one for name, one in matching.items() if not one.fallback and name not in general} or matching
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
         both = " and ".join(f"{layout.title} ({name})" for name, layout in found.items())
         raise UserError(f"{folder}: has the layouts of {both}; separate the two, or name one with --layout")
-    wanted = "; ".join(f"{layout.title}: {layout.looks_for}" for layout in LAYOUTS.values())
-    raise UserError(f"{folder}: no layout that is known; looked for {wanted}; found {_contents(folder)}")
+    wanted = "; ".join(f"{one.title}: {one.looks_for}" for name, one in LAYOUTS.items() if name not in PUBLISHED)
+    others = ", ".join(layout.title for layout in PUBLISHED.values())
+    raise UserError(
+        f"{folder}: no layout that is known; looked for {wanted}; {others} (docs/datasets.md), and --layout takes "
+        f"patterns; found {_contents(folder)}"
+    )
 
 
 def _is_category(folder: Path) -> bool:

@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from data_factory import run_inside
+from data_factory import ROOT, run_inside
 from mvtec_factory import write_category
 from PIL import Image
 
+from fastener.datasets.catalogue import CATALOGUE
+from fastener.datasets.published import PUBLISHED
 from fastener.inspection.inspector import Inspector
 
 SMALL = ("--set", "preprocess.size=96", "--set", "evidence=[filters]", "--set", "calibration.alpha=0.2")
@@ -255,3 +257,32 @@ def test_mistakes_name_what_is_there() -> None:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text("utf-8-sig").splitlines()
+
+
+def test_the_catalogue_names_layouts_that_exist_and_a_folder_is_described() -> None:
+    listed = run_inside("commands.data_sets", "--list")
+    assert listed.returncode == 0
+    assert [line.split("  ")[0] for line in listed.stdout.splitlines()[1:-1]] == [one.name for one in CATALOGUE]
+    assert {name for one in CATALOGUE for name in one.layout.split(" or ")} == {"mvtec", *PUBLISHED}
+    page = (ROOT / "docs/datasets.md").read_text(encoding="utf-8")
+    assert all(one.site in page for one in CATALOGUE)
+    told = run_inside("commands.data_sets", "--data-dir", "mvtec", "--layout", "mvtec")
+    assert "plate     6 good  3 good, 4 defective  4            big_blot, blot" in told.stdout
+    assert run_inside("commands.data_sets").returncode == 2
+
+
+def test_a_folder_in_another_shape_is_learned_and_measured_by_patterns() -> None:
+    patterns = "good={category}/train/good/*,test={category}/test/good/*,defect={category}/test/{defect}/*"
+    patterns += ",mask={category}/ground_truth/{defect}/{name}_mask.png"
+    shared = ("--data-dir", "mvtec", "--layout", patterns, "--category", "plate")
+    done = run_inside("train.py", *shared, *SMALL, "--output", "by_patterns.pkl")
+    assert done.returncode == 0, done.stderr
+    done = run_inside(
+        "evaluate.py", *shared, "--model", "by_patterns.pkl", "--output", "by", "--no-plots", "--keep-maps"
+    )
+    assert done.returncode == 0, done.stderr
+    plain = ("--mvtec-dir", "mvtec", "--category", "plate", "--no-plots")
+    run_inside("evaluate.py", *plain, "--model", "by_patterns.pkl", "--output", "as_mvtec")
+    figures = [json.loads(Path(f"{folder}/plate/metrics.json").read_text()) for folder in ("by", "as_mvtec")]
+    assert [one["aupro"] for one in figures] == [figures[0]["aupro"]] * 2
+    assert len(list(Path("by/plate/maps").iterdir())) == 7

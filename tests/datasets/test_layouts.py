@@ -14,6 +14,7 @@ from fastener.datasets.dataset import GOOD, TEST, TRAIN, Dataset, Split
 from fastener.datasets.images import list_images
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.layouts import LAYOUTS, LabelRules, Layout, recognise
+from fastener.datasets.published import PUBLISHED
 
 
 def write_csv(folder: Path, split: str = "train") -> Path:
@@ -31,7 +32,8 @@ def test_each_layout_is_recognised(tmp_path: Path) -> None:
     write_csv(tmp_path / "csv")
     write_category(tmp_path / "mvtec" / "plate", 2, 1, 1)
     write_photos(tmp_path / "plain" / "below", [part(0)])
-    assert {name: name_of(recognise(tmp_path / name)) for name in LAYOUTS} == {name: name for name in LAYOUTS}
+    names = [name for name in LAYOUTS if name not in PUBLISHED]  # those have tests/datasets/test_published.py
+    assert {name: name_of(recognise(tmp_path / name)) for name in names} == {name: name for name in names}
     assert name_of(recognise(tmp_path / "mvtec" / "plate")) == "mvtec"
 
 
