@@ -14,11 +14,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastener.common.errors import UserError
 from fastener.datasets.labelled_image import LabelledImage, Region
 from fastener.datasets.listing import is_image
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CONFIG = "defects_config.json"
 
@@ -36,6 +39,15 @@ class SaturatedImage(LabelledImage):
     """An image each of whose masks is one region with a threshold of its own; a good one has no regions."""
 
     thresholds: tuple[Threshold, ...] = ()
+
+    def mask(self, size: tuple[int, int]) -> np.ndarray | None:
+        """Join the regions, bool (H, W); None for a good image. Raises UserError as ``regions`` does."""
+        import numpy as np
+
+        regions = self.regions(size)
+        if regions is None:
+            return super().mask(size)
+        return np.logical_or.reduce([one.mask for one in regions]) if regions else None
 
     def regions(self, size: tuple[int, int]) -> list[Region] | None:
         """List the regions in a photo of ``size`` (H, W). Raises UserError for a mask that fits no threshold."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.masks import LOOKED_FOR
 from fastener.evaluation.measure import Measurement, groups_of_copies, summarise
 from fastener.evaluation.metrics import count_decisions
-from fastener.evaluation.pixel_metrics import METRIC_NAMES, PixelMetrics
+from fastener.evaluation.pixel_metrics import METRIC_NAMES, SPRO_FPR, PixelMetrics, tally_image
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure, Inspection
 from fastener.models.progress import Progress, no_progress
@@ -48,40 +48,63 @@ def category_metrics(
 ) -> dict[str, Any]:
     """Compute the content of a category's metrics.json; a value that the data do not allow is None."""
     metrics = summarise(measurement, seed)
-    pixels, aupro_of, reason = _pixel_metrics(measurement, progress)
+    pixels = _pixel_metrics(measurement, progress)
+    saturated = [value for value in pixels.au_spro.values() if value is not None]
     return {
         **metrics,
         "image_f1_max": metrics["f1_max"],
-        **pixels,
-        "pixel_metrics_left_out": reason,
+        **pixels.overall,
+        "au_spro": float(np.mean(saturated)) if saturated else None,
+        "pixel_metrics_left_out": pixels.reason,
         "confusion": asdict(count_decisions(measurement.labels, measurement.flagged)),
         "seconds_per_image": seconds_per_image,
-        "per_defect": {name: one | {"aupro": aupro_of.get(name)} for name, one in metrics["per_defect"].items()},
+        "per_defect": {
+            name: one | {"aupro": pixels.aupro.get(name), "au_spro": pixels.au_spro.get(name)}
+            for name, one in metrics["per_defect"].items()
+        },
     }
 
 
-def _pixel_metrics(
-    measurement: Measurement, progress: Progress
-) -> tuple[dict[str, float | None], dict[str, float | None], str | None]:
-    """Compute pixel figures, and the AUPRO of each defect type with all good images; or the reason for having none."""
+@dataclass(frozen=True)
+class _Pixels:
+    """Pixel figures of all images; AUPRO and AU-sPRO of each defect type with all good images; why there are none."""
+
+    overall: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(METRIC_NAMES))
+    aupro: dict[str, float | None] = field(default_factory=dict)
+    au_spro: dict[str, float | None] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def _pixel_metrics(measurement: Measurement, progress: Progress) -> _Pixels:
+    """Compute the pixel figures, or the reason for having none."""
     pairs = list(zip(measurement.images, measurement.inspections, strict=True))
     reason = _no_pixel_metrics(pairs)
     if reason is not None:
-        return dict.fromkeys(METRIC_NAMES), {}, reason
+        return _Pixels(reason=reason)
     overall = PixelMetrics()
     by_defect = {name: PixelMetrics() for name in measurement.defects}
+    saturated = {name: PixelMetrics(SPRO_FPR) for name in measurement.defects}
+    all_saturated = True
     for image, inspection in progress(pairs, len(pairs), "measuring pixels"):
         try:
-            marked = image.mask(inspection.photo_size)
+            marked, regions = image.mask(inspection.photo_size), image.regions(inspection.photo_size)
         except UserError as error:
-            return dict.fromkeys(METRIC_NAMES), {}, str(error)
+            return _Pixels(reason=str(error))
         mask = np.zeros(inspection.photo_size, bool) if marked is None else marked
         map_ = inspection.photo_map()
-        overall.update(map_, mask)
-        for name, metrics in by_defect.items():
+        tally = tally_image(map_, mask)
+        all_saturated &= regions is not None
+        by_region = tally_image(map_, mask, regions) if regions else tally
+        overall.add(*tally)
+        for name in by_defect:
             if not image.is_anomalous or name in image.labels:
-                metrics.update(map_, mask)
-    return overall.compute(), {name: metrics.compute()["aupro"] for name, metrics in by_defect.items()}, None
+                by_defect[name].add(*tally)
+                saturated[name].add(*by_region)
+    return _Pixels(
+        overall.compute(),
+        {name: metrics.compute()["aupro"] for name, metrics in by_defect.items()},
+        {name: metrics.compute()["aupro"] for name, metrics in saturated.items()} if all_saturated else {},
+    )
 
 
 def _no_pixel_metrics(pairs: Sequence[tuple[LabelledImage, Inspection]]) -> str | None:

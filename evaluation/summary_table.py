@@ -23,11 +23,12 @@ FIGURES = (
     "pixel_aupr",
     "pixel_f1_max",
     "aupro",
+    "au_spro",
     "seconds_per_image",
 )
 _INTERVALS = ("image_auroc", "recall", "false_positive_rate")
 _ORIGIN = ("threshold", "threshold_source", "n_validation", "protocol")
-_DEFECT_FIGURES = ("recall", "image_auroc", "mean_score", "aupro")
+_DEFECT_FIGURES = ("recall", "image_auroc", "mean_score", "aupro", "au_spro")
 LEGEND = "recall: defective images flagged at the threshold; false alarms: good images flagged; [ ]: 95 % intervals"
 Row = Mapping[str, Any]
 
@@ -69,7 +70,18 @@ def defects_csv(rows: Sequence[Row]) -> str:
 
 def summary_markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     """Format the figures that matter most as a Markdown table that also reads well in a terminal; notes below it."""
-    titles = ("category", "images", "image AUROC", "recall", "false alarms", "pixel AUROC", "AUPRO", "ms/image")
+    saturated = _has_spro(rows)
+    titles = (
+        "category",
+        "images",
+        "image AUROC",
+        "recall",
+        "false alarms",
+        "pixel AUROC",
+        "AUPRO",
+        *saturated,
+        "ms/image",
+    )
     cells = [
         (
             row["category"],
@@ -79,6 +91,7 @@ def summary_markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
             _share(row, "false_positive_rate", "n_false_alarms", "n_good"),
             _text(row.get("pixel_auroc"), ".3f"),
             _text(row.get("aupro"), ".3f"),
+            *(_text(row.get("au_spro"), ".3f") for _ in saturated),
             "-" if row.get("seconds_per_image") is None else f"{1000 * row['seconds_per_image']:.0f}",
         )
         for row in rows
@@ -89,7 +102,8 @@ def summary_markdown(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
 
 def defects_markdown(rows: Sequence[Row]) -> str:
     """Format the rows of ``defect_rows`` as a Markdown table."""
-    titles = ("category", "type of defect", "recall", "image AUROC", "AUPRO")
+    saturated = _has_spro(rows)
+    titles = ("category", "type of defect", "recall", "image AUROC", "AUPRO", *saturated)
     cells = [
         (
             row["category"],
@@ -97,10 +111,16 @@ def defects_markdown(rows: Sequence[Row]) -> str:
             _share(row, "recall", "n_found", "n"),
             _auroc(row),
             _text(row["aupro"], ".3f"),
+            *(_text(row.get("au_spro"), ".3f") for _ in saturated),
         )
         for row in rows
     ]
     return "\n".join(_table(titles, cells)) + "\n"
+
+
+def _has_spro(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return the title of the column for AU-sPRO, or nothing if no data set says how much of a defect is enough."""
+    return ("AU-sPRO",) if any(row.get("au_spro") is not None for row in rows) else ()
 
 
 def _figures(metrics: Row) -> dict[str, Any]:

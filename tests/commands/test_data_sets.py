@@ -7,13 +7,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from data_factory import ROOT, run_inside
 from mvtec_factory import write_category
 from PIL import Image
+from published_factory import mvtec_loco
+from sklearn.metrics import roc_auc_score
 
 from fastener.datasets.catalogue import CATALOGUE
+from fastener.datasets.layouts import recognise
 from fastener.datasets.published import PUBLISHED
+from fastener.evaluation.kept_maps import read_map
+from fastener.evaluation.pixel_metrics import au_spro
 from fastener.inspection.inspector import Inspector
 
 SMALL = ("--set", "preprocess.size=96", "--set", "evidence=[filters]", "--set", "calibration.alpha=0.2")
@@ -286,3 +292,24 @@ def test_a_folder_in_another_shape_is_learned_and_measured_by_patterns() -> None
     figures = [json.loads(Path(f"{folder}/plate/metrics.json").read_text()) for folder in ("by", "as_mvtec")]
     assert [one["aupro"] for one in figures] == [figures[0]["aupro"]] * 2
     assert len(list(Path("by/plate/maps").iterdir())) == 7
+
+
+def test_logical_and_structural_anomalies_have_figures_of_their_own() -> None:
+    mvtec_loco(Path("loco"))
+    assert run_inside("train.py", "--data-dir", "loco", *SMALL, "--output", "loco.pkl").returncode == 0
+    flags = ("--model", "loco.pkl", "--output", "loco_out", "--no-plots", "--keep-maps")
+    done = run_inside("evaluate.py", "--data-dir", "loco", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "AU-sPRO" in done.stdout
+    metrics = json.loads(Path("loco_out/pushpins/metrics.json").read_text())
+    test = {image.path: image for image in recognise(Path("loco")).load(Path("loco")).category("pushpins").test}
+    kept = np.load("loco_out/pushpins/scores.npz", allow_pickle=False)
+    maps = [read_map(Path("loco_out/pushpins") / name) for name in kept["map"]]
+    images = [test[Path(path)] for path in kept["path"]]
+    for kind in ("logical_anomalies", "structural_anomalies"):
+        own = [i for i, image in enumerate(images) if image.labels[0] in ("good", kind)]
+        expected = au_spro([images[i].regions(maps[i].shape) or [] for i in own], [maps[i] for i in own])
+        assert metrics["per_defect"][kind]["au_spro"] == pytest.approx(expected, abs=0.02)  # float16
+        truth, scores = kept["is_anomalous"][own], kept["score"][own]
+        assert metrics["per_defect"][kind]["image_auroc"] == pytest.approx(roc_auc_score(truth, scores))
+    assert metrics["au_spro"] == pytest.approx(np.mean([one["au_spro"] for one in metrics["per_defect"].values()]))
