@@ -15,6 +15,7 @@ CORE := $(addprefix tests/,$(addsuffix .py, \
     preprocessing/test_preprocessing preprocessing/test_edges inspection/test_inspector inspection/test_writers \
     evaluation/test_metrics evaluation/test_visualize console/test_console_service scripts/test_requirements))
 TESTS := OMP_WAIT_POLICY=PASSIVE $(VENV)/bin/python -m pytest
+EACH_CORE := -n auto --dist loadfile
 # What the wheel holds, and the demo: mypy and editors find it as one package through links, see CONTRIBUTING.md.
 ROOMS := $(filter-out tests,$(patsubst %/__init__.py,%,$(filter-out fastener/%,$(wildcard */__init__.py)))) \
     $(wildcard *.py) fastener/__init__.py
@@ -30,10 +31,10 @@ console: $(VENV)/.installed  ## inspect in a browser; without a model of your ow
 	$(VENV)/bin/python start_app.py
 
 quick: $(VENV)/.installed-dev  ## run the tests of the daily loop, in under two minutes
-	$(TESTS) -m "not slow and not browser and not cluster"
+	$(TESTS) $(EACH_CORE) -m "not slow and not browser and not cluster"
 
 test: $(VENV)/.installed-dev  ## run all tests
-	$(TESTS) --durations=15
+	$(TESTS) $(EACH_CORE) --durations=15
 
 faults: $(VENV)/.installed-dev  ## the long form of tests/faults: 50 kills, longer fuzzing; minutes
 	FASTENER_FAULTS=long $(TESTS) --durations=15 tests/faults

@@ -15,6 +15,7 @@ from fastener.models.bank_rows import rows_to_keep
 from fastener.models.coreset import greedy_coreset
 from fastener.models.image_scores import top_mean
 from fastener.models.leave_one_out import LeaveOneOut
+from fastener.models.memory_bank import MemoryBank
 from fastener.models.scores import HealthyScores
 
 
@@ -107,7 +108,7 @@ def patch_scores(
     patches = training.flatten(0, 2)
     picks = torch.from_numpy(greedy_coreset(patches, rows_to_keep(len(patches), n, ratio)).indices)
     bank = patches[picks].float()
-    unseen = LeaveOneOut(bank, picks // per_photo, training, torch.arange(n))
+    unseen = LeaveOneOut(MemoryBank(bank), picks // per_photo, training, torch.arange(n))
     healthy = np.empty(n)
     for group in range(n):
         for i, distances in unseen.distances(group, unseen.refill(group)):

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 import torch
 
-_DISTANCES_AT_ONCE = 2**24
+from fastener.models.memory_bank import MemoryBank
+
+_NEIGHBOURS = 4  # that are asked for, in the hope that one of them is of another group than the nearest
 
 
 @dataclass(frozen=True)
@@ -38,24 +40,20 @@ class NearestGroups:
         return torch.where(self.group == group, self.second, self.first)
 
 
-def nearest_groups(patches: torch.Tensor, bank: torch.Tensor, bank_groups: torch.Tensor) -> NearestGroups:
-    """Search the bank, float32 (m, d) with groups int64 (m,), for patches float32 (n, d), on the device of ``bank``."""
-    parts = []
-    squares = bank.square().sum(1)
-    for some in patches.split(max(1, _DISTANCES_AT_ONCE // max(len(bank), 1))):
-        queries = some.to(bank)
-        # The square of the query is the same for all rows of the bank, so that the order does not need it.
-        order = torch.addmm(squares[None], queries, bank.T, alpha=-2)
-        nearest = order.argmin(1)
-        group = bank_groups[nearest]
-        order.masked_fill_(bank_groups[None] == group[:, None], torch.inf)
-        best, other = order.min(1)
-        # Differences, not expanded squares: those lose small distances to rounding.
-        first = (queries - bank[nearest]).norm(dim=1)
-        second = torch.where(best.isinf(), torch.inf, (queries - bank[other]).norm(dim=1))
-        parts.append((first, group, second))
-    first, group, second = (torch.cat(each) for each in zip(*parts, strict=True))
-    return NearestGroups(first, group, second)
+def nearest_groups(patches: torch.Tensor, bank: MemoryBank, bank_groups: torch.Tensor) -> NearestGroups:
+    """Search the bank of m rows, with groups int64 (m,), for patches float32 (n, d), whose device the result is on."""
+    bank_groups = bank_groups.to(patches.device)
+    distances, rows = bank.search(patches, _NEIGHBOURS, exact=True)
+    groups = bank_groups[rows]
+    group = groups[:, 0]
+    second = distances.masked_fill(groups == group[:, None], torch.inf).amin(1)
+    # All neighbours are of one group: those of others lie farther away.
+    for one in group[second.isinf()].unique():
+        own = bank_groups == one
+        if not own.all():
+            where = (second.isinf() & (group == one)).nonzero()[:, 0]
+            second[where] = bank.without(own).search(patches[where], exact=True)[0][:, 0]
+    return NearestGroups(distances[:, 0], group, second)
 
 
 def with_refill(distances: torch.Tensor, patches: torch.Tensor, refill: torch.Tensor) -> torch.Tensor:
@@ -85,8 +83,8 @@ class LeaveOneOut:
 
     Parameters
     ----------
-    bank : float32 (m, d)
-        Rows of the memory bank.
+    bank : MemoryBank
+        The bank of m rows.
     bank_groups : int64 (m,)
         Training group of each row.
     features : float16 or float32 (n, h, w, d)
@@ -96,7 +94,7 @@ class LeaveOneOut:
     """
 
     def __init__(
-        self, bank: torch.Tensor, bank_groups: torch.Tensor, features: torch.Tensor, groups: torch.Tensor
+        self, bank: MemoryBank, bank_groups: torch.Tensor, features: torch.Tensor, groups: torch.Tensor
     ) -> None:
         self.bank = bank
         self.bank_groups = bank_groups.to(bank.device)
@@ -104,7 +102,7 @@ class LeaveOneOut:
         self.groups = groups
         self.n_patches = features.shape[1] * features.shape[2]
         self._patch_groups = groups.to(bank.device).repeat_interleave(self.n_patches)
-        nearest = [nearest_groups(self._of(i), bank, self.bank_groups) for i in range(len(features))]
+        nearest = [nearest_groups(self._of(i), bank, bank_groups) for i in range(len(features))]
         self.nearest = NearestGroups(
             torch.cat([one.first for one in nearest]),
             torch.cat([one.group for one in nearest]),
@@ -116,23 +114,23 @@ class LeaveOneOut:
         count = int((self.bank_groups == group).sum())
         donors = ((self.nearest.group == group) & (self._patch_groups != group)).nonzero()[:, 0]
         if not count or not len(donors):
-            return self.bank[:0]
+            return self.features.new_empty((0, self.features.shape[-1]), dtype=torch.float32)
         patches = self._rows(donors)
         return patches[greedy_picks(patches, self.nearest.second[donors], count).to(patches.device)]
 
     def distances(self, group: int, refill: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield each photo of ``group`` and its distances, float32 (h, w), to the bank with ``refill`` in its place."""
-        refill = refill.to(self.bank)
+        refill = refill.to(self.bank.device)
         for i in (self.groups == group).nonzero()[:, 0].tolist():
             at = slice(i * self.n_patches, (i + 1) * self.n_patches)
             own = NearestGroups(self.nearest.first[at], self.nearest.group[at], self.nearest.second[at])
             distances = own.without(group)
-            distances = with_refill(distances, self._of(i).to(refill), refill)
+            distances = with_refill(distances, self._of(i), refill)
             yield i, distances.reshape(self.features.shape[1:3])
 
     def _of(self, image: int) -> torch.Tensor:
-        return self.features[image].reshape(self.n_patches, -1).float()
+        return self.features[image].reshape(self.n_patches, -1).float().to(self.bank.device)
 
     def _rows(self, at: torch.Tensor) -> torch.Tensor:
         flat = self.features.reshape(-1, self.features.shape[-1])
-        return flat[at.cpu()].float().to(self.bank)
+        return flat[at.cpu()].float().to(self.bank.device)

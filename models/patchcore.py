@@ -178,9 +178,8 @@ class PatchCore:
         if group not in self.refills_:
             own = self.bank_groups_ == group
             return self._score_features(features, size, self.bank_.without(own) if own.any() else self.bank_)
-        bank = self.bank_.features.to(features.device)
         patches = features.reshape(-1, features.shape[-1])
-        distances = nearest_groups(patches, bank, self.bank_groups_.to(features.device)).without(group)
+        distances = nearest_groups(patches, self.bank_, self.bank_groups_).without(group)
         distances = with_refill(distances, patches, self.refills_[group].to(features.device))
         assert self.top_score is not None
         return self.top_score(distances.reshape(features.shape[:3]).cpu().numpy(), size, self.smoothing_sigma)
@@ -259,9 +258,7 @@ class PatchCore:
         assert self.top_score is not None
         measured = self._measured(groups)
         some = torch.isin(groups, measured).nonzero()[:, 0]
-        left_out = LeaveOneOut(
-            self.bank_.features.to(self.extractor.device), self.bank_groups_, features[some], groups[some]
-        )
+        left_out = LeaveOneOut(self.bank_, self.bank_groups_, features[some], groups[some])
         for group in self.progress(measured.tolist(), len(measured), "calibrating"):
             self._require_others(group)
             self.refills_[group] = left_out.refill(group).cpu()

@@ -7,6 +7,7 @@ import torch
 
 from fastener.models.coreset import greedy_coreset
 from fastener.models.leave_one_out import LeaveOneOut, greedy_picks, nearest_groups
+from fastener.models.memory_bank import MemoryBank
 
 
 def collection(n: int, seed: int, height: int = 6, width: int = 5, dim: int = 4) -> torch.Tensor:
@@ -27,7 +28,7 @@ def test_nearest_groups_equal_brute_force() -> None:
     features = collection(7, 0)
     bank, groups = bank_of(features, 40)
     queries = collection(2, 5).reshape(-1, 4)
-    nearest = nearest_groups(queries, bank, groups)
+    nearest = nearest_groups(queries, MemoryBank(bank), groups)
     distances = torch.cdist(queries.double(), bank.double())
     for i, row in enumerate(distances):
         group = groups[row.argmin()]
@@ -39,7 +40,7 @@ def test_nearest_groups_equal_brute_force() -> None:
 
 
 def test_bank_of_one_group_has_no_second() -> None:
-    nearest = nearest_groups(torch.randn(5, 4), torch.randn(3, 4), torch.zeros(3, dtype=torch.int64))
+    nearest = nearest_groups(torch.randn(5, 4), MemoryBank(torch.randn(3, 4)), torch.zeros(3, dtype=torch.int64))
     assert nearest.second.isinf().all()
 
 
@@ -64,7 +65,7 @@ def test_distances_are_to_others_rows_and_the_refill() -> None:
     bank, bank_groups = bank_of(features, 30)
     groups = torch.tensor([0, 1, 2, 3, 4, 4])
     bank_groups = groups[bank_groups]
-    held_out = LeaveOneOut(bank, bank_groups, features, groups)
+    held_out = LeaveOneOut(MemoryBank(bank), bank_groups, features, groups)
     for group in range(5):
         refill = held_out.refill(group)
         assert len(refill) <= int((bank_groups == group).sum())
@@ -78,7 +79,7 @@ def test_distances_are_to_others_rows_and_the_refill() -> None:
 def test_refill_rows_are_patches_of_other_photos() -> None:
     features = collection(5, 6)
     bank, bank_groups = bank_of(features, 25)
-    refill = LeaveOneOut(bank, bank_groups, features, torch.arange(5)).refill(2)
+    refill = LeaveOneOut(MemoryBank(bank), bank_groups, features, torch.arange(5)).refill(2)
     others = features[[0, 1, 3, 4]].reshape(-1, 4)
     assert all((others == row).all(1).any() for row in refill)
 
@@ -89,7 +90,7 @@ def test_scores_are_as_high_as_those_of_new_photos() -> None:
     for seed in range(6):
         features, new = collection(20, seed), collection(20, 100 + seed)
         bank, bank_groups = bank_of(features, 60)
-        held_out = LeaveOneOut(bank, bank_groups, features, torch.arange(20))
+        held_out = LeaveOneOut(MemoryBank(bank), bank_groups, features, torch.arange(20))
         filled += [
             distances.max() for group in range(20) for _, distances in held_out.distances(group, held_out.refill(group))
         ]
