@@ -1,6 +1,7 @@
-"""Write a saved model as a folder that runs on ONNX Runtime: the network as a graph, bank, calibration, settings.
+"""Write a saved model as a folder that runs on ONNX Runtime: networks as graphs, bank, calibration, settings.
 
-The folder can be used wherever a model file can, and needs no file of weights. With fp32 it gives the scores of the
+The folder can be used wherever a model file can, and needs no file of weights. inference.py inspects with it on
+machines without PyTorch, too (requirements/runtime.txt). With fp32 it gives the scores of the
 saved model. With int8 it is several times as fast, but bank and threshold are fitted anew to the training photos,
 because distances between 8-bit features are different. --images names the folder in which the photos are looked for, by
 their checksums. --precision auto, the default, takes int8 if it costs at most 0.5 points of AUROC on held-out training
@@ -36,8 +37,6 @@ def main() -> int:
 
     run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
     saved = Inspector.load(arguments.model, "cpu", weights=arguments.weights, run=run)
-    if saved.backbone == "filters":
-        raise UserError(f"{arguments.model} has no CNN: there is no network to export, and its file needs no weights")
     photos = _photos(arguments, saved) if arguments.images else []
     precision = arguments.precision
     if precision == "auto":
@@ -59,10 +58,21 @@ def main() -> int:
         exported = Inspector.fit(
             photos, _config(saved, precision), weights=arguments.weights, progress=cli.progress, warn=cli.warn
         )
+    _add_features(exported)
     exported.save(output / MODEL_FILE)
     print(exported.describe())
     print(f"saved {output}, in {precision}: {size_of(output)}")
     return cli.EXIT_OK
+
+
+def _add_features(inspector: Inspector) -> None:
+    """Add the graphs by which machines without torch compute features."""
+    from fastener.inspection.evidence import StructureEvidence
+    from fastener.models.runtime.feature_graph import feature_graph
+
+    for one in inspector.evidence.values():
+        if isinstance(one, StructureEvidence):
+            one.feature_graph = feature_graph(one.extractor, inspector.preprocessor.size)
 
 
 def size_of(folder: Path) -> str:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from fastener.commands import cli, data
 from fastener.common.errors import UserError, one_line
 from fastener.common.files import check_writable
-from fastener.config import Config
+from fastener.config import Config, RunSettings
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.inspection.writers import WRITERS, Finding, Writer, open_writers, written_in_thread
 
 if TYPE_CHECKING:
     from fastener.datasets.dataset import Dataset
-    from fastener.inspection.inspector import Inspector
+    from fastener.inspection.base_inspector import BaseInspector
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,12 @@ def photos_to_inspect(arguments: argparse.Namespace, dataset: Dataset | None) ->
 
 def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> int:
     """Inspect the photos; write what the flags ask for, and print verdicts unless a table has them."""
-    from fastener.inspection.inspector import Inspector
     from fastener.inspection.tables import Counts, inspected_in_part, verdict
 
     chosen = _writers(photos, arguments)
     if chosen:
         check_writable(arguments.output / "results.json")
-    inspector = Inspector.load(
-        arguments.model or photos.model, config.run.device, weights=arguments.weights, run=config.run
-    )
+    inspector = _loaded(arguments.model or photos.model, arguments.weights, config.run)
     tag = config.baseline_tag if arguments.baseline_tag else inspector.config.baseline_tag
     if arguments.adaptive_threshold:
         inspector = _adapted(inspector, photos, tag)
@@ -109,6 +106,28 @@ def inspect(photos: Photos, arguments: argparse.Namespace, config: Config) -> in
         cli.warn(hint)
     print(counts.line())
     return cli.EXIT_SOME_FAILED if counts.failed else cli.EXIT_OK
+
+
+def _loaded(model: Path, weights: Path | None, run: RunSettings) -> BaseInspector:
+    """Load a model; a folder that was exported needs no torch, unless a flag asks for what only torch can do.
+
+    Raises UserError if the model cannot be loaded, or needs torch and there is none.
+    """
+    plain = run.device in ("auto", "cpu") and run.runtime in ("auto", "onnx") and run.precision == "auto"
+    if model.is_dir() and plain and weights is None:
+        from fastener.runtime.loading import can_load, load
+
+        if can_load(model):
+            return load(model, run)
+    try:
+        from fastener.inspection.inspector import Inspector
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise UserError(
+            f"{model}: PyTorch is not installed; without it models are folders that export.py wrote"
+        ) from None
+    return Inspector.load(model, run.device, weights=weights, run=run)
 
 
 def _of_dataset(arguments: argparse.Namespace, dataset: Dataset) -> Photos:
@@ -164,7 +183,7 @@ def _writers(photos: Photos, arguments: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(chosen + by_default))
 
 
-def _findings(inspector: Inspector, photos: Photos, tag: str, *, with_photo: bool) -> Iterator[Finding]:
+def _findings(inspector: BaseInspector, photos: Photos, tag: str, *, with_photo: bool) -> Iterator[Finding]:
     """Inspect the photos one after another."""
     from fastener.datasets.folder import is_baseline
     from fastener.inspection.pictures import PREVIEW_SIDE
@@ -183,7 +202,7 @@ def _findings(inspector: Inspector, photos: Photos, tag: str, *, with_photo: boo
         )
 
 
-def _adapted(inspector: Inspector, photos: Photos, tag: str) -> Inspector:
+def _adapted(inspector: BaseInspector, photos: Photos, tag: str) -> BaseInspector:
     """Move the threshold by the scores of the baseline shots among the photos. Raises UserError without any."""
     from fastener.datasets.folder import is_baseline
     from fastener.inspection.result import Inspection

@@ -24,8 +24,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from fastener.common.sampling import evenly
 from fastener.datasets.noise_prints import noise_print, sameness
@@ -190,6 +188,10 @@ def _components(
     signatures: NDArray[np.float32], near: Callable[[slice, slice], NDArray[np.bool_]]
 ) -> NDArray[np.int64]:
     """Label the connected components of ``near``, which tells for two slices which pairs are tied: (n,)."""
+    # Slow to import, and needed in training only.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     count = len(signatures)
     labels = np.arange(count)
     for start in range(0, count, _BLOCK):

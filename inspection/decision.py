@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from fastener.config import CalibrationSettings
 from fastener.models.calibration import HealthyTail, Scale, conformal_threshold, healthy_threshold, p_values
@@ -220,7 +219,7 @@ class Decision:
         return p_values(self.healthy[kind], scores)
 
     def state(self) -> dict[str, Any]:
-        """Plain values and tensors that ``from_state`` takes back."""
+        """Plain values and arrays that ``from_state`` takes back."""
         return {
             "rule": self.rule,
             "method": self.method,
@@ -229,14 +228,17 @@ class Decision:
             "weights": self.weights,
             "image_scales": {kind: [s.median, s.unit] for kind, s in self.image_scales.items()},
             "map_scales": {kind: [s.median, s.unit] for kind, s in self.map_scales.items()},
-            "healthy": {kind: torch.from_numpy(values) for kind, values in self.healthy.items()},
-            "groups": torch.from_numpy(self.groups),
-            "healthy_peaks": {kind: torch.from_numpy(values) for kind, values in self.healthy_peaks.items()},
+            "healthy": dict(self.healthy),
+            "groups": self.groups,
+            "healthy_peaks": dict(self.healthy_peaks),
         }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Decision:
-        """Restore a decision from its ``state``. Raises ValueError, TypeError or LookupError for anything else."""
+        """Restore a decision from its ``state``, whose arrays may be tensors.
+
+        Raises ValueError, TypeError or LookupError for anything else.
+        """
         families = {str(kind): _text(family) for kind, family in state["families"].items()}
         # Files of earlier versions lack weights and method: their weights were equal, their thresholds conformal.
         weights = state.get("weights", dict.fromkeys(families, 1.0))
@@ -251,9 +253,9 @@ class Decision:
             weights={kind: _positive(weights[kind]) for kind in families},
             image_scales={kind: Scale(*values) for kind, values in state["image_scales"].items()},
             map_scales={kind: Scale(*values) for kind, values in state["map_scales"].items()},
-            healthy={kind: values.numpy() for kind, values in state["healthy"].items()},
-            groups=state["groups"].numpy() if "groups" in state else np.empty(0, np.int64),
-            healthy_peaks={kind: values.numpy() for kind, values in state.get("healthy_peaks", {}).items()},
+            healthy={kind: np.asarray(values) for kind, values in state["healthy"].items()},
+            groups=np.asarray(state["groups"]) if "groups" in state else np.empty(0, np.int64),
+            healthy_peaks={kind: np.asarray(peaks) for kind, peaks in state.get("healthy_peaks", {}).items()},
         )
 
     def _join(self, calibrated: Mapping[str, np.ndarray]) -> np.ndarray:

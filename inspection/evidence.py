@@ -1,4 +1,4 @@
-"""The kinds of evidence that models use by default: PatchCore on a network and on filters, and the colour of rust."""
+"""The evidence of structure: PatchCore on a network, and on filters."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from torch import nn
 
 from fastener.config import Config
-from fastener.inspection.colour import rust_likelihood
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import graph_of, pretrained_extractor
 from fastener.models.anomaly_map import PositionStats
@@ -34,6 +34,8 @@ class StructureEvidence(Evidence):
         super().__init__(setup)
         model = setup.config.model
         self.extractor = self.build_extractor()
+        # An ONNX graph that makes this kind's features on machines without torch, uint8 (n,); export.py adds it.
+        self.feature_graph: torch.Tensor | None = None
         self._patchcore = PatchCore(
             self.extractor,
             coreset_ratio=model.coreset_ratio,
@@ -94,10 +96,12 @@ class StructureEvidence(Evidence):
             "index": self.patchcore.bank_.index_state(),
             "cover_radius": self.patchcore.cover_radius_,
             "usual": None if self.patchcore.position_stats_ is None else self.patchcore.position_stats_.state(),
+            **({} if self.feature_graph is None else {"features": self.feature_graph}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.extractor.restore(state["extractor"])
+        self.feature_graph = state.get("features")
         self.patchcore.bank_ = MemoryBank(state["bank"], self.setup.device).restore_index(state["index"])
         self.patchcore.bank_groups_ = state["bank_groups"]
         self.patchcore.cover_radius_ = state["cover_radius"]
@@ -159,47 +163,6 @@ class FilterEvidence(StructureEvidence):
         )
         extractor.recall = self.setup.recall(f"filters {model.filter_log_floor}")
         return extractor
-
-
-class ColourEvidence(Evidence):
-    """Score the share of the part that is rust-coloured in the unprocessed photo. It learns nothing."""
-
-    family = "colour"
-    min_unit = 0.01
-    prior_spread = 0.0  # a share of pixels may well be zero on every healthy photo
-    map_threshold = 0.5  # the border of the rust sector
-    in_shards = True
-    _MAP_SIGMA = 2.0
-
-    def __init__(self, setup: Setup):
-        super().__init__(setup)
-        self._collected: list[HealthyScores] = []
-
-    @classmethod
-    def is_default(cls, config: Config, backbone: str) -> bool:
-        return config.preprocess.enabled
-
-    def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self._collected.append(HealthyScores.of(self.score(batch)))
-
-    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        collected, self._collected = self._collected, []
-        return HealthyScores.join(collected)
-
-    def score(self, batch: Sequence[Prepared]) -> Scores:
-        maps = []
-        images = []
-        for prepared in batch:
-            likelihood = rust_likelihood(prepared.photo, prepared.white, self.setup.config.colour) * prepared.mask
-            images.append(float(likelihood.sum()) / max(int(prepared.mask.sum()), 1))
-            maps.append(cv2.GaussianBlur(likelihood, (0, 0), self._MAP_SIGMA))
-        return Scores(np.array(images, np.float32), np.stack(maps))
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over nothing, since nothing was learned."""
 
 
 def turned(images: np.ndarray, turns: int) -> np.ndarray:

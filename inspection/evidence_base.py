@@ -1,4 +1,7 @@
-"""The base of every kind of evidence, and the setup that a kind is built from."""
+"""The base of every kind of evidence, and the setup that a kind is built from.
+
+torch is imported for type checkers only: kinds without a network work on machines that lack it.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from torch import nn
 
 from fastener.config import Config
 from fastener.inspection.decision import Traits
 from fastener.inspection.registry import EVIDENCE
-from fastener.models.feature_extractor import FeatureExtractor, Recall
-from fastener.models.layer_memory import LayerMemory
-from fastener.models.patchcore import PatchCore
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores, Scores
 from fastener.preprocessing.pipeline import Prepared
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from fastener.models.feature_extractor import FeatureExtractor, Recall
+    from fastener.models.layer_memory import LayerMemory
+    from fastener.models.patchcore import PatchCore
 
 
 @dataclass(frozen=True)
@@ -188,7 +194,7 @@ class Evidence(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Return everything that ``restore`` needs: nested dicts and lists of tensors, numbers and strings."""
+        """Return everything that ``restore`` needs: nested dicts of tensors, arrays, numbers and strings."""
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,19 @@ import numpy as np
 from fastener.common.errors import UserError
 from fastener.config import Config, RunSettings
 from fastener.inspection import training as steps
+from fastener.inspection.base_inspector import BaseInspector
 from fastener.inspection.choice import choose
 from fastener.inspection.decision import Decision
 from fastener.inspection.description import CONFORMAL as CONFORMAL
 from fastener.inspection.description import describe
 from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.inspection.input_check import InputCheck
-from fastener.inspection.judging import LOOK_BAND, judge
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
 from fastener.inspection.one_photo import add_disturbed, as_of_other_parts, is_one_photo
 from fastener.inspection.photo_settings import settled
 from fastener.inspection.pretrained import graph_of
-from fastener.inspection.reading import Fingerprint, Images, Loaded, ahead, batches, listed, load, sources_of, told_once
-from fastener.inspection.result import Failure, Inspection
+from fastener.inspection.reading import Fingerprint, Images, listed, told_once
 from fastener.inspection.threshold_report import ThresholdReport, report_of
 from fastener.inspection.training import Grouping, TrainingRecord
 from fastener.models.layer_memory import LayerMemory
@@ -35,11 +33,8 @@ from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
 
 
-class Inspector:
-    """Join preprocessing, evidence and decision in one. Make an inspector with ``fit`` or ``load``.
-
-    Photos are given as a list of paths, of uint8 RGB arrays (H, W, 3) or of Pillow images; as one such photo; or as the
-    path of a folder, which stands for all images in it.
+class Inspector(BaseInspector):
+    """Learn from healthy photos, then inspect new ones. Make an inspector with ``fit`` or ``load``.
 
     Parameters
     ----------
@@ -58,21 +53,17 @@ class Inspector:
 
     Attributes
     ----------
-    threshold : float
-        Joined score above which a part is flagged.
-    threshold_source : str
-        Origin of the threshold; ``CONFORMAL`` if it comes from the healthy training photos.
-    alpha : float, 0 to 1
-        Share of healthy parts that a threshold from the training photos flags at most.
+    threshold, threshold_source, preprocessor
+        See ``BaseInspector``.
     report : ThresholdReport or None
         What the threshold rests on; None for models that were saved before there was a report.
     notes : dict of str to str
         Text that is saved with the model, for callers that have to know again how they made the photos.
     new_photos_ : int
         Number of photos that the last ``fit`` or ``partial_fit`` learned; 0 for a loaded model.
-    preprocessor : Preprocessor
-        Brings photos into the canonical frame. A subclass such as ``SquareTiles`` is not saved with the model.
     """
+
+    evidence: dict[str, Evidence]
 
     def __init__(
         self,
@@ -84,17 +75,13 @@ class Inspector:
         training: TrainingRecord,
         check: InputCheck | None = None,
     ):
-        self.config = config
+        super().__init__(config, evidence=evidence, decision=decision, check=check)
         self.backbone = setup.backbone
         self.device = setup.device
-        self.evidence = evidence
         self.training = training
-        self.check = check
         self.report: ThresholdReport | None = None
         self.notes: dict[str, str] = {}
-        self.preprocessor = Preprocessor(config.preprocess)
         self.new_photos_ = training.n_photos
-        self._decide_by(decision)
 
     @classmethod
     def fit(
@@ -215,7 +202,8 @@ class Inspector:
         copies = self.training.groups[-len(photos) :]
         left_out = copies if groups is None else np.asarray(groups)
         scores = steps.fit_evidence(self.evidence, steps.per_tile(left_out, photos))
-        self._decide_by(self.decision.extend(scores, steps.per_tile(copies, photos)))
+        self.decision = self.decision.extend(scores, steps.per_tile(copies, photos))
+        self.threshold, self.threshold_source = self.decision.threshold()[0], CONFORMAL
         if self.check is not None:
             self.check = self.check.extended(steps.figures_of(photos))
         # Models that were saved before groups were do not know which photo a score belongs to.
@@ -224,49 +212,6 @@ class Inspector:
             self.report = replace(basis, disturbed=self.training.disturbed)
         self.new_photos_ = len(photos)
         return self
-
-    def _decide_by(self, decision: Decision) -> None:
-        """Take this decision and its own threshold; a threshold that came from elsewhere no longer fits."""
-        self.decision = decision
-        self.threshold, self.alpha = decision.threshold()
-        self.threshold_source = CONFORMAL
-
-    def inspect(self, images: Images) -> list[Inspection | Failure]:
-        """Inspect photos, in their order. A photo that cannot be read gives a Failure instead of an Inspection."""
-        return list(self.stream(images))
-
-    def stream(self, images: Images, *, photo_side: int | None = None) -> Iterator[Inspection | Failure]:
-        """Inspect photos and yield one result after another; memory does not grow with the number of photos.
-
-        With ``photo_side`` each result holds its photo for pictures, the longer side at most that many pixels, so that
-        no file is decoded twice. Photos are then read one batch ahead instead of two, because they take more memory
-        than the frames that the model needs.
-        """
-        run = self.config.run
-
-        def loaded(source: Any) -> Loaded:
-            return load(source, self.preprocessor, photo_side=photo_side)
-
-        window = (2 if photo_side is None else 1) * run.batch_size
-        for batch in batches(ahead(loaded, sources_of(images), run.workers, window), run.batch_size):
-            yield from self.inspect_loaded(batch)
-
-    def inspect_loaded(self, batch: Sequence[Loaded]) -> Iterator[Inspection | Failure]:
-        """Inspect photos that were prepared with this inspector's ``preprocessor``, in one forward pass.
-
-        Photos of several tiles may take several passes, of ``run.batch_size`` tiles each.
-        """
-        at_once = max(len(batch), self.config.run.batch_size)
-        judged = judge(
-            batch,
-            self.evidence,
-            self.decision,
-            threshold=self.threshold,
-            at_once=at_once,
-            check=self.check,
-            look_below=LOOK_BAND * self.decision.alpha if self.config.calibration.look_band else 0.0,
-        )
-        return iter(judged)
 
     def knows(self, photos: Sequence[Fingerprint]) -> np.ndarray:
         """Tell whether each photo, or a copy of it, was among the training photos: bool (n,)."""
@@ -281,34 +226,6 @@ class Inspector:
     def describe(self) -> str:
         """Describe the model in a few lines for a person."""
         return describe(self)
-
-    def with_threshold(self, threshold: float, source: str) -> Inspector:
-        """Copy the inspector with another threshold on the joined score; ``source`` says where it comes from."""
-        other = copy.copy(self)
-        other.threshold, other.threshold_source = threshold, source
-        return other
-
-    def with_look_band(self) -> Inspector:
-        """Copy the inspector with the third verdict LOOK, see ``calibration.look_band``."""
-        other = copy.copy(self)
-        other.config = steps.with_settings(self.config, {"calibration__look_band": True})
-        return other
-
-    def with_preprocessor(self, preprocessor: Preprocessor) -> Inspector:
-        """Copy the inspector with another preprocessor, such as one that cuts photos into tiles."""
-        other = copy.copy(self)
-        other.preprocessor = preprocessor
-        return other
-
-    def adapted_to(self, baseline_scores: Sequence[float]) -> Inspector:
-        """Copy the inspector for another camera or light, from joined scores of healthy shots that were taken there.
-
-        The threshold moves by the distance between the median of these scores and the median of the training photos'
-        scores. The guaranteed false-alarm rate is lost: the new threshold is an estimate, and the more baseline shots,
-        the better it is.
-        """
-        shift = float(np.median(baseline_scores) - np.median(self.decision.healthy_joined))
-        return self.with_threshold(self.threshold + shift, f"{len(baseline_scores)} baseline shots")
 
     def save(self, path: Path | str) -> None:
         """Write everything that is needed to give the same scores again, except the backbone's public weights.

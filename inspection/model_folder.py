@@ -1,6 +1,7 @@
 """Save a model as a folder: one file as of any other model, and beside it the ONNX graphs of the model's networks.
 
-The graphs are files of their own, so that other tools can read them too. The name of a graph holds the first digits of
+"graph" in the state of a kind of evidence is its network, "features" all that follows to the features of a patch. The
+graphs are files of their own, so that other tools can read them too. The name of a graph holds the first digits of
 its SHA-256, and the model's file is written last. So a run that is killed leaves the old model or the new one.
 """
 
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
@@ -19,6 +19,7 @@ from fastener.models.runtime.storage import load_state, save_state
 
 MODEL_FILE = "exported.pkl"
 _GRAPHS = "*-????????.onnx"
+_PARTS = {"graph": "", "features": "_features"}  # what follows the kind of evidence in the name of the graph's file
 
 
 def file_of(path: Path) -> Path:
@@ -40,38 +41,47 @@ def save_model(state: dict[str, Any], path: Path) -> None:
     evidence: dict[str, Any] = {}
     names: set[str] = set()
     for kind, one in state["evidence"].items():
-        evidence[kind] = one
-        if "graph" in one:
-            content = one["graph"].numpy().tobytes()
+        evidence[kind] = dict(one)
+        for part in (part for part in _PARTS if part in one):
+            content = np.asarray(one[part].cpu()).tobytes()
             digest = hashlib.sha256(content).hexdigest()
-            name = f"{kind}-{digest[:8]}.onnx"
+            name = f"{kind}{_PARTS[part]}-{digest[:8]}.onnx"
             write_atomically(folder / name, content)
             names.add(name)
-            evidence[kind] = {**one, "graph": {"file": name, "sha256": digest}}
+            evidence[kind][part] = {"file": name, "sha256": digest}
     save_state({**state, "evidence": evidence}, folder / MODEL_FILE)
     for old in folder.glob(_GRAPHS) if ours else ():
         if old.name not in names:
             old.unlink(missing_ok=True)
 
 
-def load_model(path: Path) -> dict[str, Any]:
-    """Read the ``state`` of a model that ``save_model`` wrote, with its graphs. Raises UserError."""
+def load_model(path: Path, *, by_numpy: bool = False) -> dict[str, Any]:
+    """Read the ``state`` of a model that ``save_model`` wrote, with its graphs.
+
+    ``by_numpy`` reads it without torch, with an ndarray for each tensor. Raises UserError.
+    """
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise UserError(f"{path} is a folder without {MODEL_FILE}: not a model; name one with --model")
         path = path / MODEL_FILE
-    state = load_state(path)
+    state = load_state(path, by_numpy=by_numpy)
     for one in state["evidence"].values():
-        if isinstance(one.get("graph"), dict):
-            one["graph"] = _read_graph(path.parent / Path(one["graph"]["file"]).name, one["graph"]["sha256"])
+        for part in _PARTS:
+            if isinstance(one.get(part), dict):
+                one[part] = _read_graph(path.parent / Path(one[part]["file"]).name, one[part]["sha256"], by_numpy)
     return state
 
 
-def _read_graph(path: Path, digest: str) -> torch.Tensor:
+def _read_graph(path: Path, digest: str, by_numpy: bool) -> Any:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; a model folder is copied as a whole") from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise UserError(f"{path} is damaged, or of another model; export it again with export.py")
-    return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+    graph = np.frombuffer(content, np.uint8)
+    if by_numpy:
+        return graph
+    import torch
+
+    return torch.from_numpy(graph.copy())

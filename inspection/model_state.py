@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from fastener.common.errors import UserError
@@ -19,6 +19,7 @@ from fastener.inspection.input_check import InputCheck
 from fastener.inspection.model_folder import load_model
 from fastener.inspection.pretrained import decided, for_saved
 from fastener.inspection.registry import EVIDENCE
+from fastener.inspection.saved_config import saved_config
 from fastener.inspection.threshold_report import ThresholdReport
 from fastener.inspection.training import TrainingRecord
 from fastener.models.runtime.device import resolve_device
@@ -26,8 +27,6 @@ from fastener.models.runtime.device import resolve_device
 if TYPE_CHECKING:
     from fastener.inspection.inspector import Inspector
 
-# Settings of ``run`` that change no score, so that each machine may have its own.
-_OF_THE_MACHINE = ("batch_size", "workers", "memory_limit_mb")
 _VERSIONS = ("torch", "torchvision", "numpy", "faiss-cpu")
 
 
@@ -60,8 +59,8 @@ def state_of(inspector: Inspector) -> dict[str, Any]:
         "threshold": [inspector.threshold, inspector.threshold_source],
         "checksums": list(inspector.training.checksums),
         # Half precision keeps correlations to 1e-3, far finer than the gap between copies and different photos.
-        "signatures": torch.from_numpy(inspector.training.signatures).half(),
-        "groups": torch.from_numpy(inspector.training.groups),
+        "signatures": inspector.training.signatures.astype(np.float16),
+        "groups": inspector.training.groups,
         "names": list(inspector.training.names),
         "disturbed": inspector.training.disturbed,
         "input_check": None if inspector.check is None else inspector.check.state(),
@@ -96,16 +95,6 @@ def read_model(path: Path, *, device: str, weights: Path | None, run: RunSetting
         raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
 
-def _with_old_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings that a model was saved without the values that they had when it was trained."""
-    tree = {name: dict(section) if isinstance(section, Mapping) else section for name, section in settings.items()}
-    tree["model"].setdefault("top_share", None)
-    tree["preprocess"].setdefault("keep_aspect", False)
-    tree["preprocess"].setdefault("white_level", "brightest")
-    tree["calibration"].setdefault("threshold", "conformal")
-    return tree
-
-
 def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: RunSettings | None) -> Restored:
     """Rebuild the parts of an inspector from the ``state`` of a model file.
 
@@ -113,10 +102,7 @@ def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: Ru
     training. Raises UserError if this machine lacks what the model needs, and one of the errors of looking up and
     converting values if the state is of another version.
     """
-    config = Config.model_validate(_with_old_defaults(state["config"]))
-    if run is not None:
-        here = config.run.model_copy(update={name: getattr(run, name) for name in _OF_THE_MACHINE})
-        config = config.model_copy(update={"run": here})
+    config = saved_config(state["config"], run)
     setup = Setup(config, resolve_device(device), state["backbone"], weights)
     if setup.backbone != "filters":
         config = config.model_copy(update={"run": for_saved(run or RunSettings(), config.run, setup.device)})

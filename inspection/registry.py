@@ -16,7 +16,7 @@ EVIDENCE: Registry[type[Evidence]] = Registry(
     {
         "cnn": "fastener.inspection.evidence:CnnEvidence",
         "filters": "fastener.inspection.evidence:FilterEvidence",
-        "colour": "fastener.inspection.evidence:ColourEvidence",
+        "colour": "fastener.inspection.colour_evidence:ColourEvidence",
         "shape": "fastener.inspection.shape:ShapeEvidence",
         "count": "fastener.inspection.count:CountEvidence",
         "global": "fastener.inspection.baselines:GlobalEvidence",

@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 _PLACE_SIGMA_PX = 8.0  # how far round a place its usual distances are gathered
 _LEAST_STD = 1e-3  # of the mean deviation of all places: a place that never varies must not make any distance infinite
@@ -50,14 +49,13 @@ class PositionStats:
         return np.asarray((grids - mean) / np.maximum(std, max(_LEAST_STD * std.mean(), 1e-9)), np.float32)
 
     def state(self) -> dict[str, Any]:
-        """What ``from_state`` takes back: plain numbers and tensors."""
-        sums, squares = (torch.from_numpy(values) for values in (self.sums, self.squares))
-        return {"count": self.count, "sums": sums, "squares": squares, "sigma": self.sigma}
+        """What ``from_state`` takes back: plain numbers and arrays."""
+        return {"count": self.count, "sums": self.sums, "squares": self.squares, "sigma": self.sigma}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> PositionStats:
-        """The reverse of ``state``."""
-        return cls(state["count"], state["sums"].numpy(), state["squares"].numpy(), state["sigma"])
+        """The reverse of ``state``, whose arrays may be tensors."""
+        return cls(state["count"], np.asarray(state["sums"]), np.asarray(state["squares"]), state["sigma"])
 
     def _gathered(self, values: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(values, (0, 0), self.sigma, borderType=cv2.BORDER_REFLECT)

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 # Level of the test for gross outliers over all healthy scores together, and the greatest share that it may leave out.
 _OUTLIER_LEVEL, _MOST_OUTLIERS = 0.05, 0.1
@@ -117,7 +116,7 @@ def robust_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: floa
     prior = _prior_freedom(n) if prior_deviation else 0.0
     freedom = n - 1 + prior
     deviation = math.sqrt((prior * prior_deviation**2 + (n - 1) * kept.var(ddof=1)) / freedom)
-    threshold = float(kept.mean() + stdtrit(freedom, 1 - alpha) * deviation * math.sqrt(1 + 1 / n))
+    threshold = float(kept.mean() + _t_quantile(freedom, 1 - alpha) * deviation * math.sqrt(1 + 1 / n))
     return HealthyTail(threshold, alpha, false_alarm_rate(values, threshold), outliers)
 
 
@@ -138,6 +137,13 @@ def _prior_freedom(n: int) -> float:
     return _PRIOR_FREEDOM * min(1.0, (_FEW / n) ** 2)
 
 
+def _t_quantile(freedom: float, level: float) -> float:
+    """Return the quantile of Student's t; scipy, which loads slowly, is imported by those who calibrate only."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, level))
+
+
 def gross_outliers(values: np.ndarray) -> np.ndarray:
     """Find scores far above the rest of ``values`` (n,): their indices int64 (k,), the highest first.
 
@@ -150,7 +156,7 @@ def gross_outliers(values: np.ndarray) -> np.ndarray:
     n = len(values)
     median, upper = np.quantile(values, [0.5, _ONE_SIGMA])
     sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - median))), float(upper - median), 1e-9)
-    limit = stdtrit(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
+    limit = _t_quantile(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
     highest = np.argsort(-values, kind="stable")[: math.ceil(_MOST_OUTLIERS * n)]
     return np.asarray(highest[(values[highest] - median) / sigma > limit])
 

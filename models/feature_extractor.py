@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fastener.models.cielab import rgb_to_lab
-from fastener.models.gabor_filters import GaborFilters
+from fastener.models.gabor_filters import GaborFilters, cell_means
 from fastener.models.layer_memory import Compute
 from fastener.models.moments import Moments
 from fastener.models.runtime.device import repeatable
@@ -117,7 +117,13 @@ class FeatureExtractor:
     @torch.inference_mode()
     def __call__(self, images: np.ndarray) -> torch.Tensor:
         """Compute the features of uint8 RGB images (n, H, W, 3): float32 (n, h, w, c) on the extractor's device."""
-        layers = self.layers(images)
+        return self.joined(self._pixels(images), self.layers(images)).contiguous()
+
+    def joined(self, batch: torch.Tensor, layers: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Turn the network's ``layers``, each (n, c, h, w), of RGB ``batch`` (n, 3, H, W) into features (n, h, w, d).
+
+        Everything but the network, so that it can be exported by itself.
+        """
         finest = max(((layer.shape[-2], layer.shape[-1]) for layer in layers), key=lambda grid: grid[0] * grid[1])
         pooled = [self._pool(layer, finest, self.border == "zeros") for layer in layers]
         features = torch.cat([F.normalize(layer) for layer in pooled] if self.unit_length else pooled, 1)
@@ -125,13 +131,13 @@ class FeatureExtractor:
         if self.projection is not None:
             features = features @ self.projection.to(self.device)
         if self.colour_weight > 0:
-            colours = self._pool(_colour_statistics(self._pixels(images), finest), finest, False).permute(0, 2, 3, 1)
+            colours = self._pool(_colour_statistics(batch, finest), finest, False).permute(0, 2, 3, 1)
             features = torch.cat([features, colours], 3)
         if self.mean_ is not None and self.std_ is not None:
             features = (features - self.mean_.to(self.device)) / self.std_.to(self.device)
         if self.whitening_ is not None:
             features = features @ self.whitening_.to(self.device)
-        return features.contiguous()
+        return features
 
     @torch.inference_mode()
     def layers(self, images: np.ndarray) -> list[torch.Tensor]:
@@ -252,8 +258,8 @@ def _whitening(moments: Moments, std: torch.Tensor, structural: int) -> torch.Te
 def _colour_statistics(images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """Measure mean and deviation of L*, a*, b* in each cell of RGB (n, 3, H, W), in units of 50: (n, 6, h, w)."""
     lab = rgb_to_lab(images) / _LAB_UNIT
-    mean = F.adaptive_avg_pool2d(lab, grid)
-    variance = F.adaptive_avg_pool2d(lab.square(), grid) - mean.square()
+    mean = cell_means(lab, grid)
+    variance = cell_means(lab.square(), grid) - mean.square()
     return torch.cat([mean, variance.clamp_min(0).sqrt()], 1)
 
 

@@ -107,5 +107,14 @@ def _halve(images: torch.Tensor) -> torch.Tensor:
 
 def _to_grid(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     if maps.shape[-2] > grid[0] or maps.shape[-1] > grid[1]:
-        return F.adaptive_avg_pool2d(maps, grid)
+        return cell_means(maps, grid)
     return F.interpolate(maps, grid, mode="bilinear", align_corners=False)
+
+
+def cell_means(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """Average maps (n, c, H, W) over the cells of a ``grid`` (h, w)."""
+    height, width = maps.shape[-2:]
+    # ONNX has no adaptive pooling, and spells it out cell by cell; over cells of one size it is plain pooling.
+    if torch.compiler.is_exporting() and height % grid[0] == 0 and width % grid[1] == 0:
+        return F.avg_pool2d(maps, (height // grid[0], width // grid[1]))
+    return F.adaptive_avg_pool2d(maps, grid)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from fastener.models.anomaly_map import to_pixels
-from fastener.models.memory_bank import MemoryBank
 from fastener.models.scores import Scores
+
+if TYPE_CHECKING:
+    import torch
+
+    from fastener.models.memory_bank import MemoryBank
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def weighted_scores(
     num_neighbors : int
         b of equation 7; 1: the largest distance itself.
     """
+    import torch
+
     largest, position = distances.max(1)
     if min(num_neighbors, len(bank)) == 1:
         return largest

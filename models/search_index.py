@@ -7,7 +7,7 @@
 | pq | 4-bit product quantiser; the best few are compared again | rows compared again | André et al. 2015 (fast scan) |
 
 A bank without such an index compares every row ("flat"). An index is made of the centred rows of a bank; what it
-learned beyond them is ``codebook``, a plain tensor, so that a model file holds no serialised native object.
+learned beyond them is ``codebook``, a plain array, so that a model file holds no serialised native object.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 
 import faiss
 import numpy as np
-import torch
 
 FLAT_BELOW = 2**21  # numbers, 8,192 rows of 256; comparing all of fewer takes less than what an index costs
 TARGET_RECALL = 0.995  # of the first neighbour
@@ -32,8 +31,9 @@ class SearchIndex(ABC):
     kind: ClassVar[str]
     effort = 1
 
-    def __init__(self, rows: np.ndarray, codebook: torch.Tensor | None = None):
-        self.codebook = codebook
+    def __init__(self, rows: np.ndarray, codebook: Any = None):
+        # An array, or a tensor of a model file.
+        self.codebook: np.ndarray | None = None if codebook is None else np.asarray(codebook)
         self._index = self._build(rows)
 
     @abstractmethod
@@ -53,7 +53,7 @@ class SearchIndex(ABC):
         """More than this, and comparing every row is no slower."""
 
     def state(self) -> dict[str, Any]:
-        """Plain values and tensors from which ``restored`` makes the same index."""
+        """Plain values and arrays from which ``restored`` makes the same index."""
         return {"kind": self.kind, "effort": self.effort, "codebook": self.codebook}
 
 
@@ -69,8 +69,8 @@ class CellIndex(SearchIndex):
             cells = max(1, min(2 ** math.ceil(math.log2(len(rows)) / 2), len(rows) // 39))
             means = faiss.Kmeans(rows.shape[1], cells, niter=10, seed=_SEED, min_points_per_centroid=1)
             means.train(rows)
-            self.codebook = torch.from_numpy(np.array(means.centroids))
-        centroids = self.codebook.numpy()
+            self.codebook = np.array(means.centroids)
+        centroids = self.codebook
         self._quantiser = faiss.IndexFlatL2(centroids.shape[1])
         self._quantiser.add(centroids)
         index = faiss.IndexIVFFlat(self._quantiser, centroids.shape[1], len(centroids))
@@ -124,9 +124,9 @@ class QuantisedIndex(SearchIndex):
         index = faiss.IndexPQFastScan(rows.shape[1], rows.shape[1] // 2, self._BITS)
         if self.codebook is None:
             index.train(rows[:: -(-len(rows) // self._TRAINING_ROWS)])
-            self.codebook = torch.from_numpy(faiss.vector_to_array(index.pq.centroids))
+            self.codebook = faiss.vector_to_array(index.pq.centroids)
         else:
-            faiss.copy_array_to_vector(self.codebook.numpy(), index.pq.centroids)
+            faiss.copy_array_to_vector(self.codebook, index.pq.centroids)
             index.is_trained = True
         index.add(rows)
         return index

@@ -11,18 +11,16 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from fastener.common.errors import UserError
-from fastener.common.installation import install_extra
+from fastener.models.runtime.graphs import Graph, require
 
-INSTALL = install_extra("onnx")
 _OPSET = 18
 _WEIGHTS = "weights_checksum"
 
@@ -38,48 +36,63 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, graph: torch.Tensor):
         super().__init__()
-        _require("onnxruntime")
-        import onnxruntime
-
         # Not a parameter that learns, but memory that the network takes.
         self.graph = nn.Parameter(graph, requires_grad=False)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Threads that spin while they wait would starve torch's and FAISS's on a small machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                graph.numpy().tobytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime has a family of exceptions of its own
-            raise UserError(f"the model's ONNX graph cannot be read: {str(error).splitlines()[0][:160]}") from None
-        self.weights_checksum: str = self._session.get_modelmeta().custom_metadata_map.get(_WEIGHTS, "")
+        self._opened = Graph(graph.numpy().tobytes(), torch.get_num_threads())
+        self.weights_checksum: str = self._opened.facts.get(_WEIGHTS, "")
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """RGB float32 (n, 3, H, W) in [0, 1] -> the maps of the layers, float32 (n, c, h, w), where the images are."""
-        given = {"images": np.ascontiguousarray(images.float().cpu().numpy())}
-        return [torch.from_numpy(layer).to(images.device) for layer in self._session.run(None, given)]
+        layers = self._opened(images.float().cpu().numpy())
+        return [torch.from_numpy(layer).to(images.device) for layer in layers]
 
 
 def to_onnx(network: nn.Module, weights_checksum: str) -> torch.Tensor:
     """The ONNX graph of a torch network in float32, uint8 (n,). Raises UserError if a package is missing."""
-    _require("onnx", "onnxscript")
+    shapes = {0: "n", 2: "height", 3: "width"}
     example = torch.zeros(2, 3, 64, 96)
+    return exported(
+        network.float().cpu(), (example,), names=["images"], shapes=(shapes,), facts={_WEIGHTS: weights_checksum}
+    )
+
+
+def exported(
+    module: nn.Module,
+    examples: tuple[Any, ...],
+    *,
+    names: Sequence[str],
+    shapes: Any,
+    facts: Mapping[str, str] | None = None,
+) -> torch.Tensor:
+    """The ONNX graph of a torch module, uint8 (n,), traced on ``examples``.
+
+    ``names`` are those of its inputs; ``shapes`` the dimensions of each that may change, by name; ``facts`` is kept
+    with the graph. Raises UserError if a package is missing.
+    """
+    require("onnx", "onnxscript")
     with _quiet():
         program = torch.onnx.export(
-            network.float().cpu(),
-            (example,),
+            module,
+            examples,
             dynamo=True,
-            input_names=["images"],
-            dynamic_shapes=({0: "n", 2: "height", 3: "width"},),
+            input_names=names,
+            dynamic_shapes=shapes,
             opset_version=_OPSET,
+            custom_translation_table={torch.ops.aten.hypot.default: _hypot},
             verbose=False,
         )
     assert program is not None
     model = program.model_proto
-    model.metadata_props.add(key=_WEIGHTS, value=weights_checksum)
+    for key, value in (facts or {}).items():
+        model.metadata_props.add(key=key, value=value)
     return _as_tensor(model.SerializeToString())
+
+
+def _hypot(real: Any, imaginary: Any) -> Any:
+    """Spell out what ONNX lacks; the moduli of filters are far from where squares overflow or vanish."""
+    from onnxscript import opset18
+
+    return opset18.Sqrt(opset18.Add(opset18.Mul(real, real), opset18.Mul(imaginary, imaginary)))
 
 
 def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -89,7 +102,7 @@ def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     stays float32. On an x86 CPU without VNNI instructions sums may saturate, so that features differ from those of one
     with them: quantise and run on the same kind. Raises UserError if a package is missing.
     """
-    _require("onnx", "onnxruntime")
+    require("onnx", "onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -123,12 +136,6 @@ class _Reader:
 
 def _as_tensor(content: bytes) -> torch.Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8).copy())
-
-
-def _require(*packages: str) -> None:
-    for name in packages:
-        if find_spec(name) is None:
-            raise UserError(f"--runtime onnx needs the package {name}, which is not installed: {INSTALL}")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """One file per model: written whole or not at all, checked byte by byte, read without running code from it.
 
 A line of text with the format's number and the SHA-256 of all that follows, then torch's zip archive of the state.
+torch is imported where it is used, so that a machine without it reads models too.
 Models of format 1 are the archive alone; the CRC-32 that a zip keeps of each of its parts is what is checked in those.
 """
 
@@ -13,10 +14,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from fastener.common.errors import UserError
 from fastener.common.files import write_atomically
+from fastener.models.runtime.archive import read_archive
 
 FORMAT = 2
 _KIND = "fastener-anomaly-detection"
@@ -27,10 +29,12 @@ _ZIP = b"PK\x03\x04"
 def save_state(state: dict[str, Any], path: Path) -> None:
     """Write ``state``: nested dicts and lists of tensors, numbers and strings. A killed run leaves the old file.
 
-    Raises UserError if the file cannot be written.
+    Arrays are written as tensors. Raises UserError if the file cannot be written.
     """
+    import torch
+
     buffer = io.BytesIO()
-    torch.save({"kind": _KIND, "format": FORMAT, "state": state}, buffer)
+    torch.save({"kind": _KIND, "format": FORMAT, "state": with_tensors(state)}, buffer)
     archive = buffer.getbuffer()
     header = f"{_KIND} model, format {FORMAT}, sha256 {hashlib.sha256(archive).hexdigest()}\n"
     write_atomically(path, b"".join([header.encode(), archive]))
@@ -45,8 +49,10 @@ def is_model(path: Path) -> bool:
         return False
 
 
-def load_state(path: Path) -> dict[str, Any]:
+def load_state(path: Path, *, by_numpy: bool = False) -> dict[str, Any]:
     """The ``state`` that was saved. ``weights_only`` unpickling: tensors and plain values, never code.
+
+    ``by_numpy`` reads it without torch, with an ndarray for each tensor.
 
     Raises UserError if the file is missing, not ours, of another format version, or if any byte of it has changed.
     """
@@ -55,7 +61,7 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             found = _check(file, path)
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            content = read_archive(file) if by_numpy else _by_torch(file)
     except (UserError, MemoryError):
         raise
     except OSError as error:
@@ -69,6 +75,21 @@ def load_state(path: Path) -> dict[str, Any]:
     if content.get("format") != found:
         raise _other_format(path, content.get("format"))
     return dict(content["state"])
+
+
+def _by_torch(file: io.BufferedReader) -> Any:
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def with_tensors(tree: Any) -> Any:
+    """Turn the arrays of nested dicts into tensors, as files hold them."""
+    import torch
+
+    if isinstance(tree, dict):
+        return {key: with_tensors(value) for key, value in tree.items()}
+    return torch.from_numpy(tree) if isinstance(tree, np.ndarray) else tree
 
 
 def _check(file: io.BufferedReader, path: Path) -> int:

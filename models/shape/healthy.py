@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from fastener.common.sampling import evenly
 from fastener.models.calibration import conformal_threshold, robust_threshold
 from fastener.models.shape.axis import SECTIONS
 from fastener.models.shape.figures import Shape, highest
-from fastener.models.shape.outline import POINTS, distances, fits
+from fastener.models.shape.outline import POINTS, as_complex, as_real, distances, fits
 
 FEWEST = 8  # with fewer healthy parts nobody can say what is usual
 _NEIGHBOURS, _CLOSEST, _LEAST_KIN, _MOST = 10, 4, 16, 400
@@ -251,17 +250,16 @@ class HealthyShapes:
         return np.asarray(marked / max(float(marked.max()), 1e-9))
 
     def state(self) -> dict[str, Any]:
-        """Return tensors and numbers that ``restore`` takes back."""
+        """Return arrays and numbers that ``restore`` takes back."""
         names = ("threads_", "figures_", "groups_", "values_", "deviations_", "pooled_")
-        curves = torch.view_as_real(torch.from_numpy(self.curves_))
-        arrays = {name: torch.from_numpy(np.asarray(getattr(self, name))) for name in names}
-        return {**arrays, "curves_": curves, "reach_": self.reach_, "widest_": self.widest_}
+        arrays = {name: np.asarray(getattr(self, name)) for name in names}
+        return {**arrays, "curves_": as_real(self.curves_), "reach_": self.reach_, "widest_": self.widest_}
 
     def restore(self, state: dict[str, Any]) -> HealthyShapes:
-        """Take over a saved ``state``; return this object."""
-        self.curves_ = torch.view_as_complex(state["curves_"].contiguous()).numpy()
+        """Take over a saved ``state``, whose arrays may be tensors; return this object."""
+        self.curves_ = as_complex(state["curves_"])
         for name in ("threads_", "figures_", "groups_", "values_", "deviations_", "pooled_"):
-            setattr(self, name, state[name].numpy())
+            setattr(self, name, np.asarray(state[name]))
         self.reach_, self.widest_ = float(state["reach_"]), float(state["widest_"])
         return self
 

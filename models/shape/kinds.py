@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from fastener.models.calibration import robust_threshold
-from fastener.models.shape.outline import fits
+from fastener.models.shape.outline import as_complex, as_real, fits
 
 # Differences that count as one: root mean square distance of outlines in parts of the size, logarithm of the size,
 # share of the hole, and colour in CIELab units.
@@ -172,28 +171,28 @@ class Kit:
         return tuple(names)
 
     def state(self) -> dict[str, Any]:
-        """Return tensors and numbers that ``restore`` takes back."""
+        """Return arrays and numbers that ``restore`` takes back."""
         curves = np.stack([item.curve for item in self.items_])
         looks = np.stack([[item.size, item.hole, float(item.long), *item.colour] for item in self.items_])
         return {
-            "curves": torch.view_as_real(torch.from_numpy(curves)),
-            "looks": torch.from_numpy(looks),
-            "labels": torch.from_numpy(self.labels_),
-            "whole": torch.from_numpy(self.whole_),
+            "curves": as_real(curves),
+            "looks": looks,
+            "labels": self.labels_,
+            "whole": self.whole_,
             "names": list(self.names_),
-            "areas": torch.from_numpy(self.areas_),
+            "areas": self.areas_,
             "limit": self.limit_,
         }
 
     def restore(self, state: dict[str, Any]) -> Kit:
-        """Take over a saved ``state``; return this object."""
-        curves = torch.view_as_complex(state["curves"].contiguous()).numpy()
+        """Take over a saved ``state``, whose arrays may be tensors; return this object."""
+        curves = as_complex(state["curves"])
         self.items_ = [
             Item(curve, look[0], look[1], bool(look[2]), look[3:])
-            for curve, look in zip(curves, state["looks"].numpy(), strict=True)
+            for curve, look in zip(curves, np.asarray(state["looks"]), strict=True)
         ]
-        self.labels_, self.whole_ = state["labels"].numpy(), state["whole"].numpy()
-        self.areas_ = state["areas"].numpy()
+        self.labels_, self.whole_ = np.asarray(state["labels"]), np.asarray(state["whole"])
+        self.areas_ = np.asarray(state["areas"])
         self.names_, self.limit_ = tuple(state["names"]), float(state["limit"])
         return self
 

@@ -8,6 +8,7 @@ of one curve on another follow from one product of transforms.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -119,3 +120,14 @@ def _resampled(z: np.ndarray) -> np.ndarray:
     travelled = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(closed)))])
     at = np.arange(POINTS) * travelled[-1] / POINTS
     return np.asarray(np.interp(at, travelled, closed.real) + 1j * np.interp(at, travelled, closed.imag))
+
+
+def as_real(curves: np.ndarray) -> np.ndarray:
+    """Write complex numbers (...) as pairs of real ones (..., 2), as model files hold them."""
+    return np.stack([curves.real, curves.imag], axis=-1)
+
+
+def as_complex(pairs: Any) -> np.ndarray:
+    """Undo ``as_real``; ``pairs`` may be a tensor."""
+    real = np.asarray(pairs)
+    return np.asarray(real[..., 0] + 1j * real[..., 1])

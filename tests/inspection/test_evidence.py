@@ -9,7 +9,8 @@ import torch
 from data_factory import part, tiny_config
 
 from fastener.datasets.synthetic.parts import render_part
-from fastener.inspection.evidence import ColourEvidence, FilterEvidence
+from fastener.inspection.colour_evidence import ColourEvidence
+from fastener.inspection.evidence import FilterEvidence
 from fastener.inspection.evidence_base import Evidence, Setup, sharing
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.registry import EVIDENCE

@@ -12,7 +12,7 @@ from data_factory import part, parts, tiny_config
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_state import state_of
 from fastener.inspection.result import Inspection
-from fastener.models.runtime.storage import save_state
+from fastener.models.runtime.storage import save_state, with_tensors
 
 NEW = {
     "": ("names", "disturbed", "input_check", "report", "notes"),
@@ -39,7 +39,7 @@ def write(state: dict[str, Any], path: Path, form: int) -> None:
     if form == 2:
         save_state(state, path)
     else:
-        torch.save({"kind": "fastener-anomaly-detection", "format": 1, "state": state}, path)
+        torch.save({"kind": "fastener-anomaly-detection", "format": 1, "state": with_tensors(state)}, path)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from torch import nn
 from fastener.common.errors import UserError
 from fastener.models.backbones import BACKBONES
 from fastener.models.feature_extractor import FeatureExtractor
-from fastener.models.runtime import onnx_network
+from fastener.models.runtime import graphs
 from fastener.models.runtime.cnn import build_network
 from fastener.models.runtime.onnx_network import OnnxNetwork, quantised, to_onnx
 
@@ -92,7 +92,7 @@ def test_making_a_graph_says_nothing(
 def test_a_missing_package_is_one_line(
     network: nn.Module, graph: torch.Tensor, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(onnx_network, "find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None if name == missing else object())
     with pytest.raises(UserError, match=rf"package {missing}, .*requirements/onnx\.txt$"):
         OnnxNetwork(graph) if missing == "onnxruntime" else to_onnx(network, "")
 
