@@ -71,10 +71,14 @@ def check_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
 
 
 def recognised(arguments: argparse.Namespace) -> Layout | None:
-    """Find the layout of --data-dir and print which it is; None without that flag. Raises UserError."""
+    """Find the layout of --data-dir and print which it is; None without that flag. Raises UserError.
+
+    ``arguments.layout`` is its name from here on, "patterns" for a layout that patterns state.
+    """
     if arguments.data_dir is None:
         return None
     layout = recognise(arguments.data_dir) if arguments.layout is None else layout_named(arguments.layout)
+    arguments.layout = next((name for name, one in LAYOUTS.items() if one is layout), "patterns")
     print(f"{arguments.data_dir}: read as {layout.title}")
     return layout
 
@@ -141,11 +145,14 @@ def with_method(config: Config, method: str) -> Config:
     return config if evidence is None else config.model_copy(update={"evidence": evidence})
 
 
-def model_path(category: str, method: str = "patchcore") -> Path:
-    """Name the model file of a category, with the method in its name unless it is PatchCore; "" has the default's."""
+def model_path(category: str, method: str = "patchcore", layout: str = MODELS.name) -> Path:
+    """Name the model file of a category, with the method in its name unless it is PatchCore; "" has the default's.
+
+    Each layout has a folder of its own: several published sets have a toothbrush.
+    """
     if not category:
         return cli.DEFAULT_MODEL
-    return MODELS / (f"{category}.pkl" if method == "patchcore" else f"{category}-{method}.pkl")
+    return MODELS.with_name(layout) / (f"{category}.pkl" if method == "patchcore" else f"{category}-{method}.pkl")
 
 
 def report(split: Split) -> Split:

@@ -237,4 +237,4 @@ def _judged(
 
 
 def _model(arguments: argparse.Namespace, name: str, method: str) -> Path:
-    return arguments.model if arguments.model is not None else data.model_path(name, method)
+    return arguments.model if arguments.model is not None else data.model_path(name, method, arguments.layout)

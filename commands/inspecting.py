@@ -144,7 +144,7 @@ def _of_dataset(arguments: argparse.Namespace, dataset: Dataset) -> Photos:
     if not images:
         raise UserError(f"{category or dataset.root} has no test images; name a photo with --image")
     names = {image.path: Path(category, _folder(image, dataset), _below(image, dataset, category)) for image in images}
-    model = data.model_path(category, arguments.method)
+    model = data.model_path(category, arguments.method, arguments.layout)
     return Photos(images, _picture_names(names), model, dataset.labelled, category)
 
 

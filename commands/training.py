@@ -59,13 +59,11 @@ def jobs(arguments: argparse.Namespace, config: Config, dataset: Dataset | None)
         return _without_dropped([Job("", photos, arguments.output or cli.DEFAULT_MODEL)], arguments.drop)
     _check_category_flags(arguments)
     names = data.categories(arguments, dataset)
+    paths = {name: data.model_path(name, arguments.method, arguments.layout) for name in names}
     if arguments.output is not None and len(names) > 1:
-        raise UserError(f"--output names one file; with --all the models go to {data.MODELS}")
+        raise UserError(f"--output names one file; with --all the models go to {paths[names[0]].parent}")
     data.report_unused(dataset, names)
-    found = [
-        Job(name, dataset.category(name).train, arguments.output or data.model_path(name, arguments.method))
-        for name in names
-    ]
+    found = [Job(name, dataset.category(name).train, arguments.output or path) for name, path in paths.items()]
     return _without_dropped(found, arguments.drop)
 
 

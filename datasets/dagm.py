@@ -44,9 +44,10 @@ class EllipseImage(LabelledImage):
 
         major, minor, angle, x, y = self.ellipse
         down, right = np.mgrid[: size[0], : size[1]]
-        along = (right - x) * np.cos(angle) + (down - y) * np.sin(angle)
-        across = (down - y) * np.cos(angle) - (right - x) * np.sin(angle)
-        return np.asarray((along / major) ** 2 + (across / minor) ** 2 <= 1)
+        with np.errstate(over="ignore"):  # far outside of a tiny ellipse
+            along = (right - x) * np.cos(angle) + (down - y) * np.sin(angle)
+            across = (down - y) * np.cos(angle) - (right - x) * np.sin(angle)
+            return np.asarray((along / major) ** 2 + (across / minor) ** 2 <= 1)
 
 
 class DagmEllipses(ResearchLayout):

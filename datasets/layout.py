@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import ClassVar
 
 from fastener.datasets.dataset import SPLIT_NAMES, Dataset, Split
@@ -102,6 +102,18 @@ class ResearchLayout(Layout):
         first = images(found.categories[0])
         splits = tuple(name for name in SPLIT_NAMES if name in first)
         return Dataset(found.root, splits, read, found.categories, belongs=found.belongs)
+
+
+def file_inside(root: Path, name: str) -> Path | None:
+    """Return the file below ``root`` that a table names, with any kind of slash; None if it is missing or outside."""
+    parts = PureWindowsPath(name)
+    if parts.anchor or ".." in parts.parts:
+        return None
+    try:
+        path = root / parts.as_posix()
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # no name that a file can have
+        return None
 
 
 def named(folder: Path) -> Path:

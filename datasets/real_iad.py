@@ -16,7 +16,7 @@ from typing import Any
 from fastener.common.errors import UserError
 from fastener.datasets.dataset import GOOD, TEST, TRAIN
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.datasets.layout import Found, Images, ResearchLayout, named
+from fastener.datasets.layout import Found, Images, ResearchLayout, file_inside, named
 
 _JSONS = "realiad_jsons"
 _PHOTOS = ("realiad_raw", "realiad_1024", "realiad_512", "realiad_256")
@@ -59,9 +59,9 @@ def _images(photos: Path, category: str, file: Path) -> Images:
     content = _read(file)
     try:
         meta = content["meta"]
-        root, normal = photos / str(meta.get("prefix", category)), str(meta.get("normal_class", "OK"))
+        prefix, normal = str(meta.get("prefix", category)).strip("/"), str(meta.get("normal_class", "OK"))
         return {
-            split: [_image(root, entry, normal, file) for entry in content[name]]
+            split: [_image(photos, prefix, entry, normal, file) for entry in content[name]]
             for split, name in ((TRAIN, "train"), (TEST, "test"))
         }
     except (KeyError, TypeError, AttributeError) as error:
@@ -74,14 +74,18 @@ def _images(photos: Path, category: str, file: Path) -> Images:
 def _read(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error}); take the file of the data set") from None
 
 
-def _image(root: Path, entry: dict[str, Any], normal: str, file: Path) -> LabelledImage:
-    path, label = root / entry["image_path"], str(entry["anomaly_class"])
-    mask = root / entry["mask_path"] if entry.get("mask_path") else None
-    for one in (path, mask):
-        if one is not None and (".." in one.relative_to(root).parts or not one.is_file()):
-            raise UserError(f"{file}: {one} is not there; unpack all photos of the object")
-    return LabelledImage(path, False, (GOOD,)) if label == normal else LabelledImage(path, True, (label,), mask)
+def _image(photos: Path, prefix: str, entry: dict[str, Any], normal: str, file: Path) -> LabelledImage:
+    def found(name: str) -> Path:
+        path = file_inside(photos, f"{prefix}/{name}")
+        if path is None:
+            raise UserError(f"{file}: {prefix}/{name} is not in {photos}; unpack all photos of the object")
+        return path
+
+    path, label = found(entry["image_path"]), str(entry["anomaly_class"])
+    if label == normal:
+        return LabelledImage(path, False, (GOOD,))
+    return LabelledImage(path, True, (label,), found(entry["mask_path"]) if entry.get("mask_path") else None)

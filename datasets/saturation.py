@@ -12,6 +12,7 @@ Localization", section 3.2.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,13 +89,16 @@ def read_thresholds(category: Path) -> tuple[Threshold, ...]:
         return ()
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"))
-        return tuple(
+        found = tuple(
             Threshold(
                 int(one["pixel_value"]), float(one["saturation_threshold"]), bool(one.get("relative_saturation", False))
             )
             for one in entries
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(math.isfinite(one.saturation) and one.saturation > 0 for one in found):
+            raise ValueError("a threshold that is not above 0")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path}: not a list of defects with pixel_value, saturation_threshold and relative_saturation "
             f"({error!r}); take the file of the data set"

@@ -15,7 +15,8 @@ from fastener.common.errors import UserError
 from fastener.common.spreadsheet import read_rows
 from fastener.datasets.dataset import GOOD, TEST, TRAIN
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.datasets.layout import Found, Images, ResearchLayout, named
+from fastener.datasets.layout import Found, Images, ResearchLayout, file_inside, named
+from fastener.datasets.listing import folders_in
 
 TABLE = "split_csv/1cls.csv"
 _COLUMNS = ("object", "split", "label", "image", "mask")
@@ -38,10 +39,10 @@ class Visa(ResearchLayout):
             raise UserError(f"{folder}: no {TABLE} there; name the folder that holds it")
         rows = list(_rows(root / TABLE, _COLUMNS))
         objects = {row["object"] for _, row in rows}
-        own = named(folder).name
-        names = tuple(sorted(objects)) if root == folder else tuple(name for name in sorted(objects) if name == own)
+        there = [path.name for path in folders_in(root)] if root == folder else [named(folder).name]
+        names = tuple(name for name in there if name in objects)
         if not names:
-            raise UserError(f"{folder}: {root / TABLE} knows no object {own}; there are: {', '.join(sorted(objects))}")
+            raise UserError(f"{folder}: holds no object that {root / TABLE} knows; unpack one there")
         return Found(root, names, lambda name: _images(root, name, rows))
 
 
@@ -74,8 +75,8 @@ def _images(root: Path, category: str, rows: list[tuple[int, dict[str, str]]]) -
 
 
 def _file(root: Path, name: str, where: str) -> Path:
-    path = root / name
-    if ".." in Path(name).parts or not path.is_file():
+    path = file_inside(root, name)
+    if path is None:
         raise UserError(f"{where}: {name} is not in {root}; unpack the whole data set there, or delete the row")
     return path
 

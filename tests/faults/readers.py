@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import published_factory
 import tifffile
 import torch
 from data_factory import part, parts, save, tiny_config
@@ -32,7 +33,9 @@ from fastener.datasets.csv_splits import load_split
 from fastener.datasets.ct_labels import read_labels
 from fastener.datasets.ct_slices import CtSlice, Volume
 from fastener.datasets.images import decode_image, read_image, read_reduced
+from fastener.datasets.layouts import LAYOUTS
 from fastener.datasets.neu import load_neu
+from fastener.datasets.saturation import CONFIG, SaturatedImage, read_thresholds
 from fastener.datasets.severstal import load_severstal
 from fastener.inspection.inspector import Inspector
 from fastener.models.runtime.storage import FORMAT
@@ -302,11 +305,71 @@ def _small_model(folder: Path) -> bytes:
     return (folder / "whole.pkl").read_bytes()
 
 
+def _of_published(
+    folder: Path, make: Callable[[Path], None], layout: str, table: str, words: str, findings: tuple[bytes, ...]
+) -> Reader:
+    """A table of a published data set, all of whose test images are listed, and their masks read."""
+    make(folder)
+    good = (folder / table).read_bytes()
+
+    def read(data: bytes) -> object:
+        (folder / table).write_bytes(data)
+        dataset = LAYOUTS[layout].load(folder)
+        images = [image for name in dataset.categories for image in dataset.read("test", name).images]
+        assert all(image.path.resolve().is_relative_to(folder.resolve()) for image in images)
+        return [(image.mask(published_factory.SIZE), image.regions(published_factory.SIZE)) for image in images]
+
+    return Reader(read, (good,), ("\n", *words.split()), findings)
+
+
+def visa_reader(folder: Path) -> Reader:
+    words = "object split label image mask , candle train test normal anomaly ../"
+    findings = (b"object,split,label,image,mask\ncandle,test,normal,../x.png,\n",)
+    return _of_published(folder, published_factory.visa, "visa", "split_csv/1cls.csv", words, findings)
+
+
+def real_iad_reader(folder: Path) -> Reader:
+    words = '{ } [ ] : "meta" "prefix" "train" "test" "image_path" "../usb" null 1e999'
+    outside = b'[{"image_path": "/etc/passwd", "anomaly_class": "OK"}]'
+    findings = (b'{"meta": {"prefix": "../usb"}, "train": ' + outside + b', "test": []}', b"[" * 100_000)
+    table = "realiad_jsons/realiad_jsons/usb.json"
+    return _of_published(folder, published_factory.real_iad, "real-iad", table, words, findings)
+
+
+def ellipse_reader(folder: Path) -> Reader:
+    words = f"1 6.2e+000 -3 inf nan 1e-320 1e308 {'9' * 5000} x"
+    make, table = published_factory.dagm_ellipses, "Class1_def/labels.txt"
+    return _of_published(folder, make, "dagm-ellipses", table, words, (b"1 inf 3 0 1 1\n",))
+
+
+def saturation_reader(folder: Path) -> Reader:
+    """defects_config.json of MVTec LOCO AD, and the regions of a photo."""
+    published_factory.mvtec_loco(folder)
+    category = folder / "pushpins"
+    masks = category / "ground_truth/logical_anomalies/000"
+    words = '{ } [ ] : "pixel_value" "saturation_threshold" "relative_saturation" 255 -1 NaN 1e999'
+    start = b'[{"pixel_value": 255, "saturation_threshold": '
+    findings = (start + b"NaN}]", start + b"-1}]", b'[{"pixel_value": 1e999, "saturation_threshold": 1}]')
+
+    def read(data: bytes) -> object:
+        (category / CONFIG).write_bytes(data)
+        image = SaturatedImage(masks, True, ("bad",), masks, read_thresholds(category))
+        regions = image.regions(published_factory.SIZE) or []
+        assert all(0 < one.saturation <= one.mask.sum() for one in regions)
+        return image.mask(published_factory.SIZE)
+
+    return Reader(read, ((category / CONFIG).read_bytes(),), ("\n", *words.split()), findings)
+
+
 READERS: dict[str, Callable[[Path], Reader]] = {
     "image": image_reader,
     "csv": csv_reader,
     "rle": rle_reader,
     "xml": xml_reader,
+    "visa": visa_reader,
+    "real_iad": real_iad_reader,
+    "ellipses": ellipse_reader,
+    "saturation": saturation_reader,
     "yaml": yaml_reader,
     "labels": labels_reader,
     "model": model_reader,
