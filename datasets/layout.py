@@ -122,10 +122,10 @@ def named(folder: Path) -> Path:
 
 
 def hold_back(good: Sequence[LabelledImage]) -> tuple[Sequence[LabelledImage], Sequence[LabelledImage]]:
-    """Split good photos in two: to learn from, and the last fifth by name for the test.
+    """Split good photos in two: to learn from, and the last fifth by name for the test; one of fewer than five.
 
     The last ones in a row and not every fifth, since shots that were taken one after another are alike.
     """
     ordered = sorted(good, key=lambda image: image.path)
-    first = len(ordered) - len(ordered) // 5
+    first = max(1, len(ordered) - max(1, len(ordered) // 5))
     return ordered[:first], ordered[first:]

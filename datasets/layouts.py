@@ -14,9 +14,10 @@ from pathlib import Path
 from fastener.common.errors import UserError
 from fastener.datasets.dataset import CSV_NAME, GOOD, SPLIT_NAMES, TEST, TRAIN, Dataset, Split
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.datasets.layout import NO_RULES
+from fastener.datasets.layout import NO_RULES, named
 from fastener.datasets.layout import LabelRules as LabelRules
 from fastener.datasets.layout import Layout as Layout
+from fastener.datasets.listing import folders_in
 from fastener.datasets.pattern_layout import EXAMPLE, parse_patterns
 from fastener.datasets.published import PUBLISHED
 
@@ -71,7 +72,8 @@ class MvtecCategories(Layout):
         """Read one category, or all that the folder holds."""
         from fastener.datasets.mvtec import check_category, good_images, list_categories, test_images
 
-        root, names = (folder.parent, [folder.name]) if _is_category(folder) else (folder, list_categories(folder))
+        one = named(folder)
+        root, names = (one.parent, [one.name]) if _is_category(one) else (folder, list_categories(folder))
 
         def read(split: str, category: str) -> Split:
             check_category(root, category, names)
@@ -130,9 +132,7 @@ def recognise(folder: Path) -> Layout:
     if not folder.is_dir():
         problem = "is a file; name its folder" if folder.is_file() else "no such folder; check the path"
         raise UserError(f"{folder}: {problem}")
-    matching = {name: layout for name, layout in LAYOUTS.items() if layout.matches(folder)}
-    general = {name for layout in matching.values() for name in layout.refines}
-    found = {name: one for name, one in matching.items() if not one.fallback and name not in general} or matching
+    found = _matching(folder)
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
@@ -140,10 +140,28 @@ def recognise(folder: Path) -> Layout:
         raise UserError(f"{folder}: has the layouts of {both}; separate the two, or name one with --layout")
     wanted = "; ".join(f"{one.title}: {one.looks_for}" for name, one in LAYOUTS.items() if name not in PUBLISHED)
     others = ", ".join(layout.title for layout in PUBLISHED.values())
+    if inside := _inside(folder):
+        raise UserError(f"{folder}: holds {inside}; name that folder")
     raise UserError(
         f"{folder}: no layout that is known; looked for {wanted}; {others} (docs/datasets.md), and --layout takes "
         f"patterns; found {_contents(folder)}"
     )
+
+
+def _matching(folder: Path) -> dict[str, Layout]:
+    """Find the layouts of a folder: none that another one refines, and no fallback beside others."""
+    matching = {name: layout for name, layout in LAYOUTS.items() if layout.matches(folder)}
+    general = {name for layout in matching.values() for name in layout.refines}
+    return {name: one for name, one in matching.items() if not one.fallback and name not in general} or matching
+
+
+def _inside(folder: Path) -> str:
+    """Name the first folder inside that has a layout, as where an archive was unpacked into a folder of its name."""
+    for path in folders_in(folder):
+        for layout in _matching(path).values():
+            if not layout.fallback:
+                return f"{path.name}, which has the layout of {layout.title}"
+    return ""
 
 
 def _is_category(folder: Path) -> bool:

@@ -78,9 +78,9 @@ class PatternLayout(ResearchLayout):
 
         one = named(folder)
         inside = self._is_category(folder)
-        reader = PatternReader(one if inside else folder, self.patterns(), one.name if inside else "")
+        reader = PatternReader(one, self.patterns(), one.name if inside else "")
         if "category" in self.patterns()["good"].fields:
-            found = Found(one.parent if inside else folder, reader.categories, reader.images, reader.belongs)
+            found = Found(one.parent if inside else one, reader.categories, reader.images, reader.belongs)
         else:
             found = Found(one.parent, (one.name,), lambda name: reader.images(), reader.belongs)
         if not found.categories or all(image.is_anomalous for image in found.images(found.categories[0])[TRAIN]):

@@ -26,9 +26,9 @@ class Severstal(ResearchLayout):
     def find(self, folder: Path) -> Found:
         """Take the folder as the one category."""
         one = named(folder)
-        unlabelled = folder / "test_images"
+        unlabelled = one / "test_images"
         aside = [path for path in files_in(unlabelled) if is_image(path)] if unlabelled.is_dir() else []
-        return Found(one.parent, (one.name,), lambda name: _images(folder), frozenset(aside))
+        return Found(one.parent, (one.name,), lambda name: _images(one), frozenset(aside))
 
 
 def _images(folder: Path) -> Images:

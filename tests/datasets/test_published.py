@@ -91,6 +91,18 @@ def test_the_folder_of_one_category_is_that_category(tmp_path: Path) -> None:
     assert {image.path.parts[-6] for image in coarse.category("usb").test if image.is_anomalous} == {"realiad_256"}
 
 
+def test_one_folder_too_high_or_the_present_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.casting(tmp_path / "casting_data/casting_data")
+    with pytest.raises(UserError, match="holds casting_data, which has the layout of casting products; name"):
+        recognise(tmp_path / "casting_data")
+    made.mpdd(tmp_path / "mpdd")
+    for folder, category in (("casting_data/casting_data", "casting_data"), ("mpdd/bracket_black", "bracket_black")):
+        monkeypatch.chdir(tmp_path / folder)
+        dataset = recognise(Path()).load(Path())
+        assert dataset.categories == (category,)
+        assert counts(dataset, category) == {"train": (2, 0), "test": (1, 1)}
+
+
 def test_an_ellipse_marks_its_pixels(tmp_path: Path) -> None:
     made.dagm_ellipses(tmp_path)
     (bad,) = [one for one in recognise(tmp_path).load(tmp_path).category("Class1").test if one.is_anomalous]
