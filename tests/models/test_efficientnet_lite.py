@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 
@@ -60,6 +61,14 @@ def test_every_tensor_fits(weights: Path) -> None:
     assert len(renamed) == len(expected) == 296
     assert renamed.keys() == expected.keys()
     assert all(renamed[key].shape == tensor.shape for key, tensor in expected.items())
+
+
+def test_it_computes_what_timm_computes(whole: torch.nn.Module) -> None:
+    theirs = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    theirs.load_state_dict(whole.state_dict())
+    images = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 3, 96, 65)).astype(np.float32))
+    with torch.inference_mode():
+        torch.testing.assert_close(whole(images), theirs(images), rtol=1e-5, atol=1e-5)
 
 
 def test_batch_statistics_are_those_of_real_activations(whole: torch.nn.Module) -> None:
