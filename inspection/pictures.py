@@ -67,10 +67,16 @@ def regions_picture(photo: Picture, inspection: Inspection) -> Picture:
     return draw_boxes(photo, boxes)
 
 
-def detection_picture(photo: Picture, inspection: Inspection, *, cell: int = 420) -> Picture:
-    """Show photo, overlay and regions side by side under the verdict, each in a square of ``cell`` pixels."""
+def detection_picture(
+    photo: Picture, inspection: Inspection, *, cell: int = 420, overlay: Picture | None = None
+) -> Picture:
+    """Show photo, overlay and regions side by side under the verdict, each in a square of ``cell`` pixels.
+
+    ``overlay`` is the photo's overlay picture, where it has been drawn already.
+    """
+    overlay = overlay_picture(photo, inspection) if overlay is None else overlay
     return contact_sheet(
-        [[photo, overlay_picture(photo, inspection), regions_picture(photo, inspection)]],
+        [[photo, overlay, regions_picture(photo, inspection)]],
         [_caption(inspection)],
         ["photo", "anomaly map", _regions_title(inspection)],
         cell=cell,

@@ -127,8 +127,9 @@ class DetectionWriter(Writer):
 
         inspection, folder, name = finding.inspection, self.output / finding.name.parent, finding.name.name
         if inspection is not None and inspection.photo is not None:
-            save_picture(detection_picture(inspection.photo, inspection), folder / f"det_{name}.png")
-            save_picture(overlay_picture(inspection.photo, inspection), folder / f"overlay_{name}.png")
+            overlay = overlay_picture(inspection.photo, inspection)
+            save_picture(detection_picture(inspection.photo, inspection, overlay=overlay), folder / f"det_{name}.png")
+            save_picture(overlay, folder / f"overlay_{name}.png")
 
 
 class GroundTruthWriter(Writer):

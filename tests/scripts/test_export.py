@@ -267,19 +267,22 @@ def test_auto_takes_int8_only_where_it_costs_little(
     for path in sorted(some.iterdir())[:2]:
         path.unlink()
     flags = ("--model", model, "--weights", weights(model), "--images", some, "--output", tmp_path / "out")
-    for exact, small, expected, learned in (
-        (0.9, 0.8951, "int8", 10),
-        (0.9, 0.8949, "fp32", 12),
-        (0.69, 0.75, "fp32", 12),  # too near to chance to tell
+    for exact, small, ms, expected, learned in (
+        (0.9, 0.8951, 9.0, "int8", 10),
+        (0.9, 0.8949, 5.0, "fp32", 12),
+        (0.69, 0.75, 5.0, "fp32", 12),  # too near to chance to tell
+        (0.9, 0.9, 9.1, "fp32", 12),  # a tenth of the time is not worth it
     ):
-        found = PrecisionCost({"fp32": exact, "int8": small}, 7)
+        found = PrecisionCost({"fp32": exact, "int8": small}, 7, {"fp32": 10.0, "int8": ms})
         monkeypatch.setattr("fastener.export._add_features", lambda inspector: None)  # it takes seconds
         monkeypatch.setattr(precision_cost, "auroc_by_setting", lambda *_, found=found, **options: found)
         done = run_inside("export.py", *flags)
-        assert f"{expected} it is" in done.stdout, done.stderr
+        reason = next(line for line in done.stdout.splitlines() if line.endswith(f"{expected} it is"))
+        assert f"fp32 10.0, int8 {ms}" in reason
         assert "2 of 12 training photos are not in" in done.stderr
         chosen = Inspector.load(tmp_path / "out", "cpu")
         assert (chosen.config.run.precision, len(chosen.training.checksums)) == (expected, learned)
+        assert chosen.notes["export"] == reason
 
 
 def test_the_cost_is_measured_on_photos_that_were_not_learned(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
