@@ -20,7 +20,7 @@ from fastener.corrosion.comparison import (
     measure_baselines,
     measure_without_baseline,
 )
-from fastener.corrosion.severity import BASELINE, DEGRADING, STABLE, Change, Changes, Verdict, judge
+from fastener.corrosion.severity import BASELINE, DEGRADING, NOT_JUDGED, STABLE, Change, Changes, Verdict, judge
 from fastener.corrosion.shots import in_threads, view_shots
 from fastener.corrosion.trend import Trend, fit_trend
 from fastener.corrosion.zones import Zone
@@ -59,7 +59,7 @@ class TimePoint:
     verdict
         Verdict on the worst view: a part degrades if any side of it does.
     status
-        ``BASELINE``, ``STABLE`` or ``DEGRADING``; None without T0.
+        ``BASELINE``, ``STABLE``, ``DEGRADING``, or ``NOT_JUDGED`` if no shot shows a view of T0; None without T0.
     white, dark
         Share of the part's visible surface in percent that is white corrosion, and that is dark staining or lost
         coating; None where it was not measured.
@@ -124,11 +124,11 @@ class ComponentResult:
 
     @property
     def status(self) -> str | None:
-        """``DEGRADING`` if any time point is, as corrosion does not heal; None without T0 or without any photo."""
-        found = [point.status for point in self.points]
+        """``DEGRADING`` if any time point is, as corrosion does not heal; else the last one's; None without T0."""
         if not self.has_baseline:
             return None
-        return next((status for status in (DEGRADING, STABLE) if status in found), BASELINE)
+        found = [point.status for point in self.points]
+        return DEGRADING if DEGRADING in found else found[-1]
 
 
 class Analyser:
@@ -227,9 +227,11 @@ def time_point(
         noise = max(settings.min_growth, float(np.mean([shot.growth_noise for shot in shots])))
         growth_change = Change(growth - at_baseline, noise)
     verdicts = tuple(judge(_view_changes(shot).at_least(settings.min_change), settings) for shot in shots)
-    worst = max(range(len(shots)), key=lambda index: (verdicts[index].area.rise, -index))
+    worst = max(range(len(shots)), key=lambda index: (verdicts[index].degrading, verdicts[index].area.rise, -index))
     compared = bool(baselines)
-    status = BASELINE if hours == 0.0 else DEGRADING if verdicts[worst].degrading else STABLE
+    judged = any(shot.baseline_index is not None for shot in shots)
+    seen = DEGRADING if verdicts[worst].degrading else STABLE if judged else NOT_JUDGED
+    status = BASELINE if hours == 0.0 else seen
     scores = [shot.view.inspection.score for shot in shots if shot.view.inspection is not None]
     white, white_ci95 = _mean_share([changes.white] if compared and changes.white is not None else [])
     dark, dark_ci95 = _mean_share([changes.dark] if compared and changes.dark is not None else [])

@@ -13,17 +13,18 @@ from fastener.corrosion import quality
 from fastener.corrosion.calibration import no_change_level
 from fastener.corrosion.colour_growth import RUST, Baseline, Colour, Sectors, measure
 from fastener.corrosion.growth import HeatBaseline, heat_growth
-from fastener.corrosion.registration import Registration, register
+from fastener.corrosion.registration import Registration
 from fastener.corrosion.severity import Change, Changes
 from fastener.corrosion.shots import ShotView, heat_baselines, in_threads
 from fastener.corrosion.surface_change import SurfaceChange, all_classes, surface_change
+from fastener.corrosion.views import Match, View, match_view
 from fastener.corrosion.zones import Zone
 from fastener.inspection.inspector import Inspector
 
 PLACES, NO_VIEW = "places", "distributions, view not at T0"
 Z95 = 1.96
-# Prefer equal shot numbers when two T0 shots fit equally well.
-_SAME_NUMBER = 0.05
+# Deposit that is lighter by less than this, in L*, is hard to see even for an eye.
+_LITTLE_ROOM = 15.0
 
 
 @dataclass(frozen=True)
@@ -188,11 +189,16 @@ def compare(
 ) -> MeasuredShot:
     """Measure a later shot against the T0 shot of the same view, or against all T0 shots if none shows that view.
 
-    Two shots show the same view if their outlines and edges agree; they are compared place by place then.
+    Two shots of the same view are compared place by place, see ``match_view``.
     ``threshold`` is the model's decision threshold; None without a model.
     """
-    index, registration = _best_baseline(view, baselines, settings)
+    views = [View(one.whole.picture, one.view.shot.number) for one in baselines]
+    side = max(view.surface.mask.shape)
+    match = match_view(View(view.picture, view.shot.number), views, side, settings)
+    index, registration = match.index, match.registration
     same_view = registration.believable
+    if registration.bitten:
+        view = view.with_part(registration.warp(baselines[index].whole.surface.mask.astype(np.uint8), (side, side)) > 0)
     zone = baselines[index].zone
     if same_view and zone is not None:
         size = (view.surface.mask.shape[0], view.surface.mask.shape[1])
@@ -235,7 +241,8 @@ def compare(
         changes=_changes(colour, surface, chosen, settings),
         surface=surface,
         flags=(
-            *_flags(view, chosen, registration, settings),
+            *_flags(view, chosen, match, settings),
+            *((quality.NEARLY_WHITE,) if surface is not None and surface.room < _LITTLE_ROOM else ()),
             *((quality.NO_ZONE,) if not same_view and any(one.zone is not None for one in chosen) else ()),
         ),
     )
@@ -253,20 +260,6 @@ def _significant(view: ShotView, zone: np.ndarray | None) -> ShotView:
 def _measure_alone(view: ShotView, sectors: Sectors, settings: CorrosionSettings) -> Colour:
     """Measure the colours of a shot without a T0 to tell the part's own colours by."""
     return measure(view.surface, sectors, None, reach=settings.own_hue_reach, light_certain=view.light.certain)
-
-
-def _best_baseline(
-    view: ShotView, baselines: Sequence[BaselineShot], settings: CorrosionSettings
-) -> tuple[int, Registration]:
-    """Find the T0 shot that fits best over this shot: its index, and how it lies."""
-    found = []
-    for index, baseline in enumerate(baselines):
-        scale = max(view.surface.mask.shape) / max(view.picture.shape)
-        one = register(baseline.whole.picture, view.picture, scale=scale, settings=settings)
-        bonus = _SAME_NUMBER * (baseline.view.shot.number == view.shot.number)
-        found.append((one.believable, one.fit + bonus, -index, one))
-    best = max(found, key=lambda entry: entry[:3])
-    return -best[2], best[3]
 
 
 def _changes(
@@ -293,14 +286,14 @@ def _changes(
 
 
 def _flags(
-    view: ShotView, chosen: Sequence[BaselineShot], registration: Registration, settings: CorrosionSettings
+    view: ShotView, chosen: Sequence[BaselineShot], match: Match, settings: CorrosionSettings
 ) -> tuple[str, ...]:
-    flags = list(view.flags)
+    flags, registration = list(view.flags), match.registration
     sharpness = [one.view.sharpness for one in chosen]
     if view.sharpness < settings.min_sharpness * (max(sharpness) if registration.believable else min(sharpness)):
         flags.append(quality.BLURRED)
     if registration.mirrored:
         flags.append(quality.MIRRORED)
     elif not registration.believable:
-        flags.append(quality.NEW_VIEW)
+        flags.append(quality.OTHER_NUMBER if match.unnumbered else quality.NEW_VIEW)
     return tuple(flags)

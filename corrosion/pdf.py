@@ -5,11 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import cache
-from html import escape
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image as PilImage
 from reportlab.lib import colors
@@ -17,7 +14,6 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
-from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     Flowable,
@@ -31,6 +27,7 @@ from reportlab.platypus import (
 )
 from reportlab.platypus import Table as Grid
 
+from fastener.corrosion.pdf_fonts import BOLD, PLAIN, markup, register_fonts
 from fastener.corrosion.tables import Table, component_tables, evidence_tables, lab_tables, rating_note
 from fastener.corrosion.text import notes, overview, rate_sentence
 from fastener.inspection.drawing import Picture
@@ -53,7 +50,7 @@ def pdf(report: Mapping[str, Any], strips: Mapping[str, Sequence[Picture]], char
     ``report`` is the content of report.json, ``strips`` maps components to the time-lapse strips of their views, and
     ``charts`` captions to PNG bytes. The same content gives the same bytes.
     """
-    _register_fonts()
+    register_fonts()
     story: list[Flowable] = [_text("Corrosion report", "title"), _text(overview(report["components"]), "lead")]
     for table in lab_tables(report):
         story += _table(table)
@@ -127,7 +124,7 @@ def _widths(table: Table, columns: int) -> list[float]:
     words = [
         max((word for row in texts for word in row[column].split()), key=len, default="") for column in range(columns)
     ]
-    least = np.array([min(pdfmetrics.stringWidth(word, "Report-Bold", 8) + 8, _WIDTH / 2) for word in words])
+    least = np.array([min(pdfmetrics.stringWidth(word, BOLD, 8) + 8, _WIDTH / 2) for word in words])
     longest = [max(len(row[column]) for row in texts) for column in range(columns)]
     weights = np.clip(longest, 7, 64).astype(float)
     rest = _WIDTH - least.sum()
@@ -166,7 +163,7 @@ def _image(picture: PilImage.Image, highest: float) -> Image:
 
 def _foot(canvas: Canvas, document: Any) -> None:
     canvas.saveState()
-    canvas.setFont("Report", 7.5)
+    canvas.setFont(PLAIN, 7.5)
     canvas.setFillColor(_SOFT)
     canvas.drawRightString(A4[0] - _MARGIN, 10 * mm, f"Page {document.page}")
     canvas.drawString(_MARGIN, 10 * mm, "Corrosion report")
@@ -174,13 +171,13 @@ def _foot(canvas: Canvas, document: Any) -> None:
 
 
 def _text(text: str, style: str) -> Paragraph:
-    return Paragraph(escape(text), _styles()[style])
+    return Paragraph(markup(text), _styles()[style])
 
 
 @cache
 def _styles() -> dict[str, ParagraphStyle]:
     def style(name: str, size: float, **more: Any) -> ParagraphStyle:
-        font = "Report-Bold" if more.pop("bold", False) else "Report"
+        font = BOLD if more.pop("bold", False) else PLAIN
         return ParagraphStyle(
             name, fontName=font, fontSize=size, leading=1.35 * size, textColor=_INK, splitLongWords=1, **more
         )
@@ -195,11 +192,3 @@ def _styles() -> dict[str, ParagraphStyle]:
         "head": style("head", 8, bold=True),
         "cell": style("cell", 8),
     }
-
-
-@cache
-def _register_fonts() -> None:
-    """Embed the font that Matplotlib brings, because the fonts of every PDF reader lack ≤, Greek and Cyrillic."""
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    for name, file in (("Report", "DejaVuSans.ttf"), ("Report-Bold", "DejaVuSans-Bold.ttf")):
-        pdfmetrics.registerFont(TTFont(name, str(folder / file)))

@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from fastener.config import CorrosionSettings
+from fastener.corrosion.colour_growth import RUST
+from fastener.corrosion.pictures import CLASS_COLOURS
 from fastener.corrosion.severity import LEVELS
+from fastener.corrosion.surface_change import DARK, WHITE
 from fastener.evaluation.visualize import GREY, PALETTE
 from fastener.inspection.drawing import shorten
 
@@ -28,7 +31,13 @@ _PANELS = (
     ("heatmap_growth_pct", "", "Rise of the anomaly map above T0", "Heatmap growth (%)"),
 )
 _LEVELLED = {"colour_rust_pct": "colour_cutoffs", "heatmap_growth_pct": "growth_cutoffs"}
-# Height of a bar and greatest height of all bars, in inches; Matplotlib refuses more than 65,535 pixels.
+# Kinds of change, in the colours of the class pictures, and the height of a bar of one kind.
+_KINDS = {
+    name: tuple(channel / 255 for channel in CLASS_COLOURS[kind])
+    for name, kind in (("white", WHITE), ("red", RUST), ("dark", DARK))
+}
+_THIN = 0.27
+# Height of a group of bars and greatest height of all bars, in inches; Matplotlib refuses more than 65,535 pixels.
 _BAR, _HIGHEST = 0.42, 100.0
 
 
@@ -79,15 +88,15 @@ def score_timeline(records: Sequence[Record], threshold: float) -> Figure:
 
 
 def delta_bars(records: Sequence[Record]) -> Figure:
-    """Draw the change of rust since T0: a group for each component, a bar for each time point, and its noise.
+    """Draw what has changed since T0, with 95 % intervals: for each component and time a bar of white, red and dark.
 
-    If the bars need more than 100 inches, only every second, third, ... bar is labelled.
+    If the bars need more than 100 inches, only every second, third, ... time is labelled.
     """
     wanted = _BAR * sum(max(len(_later(record)), 1) for record in records)
     fig = Figure(figsize=(9, 2.4 + min(wanted, _HIGHEST)), layout="constrained")
     ax = fig.add_subplot()
     y, ticks, names = 0.0, [], []
-    for index, record in enumerate(records):
+    for record in records:
         later = _later(record)
         if not later:
             ticks.append(y)
@@ -96,24 +105,41 @@ def delta_bars(records: Sequence[Record]) -> Figure:
         for hours, point in later:
             ticks.append(y)
             names.append(f"{_short(record['component'])}  T{hours} h")
-            ax.barh(y, point["colour_delta_vs_t0"], 0.7, color=_colour(index))
-            noise = point["colour_noise"]
-            ax.plot([-noise, noise], [y, y], color="black", linewidth=1.4, marker="|", markersize=9)
+            for place, (kind, colour) in enumerate(_KINDS.items()):
+                _bar(ax, y + _THIN * (place - 1), _change(point, kind), colour)
             y += 1
         y += 0.6
     ax.axvline(0, color="black", linewidth=0.8)
     step = max(1, math.ceil(wanted / _HIGHEST))
     ax.set_yticks(ticks[::step], names[::step], parse_math=False)
     ax.invert_yaxis()
-    ax.set(title="Change of the rust-coloured share since T0", xlabel="Percentage points of the part")
-    meaning = "within this range: no measurable change (95 %)"
-    ax.plot([], [], color="black", linewidth=1.4, marker="|", markersize=9, label=meaning)
-    fig.legend(loc="outside lower center", frameon=False)
+    ax.set(title="Change since T0, with 95 % intervals", xlabel="Percentage points of the part, mean over the views")
+    for kind, colour in _KINDS.items():
+        ax.barh([], [], color=colour, label=kind)
+    fig.legend(loc="outside lower center", ncols=len(_KINDS), frameon=False)
     ax.grid(axis="x", color="#E6E6E6")
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return fig
+
+
+def _bar(ax: Axes, y: float, change: tuple[float, float, float] | None, colour: tuple[float, ...]) -> None:
+    if change is None:
+        return
+    value, low, high = change
+    ax.barh(y, value, 0.9 * _THIN, color=colour)
+    ax.plot([low, high], [y, y], color="black", linewidth=0.9, marker="|", markersize=4)
+
+
+def _change(point: Record, kind: str) -> tuple[float, float, float] | None:
+    """Return a change since T0 and its 95 % interval, in percentage points; None where it was not measured."""
+    if kind == "red":
+        value, noise = point["colour_delta_vs_t0"], point["colour_noise"]
+        return None if value is None else (value, value - noise, value + noise)
+    share = {"white": "white_corrosion", "dark": "dark"}[kind]
+    value, interval = point.get(f"{share}_pct"), point.get(f"{share}_ci95")
+    return None if value is None or interval is None else (value, *interval)
 
 
 def _later(record: Record) -> list[tuple[str, Record]]:

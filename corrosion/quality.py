@@ -16,8 +16,13 @@ BLURRED = "blurred"
 CUT_OFF = "cut off at the frame"
 NO_PART = "no part found, whole photo measured"
 NO_ZONE = "zone not placed, whole view measured"
-NEW_VIEW = "view not shown at T0, or another part: only colours compared"
-MIRRORED = "mirrored against T0: only colours compared"
+NEW_VIEW = "view not shown at T0, or another part: not judged"
+OTHER_NUMBER = (
+    "view not shown at T0, as far as can be told: not judged (if it is, give the file the number of the T0 shot that "
+    "shows this side)"
+)
+NEARLY_WHITE = "nearly as light as white deposit, so white corrosion reads low"
+MIRRORED = "mirrored against T0: not judged (turn the photo back)"
 
 _CLIPPED = 250
 # A part that is fully in the picture keeps this margin to the photo's border, as a share of the longer side.

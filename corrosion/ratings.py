@@ -59,13 +59,15 @@ def defective_area(
     """Return the area that the exposure has damaged, in percent, and the ends of its 95 % interval.
 
     It is the rise of a share above that at T0, ``new``; 0 where no such corrosion was seen, because the rise is within
-    its uncertainty. None without T0, or where the share was not measured.
+    its uncertainty. None without T0, where the share was not measured, or where no shot could tell.
     """
     share, interval = SHARES[kind]
     if new is None or point.get(share) is None or new.get(share) is None or point.get(interval) is None:
         return None
     if point is new:
         return 0.0, 0.0, 0.0
+    if kind in KINDS and point[f"{kind}_seen"] is None:
+        return None
     rise = point[share] - new[share]
     low, high = (point[interval][0] - new[share], point[interval][1] - new[share])
     seen = bool(point[f"{kind}_seen"]) if kind in KINDS else low > 0.0

@@ -100,11 +100,14 @@ def _seen(point: TimePoint, kind: str) -> bool | None:
 
     What is beyond its noise on a view that has not degraded is a trace, which chips and dust leave, too.
     """
-    changes = [None if shot.changes is None else getattr(shot.changes, kind) for shot in point.shots]
-    if all(change is None for change in changes):
-        return None
-    pairs = zip(changes, point.verdicts, strict=True)
-    return any(change is not None and change.is_real and verdict.degrading for change, verdict in pairs)
+    seen, told = False, False
+    for shot, verdict in zip(point.shots, point.verdicts, strict=True):
+        change = None if shot.changes is None else getattr(shot.changes, kind)
+        if change is not None:
+            here = change.is_real and verdict.degrading
+            # A view that T0 does not show can tell that there is rust, and not that there is none.
+            seen, told = seen or here, told or here or shot.baseline_index is not None
+    return seen if told else None
 
 
 def _since(point: TimePoint, previous: TimePoint | None) -> float | None:

@@ -25,8 +25,10 @@ _NEAR = 6.0
 _INSIDE = 4
 # Weight of the surface's correlation beside outline and edges, which corrosion changes less.
 _SURFACE_WEIGHT = 0.3
-# A mirrored photo is suspected only where the edges agree less than this, and if it fits better by the margin.
-_CLEAR, _MIRROR_MARGIN = 0.6, 0.12
+# An outline lies within another if this share of it does.
+_WITHIN = 0.97
+# A photo is mirrored if the mirrored T0 shot fits better by this margin.
+_MIRROR_MARGIN = 0.12
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Registration:
         Correlation of the edges (holes, threads, rims, stamps) where the parts overlap, -1 to 1.
     mirrored
         Whether the mirrored T0 shot fits clearly better.
+    chance
+        Correlation of the edges with the mirrored T0 shot, which no later shot shows: how well the rings and rims of
+        such a part agree without being the same; None where the marks are too clear to ask.
+    bitten
+        Whether the later outline lacks a piece of T0's, though the marks agree clearly: deposit as light as the
+        background was taken for it. A part does not shrink, so T0's outline holds.
     """
 
     transform: np.ndarray
@@ -55,6 +63,8 @@ class Registration:
     believable: bool
     marks: float = 1.0
     mirrored: bool = False
+    chance: float | None = None
+    bitten: bool = False
 
     @property
     def fit(self) -> float:
@@ -158,19 +168,21 @@ def register(baseline: Picture, later: Picture, *, scale: float = 1.0, settings:
     best, agreement = _search(baseline, later)
     flipped = baseline.mirrored()
     overlap, marks, correlation = agreement
-    mirrored = False
-    if marks < _CLEAR:
+    mirrored, chance = False, None
+    if marks < settings.clear_marks:
         _, reverse = _search(flipped, later)
+        chance = reverse[1]
         mirrored = _rank(reverse) > _rank(agreement) + _MIRROR_MARGIN
+    bitten = overlap < settings.min_overlap and marks >= settings.clear_marks and _is_bitten(baseline, later, best)
     believable = (
         (marks + correlation) / 2.0 >= settings.min_correlation
-        and overlap >= settings.min_overlap
+        and (overlap >= settings.min_overlap or bitten)
         and not mirrored
         and _is_nearly_similarity(best)
     )
     to_small = np.array([[1 / scale, 0.0, (1 / scale - 1) / 2], [0.0, 1 / scale, (1 / scale - 1) / 2]])
     transform = compose(invert(to_small), compose(best, to_small))
-    return Registration(transform, correlation, overlap, believable, marks, mirrored)
+    return Registration(transform, correlation, overlap, believable, marks, mirrored, chance, bitten)
 
 
 def _search(baseline: Picture, later: Picture) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -273,6 +285,14 @@ def _agreement(baseline: Picture, later: Picture, transform: np.ndarray) -> tupl
     inside = cv2.erode(both.astype(np.uint8), np.ones((2 * _INSIDE + 1, 2 * _INSIDE + 1), np.uint8), borderValue=0) > 0
     marks = _correlation(edges[inside], later.edges[inside]) if inside.sum() >= 16 else 0.0
     return overlap, marks, _correlation(surface[both], later.surface[both])
+
+
+def _is_bitten(baseline: Picture, later: Picture, transform: np.ndarray) -> bool:
+    """Tell whether the later mask lies within T0's, and is no less than half of it."""
+    size = (later.shape[1], later.shape[0])
+    moved = cv2.warpAffine(baseline.mask.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0
+    within, part = (moved & later.mask).sum(), later.mask.sum()
+    return bool(within >= _WITHIN * part and part >= 0.5 * moved.sum())
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:

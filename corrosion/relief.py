@@ -10,6 +10,8 @@ import numpy as np
 # Lengths as shares of the frame's side: detail of a pixel or two, neighbourhood of a thread's pitch, and the distance
 # by which a registration errs, within which T0's highest and lowest values count.
 _FINE, _COARSE, _REACH = 0.0026, 0.0105, 0.0145
+# Contrast below this, in L*, is the noise of a photo.
+_QUIET = 0.5
 # Near the outline the surface turns away, and a small tilt shows or hides more of it: T0 counts from further away.
 # The rim is at most this wide, and at most a share of the half-thickness of the part around.
 _RIM, _RIM_REACH, _RIM_PART, _AROUND = 0.06, 0.036, 0.3, 0.12
@@ -39,16 +41,16 @@ class Relief:
 
 @dataclass(frozen=True)
 class Difference:
-    """Hold how far a shot leaves the range of T0 within reach of each place, float32 (h, w); negative inside it.
+    """Hold how a shot differs from T0: how far it leaves T0's range within reach of each place, float32 (h, w) each.
 
     Parameters
     ----------
     lighter, darker
-        How much L* lies above (below) T0's, at the scale of detail.
+        How much L* lies above (below) T0's, at the scale of detail; negative inside its range.
     lighter_around, darker_around
         The same of the neighbourhood's mean.
     rougher
-        Doublings of the contrast of detail beyond T0's.
+        Doublings of the contrast of detail since T0 at the same place, beyond those of most of the surface.
     """
 
     lighter: np.ndarray
@@ -79,18 +81,16 @@ def relief(luminance: np.ndarray, mask: np.ndarray) -> Relief:
 
 def compare_relief(baseline: Relief, later: Relief) -> Difference:
     """Compare two reliefs of one frame, the first of which is T0 in the light of the later shot."""
-    # Only contrast above the noise of a photo counts.
-    quiet = 0.5
-    usual = [float(np.median(one.rough[one.mask])) if one.mask.any() else 0.0 for one in (baseline, later)]
-    # A sharper focus raises all contrasts alike.
-    sharper = max((usual[1] + quiet) / (usual[0] + quiet), 1.0)
-    rough = _highest(baseline.rough, baseline.mask) * sharper
+    # Only contrast above the noise of a photo counts. A sharper focus raises all contrasts alike.
+    doublings = np.log2((later.rough + _QUIET) / (baseline.rough + _QUIET))
+    both = baseline.mask & later.mask
+    usual = float(np.median(doublings[both])) if both.any() else 0.0
     return Difference(
         lighter=later.fine - _highest(baseline.fine, baseline.mask),
         darker=-_highest(-baseline.fine, baseline.mask) - later.fine,
         lighter_around=later.coarse - _highest(baseline.coarse, baseline.mask),
         darker_around=-_highest(-baseline.coarse, baseline.mask) - later.coarse,
-        rougher=np.log2((later.rough + quiet) / np.maximum(rough + quiet, quiet)),
+        rougher=doublings - usual,
     )
 
 

@@ -34,7 +34,7 @@ from fastener.inspection.drawing import Picture, save_picture
 _CHARTS = {
     "progression": "Shares of the part with their 95 % intervals, means over the views, over time",
     "score_timeline": "Anomaly score of the model: line through the means, dots for single shots",
-    "delta_bars": "Change of the rust-coloured share since T0, beside the change that is no more than noise",
+    "delta_bars": "Change of white corrosion, red rust and dark places since T0, with 95 % intervals",
 }
 
 

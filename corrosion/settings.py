@@ -63,6 +63,12 @@ class CorrosionSettings(Section):
         le=1.0,
         description="least mean correlation of edges and surfaces of shots of one view; -1 to 1",
     )
+    clear_marks: float = Field(
+        0.65,
+        ge=-1.0,
+        le=1.0,
+        description="correlation of edges from which two shots surely show one view, whatever their numbers; -1 to 1",
+    )
     min_overlap: float = Field(
         0.85, ge=0.0, le=1.0, description="least overlap (IoU) of the outlines of shots of one view; 0 to 1"
     )
@@ -74,6 +80,12 @@ class CorrosionSettings(Section):
     )
     min_lighter: float = Field(
         8.0, ge=1.0, le=100.0, description="least rise of lightness L* since T0 of white deposit; 1 to 100"
+    )
+    min_lighter_rough: float = Field(
+        2.0,
+        ge=1.0,
+        le=100.0,
+        description="the same of deposit on bright metal, where the surface is rougher than at T0; 1 to 100",
     )
     min_darker: float = Field(
         10.0,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastener.config import CorrosionSettings
 
 LEVELS = ("None", "Trace", "Mild", "Moderate", "Severe", "Critical")
-BASELINE, STABLE, DEGRADING = "BASELINE", "STABLE", "DEGRADING"
+BASELINE, STABLE, DEGRADING, NOT_JUDGED = "BASELINE", "STABLE", "DEGRADING", "NOT JUDGED"
 RUST_NAME, GREEN_NAME, TARNISH_NAME = "rust", "green oxidation", "tarnish"
 WHITE_NAME, DARK_NAME = "white corrosion", "dark staining or lost coating"
 

@@ -106,6 +106,10 @@ class ShotView:
         """Return this view with only what lies in the significant ``zone``, bool (h, w), as its surface."""
         return replace(self, surface=replace(self.surface, mask=self.surface.mask & zone))
 
+    def with_part(self, part: np.ndarray) -> ShotView:
+        """Return this view with the seen places of ``part``, bool (h, w), as its part."""
+        return replace(self, surface=replace(self.surface, mask=part & self.seen))
+
     @property
     def part_pixels(self) -> float:
         """Area of the part in pixels of the full-size photo."""

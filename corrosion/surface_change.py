@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,6 +30,8 @@ _BURNT = 250
 # A shadow or a reflection fades, while a patch ends: its lightness falls by the limit within this share of the frame,
 # along a quarter of its edge at least. The change is smoothed by the second share.
 _EDGE_WIDTH, _EDGE_SMOOTHING, _EDGE_PART = 0.0145, 0.005, 0.25
+# Crust has at least this many doublings of T0's contrast of detail.
+_ROUGHER = 0.5
 # Relative standard deviation of the limits, for the uncertainty of the areas.
 _LIMIT_ERROR = 0.1
 
@@ -70,6 +72,8 @@ class SurfaceChange:
         Standard deviations of ``white`` and ``dark`` in percentage points, from the uncertain limits.
     judged
         Share of the part in percent that could be judged.
+    room
+        How much lighter than T0's surface a white deposit can be at most, in L*: the median over the part.
     """
 
     classes: np.ndarray
@@ -77,6 +81,7 @@ class SurfaceChange:
     dark: float
     deviations: tuple[float, float]
     judged: float
+    room: float
 
 
 def surface_change(
@@ -118,11 +123,15 @@ def surface_change(
     bare = judged & ~coloured[::step, ::step]
     steepness = _steepness(np.where(both, new.fine - old.fine, 0.0))
     usual = new.coarse - difference.lighter_around
-    way = _lightness_of(second.white) - usual
-    rise = _Rise(difference, new.fine - usual, np.maximum(settings.min_lighter, settings.min_cover * way))
+    room = _lightness_of(second.white) - usual
+    way = settings.min_cover * room
+    rise = _Rise(difference, new.fine - usual, np.maximum(settings.min_lighter, way))
+    # On bright metal the whole way to white is short. Less counts there in rough patches: a reflection is smooth.
+    slight = replace(rise, limit=np.maximum(settings.min_lighter_rough, way))
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
         white = _white(rise, bare, factor)
+        white |= _rough(_white(slight, bare, factor) & ~white, difference.rougher)
         return white, _dark(difference, steepness, bare & ~white, settings, factor)
 
     white, dark = areas(1.0)
@@ -139,6 +148,7 @@ def surface_change(
         100.0 * float(dark.sum()) / total,
         (abs(ends[0][0] - ends[1][0]) / 2.0, abs(ends[0][1] - ends[1][1]) / 2.0),
         100.0 * float(judged.sum()) / max(int(part.sum()), 1),
+        float(np.median(room[bare])) if bare.any() else 0.0,
     )
 
 
@@ -224,16 +234,33 @@ def _dark(
     limit = settings.min_darker * factor
     patches = _patches((difference.darker >= limit) & bare, int(bare.sum()))
     found = _reached(patches, (difference.darker >= _BORDER * limit) & bare)
+    return _sharp(found, steepness, np.full(found.shape, settings.min_darker))
+
+
+def _rough(found: np.ndarray, rougher: np.ndarray) -> np.ndarray:
+    """Keep the connected places half of which is rougher than T0: crust is, and the reflection of a lamp is not."""
+    count, labels = cv2.connectedComponents(found.astype(np.uint8), connectivity=8)
+    total = np.bincount(labels.ravel(), minlength=count)
+    rough = np.bincount(labels[found & (rougher >= _ROUGHER)], minlength=count)
+    keep = rough * 2 >= total
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _sharp(found: np.ndarray, steepness: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Keep the connected places at a quarter of whose edge the lightness changes by ``limit`` within a short way."""
+    kept = found.copy()
     count, labels = cv2.connectedComponents(found.astype(np.uint8), connectivity=8)
     edge = (cv2.dilate(found.astype(np.uint8), _square(2.0)) > 0) & (
         cv2.erode(found.astype(np.uint8), _square(1.0)) == 0
     )
     around = cv2.dilate(labels.astype(np.float32), _square(2.0))
     for label in range(1, count):
-        slopes = steepness[edge & (around == label)]
-        if not slopes.size or np.quantile(slopes, 1.0 - _EDGE_PART) < settings.min_darker / _EDGE_WIDTH:
-            found &= labels != label
-    return np.asarray(found)
+        here = edge & (around == label)
+        slopes = steepness[here] / limit[here]
+        if not slopes.size or np.quantile(slopes, 1.0 - _EDGE_PART) < 1.0 / _EDGE_WIDTH:
+            kept &= labels != label
+    return np.asarray(kept)
 
 
 def _steepness(change: np.ndarray) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastener.corrosion.severity import BASELINE, DEGRADING, LEVELS, STABLE
+from fastener.corrosion.severity import BASELINE, DEGRADING, LEVELS, NOT_JUDGED, STABLE
 
 _WITHOUT_T0 = "without T0: change unknown"
 _T0_ONLY = "with T0 only: change unknown"
 _UNREAD = "of which no photo could be read"
-_UNKNOWN = (_WITHOUT_T0, _T0_ONLY, _UNREAD)
+_NO_VIEW = "not judged at the end: no view of T0 shown again"
+_UNKNOWN = (_WITHOUT_T0, _T0_ONLY, _UNREAD, _NO_VIEW)
 
 
 def summary(report: Mapping[str, Any]) -> str:
@@ -52,13 +53,13 @@ def overview(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _standing(record: Mapping[str, Any]) -> str:
-    """Return the component's status, STABLE or DEGRADING, or one of ``_UNKNOWN`` if it cannot be told."""
+    """Return the component's status, STABLE or DEGRADING, or one of ``_UNKNOWN`` if its state cannot be told."""
     if not record["timepoints"]:
         return _UNREAD
     status = record["status"]
     if status is None:
         return _WITHOUT_T0
-    return _T0_ONLY if status == BASELINE else str(status)
+    return {BASELINE: _T0_ONLY, NOT_JUDGED: _NO_VIEW}.get(status, str(status))
 
 
 def latest(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -98,6 +99,8 @@ def severity_words(point: Mapping[str, Any]) -> str:
         return str(point["severity"])
     if point["status"] == BASELINE:
         return "Reference"
+    if point["status"] == NOT_JUDGED:
+        return "Not judged"
     shares = (point["white_corrosion_pct"], point["colour_rust_pct"], point["dark_pct"])
     return "Within uncertainty" if any((share or 0.0) >= 0.05 for share in shares) else "No damage seen"
 
@@ -133,7 +136,8 @@ def notes(record: Mapping[str, Any]) -> list[str]:
                 found.append(f"T{hours}, {name_of(shot['path'])}: {', '.join(shot['quality'])}.")
             if (shot["compared_with_t0_by"] or "places") != "places":
                 found.append(
-                    f"T{hours}, {name_of(shot['path'])}: compared with T0 by distributions, not place by place."
+                    f"T{hours}, {name_of(shot['path'])}: its rust is told from the part's own colour by hue alone, and "
+                    "nothing else can be said of it."
                 )
     found += [f"{name_of(failed['path'])} could not be read: {failed['error']}" for failed in record["failed"]]
     return found

@@ -21,7 +21,7 @@ from fastener.inspection.inspector import Inspector
 
 def small_config(**changes: object) -> Config:
     """Settings of the small model; ``corrosion__min_change=1`` sets corrosion.min_change."""
-    return config_from({**SMALL, "evidence": ("filters", "colour"), "corrosion.frame": 384}, **changes)
+    return config_from({**SMALL, "evidence": ("filters", "colour"), "corrosion.frame": 256}, **changes)
 
 
 @cache
@@ -48,15 +48,16 @@ def write_series(folder: Path, name: str, photos: Sequence[np.ndarray], hours: S
         write_photo(folder, f"{name}-T{moment}.png", photo)
 
 
-def analyse(folder: Path, **changes: object) -> list[ComponentResult]:
+def analyse(folder: Path, *, model: bool = False, **changes: object) -> list[ComponentResult]:
+    """Analyse a folder, without a model unless one is asked for: it adds heatmaps alone, and takes half the time."""
     config = small_config(**changes)
-    run = Analyser(small_inspector(), config.corrosion, config.colour)
+    run = Analyser(small_inspector() if model else None, config.corrosion, config.colour)
     return [run(series) for series in load_components(folder)[0]]
 
 
 # A change of each setting of corrosion, and the series whose report it changes.
 CHANGES: dict[str, tuple[str, Any]] = {
-    "frame": ("rust", 256),
+    "frame": ("rust", 192),
     "min_chroma": ("no t0", 30.0),
     "clean_chroma": ("rust", 9.0),
     "tarnish_hue_max": ("stain", 80.0),
@@ -67,8 +68,10 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "min_correlation": ("rust", 1.0),
     "min_cover": ("crust", 1.0),
     "min_lighter": ("crust", 90.0),
+    "min_lighter_rough": ("bright crust", 90.0),
     "min_darker": ("flaked", 90.0),
     "coating_weight": ("crust", 1.0),
+    "clear_marks": ("other number", 1.0),
     "min_overlap": ("rust", 1.0),
     "dead_band": ("rust", 0.0),
     "min_change": ("rust", 50.0),

@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, model: Path) -> tuple[int, Pat
     sheet = photos / "sheet.yaml"
     sheet.write_text("test: neutral salt spray\noperator: A & B\n")
     arguments = ["--model", model, "--dir", photos, "--output", output, "--pattern", "{component}-S{sample}_{days}d"]
-    arguments += ["--require", "red 24", "--scale-bar", "2", "--gif", "--sheet", sheet, "--set", "corrosion.frame=384"]
+    arguments += ["--require", "red 24", "--scale-bar", "2", "--gif", "--sheet", sheet, "--set", "corrosion.frame=256"]
     with pytest.MonkeyPatch.context() as patch:
         said: list[str] = []
         patch.setattr(sys, "argv", ["corrosion_analysis.py", *map(str, arguments)])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from corrosion_factory import analyse, rendered, small_config, write_series
+from matplotlib.patches import Rectangle
 
 from fastener.corrosion.plots import delta_bars
 from fastener.corrosion.report import Report
@@ -21,6 +22,13 @@ def test_bars_are_all_named_while_there_is_room() -> None:
     figure = delta_bars([record(number) for number in range(40)])
     assert len(figure.axes[0].get_yticklabels()) == len(figure.axes[0].patches) == 40
     assert figure.get_figheight() == pytest.approx(2.4 + 0.42 * 40)
+
+
+def test_each_kind_that_was_measured_has_a_bar() -> None:
+    one = record(0)
+    one["timepoints"]["24"] |= {"white_corrosion_pct": 9.0, "white_corrosion_ci95": [7.0, 11.0]}
+    bars = delta_bars([one]).axes[0].patches
+    assert sorted(bar.get_width() for bar in bars if isinstance(bar, Rectangle)) == [1.0, 9.0]
 
 
 def test_chart_of_many_bars_is_no_higher_than_can_be_drawn() -> None:
@@ -38,7 +46,7 @@ def test_chart_that_fails_does_not_cost_the_figures(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("fastener.corrosion.report.delta_bars", fails)
     write_series(tmp_path / "in", "Bolt", [part.image for part in rendered((0.0, 0.2))], ["0", "24"])
-    report = Report(tmp_path / "out", model="model.pkl", threshold=1.0, config=small_config())
+    report = Report(tmp_path / "out", model=None, threshold=None, config=small_config())
     report.add(analyse(tmp_path / "in")[0])
     with pytest.raises(ValueError, match="too large"):
         report.finish()

@@ -131,14 +131,15 @@ def test_red_patch_is_no_rust() -> None:
 
 
 @pytest.mark.parametrize("name", SEVERAL_SHOTS)
-def test_t0_against_t0_is_stable(name: str) -> None:
+def test_t0_against_t0_is_never_degrading(name: str) -> None:
+    """Each T0 shot against the others: another side, which is not judged unless it looks the same."""
     first = series(name).at(0.0)
     for left_out in first:
         shots = sorted((replace(shot, hours=float(shot is left_out)) for shot in first), key=lambda shot: shot.hours)
         later = analyser()(Series(name, tuple(shots))).points[1]
         assert later.growth is not None
         assert later.growth < 5.0
-        assert later.status == "STABLE"
+        assert later.status in ("STABLE", "NOT JUDGED")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ import pytest
 
 from fastener.config import Config
 from fastener.corrosion.registration import Registration, picture_of, register
+from fastener.corrosion.views import View, match_view
 
 SETTINGS = Config().corrosion
 SIDE = 192
@@ -77,3 +78,29 @@ def test_warp_and_coarse_agree() -> None:
 def test_empty_masks_do_not_fail() -> None:
     lightness, mask = textured("disc")
     assert not lay_over((lightness, np.zeros_like(mask)), (lightness, mask)).believable
+
+
+def faced(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A turned face: the same rings on each, with marks of its own."""
+    relief, mask = textured("disc", seed)
+    rows, columns = np.indices(mask.shape) - SIDE / 2
+    rings = 12 * np.sin(np.hypot(rows, columns) / 5.0)
+    return np.where(mask, 50 + rings + 0.5 * (relief - 50), 90).astype(np.float32), mask
+
+
+def test_a_number_that_t0_lacks_needs_marks_of_its_own() -> None:
+    first, other = faced(0), faced(5)
+    t0 = [View(picture_of(*first), None)]
+    same, back = picture_of(*moved(*first, 40.0)[:2]), picture_of(*other)
+    assert match_view(View(same, 2), t0, SIDE, SETTINGS).registration.believable
+    assert match_view(View(back, None), t0, SIDE, SETTINGS).registration.believable  # its name says so
+    doubtful = match_view(View(back, 2), t0, SIDE, SETTINGS)
+    assert (doubtful.registration.believable, doubtful.unnumbered) == (False, True)
+
+
+def test_a_mirrored_shot_is_told_from_a_turned_one() -> None:
+    lightness, mask = textured("disc")
+    mirrored = lay_over((lightness, mask), (np.ascontiguousarray(lightness[:, ::-1]), mask[:, ::-1]))
+    turned = lay_over((lightness, mask), moved(lightness, mask, 100.0)[:2])
+    assert (mirrored.mirrored, mirrored.believable) == (True, False)
+    assert (turned.mirrored, turned.believable) == (False, True)

@@ -69,7 +69,7 @@ def output(tmp_path_factory: pytest.TempPathFactory, model: Path, photos: Path) 
     folder = tmp_path_factory.mktemp("report")
     arguments = ["--model", model, "--dir", photos, "--output", folder, "--mm-per-pixel", 0.1, "--until", "Severe"]
     with pytest.MonkeyPatch.context() as patch:
-        assert run(patch, *arguments, "--set", "corrosion.frame=384") == 0
+        assert run(patch, *arguments, "--set", "corrosion.frame=256") == 0
     return folder
 
 
@@ -107,7 +107,7 @@ def test_every_file_is_written(output: Path) -> None:
 def test_json_keeps_its_contract(report: dict[str, Any], model: Path) -> None:
     assert report["model"] == str(model)
     assert report["model_threshold"] == pytest.approx(small_inspector().threshold, abs=1e-5)
-    assert report["settings"]["corrosion"]["frame"] == 384
+    assert report["settings"]["corrosion"]["frame"] == 256
     assert report["skipped"] == ["notes.png"]
     for one in report["components"]:
         for point in one["timepoints"].values():
@@ -214,7 +214,7 @@ def test_same_input_gives_the_same_report(
             "Sound",
             "--no-plots",
         ]
-        assert run(monkeypatch, *arguments, "--set", "corrosion.frame=384") == 0
+        assert run(monkeypatch, *arguments, "--set", "corrosion.frame=256") == 0
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
         "report.csv",
         "report.html",
@@ -235,7 +235,7 @@ def test_bad_photo_costs_only_itself(
     (tmp_path / "in" / "late").mkdir()
     (tmp_path / "in" / "late" / "Bolt-T72.HEIC").write_bytes(b"photo of a kind that is not read")
     arguments = ["--model", model, "--dir", tmp_path / "in", "--output", tmp_path / "out"]
-    assert run(monkeypatch, *arguments, "--set", "corrosion.frame=384") == 1
+    assert run(monkeypatch, *arguments, "--set", "corrosion.frame=256") == 1
     warnings = capsys.readouterr().err
     assert "Bolt-T48.jpg" in warnings
     assert "skipped late/Bolt-T72.HEIC: .HEIC cannot be read; convert it to JPEG" in warnings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -14,9 +15,13 @@ from fastener.datasets.images import read_image
 from fastener.datasets.synthetic.parts import render_part
 
 
+@cache
+def _rendered(seed: int, background: str) -> np.ndarray:
+    return render_part(seed, "nut", "black", size=(480, 640), background=background).image
+
+
 def photo(seed: int = 3, background: str = "white") -> np.ndarray:
-    image = render_part(seed, "nut", "black", size=(480, 640), background=background).image
-    return np.ascontiguousarray(image)
+    return np.array(_rendered(seed, background))
 
 
 def compressed(image: np.ndarray) -> np.ndarray:
@@ -60,7 +65,7 @@ def test_a_white_bar_on_a_dark_strip_is_measured() -> None:
     assert bar_length(compressed(image)) == pytest.approx(120, abs=2)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_a_photo_without_a_bar_has_none(seed: int) -> None:
     image = photo(seed, "white" if seed % 2 else "cloth")
     assert bar_length(image) is None

@@ -10,7 +10,10 @@ from corrosion_factory import small_config, small_inspector, write_series
 
 from fastener.corrosion.analysis import Analyser, ComponentResult
 from fastener.corrosion.photometry import match_exposure
-from fastener.corrosion.severity import STABLE
+from fastener.corrosion.ratings import rated
+from fastener.corrosion.records import component_record
+from fastener.corrosion.severity import NOT_JUDGED, STABLE
+from fastener.corrosion.text import overview
 from fastener.datasets.components import load_components
 from fastener.datasets.synthetic.corrosion import (
     DARK,
@@ -26,7 +29,7 @@ from fastener.inspection.inspector import Inspector
 
 def analysed(folder: Path, photos: list[np.ndarray], inspector: Inspector | None = None) -> ComponentResult:
     write_series(folder, "Part", photos, [str(24 * index) for index in range(len(photos))])
-    config = small_config(corrosion__frame=768)
+    config = small_config(corrosion__frame=384)
     return Analyser(inspector, config.corrosion, config.colour)(load_components(folder)[0][0])
 
 
@@ -108,3 +111,7 @@ def test_another_part_under_the_same_name_is_remarked(tmp_path: Path) -> None:
     assert result.points[1].shots[0].surface is None
     assert any("not shown at T0" in flag for flag in result.points[1].shots[0].flags)
     assert result.points[1].white is None
+    assert (result.points[1].status, result.status) == (NOT_JUDGED, NOT_JUDGED)
+    record = rated(component_record(result, small_config().corrosion), {"red": 24.0})
+    assert (record["timepoints"]["24"]["rp"], record["requirements"]["all"]) == (None, "not shown")
+    assert "not judged at the end" in overview([record])
