@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fastener.commands import cli, comparing, data, evaluating, threshold_search
+from fastener.commands import cli, comparing, data, evaluating, experiments, threshold_search
 from fastener.inspection.registry import METHODS
 
 EXAMPLE = "python evaluate.py --data-dir data --split test   or   python evaluate.py --data-dir data --cross-validate 5"
@@ -14,7 +14,10 @@ EXAMPLE = "python evaluate.py --data-dir data --split test   or   python evaluat
 def main() -> int:
     arguments = _arguments()
     if arguments.compare:
-        return comparing.compare_runs(arguments.compare, arguments.output, seed=arguments.seed or 0)
+        style = experiments.style_of(arguments)
+        return comparing.compare_runs(arguments.compare, arguments.output, style, seed=arguments.seed or 0)
+    if experiments.asked(arguments):
+        return experiments.run(arguments)
     layout = data.recognised(arguments)
     assert layout is not None  # --data-dir is checked above
     config = cli.config_from(
@@ -52,8 +55,8 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="measure nothing, but compare the AUROCs of two or more earlier outputs on the same images: DeLong's "
-        "test, Holm's correction, Wilcoxon's test over categories",
+        help="measure nothing, but compare two or more earlier outputs on the same images: DeLong's test, paired "
+        "bootstrap, Holm's correction, ranks over categories",
     )
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures; write metrics and scores only")
     parser.add_argument(
@@ -65,6 +68,7 @@ def _arguments() -> argparse.Namespace:
         "--seed", type=int, metavar="N", help="source of every random draw, also of --validate-share (default: 42)"
     )
     data.add_category_flags(parser, methods=(*METHODS, "all"))
+    experiments.add_flags(parser)
     threshold_search.add_flags(parser)
     parser.add_argument("--force", action="store_true", help="measure categories again that are done")
     arguments = parser.parse_args()
@@ -75,7 +79,8 @@ def _arguments() -> argparse.Namespace:
         if arguments.data_dir is not None:
             parser.error("--compare reads earlier outputs; leave out --data-dir")
         return arguments
-    if arguments.data_dir is None:
+    experiments.check_flags(parser, arguments)
+    if arguments.data_dir is None and arguments.experiment is None:
         parser.error("name the labelled photos: --data-dir")
     if arguments.cross_validate is not None and arguments.cross_validate < 2:
         parser.error("--cross-validate needs at least 2 folds")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from fastener.evaluation.runtime import processor
 
 _SIDE = 3072  # of the square matrices; larger ones are no faster
 _COPIED = 2**28  # bytes; no cache holds them
@@ -70,17 +69,6 @@ def measure_machine(device: str = "cpu", side: int = _SIDE, copied: int = _COPIE
     copy = _best(lambda: target.copy_(source), where)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else processor()
     return Machine(name, torch.get_num_threads(), 2 * side**3 / multiply, 2 * copied / copy)
-
-
-def processor() -> str:
-    """Name the processor and its number of cores."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def _best(work: Callable[[], object], device: torch.device) -> float:

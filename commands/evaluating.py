@@ -6,9 +6,10 @@ import argparse
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastener.commands import cli, data, threshold_search
 from fastener.common.errors import UserError
@@ -74,9 +75,11 @@ def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: 
         raise UserError("--model is one model of one category; leave it out with --all and --method all")
     check_writable(arguments.output / "summary.csv")
     rows, defects, failed = [], [], 0
+    measured: dict[str, dict[str, Any]] = {}
     for method in methods:
         runs = _run(method, names, arguments, config, dataset)
         failed += len(runs.errors) + len(runs.failures)
+        measured[method] = runs.metrics
         label = "" if len(methods) == 1 else f" ({method})"
         rows += [{**row, "category": f"{row['category']}{label}"} for row in summary_rows(runs.metrics)]
         defects += [{**row, "category": f"{row['category']}{label}"} for row in defect_rows(runs.metrics)]
@@ -85,8 +88,25 @@ def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: 
         print(summary_markdown(rows), end="")
         if len(names) == 1 and len(defects) > len(methods):
             print(f"\n{defects_markdown(defects)}", end="")
+        if len(methods) > 1:
+            _compare_methods(measured, arguments.output)
         print(f"wrote {arguments.output}")
     return cli.EXIT_SOME_FAILED if failed else cli.EXIT_OK
+
+
+def _compare_methods(measured: Mapping[str, Mapping[str, dict[str, Any]]], output: Path) -> None:
+    """Print and write tables of all methods side by side, the best in bold."""
+    from fastener.evaluation.result_tables import Estimate, by_method
+
+    for metric, title in (("image_auroc", "image AUROC"), ("aupro", "AUPRO")):
+        figures = {
+            method: {name: Estimate.of_metrics(one, metric) for name, one in runs.items()}
+            for method, runs in measured.items()
+        }
+        table = by_method(f"{title}, 95 % intervals", figures)
+        if table.rows:
+            table.write(output, f"methods_{metric}")
+            print(f"\n{table.title}\n\n{table.to_markdown()}", end="")
 
 
 def _splits(arguments: argparse.Namespace, dataset: Dataset) -> list[str]:
@@ -104,6 +124,7 @@ def _measure(arguments: argparse.Namespace, config: Config, dataset: Dataset, sp
     """Inspect the images of the splits, and search for a threshold if that is asked for."""
     from fastener.evaluation.category_runs import Judged
     from fastener.evaluation.measure import cross_validate, measure
+    from fastener.evaluation.runtime import measured_runtime
     from fastener.inspection.inspector import Inspector
 
     images = [image for name in splits for image in data.report(dataset.read(name, "")).images]
@@ -121,7 +142,7 @@ def _measure(arguments: argparse.Namespace, config: Config, dataset: Dataset, sp
     measurement = measure(inspector, images, cli.progress)
     if measurement.seen:
         print(f"left out {len(measurement.seen)} images that the model was trained on, or copies of those")
-    return threshold_search.judged(
+    judged = threshold_search.judged(
         arguments,
         inspector,
         _scored(measurement, arguments),
@@ -129,6 +150,8 @@ def _measure(arguments: argparse.Namespace, config: Config, dataset: Dataset, sp
         seed=config.run.seed,
         on_test_data="test" in splits,
     )
+    judged.facts["runtime"] = measured_runtime(inspector, [image.path for image in measurement.images])
+    return judged
 
 
 def _scored(measurement: Measurement, arguments: argparse.Namespace) -> Measurement:

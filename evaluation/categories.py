@@ -16,6 +16,7 @@ from fastener.datasets.masks import LOOKED_FOR
 from fastener.evaluation.measure import Measurement, groups_of_copies, summarise
 from fastener.evaluation.metrics import count_decisions
 from fastener.evaluation.pixel_metrics import METRIC_NAMES, SPRO_FPR, PixelMetrics, tally_image
+from fastener.evaluation.region_curves import RegionCurves
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure, Inspection
 from fastener.models.progress import Progress, no_progress
@@ -44,11 +45,21 @@ def measure_category(
 
 
 def category_metrics(
-    measurement: Measurement, seconds_per_image: float, progress: Progress = no_progress, seed: int = 0
+    measurement: Measurement,
+    seconds_per_image: float | None,
+    progress: Progress = no_progress,
+    seed: int = 0,
+    *,
+    curves: RegionCurves | None = None,
 ) -> dict[str, Any]:
-    """Compute the content of a category's metrics.json; a value that the data do not allow is None."""
+    """Compute the content of a category's metrics.json; a value that the data do not allow is None.
+
+    ``curves`` collects the overlap of regions by image, where there are masks.
+    """
     metrics = summarise(measurement, seed)
-    pixels = _pixel_metrics(measurement, progress)
+    pixels = _pixel_metrics(measurement, progress, curves)
+    if curves is not None and pixels.overall["aupro"] is not None:
+        metrics["aupro_ci95"] = list(curves.interval(measurement.labels, measurement.groups, seed=seed))
     saturated = [value for value in pixels.au_spro.values() if value is not None]
     return {
         **metrics,
@@ -75,7 +86,7 @@ class _Pixels:
     reason: str | None = None
 
 
-def _pixel_metrics(measurement: Measurement, progress: Progress) -> _Pixels:
+def _pixel_metrics(measurement: Measurement, progress: Progress, curves: RegionCurves | None) -> _Pixels:
     """Compute the pixel figures, or the reason for having none."""
     pairs = list(zip(measurement.images, measurement.inspections, strict=True))
     reason = _no_pixel_metrics(pairs)
@@ -96,6 +107,8 @@ def _pixel_metrics(measurement: Measurement, progress: Progress) -> _Pixels:
         all_saturated &= regions is not None
         by_region = tally_image(map_, mask, regions) if regions else tally
         overall.add(*tally)
+        if curves is not None:
+            curves.update(map_, mask)
         for name in by_defect:
             if not image.is_anomalous or name in image.labels:
                 by_defect[name].add(*tally)

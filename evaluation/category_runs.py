@@ -15,6 +15,8 @@ from fastener.evaluation.categories import category_metrics, measure_category
 from fastener.evaluation.category_report import write_category_plots
 from fastener.evaluation.kept_maps import FOLDER as MAPS
 from fastener.evaluation.measure import Measurement
+from fastener.evaluation.region_curves import RegionCurves
+from fastener.evaluation.runtime import measured_runtime
 from fastener.evaluation.score_tables import write_scores
 from fastener.evaluation.summary_table import (
     defect_rows,
@@ -137,9 +139,12 @@ def evaluate_categories(
                 raise UserError(f"none of the {len(measurement.failures)} test images of {name} could be read")
             runs.failures += [failure.error for failure in measurement.failures]
             report = judged(name, inspector, measurement)
-            metrics = category_metrics(report.measurement, seconds, progress) | report.facts
+            curves = RegionCurves.for_maps([one.map for one in report.measurement.inspections])
+            metrics = category_metrics(report.measurement, seconds, progress, curves=curves) | report.facts
             metrics |= {"category": name, "evidence_kinds": list(inspector.evidence), "backbone": inspector.backbone}
+            metrics["runtime"] = measured_runtime(inspector, [image.path for image in measurement.images])
             runs.metrics[name] = metrics | {"measured_by": measured_by}
+            curves.write(folder)
             _write(report, runs.metrics[name], folder, plots, keep_maps)
         except UserError as error:
             runs.errors[name] = str(error)

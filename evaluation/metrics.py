@@ -8,7 +8,7 @@ scores raise ValueError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +17,17 @@ from scipy.stats import beta
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from fastener.common.intervals import wilson_interval
+from fastener.evaluation.resampling import (
+    Bools,
+    Floats,
+    group_index,
+    resample_weights,
+    weighted_auroc,
+    weighted_average_precision,
+)
 
-Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 Metric = Callable[[Bools, Floats], float]
 MetricValue = float | int | list[float] | None
-
-_CHUNK_CELLS = 4_000_000  # bootstrap weights held at once: 32 MB
 
 
 @dataclass(frozen=True)
@@ -199,9 +203,9 @@ def bootstrap_ci(
     if not 0 < level < 1 or n_resamples < 1:
         raise ValueError(f"level {level} must lie between 0 and 1 and n_resamples {n_resamples} be at least 1")
     results: list[float] = []
-    for weights in _resample_weights(truth, _group_index(groups, truth.size), n_resamples, seed):
-        if metric is auroc:
-            results.extend(_weighted_auroc(truth, values, weights))
+    for weights in resample_weights(truth, groups, n_resamples, seed):
+        if metric in _WEIGHTED:
+            results.extend(_WEIGHTED[metric](truth, values, weights))
         else:
             results.extend(metric(np.repeat(truth, row), np.repeat(values, row)) for row in weights)
     low, high = np.quantile(results, [(1 - level) / 2, (1 + level) / 2])
@@ -252,10 +256,10 @@ def image_metrics(
     them count copies of one photo as one observation.
     """
     truth, values = check_inputs(labels, scores)
-    index = _group_index(groups, truth.size)
+    index = group_index(groups, truth.size)
     counts = confusion(truth, values, threshold) if flagged is None else count_decisions(truth, flagged)
     result: dict[str, MetricValue] = dict.fromkeys(
-        ("image_auroc", "image_auroc_ci95", "image_aupr", "f1_max", "f1_max_threshold")
+        ("image_auroc", "image_auroc_ci95", "image_aupr", "image_aupr_ci95", "f1_max", "f1_max_threshold")
     )
     if truth.any() and not truth.all():
         best_f1, best_threshold = f1_max(truth, values)
@@ -263,6 +267,7 @@ def image_metrics(
             "image_auroc": auroc(truth, values),
             "image_auroc_ci95": list(bootstrap_ci(truth, values, seed=seed, groups=index)),
             "image_aupr": average_precision(truth, values),
+            "image_aupr_ci95": list(bootstrap_ci(truth, values, average_precision, seed=seed, groups=index)),
             "f1_max": best_f1,
             "f1_max_threshold": best_threshold,
         }
@@ -287,21 +292,24 @@ def paired_difference_ci(
     labels: npt.ArrayLike,
     first: npt.ArrayLike,
     second: npt.ArrayLike,
+    metric: Metric = auroc,
     *,
     n_resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
     groups: npt.ArrayLike | None = None,
 ) -> tuple[float, float]:
-    """Compute the paired percentile bootstrap interval of AUROC(``first``) - AUROC(``second``) on the same images (n,).
+    """Compute the paired percentile bootstrap interval of a metric's difference on the same images (n,).
 
-    The other parameters are those of ``bootstrap_ci``. Each resample draws the same images for both.
+    ``metric`` is ``auroc`` or ``average_precision``, of ``first`` less that of ``second``. The other parameters are
+    those of ``bootstrap_ci``. Each resample draws the same images for both.
     """
     truth, one = check_two_classes(labels, first)
     _, other = check_two_classes(labels, second)
+    weighted = _WEIGHTED[metric]
     differences: list[float] = []
-    for weights in _resample_weights(truth, _group_index(groups, truth.size), n_resamples, seed):
-        differences.extend(_weighted_auroc(truth, one, weights) - _weighted_auroc(truth, other, weights))
+    for weights in resample_weights(truth, groups, n_resamples, seed):
+        differences.extend(weighted(truth, one, weights) - weighted(truth, other, weights))
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -310,40 +318,8 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _group_index(groups: npt.ArrayLike | None, n: int) -> npt.NDArray[np.intp]:
-    """Number the groups in order of appearance, so that names do not influence draws; None: one group per image."""
-    if groups is None:
-        return np.arange(n)
-    names = np.asarray(groups)
-    if names.shape != (n,):
-        raise ValueError(f"groups {names.shape} must name one group for each of {n} images")
-    _, first, index = np.unique(names, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[index]
-
-
-def _resample_weights(
-    truth: Bools, group: npt.NDArray[np.intp], n_resamples: int, seed: int
-) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield int64 blocks (r, n), ``n_resamples`` rows in total: how often each resample draws each image."""
-    rng = np.random.default_rng(seed)
-    anomalous = np.bincount(group, weights=truth)
-    kind = np.where(anomalous == 0, 0, np.where(anomalous == np.bincount(group), 1, 2))
-    rows_at_once = max(1, _CHUNK_CELLS // truth.size)
-    for start in range(0, n_resamples, rows_at_once):
-        rows = min(rows_at_once, n_resamples - start)
-        weights = np.zeros((rows, kind.size), dtype=np.int64)
-        for stratum in np.unique(kind):
-            members = np.flatnonzero(kind == stratum)
-            weights[:, members] = rng.multinomial(members.size, np.full(members.size, 1 / members.size), size=rows)
-        yield weights[:, group]
-
-
-def _weighted_auroc(truth: Bools, scores: Floats, weights: npt.NDArray[np.int64]) -> Floats:
-    """Compute the AUROC of each row of integer weights by Mann-Whitney's U; ties count half."""
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-    anomalous = np.add.reduceat(weights[:, order] * truth[order], starts, axis=1)
-    good = np.add.reduceat(weights[:, order] * ~truth[order], starts, axis=1)
-    good_below = np.cumsum(good, axis=1) - good
-    wins = (anomalous * (good_below + good / 2)).sum(axis=1)
-    return np.asarray(wins / (anomalous.sum(axis=1) * good.sum(axis=1)), dtype=np.float64)
+# Metrics of many resamples at once.
+_WEIGHTED: dict[Metric, Callable[[Bools, Floats, npt.NDArray[np.int64]], Floats]] = {
+    auroc: weighted_auroc,
+    average_precision: weighted_average_precision,
+}

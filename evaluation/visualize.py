@@ -10,6 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -26,21 +27,22 @@ from fastener.inspection.drawing import shorten
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6E6E6E"
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# PDF writes a creation date unless told not to: the same input gives the same bytes.
-_METADATA: dict[str, dict[str, None]] = {".png": {}, ".pdf": {"CreationDate": None}}
+# PDF and SVG write a creation date unless told not to: the same input gives the same bytes.
+_METADATA: dict[str, dict[str, None]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
 
 
 def save_figure(fig: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure as .png or .pdf; the file appears whole or not at all.
+    """Write a figure as .png, .pdf or .svg; the file appears whole or not at all.
 
     Raises:
         UserError: another ending, or it cannot be written.
     """
     ending = path.suffix.lower()
     if ending not in _METADATA:
-        raise UserError(f"{path}: a plot is written as .png or .pdf, not {ending or 'without an ending'}")
+        raise UserError(f"{path}: a plot is written as .png, .pdf or .svg, not {ending or 'without an ending'}")
     buffer = io.BytesIO()
-    fig.savefig(buffer, format=ending[1:], dpi=dpi, metadata=_METADATA[ending])
+    with mpl.rc_context({"svg.hashsalt": "fastener"}):  # SVG draws the names of its parts at random unless told not to
+        fig.savefig(buffer, format=ending[1:], dpi=dpi, metadata=_METADATA[ending])
     write_atomically(path, marked(buffer.getvalue()) if ending == ".png" else buffer.getvalue())
 
 

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastener.config import Config as Config
     from fastener.config import load_config as load_config
+    from fastener.evaluation.experiments.settings import Experiment as Experiment
     from fastener.inspection.inspector import Inspector as Inspector
     from fastener.inspection.result import Failure as Failure
     from fastener.inspection.result import Inspection as Inspection
@@ -43,11 +44,12 @@ if not (_HERE / "models").is_dir():  # a clone
 _PUBLIC = {
     "Config": "fastener.config",
     "load_config": "fastener.config",
+    "Experiment": "fastener.evaluation.experiments.settings",
     "Inspector": "fastener.inspection.inspector",
     "Inspection": "fastener.inspection.result",
     "Failure": "fastener.inspection.result",
 }
-__all__ = ["Config", "Failure", "Inspection", "Inspector", "load_config"]
+__all__ = ["Config", "Experiment", "Failure", "Inspection", "Inspector", "load_config"]
 
 
 def __getattr__(name: str) -> Any:

@@ -96,6 +96,7 @@ class Inspector(BaseInspector):
         warn: steps.Warn = steps.warn_python,
         checkpoint: Path | None = None,
         memory: LayerMemory | None = None,
+        report: bool = True,
         **settings: Any,
     ) -> Inspector:
         """Fit an inspector to healthy photos. A few batches of photos are in memory at a time.
@@ -124,6 +125,8 @@ class Inspector(BaseInspector):
             File from which an interrupted training of an autoencoder continues.
         memory : LayerMemory, optional
             Remembers what networks saw in photos, for several models that are fitted and measured on the same ones.
+        report : bool
+            Whether to find out which synthetic defects the model finds, and to warn of what the threshold rests on.
         **settings
             Settings that override ``config``, each as ``section__key=value``.
 
@@ -157,6 +160,8 @@ class Inspector(BaseInspector):
         scores = as_of_other_parts(scores, evidence, grouping)
         fitted = cls.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
         fitted = fitted.with_preprocessor(preprocessor)
+        if not report:
+            return fitted
         fitted.report = steps.report(fitted, sources, photos, grouping, progress=progress)
         for line in fitted.report.warnings():
             warn(line)

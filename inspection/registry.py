@@ -27,8 +27,10 @@ EVIDENCE: Registry[type[Evidence]] = Registry(
     }
 )
 # Methods of a comparison, and the kinds of evidence that each of them stands for; None: those of the settings.
-METHODS: dict[str, tuple[str, ...] | None] = {
-    "patchcore": None,
-    "patchcore-cnn": ("cnn",),
-    **{kind: (kind,) for kind in ("padim", "subspace", "gaussian", "global", "autoencoder")},
-}
+METHODS: Registry[tuple[str, ...] | None] = Registry(
+    {
+        "patchcore": None,
+        "patchcore-cnn": ("cnn",),
+        **{kind: (kind,) for kind in ("padim", "subspace", "gaussian", "global", "autoencoder")},
+    }
+)

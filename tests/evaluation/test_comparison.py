@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import wilcoxon
 from sklearn.metrics import roc_auc_score
 
-from fastener.evaluation.comparison import FEWEST_SETS, compare, delong, holm
+from fastener.evaluation.comparison import FEWEST_SETS, compare, delong, delong_test, holm
 
 
 def placements(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +60,7 @@ def test_p_values_are_uniform_where_nothing_differs() -> None:
     p = []
     for _ in range(300):
         part = rng.normal(size=80) + truth
-        scores = {name: {"a": part + rng.normal(size=80)} for name in ("one", "two")}
-        p.append(compare({"a": truth}, scores)[0][0].p)
+        p.append(delong_test(truth, part + rng.normal(size=80), part + rng.normal(size=80)).p)
     assert 0.02 < np.mean(np.array(p) < 0.05) < 0.09
 
 
@@ -100,7 +99,7 @@ def test_script_compares_and_says_what_does_not_fit(tmp_path: Path) -> None:
     done = run_inside("evaluate.py", "--compare", good, bad, "--output", output)
     assert done.returncode == 0, done.stderr
     assert "| all images | 60 | good | bad |" in done.stdout
-    assert {path.name for path in output.iterdir()} == {"comparison.csv", "comparison.md", "roc.png"}
+    assert {path.name for path in output.iterdir()} == {"comparison.csv", "comparison.md", "roc.png", "pr.png"}
     odd = write_run(tmp_path / "odd", rng.normal(size=60), truth, first=1)
     for other, words in (
         (odd, "different images of all images: 2 are in one of them only"),

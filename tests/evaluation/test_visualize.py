@@ -135,7 +135,7 @@ def test_save_figure_keeps_the_old_file_when_the_disk_is_full(tmp_path: Path, mo
 
 def test_save_figure_names_the_bad_path(tmp_path: Path) -> None:
     fig = Figure()
-    with pytest.raises(UserError, match=r"plot\.bmp: .*\.png or \.pdf"):
+    with pytest.raises(UserError, match=r"plot\.bmp: .*\.png, \.pdf or \.svg"):
         save_figure(fig, tmp_path / "plot.bmp")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot write .*file/plot\.png"):

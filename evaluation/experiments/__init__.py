@@ -1,0 +1,1 @@
+"""Experiments: data sets x methods x numbers of photos x seeds, run, kept, tabled and drawn."""
