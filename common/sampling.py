@@ -18,3 +18,12 @@ def evenly(count: int, at_most: int) -> np.ndarray:
     chosen = min(count, at_most)
     # Whole numbers: floats would round some indices of long lists the wrong way.
     return np.arange(chosen, dtype=np.int64) * (count - 1) // max(1, chosen - 1)
+
+
+def evenly_grouped(groups: np.ndarray, at_most: int) -> np.ndarray:
+    """Numbers, sorted, of evenly spaced ``groups`` that hold about ``at_most`` of the n members; at least two.
+
+    ``groups`` int64 (n,) has the number of each member's group.
+    """
+    names = np.unique(groups)
+    return np.asarray(names[evenly(len(names), max(2, at_most * len(names) // len(groups)))])

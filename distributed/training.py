@@ -25,7 +25,7 @@ import ray
 import torch
 
 from fastener.common.errors import UserError
-from fastener.common.sampling import evenly
+from fastener.common.sampling import evenly_grouped
 from fastener.config import Config
 from fastener.distributed import ray_engine
 from fastener.distributed import training_tasks as tasks
@@ -33,11 +33,12 @@ from fastener.distributed.ray_engine import Shipped, Workers
 from fastener.distributed.registered import Registered
 from fastener.inspection.choice import choose
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.grouping import Grouping
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.photo_settings import settled
 from fastener.inspection.reading import Fingerprint, prepare
 from fastener.inspection.registry import EVIDENCE
-from fastener.inspection.training import Grouping, build_evidence, build_setup, report
+from fastener.inspection.training import build_evidence, build_setup, report
 from fastener.models.bank_rows import rows_to_keep
 from fastener.models.moments import Moments
 from fastener.models.patchcore import PatchCore
@@ -207,8 +208,7 @@ class _Cluster:
         self, kind: str, features: list[Any], groups: np.ndarray, bank: tuple[Any, np.ndarray, dict[str, Any] | None]
     ) -> HealthyScores:
         """``bank``: its rows, the group of each, and the index."""
-        names = np.unique(groups)
-        measured = np.isin(groups, names[evenly(len(names), self.config.calibration.max_photos)])
+        measured = np.isin(groups, evenly_grouped(groups, self.config.calibration.max_photos))
         started = [
             self._start(tasks.calibrate, self._lesson, kind, part, measured[shard], groups[shard], *bank)
             for part, shard in zip(features, self._shards, strict=True)

@@ -18,6 +18,7 @@ from fastener.inspection.decision import Decision
 from fastener.inspection.description import CONFORMAL as CONFORMAL
 from fastener.inspection.description import describe
 from fastener.inspection.evidence_base import Evidence, Setup
+from fastener.inspection.grouping import Grouping
 from fastener.inspection.input_check import InputCheck
 from fastener.inspection.model_folder import save_model
 from fastener.inspection.model_state import read_model, state_of
@@ -26,7 +27,7 @@ from fastener.inspection.photo_settings import settled
 from fastener.inspection.pretrained import graph_of
 from fastener.inspection.reading import Fingerprint, Images, listed, told_once
 from fastener.inspection.threshold_report import ThresholdReport, report_of
-from fastener.inspection.training import Grouping, TrainingRecord
+from fastener.inspection.training import TrainingRecord
 from fastener.models.layer_memory import LayerMemory
 from fastener.models.progress import Progress, no_progress
 from fastener.models.scores import HealthyScores
@@ -203,9 +204,8 @@ class Inspector(BaseInspector):
         )
         if not photos:
             raise UserError(f"none of the {len(sources)} photos is new: the model knows them, or copies of them")
-        self.training = self.training.extended(photos, alike=groups is not None)
-        copies = self.training.groups[-len(photos) :]
-        left_out = copies if groups is None else np.asarray(groups)
+        self.training = self.training.extended(photos, groups)
+        copies, left_out = self.training.groups[-len(photos) :], self.training.left_out[-len(photos) :]
         scores = steps.fit_evidence(self.evidence, steps.per_tile(left_out, photos))
         self.decision = self.decision.extend(scores, steps.per_tile(copies, photos))
         self.threshold, self.threshold_source = self.decision.threshold()[0], CONFORMAL

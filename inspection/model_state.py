@@ -61,6 +61,7 @@ def state_of(inspector: Inspector) -> dict[str, Any]:
         # Half precision keeps correlations to 1e-3, far finer than the gap between copies and different photos.
         "signatures": inspector.training.signatures.astype(np.float16),
         "groups": inspector.training.groups,
+        "left_out": inspector.training.left_out,
         "names": list(inspector.training.names),
         "disturbed": inspector.training.disturbed,
         "input_check": None if inspector.check is None else inspector.check.state(),
@@ -126,6 +127,7 @@ def restore(state: dict[str, Any], *, device: str, weights: Path | None, run: Ru
             state["groups"].numpy(),
             tuple(str(name) for name in state.get("names", ())),
             int(state.get("disturbed", 0)),
+            state["left_out"].numpy() if "left_out" in state else None,
         ),
         threshold=threshold,
         threshold_source=source,

@@ -12,8 +12,9 @@ from fastener.config import Config
 from fastener.datasets.levels import WhiteLevel
 from fastener.datasets.near_copies import copy_groups
 from fastener.inspection.evidence_base import Evidence
+from fastener.inspection.grouping import Grouping
 from fastener.inspection.reading import Fingerprint, Source, decode
-from fastener.inspection.training import Grouping, collect, names_of_photos
+from fastener.inspection.training import collect, names_of_photos
 from fastener.models.scores import HealthyScores
 from fastener.preprocessing.pipeline import Preprocessor
 

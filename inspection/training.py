@@ -20,6 +20,7 @@ from fastener.datasets.near_copies import copy_groups, is_copy_of
 from fastener.inspection.choice import Choice
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence, Setup, images_of, sharing
+from fastener.inspection.grouping import Grouping, in_blocks
 from fastener.inspection.input_check import InputCheck, input_figures
 from fastener.inspection.outlines import odd_outlines, outline_figures
 from fastener.inspection.pretrained import quantise
@@ -65,6 +66,9 @@ class TrainingRecord:
         File name of each photo, or "photo N"; empty for models that were saved before names were.
     disturbed : int
         Number of these photos that are disturbed copies of a single photo, see inspection/one_photo.py.
+    left_out : ndarray of int64, (n,)
+        Photos with the same number were left out together when they were scored as unseen; by default ``groups``, as in
+        models that were saved before this was.
     """
 
     checksums: tuple[str, ...]
@@ -72,6 +76,11 @@ class TrainingRecord:
     groups: np.ndarray
     names: tuple[str, ...] = ()
     disturbed: int = 0
+    left_out: np.ndarray = None  # type: ignore[assignment]  # stands for groups
+
+    def __post_init__(self) -> None:
+        if self.left_out is None:
+            object.__setattr__(self, "left_out", self.groups)
 
     @property
     def n_photos(self) -> int:
@@ -87,8 +96,14 @@ class TrainingRecord:
     def of(cls, fingerprints: Sequence[Fingerprint], grouping: Grouping) -> TrainingRecord:
         """Record photos and their groups of copies."""
         signatures = np.stack([one.signature for one in fingerprints])
-        checksums = tuple(one.checksum for one in fingerprints)
-        return cls(checksums, signatures, grouping.copies, names_of_photos(fingerprints), grouping.disturbed)
+        return cls(
+            tuple(one.checksum for one in fingerprints),
+            signatures,
+            grouping.copies,
+            names_of_photos(fingerprints),
+            grouping.disturbed,
+            grouping.left_out,
+        )
 
     def names_of(self, groups: np.ndarray) -> list[str]:
         """Name the first photo of each group of copies in ``groups``, (k,)."""
@@ -102,56 +117,22 @@ class TrainingRecord:
         same = np.array([bool(one.checksum) and one.checksum in self.checksums for one in photos])
         return same | is_copy_of(np.stack([one.signature for one in photos]), self.signatures)
 
-    def extended(self, fingerprints: Sequence[Fingerprint], *, alike: bool = False) -> TrainingRecord:
+    def extended(self, fingerprints: Sequence[Fingerprint], groups: Sequence[int] | None = None) -> TrainingRecord:
         """Append new photos; their groups of copies get the numbers after the present ones.
 
-        Photos that are ``alike`` by nature are no copies of one another.
+        Photos whose ``groups`` (n,) are given are alike by nature, and no copies of one another.
         """
         signatures = np.stack([one.signature for one in fingerprints])
-        copies = np.arange(len(signatures)) if alike else copy_groups(signatures)
+        copies = copy_groups(signatures) if groups is None else np.arange(len(signatures))
+        copies += self.groups.max() + 1
         return TrainingRecord(
             self.checksums + tuple(one.checksum for one in fingerprints),
             np.concatenate([self.signatures, signatures]),
-            np.concatenate([self.groups, copies + self.groups.max() + 1]),
+            np.concatenate([self.groups, copies]),
             self.names + names_of_photos(fingerprints, self.n_photos) if self.names else (),
             self.disturbed,
+            np.concatenate([self.left_out, in_blocks(copies) if groups is None else np.asarray(groups)]),
         )
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """Say which healthy photos belong together.
-
-    Attributes
-    ----------
-    copies : ndarray of int64, (n,)
-        Photos with the same number are copies of one photo and count as one observation.
-    left_out : ndarray of int64, (n,)
-        Photos with the same number are left out together when they are scored as unseen.
-    disturbed : int
-        Number of photos, the last ones, that are disturbed copies of a single photo.
-    """
-
-    copies: np.ndarray
-    left_out: np.ndarray
-    disturbed: int = 0
-
-    @classmethod
-    def of(cls, fingerprints: Sequence[Fingerprint], groups: Sequence[int] | None = None) -> Grouping:
-        """Look for copies among the photos, or take the ``groups`` that a caller knows.
-
-        With ``groups`` no copies are looked for: neighbouring slices of one battery, for example, look like copies by
-        nature. Raises UserError unless at least two photos are different.
-        """
-        if groups is None:
-            copies = left_out = copy_groups(np.stack([one.signature for one in fingerprints]))
-        else:
-            copies, left_out = np.arange(len(fingerprints)), np.asarray(groups)
-        if len(np.unique(left_out)) < 2:
-            raise UserError(
-                f"at least two different healthy photos are needed to calibrate; {len(fingerprints)} given, all alike"
-            )
-        return cls(copies, left_out)
 
 
 def names_of_photos(fingerprints: Sequence[Fingerprint], before: int = 0) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def review_sheet(inspector: Inspector, photos: Sequence[OddPhoto], sources: Sequ
     """Draw each photo beside its heatmap under its number, from 1. ``sources`` are all training photos, in order."""
     panels = []
     for number, photo in enumerate(photos, 1):
-        group = int(inspector.training.groups[photo.places[0]])
+        group = int(inspector.training.left_out[photo.places[0]])
         result = inspect_unseen(inspector, sources[photo.places[0]], group)
         assert result.photo is not None
         row = [result.photo, heatmap_picture(result.photo, result)] if inspector.decision.localises else [result.photo]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fastener.common.errors import UserError
-from fastener.common.sampling import evenly
+from fastener.common.sampling import evenly_grouped
 from fastener.models.anomaly_map import PositionStats, along_lines, to_pixels
 from fastener.models.bank_rows import between, rows_to_keep, select_rows
 from fastener.models.feature_extractor import FeatureExtractor
@@ -287,9 +287,8 @@ class PatchCore:
             yield (groups == group).nonzero()[:, 0], self.bank_.without(self.bank_groups_ == group)
 
     def _measured(self, groups: torch.Tensor) -> torch.Tensor:
-        """Choose the groups, int64 (k,), whose images are scored as unseen."""
-        names: torch.Tensor = groups.unique()
-        return names[torch.from_numpy(evenly(len(names), self.max_calibrating))]
+        """Choose the groups, int64 (k,), whose images are scored as unseen: about ``max_calibrating`` images."""
+        return torch.from_numpy(evenly_grouped(groups.numpy(), self.max_calibrating))
 
     def _require_others(self, group: int) -> None:
         if bool((self.bank_groups_ == group).all()):

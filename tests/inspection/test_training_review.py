@@ -41,7 +41,7 @@ def test_the_odd_photo_comes_first_and_is_scored_as_unseen(fitted: Inspector, pa
     assert odd[0].name == paths[5].name
     assert odd[0].left_out
     assert [one.score for one in odd] == sorted((one.score for one in odd), reverse=True)
-    unseen = inspect_unseen(fitted, paths[5], int(fitted.training.groups[5]))
+    unseen = inspect_unseen(fitted, paths[5], int(fitted.training.left_out[5]))
     assert unseen.score == pytest.approx(odd[0].score, rel=0.2)
     assert unseen.score > fitted.threshold
 
