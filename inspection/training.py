@@ -131,7 +131,7 @@ class TrainingRecord:
             np.concatenate([self.groups, copies]),
             self.names + names_of_photos(fingerprints, self.n_photos) if self.names else (),
             self.disturbed,
-            np.concatenate([self.left_out, in_blocks(copies) if groups is None else np.asarray(groups)]),
+            np.concatenate([self.left_out, in_blocks(copies, signatures) if groups is None else np.asarray(groups)]),
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastener.common.sampling import evenly
+from fastener.common.sampling import evenly, evenly_grouped
 
 
 def test_evenly_keeps_first_and_last() -> None:
@@ -23,3 +24,11 @@ def test_steps_differ_by_one_at_most(count: int, at_most: int) -> None:
     assert (chosen[0], chosen[-1]) == (0, count - 1)
     steps = {after - before for before, after in pairwise(chosen)}
     assert not steps or max(steps) - min(steps) <= 1
+
+
+def test_groups_are_chosen_by_their_members() -> None:
+    groups = np.repeat(np.arange(30), 10)
+    assert evenly_grouped(groups, 300).tolist() == list(range(30))
+    assert evenly_grouped(groups, 50).tolist() == [0, 7, 14, 21, 29]
+    assert evenly_grouped(groups, 1).tolist() == [0, 29]
+    assert evenly_grouped(np.zeros(5, int), 3).tolist() == [0]
