@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -22,11 +23,6 @@ class LayerMemory:
     limit : int
         Bytes that are held at most.
 
-    Attributes
-    ----------
-    enabled : bool
-        Whether anything is remembered; False while time is measured.
-
     Examples
     --------
     >>> memory = LayerMemory(2**20)
@@ -39,7 +35,7 @@ class LayerMemory:
     def __init__(self, limit: int):
         self.limit = limit
         self.held = 0
-        self.enabled = True
+        self._paused = False
         self._maps: dict[str, list[torch.Tensor]] = {}
 
     def layers(self, network: str, images: np.ndarray, compute: Compute) -> list[torch.Tensor]:
@@ -47,7 +43,7 @@ class LayerMemory:
 
         ``compute`` gives them for images that are not remembered.
         """
-        if not self.enabled:
+        if self._paused:
             return compute(images)
         keys = [_key(network, image) for image in images]
         new = [i for i, key in enumerate(keys) if key not in self._maps]
@@ -60,6 +56,15 @@ class LayerMemory:
                 self.held += size
         rows = [found[i] if i in found else self._maps[key] for i, key in enumerate(keys)]
         return [torch.stack(layer) for layer in zip(*rows, strict=True)]
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Remember nothing inside a ``with`` statement, so that time can be measured."""
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
 
     def forget(self) -> None:
         """Let go of everything."""

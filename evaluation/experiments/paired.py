@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,27 +14,52 @@ from fastener.evaluation.experiments.settings import ALL
 from fastener.evaluation.region_curves import RegionCurves
 
 
+class Known(NamedTuple):
+    """Labels of a data set's test images, and the scores and region curves of each method on them."""
+
+    labels: np.ndarray
+    scores: dict[str, np.ndarray]
+    regions: dict[str, RegionCurves]
+
+
+def scores_of(results: Results, data: str) -> Known | None:
+    """Read the scores of all methods that learned all photos by the first seed, on the same images.
+
+    None where there are none, or images of one class only. Raises UserError for a damaged file.
+    """
+    labels, paths = np.empty(0, bool), np.empty(0, str)
+    scores: dict[str, np.ndarray] = {}
+    regions: dict[str, RegionCurves] = {}
+    for method in results.methods:
+        for cell in results.of(data, method, ALL):
+            if cell["seed"] != results.experiment.seed:
+                continue
+            read = _scores(cell)
+            if not scores:
+                labels, paths = read["is_anomalous"].astype(bool), read["path"]
+            if np.array_equal(read["path"], paths):
+                scores[method] = read["score"]
+                if (curves := RegionCurves.read(cell["folder"])) is not None:
+                    regions[method] = curves
+    return Known(labels, scores, regions) if labels.any() and not labels.all() else None
+
+
 def paired_tests(results: Results) -> list[str]:
     """Compare the first method with each other one, where both learned all photos by the first seed.
 
     Returns lines for a person: DeLong's test of AUROC, the paired bootstrap of AUPRO, Holm's correction.
     """
-    first, *others = results.methods
-    cells = {(one["data"], one["method"]): one for one in results.cells if one["shots"] == ALL}
-    cells = {key: one for key, one in cells.items() if one["seed"] == results.experiment.seed}
+    first = results.methods[0]
     found: list[Difference] = []
     for data in results.data:
-        names = [name for name in (first, *others) if (data, name) in cells]
-        if first not in names or len(names) < 2:
+        known = scores_of(results, data)
+        if known is None or first not in known.scores or len(known.scores) < 2:
             continue
-        read = {name: _scores(cells[data, name]) for name in names}
-        labels = read[first]["is_anomalous"].astype(bool)
-        same = [name for name in names if np.array_equal(read[name]["path"], read[first]["path"])]
-        if labels.all() or not labels.any() or min(labels.sum(), (~labels).sum()) < 2:
+        if min(known.labels.sum(), (~known.labels).sum()) < 2:
             continue
-        regions = {name: {data: one} for name in same if (one := RegionCurves.read(cells[data, name]["folder"]))}
-        scores = {name: {data: read[name]["score"]} for name in same}
-        found += compare({data: labels}, scores, regions=regions, against=first)[0]
+        scores = {name: {data: values} for name, values in known.scores.items()}
+        regions = {name: {data: one} for name, one in known.regions.items()}
+        found += compare({data: known.labels}, scores, regions=regions, against=first)[0]
     return _told(found)
 
 

@@ -15,10 +15,11 @@ from fastener.common.files import write_atomically
 from fastener.common.spreadsheet import csv_text
 from fastener.evaluation.critical_difference import diagram
 from fastener.evaluation.experiments import figures
-from fastener.evaluation.experiments.paired import paired_tests, ranks
+from fastener.evaluation.experiments.paired import paired_tests, ranks, scores_of
 from fastener.evaluation.experiments.results import METRICS, Results
 from fastener.evaluation.experiments.settings import ALL
 from fastener.evaluation.figure_style import Style
+from fastener.evaluation.joint_curves import joint_overlap, joint_precision_recall, joint_roc
 from fastener.evaluation.result_tables import Table
 from fastener.evaluation.runtime import environment
 
@@ -54,8 +55,7 @@ def _tables(results: Results) -> dict[str, Table]:
     for metric in METRICS:
         if ALL in results.shots:
             tables[metric] = results.table(metric)
-    if [shots for shots in results.shots if shots != ALL]:
-        tables |= {f"few_shot_{data}": results.few_shot_table(data) for data in results.data}
+    tables |= {f"few_shot_{data}": results.few_shot_table(data) for data in results.drawn_data}
     return {name: table for name, table in tables.items() if any(any(figures) for _, figures in table.rows)}
 
 
@@ -67,12 +67,27 @@ def _figures(results: Results, style: Style) -> list[Path]:
         if figures.all_methods(results, style, metric) is not None:
             draw = partial(_all_methods, results, metric)
             written.append(style.write(draw, folder, f"methods_{metric}")[0])
-    if [shots for shots in results.shots if shots != ALL]:
-        for data in results.data:
-            written.append(style.write(partial(figures.few_shot, results, data), folder, f"few_shot_{data}")[0])
+    for data in results.drawn_data:
+        written.append(style.write(partial(figures.few_shot, results, data), folder, f"few_shot_{data}")[0])
+    for data in results.data:
+        written += _curves(results, data, style, folder)
     if (found := ranks(results)) is not None:
         written.append(style.write(partial(diagram, found), folder, "critical_difference")[0])
     return written + [path for one in results.cells for path in sorted(one["folder"].glob("robustness.png"))]
+
+
+def _curves(results: Results, data: str, style: Style, folder: Path) -> list[Path]:
+    """Write the joint curves of all methods on one data set; return one file of each."""
+    known = scores_of(results, data)
+    if known is None:
+        return []
+    drawn = {
+        f"roc_{data}": partial(joint_roc, known.labels, known.scores, data),
+        f"pr_{data}": partial(joint_precision_recall, known.labels, known.scores, data),
+    }
+    if known.regions:
+        drawn[f"overlap_{data}"] = partial(joint_overlap, known.regions, data)
+    return [style.write(draw, folder, name)[0] for name, draw in drawn.items()]
 
 
 def _all_methods(results: Results, metric: str, style: Style) -> Figure:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastener.common.errors import UserError
 from fastener.evaluation.experiments.cells import Cell
 from fastener.evaluation.experiments.settings import ALL, Experiment
 from fastener.evaluation.result_tables import Estimate, Table, by_method
@@ -53,21 +54,31 @@ class Results:
     def read(
         cls, experiment: Experiment, output: Path, cells: Sequence[Cell], errors: Mapping[str, str] | None = None
     ) -> Results:
-        """Read what is there of ``cells``."""
+        """Read what is there of ``cells``; results of other settings or photos are none of this experiment."""
         found, missing = [], 0
         for cell in cells:
+            try:
+                identity = cell.identity(experiment)
+            except UserError:
+                identity = ""
             for part in cell.parts:
                 folder = cell.folder(output, part)
                 metrics = read_metrics(folder)
-                missing += metrics is None
-                if metrics is not None:
+                if metrics is not None and metrics.get("measured_by") == identity:
                     found.append({**metrics, "folder": folder})
+                else:
+                    missing += 1
         return cls(experiment, output, found, errors or {}, missing)
 
     @property
     def data(self) -> list[str]:
         """Names of the data sets, in order."""
         return list(dict.fromkeys(one["data"] for one in self.cells))
+
+    @property
+    def drawn_data(self) -> list[str]:
+        """Names of the data sets on which models of drawn photos were measured, in order."""
+        return list(dict.fromkeys(one["data"] for one in self.cells if one["shots"] != ALL))
 
     @property
     def methods(self) -> list[str]:
@@ -104,7 +115,8 @@ class Results:
             name: {data: self.estimate(data, name, shots, metric) for data in self.data} for name in self.methods
         }
         trained = "all healthy photos" if shots == ALL else f"{shots} healthy photo{'s' if shots != 1 else ''}"
-        title = f"{METRICS[metric]}, trained on {trained}, 95 % intervals"
+        intervals = any(one is not None and one.low is not None for row in figures.values() for one in row.values())
+        title = f"{METRICS[metric]}, trained on {trained}{', 95 % intervals' if intervals else ''}"
         return by_method(title, figures, "low" if metric == "false_positive_rate" else "high")
 
     def few_shot_table(self, data: str, metric: str = "image_auroc") -> Table:

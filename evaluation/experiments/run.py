@@ -91,9 +91,8 @@ def run_cell(
         metrics = category_metrics(measurement, None, curves=curves) if wanted else summarise(measurement)
         metrics |= _facts(cell, part, inspector, len(photos), identity)
         if first:
-            memory.enabled = False
-            metrics["runtime"] = measured_runtime(inspector, [image.path for image in measurement.images])
-            memory.enabled = True
+            with memory.paused():
+                metrics["runtime"] = measured_runtime(inspector, [image.path for image in measurement.images])
         folder = folders[part.name]
         write_scores(measurement, folder)
         if curves is not None:

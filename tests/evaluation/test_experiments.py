@@ -84,6 +84,8 @@ def test_results_are_kept_and_not_computed_again(
     again = experiment.run(output)
     assert again.rows() == results.rows()
     other = experiment.model_copy(update={"settings": (*SMALL, "calibration.alpha=0.2")})
+    cells = list(cells_of(other, parts_of(other)))
+    assert Results.read(other, output, cells).missing == 5  # these results are not those of other settings
     with pytest.raises(AssertionError, match="trained again"):
         other.run(output)
 
@@ -116,7 +118,9 @@ def test_the_command_writes_tables_figures_and_a_page(mvtec: Path, tmp_path: Pat
     ]  # fmt: skip
     assert "booktabs" not in (tmp_path / "tables/image_auroc.tex").read_text()
     assert r"\toprule" in (tmp_path / "tables/image_auroc.tex").read_text()
-    assert {"few_shot_plate.svg", "few_shot_plate.pdf"} <= {one.name for one in (tmp_path / "figures").iterdir()}
+    assert {"few_shot_plate.svg", "few_shot_plate.pdf", "roc_plate.svg", "pr_sheet.svg"} <= {
+        one.name for one in (tmp_path / "figures").iterdir()
+    }
 
 
 def test_bad_experiments_are_one_clear_line(mvtec: Path, tmp_path: Path) -> None:
