@@ -62,25 +62,20 @@ class TrainingRecord:
         Perceptual signature of each photo.
     groups : ndarray of int64, (n,)
         Number of the group of copies that each photo belongs to.
+    left_out : ndarray of int64, (n,)
+        Photos with the same number were left out together when they were scored as unseen.
     names : tuple of str, n
         File name of each photo, or "photo N"; empty for models that were saved before names were.
     disturbed : int
         Number of these photos that are disturbed copies of a single photo, see inspection/one_photo.py.
-    left_out : ndarray of int64, (n,)
-        Photos with the same number were left out together when they were scored as unseen; by default ``groups``, as in
-        models that were saved before this was.
     """
 
     checksums: tuple[str, ...]
     signatures: np.ndarray
     groups: np.ndarray
+    left_out: np.ndarray
     names: tuple[str, ...] = ()
     disturbed: int = 0
-    left_out: np.ndarray = None  # type: ignore[assignment]  # stands for groups
-
-    def __post_init__(self) -> None:
-        if self.left_out is None:
-            object.__setattr__(self, "left_out", self.groups)
 
     @property
     def n_photos(self) -> int:
@@ -100,9 +95,9 @@ class TrainingRecord:
             tuple(one.checksum for one in fingerprints),
             signatures,
             grouping.copies,
+            grouping.left_out,
             names_of_photos(fingerprints),
             grouping.disturbed,
-            grouping.left_out,
         )
 
     def names_of(self, groups: np.ndarray) -> list[str]:
@@ -129,9 +124,9 @@ class TrainingRecord:
             self.checksums + tuple(one.checksum for one in fingerprints),
             np.concatenate([self.signatures, signatures]),
             np.concatenate([self.groups, copies]),
+            np.concatenate([self.left_out, in_blocks(copies, signatures) if groups is None else np.asarray(groups)]),
             self.names + names_of_photos(fingerprints, self.n_photos) if self.names else (),
             self.disturbed,
-            np.concatenate([self.left_out, in_blocks(copies, signatures) if groups is None else np.asarray(groups)]),
         )
 
 

@@ -61,8 +61,3 @@ def test_a_record_remembers_who_was_left_out_with_whom(monkeypatch: pytest.Monke
     tablets = record.extended(_photos(4, 2), [90, 90, 91, 91])
     assert tablets.left_out[40:].tolist() == [90, 90, 91, 91]
     assert tablets.groups[40:].tolist() == [40, 41, 42, 43]
-
-
-def test_a_record_of_earlier_versions_left_out_copies() -> None:
-    record = TrainingRecord(("", "", ""), np.eye(3, dtype=np.float32), np.array([0, 0, 1]))
-    assert record.left_out.tolist() == [0, 0, 1]
