@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from fastener.corrosion.pictures import CLASS_TITLE
+from fastener.corrosion.severity import NOT_JUDGED
 from fastener.corrosion.tables import Table, component_tables, evidence_tables, lab_tables, rating_note
 from fastener.corrosion.text import (
     headline,
@@ -107,7 +108,7 @@ def _card(record: Mapping[str, Any]) -> str:
     hours = list(record["timepoints"])[-1]
     damage = "" if point["damage_type"] == "none" else f"<p>{escape(point['damage_type'].capitalize())}</p>"
     return (
-        f'<article class="card {_css(point["severity"])}"><h3>{escape(record["component"])}</h3>'
+        f'<article class="card {_css(_kind(point))}"><h3>{escape(record["component"])}</h3>'
         f'<p class="big">{_corroded(point)}<span> at T{hours}</span></p>'
         f'<p class="small">{escape(headline(point))}</p>'
         f"<p>{_status(point)} {_severity(point)}</p>{damage}</article>"
@@ -119,6 +120,8 @@ def _corroded(point: Mapping[str, Any]) -> str:
     changes = point["worst_view_changes"]
     if changes is None:
         return f"{point['colour_rust_pct']:.1f}&nbsp;% rust"
+    if point["status"] == NOT_JUDGED:
+        return "–"
     total = sum(changes[kind] or 0.0 for kind in ("white", "red", "dark"))
     return f"{total:+.1f}&nbsp;points"
 
@@ -140,7 +143,7 @@ def _overview_table(records: Sequence[Mapping[str, Any]]) -> str:
 def _cell(point: Mapping[str, Any] | None) -> str:
     if point is None:
         return '<td class="none">no photo</td>'
-    return f'<td class="{_css(point["severity"])}"><b>{_corroded(point)}</b><br>{escape(severity_words(point))}</td>'
+    return f'<td class="{_css(_kind(point))}"><b>{_corroded(point)}</b><br>{escape(severity_words(point))}</td>'
 
 
 def _component(record: Mapping[str, Any], rows: Sequence[ShotRow], strips: Sequence[Picture]) -> str:
@@ -221,7 +224,12 @@ def _status(point: Mapping[str, Any]) -> str:
 
 
 def _severity(point: Mapping[str, Any]) -> str:
-    return f'<span class="pill {_css(point["severity"])}">{escape(severity_words(point))}</span>'
+    return f'<span class="pill {_css(_kind(point))}">{escape(severity_words(point))}</span>'
+
+
+def _kind(point: Mapping[str, Any]) -> str:
+    """Return what colours a moment: its severity, or that it was not judged."""
+    return str(point["status"] if point["status"] == NOT_JUDGED else point["severity"])
 
 
 def _css(word: str) -> str:

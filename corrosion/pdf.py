@@ -33,7 +33,8 @@ from fastener.corrosion.text import notes, overview, rate_sentence
 from fastener.inspection.drawing import Picture
 
 _MARGIN = 18 * mm
-_WIDTH = A4[0] - 2 * _MARGIN
+# A frame of reportlab keeps 6 points free on either side.
+_WIDTH = A4[0] - 2 * _MARGIN - 12
 _INK, _SOFT, _LINE = colors.HexColor("#1d2733"), colors.HexColor("#5d6875"), colors.HexColor("#c5ccd4")
 # Dots per inch at which pictures are printed: enough for a lab sheet, and a small file.
 _DPI = 200
@@ -105,6 +106,7 @@ def _table(table: Table, heading: str = "heading") -> list[Flowable]:
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
             ("LINEBELOW", (0, 0), (-1, -1), 0.4, _LINE),
             ("LEFTPADDING", (0, 0), (-1, -1), 3),
+            ("LEFTPADDING", (0, 0), (0, -1), 0),
             ("RIGHTPADDING", (0, 0), (-1, -1), 3),
             ("TOPPADDING", (0, 0), (-1, -1), 2),
             ("BOTTOMPADDING", (0, 0), (-1, -1), 3),

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 
 from fastener.config import CorrosionSettings
 from fastener.corrosion.colour_growth import RUST
@@ -33,7 +34,7 @@ _PANELS = (
 _LEVELLED = {"colour_rust_pct": "colour_cutoffs", "heatmap_growth_pct": "growth_cutoffs"}
 # Kinds of change, in the colours of the class pictures, and the height of a bar of one kind.
 _KINDS = {
-    name: tuple(channel / 255 for channel in CLASS_COLOURS[kind])
+    name: "#{:02x}{:02x}{:02x}".format(*CLASS_COLOURS[kind])
     for name, kind in (("white", WHITE), ("red", RUST), ("dark", DARK))
 }
 _THIN = 0.27
@@ -114,9 +115,8 @@ def delta_bars(records: Sequence[Record]) -> Figure:
     ax.set_yticks(ticks[::step], names[::step], parse_math=False)
     ax.invert_yaxis()
     ax.set(title="Change since T0, with 95 % intervals", xlabel="Percentage points of the part, mean over the views")
-    for kind, colour in _KINDS.items():
-        ax.barh([], [], color=colour, label=kind)
-    fig.legend(loc="outside lower center", ncols=len(_KINDS), frameon=False)
+    handles = [Patch(color=colour, label=kind) for kind, colour in _KINDS.items()]
+    fig.legend(handles=handles, loc="outside lower center", ncols=len(_KINDS), frameon=False)
     ax.grid(axis="x", color="#E6E6E6")
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
@@ -124,7 +124,7 @@ def delta_bars(records: Sequence[Record]) -> Figure:
     return fig
 
 
-def _bar(ax: Axes, y: float, change: tuple[float, float, float] | None, colour: tuple[float, ...]) -> None:
+def _bar(ax: Axes, y: float, change: tuple[float, float, float] | None, colour: str) -> None:
     if change is None:
         return
     value, low, high = change

@@ -80,6 +80,8 @@ def headline(point: Mapping[str, Any]) -> str:
         return f"rust {point['colour_rust_pct']:.1f} % of the part; no T0 to compare with"
     if point["status"] == BASELINE:
         return "T0, to which all changes relate"
+    if point["status"] == NOT_JUDGED:
+        return "no view of T0 shown again, so no change can be stated"
     found = [f"{kind} {value:+.1f}" for kind, value in changes.items() if value is not None and abs(value) >= 0.05]
     return (
         f"since T0, in the worst view ({name_of(point['worst_view'])}): "

@@ -13,7 +13,7 @@ from fastener.corrosion.photometry import match_exposure
 from fastener.corrosion.ratings import rated
 from fastener.corrosion.records import component_record
 from fastener.corrosion.severity import NOT_JUDGED, STABLE
-from fastener.corrosion.text import overview
+from fastener.corrosion.text import headline, overview
 from fastener.datasets.components import load_components
 from fastener.datasets.synthetic.corrosion import (
     DARK,
@@ -115,3 +115,4 @@ def test_another_part_under_the_same_name_is_remarked(tmp_path: Path) -> None:
     record = rated(component_record(result, small_config().corrosion), {"red": 24.0})
     assert (record["timepoints"]["24"]["rp"], record["requirements"]["all"]) == (None, "not shown")
     assert "not judged at the end" in overview([record])
+    assert "no change can be stated" in headline(record["timepoints"]["24"])

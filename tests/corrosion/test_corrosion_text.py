@@ -25,6 +25,7 @@ STABLE, RUSTY = (
     record("BASELINE", "DEGRADING", name="Bolt", severity="Mild", damage="rust"),
 )
 T0_ONLY, LATE, UNREAD = record("BASELINE"), record(None, None), record()
+UNSEEN = record("BASELINE", "NOT JUDGED")
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,7 @@ T0_ONLY, LATE, UNREAD = record("BASELINE"), record(None, None), record()
         ([STABLE, RUSTY], "1 of 2 components is degrading; the worst is Bolt (Mild, rust)."),
         ([LATE, LATE], "2 components; 2 without T0: change unknown."),
         ([UNREAD], "1 component; 1 of which no photo could be read."),
+        ([UNSEEN], "1 component; 1 not judged at the end: no view of T0 shown again."),
         ([T0_ONLY], "1 component; 1 with T0 only: change unknown."),
         (
             [STABLE, LATE, UNREAD],
