@@ -94,6 +94,9 @@ def _arguments() -> argparse.Namespace:
         "--queue-size", metavar="N", help="images inspected or waiting at a time; more get status 503 (default: 64)"
     )
     parser.add_argument("--batch-size", metavar="N", help="largest number of images per forward pass (default: 16)")
+    parser.add_argument(
+        "--no-part", metavar="AS", help="what a photo without a part counts as in figures: fail (default) or ignore"
+    )
     parser.add_argument("--model-memory-mb", metavar="MB", help="memory for loaded models in MiB (default: 4096)")
     return parser.parse_args()
 

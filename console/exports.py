@@ -11,7 +11,7 @@ from typing import IO
 from fastener.common.spreadsheet import CsvWriter, rows_text
 from fastener.console.pictures import suffix
 from fastener.console.store import PictureStore
-from fastener.console.tables import FAIL, NO_PART, RESULT_COLUMNS, InspectionRow
+from fastener.console.tables import FAIL, NO_PART, ORIGIN, RESULT_COLUMNS, InspectionRow
 from fastener.datasets.dataset import CSV_NAME
 
 _FIGURES = tuple(field.name for field in RESULT_COLUMNS if field.kind is float)
@@ -22,6 +22,7 @@ _COLUMNS = (
     "model_checksum",
     "file_name",
     "image_checksum",
+    *ORIGIN,
     *_FIGURES,
     "decision",
     "problem",
@@ -55,6 +56,7 @@ def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
                 row.model_checksum,
                 row.file_name,
                 row.image_checksum,
+                *(getattr(row, name) for name in ORIGIN),
                 *(getattr(row, name) for name in _FIGURES),
                 row.decision,
                 row.problem,

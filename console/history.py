@@ -3,102 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Select, String, case, false, func, or_, select, text, update
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import InstrumentedAttribute, sessionmaker
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy import Engine, Select, false, func, select, text, update
+from sqlalchemy.orm import sessionmaker
 
 from fastener.common.errors import UserError
-from fastener.console.database import folded
-from fastener.console.tables import LOOK, PASS, InspectionRow, ReviewRow, ThresholdRow
+from fastener.console.filters import Filter, Sort, ordered
+from fastener.console.tables import NO_PART, InspectionRow, ReviewRow, ThresholdRow
 
 
 class ThresholdChanged(UserError):
     """Raised when a threshold was to replace one that is no longer in force."""
 
 
-Reviewed = Literal["none", "any", "confirmed", "overruled"]
 # Rows fetched at a time by queries that return every row.
 _FETCH_SIZE = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Conditions that inspections must meet; None sets no condition.
-
-    Attributes
-    ----------
-    since : datetime or None
-        Earliest time, included.
-    until : datetime or None
-        Latest time, excluded.
-    category : str or None
-        Name of the model.
-    decision : str or None
-        "PASS", "LOOK", "FAIL" or "NO_PART".
-    reviewed : str or None
-        "none": not reviewed; "any": reviewed; "confirmed" or "overruled": by the latest review.
-    text : str or None
-        Part of the file name, whatever its case and accents.
-    """
-
-    since: datetime | None = None
-    until: datetime | None = None
-    category: str | None = None
-    decision: str | None = None
-    reviewed: Reviewed | None = None
-    text: str | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """Build the SQL conditions."""
-        row = InspectionRow
-        found: list[ColumnElement[bool]] = []
-        if self.since is not None:
-            found.append(row.created_at >= self.since)
-        if self.until is not None:
-            found.append(row.created_at < self.until)
-        if self.category is not None:
-            found.append(row.category == self.category)
-        if self.decision is not None:
-            found.append(row.decision == self.decision)
-        if self.reviewed == "none":
-            found.append(row.review_id.is_(None))
-        elif self.reviewed is not None:
-            found.append(row.review_id.is_not(None))
-            passed = case((row.decision == LOOK, PASS), else_=row.decision)  # a part to look at is one that passed
-            if self.reviewed == "confirmed":
-                found.append(row.review.has(ReviewRow.verdict == passed))
-            elif self.reviewed == "overruled":
-                found.append(row.review.has(ReviewRow.verdict != passed))
-        if self.text is not None:
-            found.append(_holds(row.file_name, self.text))
-        return found
-
-
-class _Folded(FunctionElement[str]):
-    """A column without case and accents where the database can do that (SQLite), else without case."""
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(_Folded)
-def _lower(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_Folded, "sqlite")
-def _fold(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
-    return f"folded({compiler.process(element.clauses, **options)})"
-
-
-def _holds(column: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
-    return or_(_Folded(column).contains(folded(part), autoescape=True), column.icontains(part, autoescape=True))
 
 
 class History:
@@ -135,17 +55,19 @@ class History:
         with self._session() as session:
             return session.get(InspectionRow, identifier)
 
-    def find(self, wanted: Filter, limit: int, offset: int = 0) -> tuple[int, Sequence[InspectionRow]]:
-        """Return the number of matching inspections, and up to ``limit`` of them, the newest first."""
+    def find(
+        self, wanted: Filter, limit: int, offset: int = 0, *, sort: Sort = "time", descending: bool = True
+    ) -> tuple[int, Sequence[InspectionRow]]:
+        """Return the number of matching inspections, and up to ``limit`` of them, by default the newest first."""
         with self._session() as session:
             total = session.scalar(select(func.count()).select_from(InspectionRow).where(*wanted.conditions()))
-            rows = session.scalars(_newest_first(wanted).limit(limit).offset(offset)).all()
+            rows = session.scalars(_query(wanted, sort, descending).limit(limit).offset(offset)).all()
         return total or 0, rows
 
     def all(self, wanted: Filter) -> Iterator[InspectionRow]:
         """Yield all matching inspections, the newest first; a few hundred are in memory at a time."""
         with self._session() as session:
-            yield from session.scalars(_newest_first(wanted).execution_options(yield_per=_FETCH_SIZE))
+            yield from session.scalars(_query(wanted).execution_options(yield_per=_FETCH_SIZE))
 
     def scores(self, wanted: Filter) -> list[tuple[datetime, str, str, str, float]]:
         """Return (created_at, category, model_checksum, decision, score) of all matching inspections, oldest first."""
@@ -192,9 +114,26 @@ class History:
             if replaces is not None and replaces != row.old:
                 raise ThresholdChanged(f"the threshold is {row.old:g} by now, not {replaces:g}; look at it first")
 
-    def threshold_changes(self, category: str) -> Sequence[ThresholdRow]:
-        """Return the changes of a category's threshold, the latest first."""
-        changes = select(ThresholdRow).where(ThresholdRow.category == category).order_by(ThresholdRow.id.desc())
+    def recent(self, category: str, model_checksum: str, limit: int) -> Sequence[InspectionRow]:
+        """Return the latest inspections by one model file whose photo shows a part, the newest first."""
+        row = InspectionRow
+        found = select(row).where(row.category == category, row.model_checksum == model_checksum)
+        with self._session() as session:
+            return session.scalars(
+                found.where(row.decision != NO_PART).order_by(row.created_at.desc(), row.id).limit(limit)
+            ).all()
+
+    def threshold_changes(
+        self, category: str | None = None, *, since: datetime | None = None, until: datetime | None = None
+    ) -> Sequence[ThresholdRow]:
+        """Return the changes of thresholds, of one category or of all, the latest first."""
+        changes = select(ThresholdRow).order_by(ThresholdRow.id.desc())
+        if category is not None:
+            changes = changes.where(ThresholdRow.category == category)
+        if since is not None:
+            changes = changes.where(ThresholdRow.created_at >= since)
+        if until is not None:
+            changes = changes.where(ThresholdRow.created_at < until)
         with self._session() as session:
             return session.scalars(changes).all()
 
@@ -205,9 +144,8 @@ class History:
             return session.scalar(latest)
 
 
-def _newest_first(wanted: Filter) -> Select[InspectionRow]:
-    order = InspectionRow.created_at.desc(), InspectionRow.id
-    return select(InspectionRow).where(*wanted.conditions()).order_by(*order)
+def _query(wanted: Filter, sort: Sort = "time", descending: bool = True) -> Select[InspectionRow]:
+    return select(InspectionRow).where(*wanted.conditions()).order_by(*ordered(sort, descending))
 
 
 def _latest_threshold(category: str, model_checksum: str) -> Select[float]:

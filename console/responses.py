@@ -15,6 +15,7 @@ from fastener.console.schemas import (
     InspectionDetail,
     ModelInfo,
     OddPhoto,
+    RecentScore,
     Reference,
     ReviewedInspection,
     StoredInspection,
@@ -46,6 +47,17 @@ def inspected(outcome: Outcome) -> Inspected:
     """Convert a new inspection, with its pictures in base64."""
     pictures = {"heatmap_base64": _base64(outcome.heatmap), "overlay_base64": _base64(outcome.overlay)}
     return Inspected.model_validate(_values(outcome.row) | pictures)
+
+
+def recent(row: InspectionRow) -> RecentScore:
+    """Convert a row of the history to its score and the verdict of its review."""
+    return RecentScore(
+        id=row.id,
+        file_name=row.file_name,
+        score=row.score,
+        decision=row.decision,
+        verdict=row.review.verdict if row.review else None,
+    )
 
 
 def category(name: str, model: ServedModel | None) -> Category:

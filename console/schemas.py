@@ -27,7 +27,8 @@ def _storable(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_storable)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=80)]
+Short = Annotated[Text, StringConstraints(max_length=80)]
+Name = Annotated[Short, StringConstraints(min_length=1)]
 Reason = Annotated[Text, StringConstraints(min_length=1)]
 
 
@@ -134,6 +135,16 @@ class ThresholdChange(Answer):
     reason: str
 
 
+class RecentScore(Answer):
+    """A recent inspection by the model that is in force, for the trial of a threshold."""
+
+    id: str
+    file_name: str
+    score: float
+    decision: Decision
+    verdict: Right | None = Field(description="by its latest review; null: not reviewed")
+
+
 MOST_THRESHOLD = 1e6  # far beyond the score of any photo
 
 
@@ -209,6 +220,11 @@ class StoredInspection(Answer):
         description="NO_PART: the photo cannot be judged, see problem; LOOK: passed, but a person should look at it"
     )
     seconds: float = Field(description="time from the upload to the answer, in seconds")
+    lot: str = Field(description="as the sender of the image said, like the next three")
+    order: str
+    serial: str
+    shift: str
+    operator: str = Field(description="name of the account that sent the image")
 
 
 class Review(Answer):
@@ -283,9 +299,9 @@ class DayStatistics(Answer):
     category: str
     model_checksum: str
     inspections: int
-    failed: int = Field(description="number of FAIL and NO_PART together")
+    failed: int = Field(description="number of FAIL, and of NO_PART unless --no-part ignore is set")
     no_part: int = Field(description="number of NO_PART alone: photos to be taken again")
-    fail_share: float = Field(description="share of FAIL and NO_PART together")
+    fail_share: float = Field(description="failed, as a share of the inspections that count")
     median_score: float
     low_score: float = Field(description="10 % quantile")
     high_score: float = Field(description="90 % quantile")
@@ -307,3 +323,4 @@ class Statistics(Answer):
 
     days: list[DayStatistics]
     references: list[Reference]
+    no_part_fails: bool = Field(description="whether NO_PART counts as FAIL here; see --no-part")

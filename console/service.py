@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
@@ -65,6 +65,28 @@ class Upload:
 
     name: str
     content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a part comes from, and who inspects it; "" where nobody said.
+
+    Attributes
+    ----------
+    lot, order, serial, shift : str
+        As the sender of the image says, at most 80 characters each.
+    operator : str
+        Name of the account that is signed in.
+    """
+
+    lot: str = ""
+    order: str = ""
+    serial: str = ""
+    shift: str = ""
+    operator: str = ""
+
+
+UNKNOWN_ORIGIN = Origin()
 
 
 @dataclass(frozen=True)
@@ -164,7 +186,9 @@ class Service:
         # Asked each time, since another server on the same database may have changed it.
         return await self.in_thread(self.catalogue.with_saved_threshold, in_memory)
 
-    async def inspect(self, model: ServedModel, upload: Upload, with_pictures: bool) -> Outcome:
+    async def inspect(
+        self, model: ServedModel, upload: Upload, with_pictures: bool, origin: Origin = UNKNOWN_ORIGIN
+    ) -> Outcome:
         """Inspect an image and store the result before returning it.
 
         Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if the result could not be stored.
@@ -175,7 +199,7 @@ class Service:
         if prepared is None:
             prepared = await _run_in(self._large_image_pool, _prepare, *job)
         result = await asyncio.wrap_future(self._batcher.submit(model.inspector, prepared.loaded))
-        outcome = await _run_in(self._image_pool, self._finish, model, prepared, result, start)
+        outcome = await _run_in(self._image_pool, self._finish, model, prepared, result, start, origin)
         self.metrics.inspections.labels(model.category, outcome.row.decision).inc()
         self.metrics.seconds.observe(outcome.row.seconds)
         return outcome
@@ -190,7 +214,9 @@ class Service:
             large = is_large(content, side)
         return self._large_image_pool.submit(small_jpeg, file, side).result() if large else small_jpeg(file, side)
 
-    def _finish(self, model: ServedModel, prepared: _Prepared, result: Inspection, start: float) -> Outcome:
+    def _finish(
+        self, model: ServedModel, prepared: _Prepared, result: Inspection, start: float, origin: Origin
+    ) -> Outcome:
         layer, preview = heatmap_rgba(result), prepared.preview
         heatmap = None if layer is None else heatmap_png(layer)
         overlay = None if preview is None or layer is None else overlay_jpeg(preview, layer)
@@ -207,6 +233,7 @@ class Service:
             height=result.photo_size[0],
             decision=DECISIONS[result.verdict],
             seconds=time.perf_counter() - start,
+            **asdict(origin),
             **{field.name: field.value(result) for field in RESULT_COLUMNS},
         )
         self.history.add(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from sqlalchemy import make_url
@@ -37,6 +38,9 @@ class ConsoleSettings(Section):
     )
     retention_days: int | None = Field(
         None, ge=1, le=36500, description="days that images are kept after their last inspection; default: for ever"
+    )
+    no_part: Literal["fail", "ignore"] = Field(
+        "fail", description="what a photo without a part counts as in figures: fail (the default) or ignore"
     )
     token: SecretStr | None = Field(
         None,

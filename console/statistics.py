@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from fastener.console.tables import FAILED, NO_PART
+from fastener.console.tables import FAIL, NO_PART
 
 _ZONES_MINUTES = 15  # time zones differ by multiples of this
 _FARTHEST_WEST = 9 * 60 + 30  # minutes behind UTC; later midnights are those of places ahead of it
@@ -26,7 +26,9 @@ class Day:
     category, model_checksum : str
         Name of the model, and SHA-256 of its file.
     inspections, failed, no_part : int
-        Number of inspections, of those that ended in FAIL or NO_PART, and of those that ended in NO_PART.
+        Number of inspections, of those that failed, and of those that ended in NO_PART.
+    counted : int
+        Number of inspections that the share of failed ones refers to.
     median_score, low_score, high_score : float
         Quantiles of the image scores: 50 %, 10 % and 90 %.
     """
@@ -37,14 +39,15 @@ class Day:
     inspections: int
     failed: int
     no_part: int
+    counted: int
     median_score: float
     low_score: float
     high_score: float
 
     @property
     def fail_share(self) -> float:
-        """Share of inspections that failed, 0 to 1."""
-        return self.failed / self.inspections
+        """Share of inspections that failed, 0 to 1; 0 where none counts."""
+        return self.failed / self.counted if self.counted else 0.0
 
 
 def zone_of(name: str | None, since: datetime | None) -> tzinfo | None:
@@ -66,10 +69,13 @@ def zone_of(name: str | None, since: datetime | None) -> tzinfo | None:
     return timezone(timedelta(minutes=ahead))
 
 
-def per_day(rows: Iterable[tuple[datetime, str, str, str, float]], zone: tzinfo | None = None) -> list[Day]:
+def per_day(
+    rows: Iterable[tuple[datetime, str, str, str, float]], zone: tzinfo | None = None, *, no_part_fails: bool = True
+) -> list[Day]:
     """Group rows of (created_at, category, model_checksum, decision, score); return days sorted by day and category.
 
-    Days are those of the time ``zone``; None: of this machine's.
+    Days are those of the time ``zone``; None: of this machine's. A photo without a part counts as failed, or, without
+    ``no_part_fails``, is left out of the share.
 
     Different model files are never pooled, because their scores have different scales.
     """
@@ -79,7 +85,8 @@ def per_day(rows: Iterable[tuple[datetime, str, str, str, float]], zone: tzinfo 
     days = []
     for (day, category, checksum), found in sorted(groups.items()):
         low, median, high = np.quantile([score for _, score in found], [0.1, 0.5, 0.9]).tolist()
-        failed = sum(decision in FAILED for decision, _ in found)
+        no_part = sum(decision == NO_PART for decision, _ in found)
+        failed = sum(decision == FAIL for decision, _ in found) + no_part * no_part_fails
         days.append(
             Day(
                 day=day,
@@ -87,7 +94,8 @@ def per_day(rows: Iterable[tuple[datetime, str, str, str, float]], zone: tzinfo 
                 model_checksum=checksum,
                 inspections=len(found),
                 failed=failed,
-                no_part=sum(decision == NO_PART for decision, _ in found),
+                no_part=no_part,
+                counted=len(found) - (0 if no_part_fails else no_part),
                 median_score=median,
                 low_score=low,
                 high_score=high,

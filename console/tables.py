@@ -27,6 +27,9 @@ RESULT_COLUMNS = tuple(
     for field in RESULT_FIELDS
     if Inspection in field.on and field.name not in ("path", "verdict", "is_anomalous", "is_baseline")
 )
+# Where a part comes from, as its sender says, and who was signed in; "" where nobody said.
+ORIGIN = ("lot", "order", "serial", "shift", "operator")
+ORIGIN_LENGTH = 80
 _COLUMN_TYPES: dict[Any, TypeEngine[Any]] = {bool: Boolean(), int: Integer(), float: Float(53), str: Text()}
 
 
@@ -68,6 +71,11 @@ class InspectionRow(Base):
     decision: Mapped[str] = mapped_column(String(8), index=True)
     seconds: Mapped[float] = mapped_column(Float(53))
     review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", use_alter=True))
+    lot: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
+    order: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
+    serial: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
+    shift: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
+    operator: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
 
     review: Mapped[ReviewRow | None] = relationship(foreign_keys=[review_id], lazy="joined", post_update=True)
 
@@ -123,3 +131,15 @@ class SessionRow(Base):
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     ends_at: Mapped[datetime] = mapped_column(UtcTime)
+    name: Mapped[str] = mapped_column(String(80), default="")
+
+
+class AccountRow(Base):
+    """A person who may sign in by name; ``digest`` is an argon2 hash of the password."""
+
+    __tablename__ = "accounts"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcTime)

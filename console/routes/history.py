@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import FileResponse
 
 from fastener.console import responses
-from fastener.console.history import Filter, Reviewed
+from fastener.console.filters import Filter, Reviewed, Sort
 from fastener.console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type
 from fastener.console.problems import error_responses
 from fastener.console.routes.common import TheService
-from fastener.console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Text
+from fastener.console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Short, Text
 from fastener.console.service import Service
 from fastener.console.tables import InspectionRow
 
@@ -38,6 +38,11 @@ class HistoryQuery(BaseModel):
         None, description="none: not reviewed; any: reviewed; confirmed or overruled: by the latest review"
     )
     text: Text | None = Field(None, description="part of the file name")
+    lot: Short | None = None
+    order: Short | None = None
+    serial: Short | None = None
+    shift: Short | None = None
+    operator: Short | None = None
 
     @field_validator("since", "until")
     @classmethod
@@ -52,17 +57,21 @@ class HistoryQuery(BaseModel):
 
 
 class PageQuery(HistoryQuery):
-    """Filters of the history, and the page to return."""
+    """Filters of the history, their order, and the page to return."""
 
+    sort: Sort = "time"
+    descending: bool = True
     page: int = Field(1, ge=1, le=1_000_000)
     page_size: int = Field(50, ge=1, le=500)
 
 
 @router.get("/inspections", responses=error_responses(422))
 def inspections(service: TheService, wanted: Annotated[PageQuery, Query()]) -> Page:
-    """List stored inspections, the newest first."""
+    """List stored inspections, the newest first unless ``sort`` says otherwise."""
     offset = (wanted.page - 1) * wanted.page_size
-    total, rows = service.history.find(wanted.filter(), wanted.page_size, offset)
+    total, rows = service.history.find(
+        wanted.filter(), wanted.page_size, offset, sort=wanted.sort, descending=wanted.descending
+    )
     found = [responses.reviewed(row) for row in rows]
     return Page(total=total, page=wanted.page, page_size=wanted.page_size, inspections=found)
 

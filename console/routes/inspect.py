@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, HTTPException, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, UploadFile
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
@@ -14,8 +14,8 @@ from fastener.console import responses
 from fastener.console.catalogue import ServedModel
 from fastener.console.problems import error_responses, log, public_reason, status_of
 from fastener.console.routes.common import TheService
-from fastener.console.schemas import Batch, Failed, Inspected
-from fastener.console.service import Service, Upload
+from fastener.console.schemas import Batch, Failed, Inspected, Short
+from fastener.console.service import Origin, Service, Upload
 
 
 class ManyFiles(APIRoute):
@@ -39,6 +39,18 @@ _NAME_LENGTH = 255
 CategoryField = Annotated[str, Form(description="name of the model, see /categories")]
 
 
+def _origin(
+    lot: Annotated[Short, Form(description="lot that the part belongs to")] = "",
+    order: Annotated[Short, Form(description="number of the order")] = "",
+    serial: Annotated[Short, Form(description="serial number of the part, such as its barcode says")] = "",
+    shift: Annotated[Short, Form(description="shift in which it is inspected")] = "",
+) -> Origin:
+    return Origin(lot=lot, order=order, serial=serial, shift=shift)
+
+
+TheOrigin = Annotated[Origin, Depends(_origin)]
+
+
 @router.post("/inspect", responses=error_responses(400, 404, 413, 415, 422, 503))
 async def inspect(
     request: Request,
@@ -47,6 +59,7 @@ async def inspect(
     image: Annotated[
         UploadFile, File(description="BMP, GIF, JPEG, PNG or TIFF of up to 100 megapixels, WebP of up to 50")
     ],
+    origin: TheOrigin,
     return_visualizations: Annotated[bool, Form(description="add heatmap and overlay")] = True,
 ) -> Inspected:
     """Inspect one image. The result is stored in the history before the response is sent."""
@@ -55,7 +68,7 @@ async def inspect(
     with service.admitted():
         try:
             model = await service.model(category)
-            outcome = await service.inspect(model, await _read(image), return_visualizations)
+            outcome = await service.inspect(model, await _read(image), return_visualizations, origin)
         except Exception as error:
             service.metrics.refused.labels(status_of(error)).inc()
             raise
@@ -67,19 +80,24 @@ async def inspect_batch(
     service: TheService,
     category: CategoryField,
     images: Annotated[list[UploadFile], File(description="image files, at most --queue-size of them")],
+    origin: TheOrigin,
     return_visualizations: Annotated[bool, Form(description="add heatmaps and overlays")] = False,
 ) -> Batch:
     """Inspect several images. If one cannot be read or stored, its entry gives the reason; the others are inspected."""
     with service.admitted(len(images)):
         model = await service.model(category)
         return Batch(
-            results=await asyncio.gather(*(_one(service, model, image, return_visualizations) for image in images))
+            results=await asyncio.gather(
+                *(_one(service, model, image, return_visualizations, origin) for image in images)
+            )
         )
 
 
-async def _one(service: Service, model: ServedModel, image: UploadFile, with_pictures: bool) -> Inspected | Failed:
+async def _one(
+    service: Service, model: ServedModel, image: UploadFile, with_pictures: bool, origin: Origin
+) -> Inspected | Failed:
     try:
-        return responses.inspected(await service.inspect(model, await _read(image), with_pictures))
+        return responses.inspected(await service.inspect(model, await _read(image), with_pictures, origin))
     except Exception as error:  # one failed image must not fail the whole batch
         log(error)
         service.metrics.refused.labels(status_of(error)).inc()

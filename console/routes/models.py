@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Query
 
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
 from fastener.console.problems import error_responses
 from fastener.console.routes.common import TheService
-from fastener.console.schemas import Category, ModelInfo, NewThreshold
+from fastener.console.schemas import Category, ModelInfo, NewThreshold, RecentScore
 from fastener.console.service import Service
 from fastener.console.tables import ThresholdRow
 
@@ -59,6 +60,16 @@ async def change_threshold(service: TheService, category: str, new: NewThreshold
         replaces=new.replaces,
     )
     return await _info(service, await service.model(category))
+
+
+@router.get("/model/recent/{category:path}", responses=error_responses(404, 422, 503))
+async def recent(
+    service: TheService, category: str, last: Annotated[int, Query(ge=1, le=5000)] = 500
+) -> list[RecentScore]:
+    """List the latest scores by this model file, from which the page tells what another threshold would change."""
+    model = await service.model(category)
+    rows = await service.in_thread(service.history.recent, category, model.checksum, last)
+    return [responses.recent(row) for row in rows]
 
 
 async def _info(service: Service, model: ServedModel) -> ModelInfo:

@@ -29,14 +29,15 @@ from sqlalchemy import create_engine, inspect, text
 from fastener.common.errors import UserError
 from fastener.common.spreadsheet import BOM
 from fastener.console.database import open_database, upgrade
-from fastener.console.history import Filter, History
+from fastener.console.filters import Filter
+from fastener.console.history import History
 from fastener.console.statistics import per_day
 from fastener.console.store import PictureStore
 from fastener.console.tables import Base, InspectionRow
 from fastener.datasets.csv_splits import load_split
 from fastener.models.calibration import false_alarm_rate
 
-HEAD = "0004"
+HEAD = "0005"
 
 
 @pytest.fixture

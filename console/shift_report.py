@@ -1,0 +1,181 @@
+"""Gather what a shift report says: counts, changed thresholds, and each part that did not pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from fastener.console.language import Words
+from fastener.console.tables import FAIL, FAILED, LOOK, NO_PART, PASS, InspectionRow, ThresholdRow
+
+MOST_STOPPED = 200
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text; cells of all columns but the first ``words`` are figures."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    words: int = 1
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A part that did not pass: its inspection, and the lines that stand beside its picture."""
+
+    id: str
+    image_checksum: str
+    decision: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftReport:
+    """The content of a report, as text in one language.
+
+    Attributes
+    ----------
+    title, summary : str
+        Heading, and the result in a sentence.
+    facts : list of (str, str)
+        What the report is about: period, filters, when it was made.
+    tables : list of Table
+        Counts, and changed thresholds.
+    stopped_title : str
+        Heading of the parts that did not pass.
+    stopped : list of Stopped
+        Those parts, the newest first, at most 200.
+    further : str
+        How many more there are, or "".
+    signatures : tuple of str
+        What is to be signed.
+    """
+
+    title: str
+    summary: str
+    facts: list[tuple[str, str]]
+    tables: list[Table]
+    stopped_title: str
+    stopped: list[Stopped]
+    further: str
+    signatures: tuple[str, ...]
+
+
+@dataclass
+class _Counts:
+    decisions: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    false_alarms: int = 0
+
+    def add(self, row: InspectionRow) -> None:
+        self.decisions[row.decision] += 1
+        if row.review is not None and row.decision != NO_PART:
+            stopped, should = row.decision == FAIL, row.review.verdict in FAILED
+            self.missed += should and not stopped
+            self.false_alarms += stopped and not should
+
+
+def shift_report(
+    rows: Iterable[InspectionRow],
+    changes: Sequence[ThresholdRow],
+    *,
+    asked: Mapping[str, str],
+    zone: tzinfo | None,
+    words: Words,
+    no_part_fails: bool,
+) -> ShiftReport:
+    """Summarise ``rows``, the newest first, which meet the filters ``asked`` (name to value, as shown)."""
+    by: dict[str, dict[str, _Counts]] = {"category": {}, "lot": {}, "operator": {}}
+    whole = _Counts()
+    stopped: list[Stopped] = []
+    ends: list[datetime] = []
+    for row in rows:
+        whole.add(row)
+        for name, groups in by.items():
+            groups.setdefault(getattr(row, name), _Counts()).add(row)
+        ends = [ends[0] if ends else row.created_at, row.created_at]
+        if row.decision in FAILED and len(stopped) < MOST_STOPPED:
+            stopped.append(_stopped(row, zone, words))
+    number = whole.decisions[FAIL] + whole.decisions[NO_PART]
+
+    def table(title: str, name: str) -> Table:
+        lines = sorted(by[name].items())
+        found = [_line(key or "–", counts, no_part_fails) for key, counts in lines]
+        if len(lines) > 1:
+            found.append(_line(words("all"), whole, no_part_fails))
+        head = ("Inspected", "PASS", "LOOK", "FAIL", "NO PART", "Share of FAIL", "False alarms", "Missed")
+        return Table(title, (title, *map(words, head)), found)
+
+    tables = [table(words("Model"), "category")]
+    tables += [table(words(title), name) for title, name in (("Lot", "lot"), ("Operator", "operator")) if any(by[name])]
+    if changes:
+        tables.append(_changes(changes, zone, words))
+    return ShiftReport(
+        title=words("Shift report"),
+        summary=_summary(whole, words),
+        facts=[
+            (words("Inspected"), " – ".join(_time(moment, zone) for moment in reversed(ends)) if ends else "–"),
+            *((words(name), value) for name, value in asked.items()),
+            (words("Report made"), _time(datetime.now().astimezone(), zone)),
+        ],
+        tables=tables,
+        stopped_title=words("Parts that did not pass"),
+        stopped=stopped,
+        further=words("and {count} more", count=number - len(stopped)) if number > len(stopped) else "",
+        signatures=(words("Date"), words("Name"), words("Signature")),
+    )
+
+
+def _summary(whole: _Counts, words: Words) -> str:
+    found = whole.decisions
+    shown = [f"{found[name]} {name.replace('_', ' ')}" for name in (PASS, LOOK, FAIL, NO_PART) if found[name]]
+    return ": ".join([words("{count} inspections", count=found.total()), ", ".join(shown) or "–"])
+
+
+def _line(name: str, counts: _Counts, no_part_fails: bool) -> tuple[str, ...]:
+    found = counts.decisions
+    failed = found[FAIL] + (found[NO_PART] if no_part_fails else 0)
+    counted = found.total() - (0 if no_part_fails else found[NO_PART])
+    share = f"{100 * failed / counted:.1f} %" if counted else "–"
+    numbers = (found.total(), found[PASS], found[LOOK], found[FAIL], found[NO_PART])
+    return (name, *map(str, numbers), share, str(counts.false_alarms), str(counts.missed))
+
+
+def _changes(changes: Sequence[ThresholdRow], zone: tzinfo | None, words: Words) -> Table:
+    head = ("Time", "Model", "By", "Reason", "Before", "After")
+    return Table(
+        words("Changed thresholds"),
+        tuple(map(words, head)),
+        [
+            (_time(one.created_at, zone), one.category, one.changed_by, one.reason, f"{one.old:.3g}", f"{one.new:.3g}")
+            for one in changes
+        ],
+        words=4,
+    )
+
+
+def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
+    origin = ((words(name.capitalize()), getattr(row, name)) for name in ("lot", "order", "serial", "shift"))
+    why = words("Retake the photo: {why}", why=row.problem) if row.problem else f"{row.score:.3g} / {row.threshold:.3g}"
+    lines = [
+        row.file_name,
+        f"{_time(row.created_at, zone)}  {row.category}",
+        ", ".join(f"{name} {value}" for name, value in origin if value),
+        f"{row.decision.replace('_', ' ')}: {why}",
+    ]
+    if row.review is not None:
+        verdict, by = row.review.verdict.replace("_", " "), row.review.reviewer
+        if row.review.verdict == row.decision:
+            lines.append(words("confirmed by {name}", name=by))
+        else:
+            lines.append(words("overruled, should be {verdict}, by {name}", verdict=verdict, name=by))
+        lines.append(row.review.note)
+    return Stopped(row.id, row.image_checksum, row.decision, tuple(filter(None, lines)))
+
+
+def _time(moment: datetime, zone: tzinfo | None) -> str:
+    return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
