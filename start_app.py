@@ -26,12 +26,15 @@ def main() -> int:
     arguments = _arguments()
     config = cli.config_from(arguments)
     settings = _settings(arguments)
+    if arguments.add_account is not None:
+        return _add_account(settings, arguments.add_account, arguments.role)
     from fastener.console.guard import is_loopback
 
     local = is_loopback(arguments.host)
-    if not local and settings.token is None and not arguments.insecure:
+    if not local and settings.token is None and not arguments.insecure and not _has_accounts(settings):
         raise UserError(
-            f"--host {arguments.host} lets other machines in: set a password with --token PASSWORD, or pass --insecure"
+            f"--host {arguments.host} lets other machines in: set a password with --token PASSWORD, add people with "
+            "--add-account NAME, or pass --insecure"
         )
     if not local and settings.token is not None and len(settings.token.get_secret_value()) < _TOKEN_LENGTH:
         raise UserError(f"--token: where other machines are let in, use at least {_TOKEN_LENGTH} characters")
@@ -44,7 +47,8 @@ def main() -> int:
 
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
         service = Service(settings, config.run.device, config.run)
-        names = LOCAL_NAMES | {host} if local and settings.token is None else None
+        # A name that somebody else's site points here is harmless where requests need a token or a session.
+        names = LOCAL_NAMES | {host} if local and settings.token is None and not service.accounts.exist() else None
         app = create_app(service, names, root_path=arguments.root_path.rstrip("/"))
         address = f"http://{host}:{listener.getsockname()[1]}/"
         count = len(service.catalogue.categories())
@@ -63,6 +67,43 @@ def main() -> int:
         )
         uvicorn.Server(server).run([listener])
     return cli.EXIT_OK
+
+
+def _add_account(settings: ConsoleSettings, name: str, role: str) -> int:
+    """Add an account, or give it another role and password; the password comes from the keyboard or from a pipe."""
+    from getpass import getpass
+
+    from pydantic import TypeAdapter, ValidationError
+
+    from fastener.console.accounts import ROLES, Accounts
+    from fastener.console.database import open_database
+    from fastener.console.schemas import Name
+
+    if role not in ROLES:
+        raise UserError(f"--role {role} is not allowed: {', '.join(ROLES)}")
+    try:
+        name = TypeAdapter(Name).validate_python(name)
+    except ValidationError:
+        raise UserError("--add-account: a name has 1 to 80 characters") from None
+    password = getpass(f"Password for {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    engine = open_database(settings.database)
+    try:
+        person = Accounts(engine).put(name, role, password)
+    finally:
+        engine.dispose()
+    print(f"{person.name} may sign in as {person.role}")
+    return cli.EXIT_OK
+
+
+def _has_accounts(settings: ConsoleSettings) -> bool:
+    from fastener.console.accounts import Accounts
+    from fastener.console.database import open_database
+
+    engine = open_database(settings.database)
+    try:
+        return Accounts(engine).exist()
+    finally:
+        engine.dispose()
 
 
 def _arguments() -> argparse.Namespace:
@@ -87,6 +128,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--token", metavar="PASSWORD", help="password for everything but /health (default: $CONSOLE_TOKEN, else none)"
+    )
+    parser.add_argument(
+        "--add-account", metavar="NAME", help="add a person who signs in by name, or set a new password, and end"
+    )
+    parser.add_argument(
+        "--role", default="operator", help="operator, qa or admin, for --add-account (default: operator)"
     )
     parser.add_argument("--max-upload-mb", metavar="MB", help="largest request in MiB (default: 25)")
     parser.add_argument("--retention-days", metavar="N", help="delete images after N days (default: never)")

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from fastener import __version__
 from fastener.console.guard import Guard, Rules
 from fastener.console.problems import add_handlers
-from fastener.console.routes import history, inspect, models, pages, reports
+from fastener.console.routes import accounts, history, inspect, models, pages, reports
 from fastener.console.service import Service
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -50,10 +50,10 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES, *, 
     app.state.service = service
     token, limit = service.settings.token, service.settings.max_upload_mb
     secret = None if token is None else token.get_secret_value()
-    rules = Rules(secret, hosts, round(limit * 2**20), service.sessions, service.attempts)
+    rules = Rules(secret, hosts, round(limit * 2**20), service.sessions, service.attempts, service.accounts)
     app.add_middleware(Guard, rules=rules)
     add_handlers(app)
-    for routes in (pages, models, inspect, history, reports):
+    for routes in (pages, models, inspect, history, reports, accounts):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     return app

@@ -12,16 +12,19 @@ import math
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fastener.console.accounts import TOKEN_HOLDER, Accounts, Person
 from fastener.console.sessions import Attempts, Sessions
 from fastener.console.sign_in import sign_in_page
 
 PUBLIC_PATHS = frozenset({"/health", "/session", "/session/end"})
+PERSON = "person"  # in the state of a request: who sent it
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHALLENGE = {"www-authenticate": "Bearer"}
 # Bytes allowed for the multipart headers around a file.
@@ -57,6 +60,8 @@ class Rules:
         Who is signed in by a cookie.
     attempts : Attempts
         Wrong tokens by address.
+    accounts : Accounts
+        Who may sign in by name. With any account, requests need a token or a session.
     """
 
     token: str | None
@@ -64,6 +69,7 @@ class Rules:
     max_upload: int
     sessions: Sessions
     attempts: Attempts
+    accounts: Accounts
 
 
 class Guard:
@@ -110,31 +116,41 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in _SAFE_METHODS and origin.partition("://")[2] != host:
             return _refused(403, _other_site(origin, host))
-        if self.rules.token is not None and get_route_path(scope) not in PUBLIC_PATHS:
-            refusal = await self._unauthenticated(scope, headers)
-            if refusal is not None:
-                return refusal
+        accounts = await self._has_accounts()
+        if (self.rules.token is not None or accounts) and get_route_path(scope) not in PUBLIC_PATHS:
+            found = await self._authenticated(scope, headers, accounts)
+            if isinstance(found, Response):
+                return found
+            scope.setdefault("state", {})[PERSON] = found
         if int(headers.get("content-length", "0")) > self.rules.max_upload + _FRAMING:
             return _refused(413, self._too_large())
         return None
 
-    async def _unauthenticated(self, scope: Scope, headers: Headers) -> Response | None:
-        """Return the refusal of a request that shows neither the token nor the cookie of a session."""
+    async def _has_accounts(self) -> bool:
+        try:
+            return await asyncio.to_thread(self.rules.accounts.exist)
+        except SQLAlchemyError:  # the database is out of reach: nobody is let in who would not be otherwise
+            return True
+
+    async def _authenticated(self, scope: Scope, headers: Headers, accounts: bool) -> Person | Response:
+        """Return who sends a request, or the refusal of one without the token or the cookie of a session."""
         identifier = session_of(scope)
-        known: bool = await asyncio.to_thread(self.rules.sessions.is_open, identifier) if identifier else False
-        if known:
-            return None
+        person: Person | None = None
+        if identifier:
+            person = await asyncio.to_thread(self.rules.sessions.person, identifier)
+        if person is not None:
+            return person
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.casefold() == "bearer":
             address = address_of(scope)
             wait = self.rules.attempts.must_wait(address)
             if wait:
                 return too_many_attempts(wait)
-            if equal_secrets(given.strip(), self.rules.token or ""):
-                return None
+            if self.rules.token is not None and equal_secrets(given.strip(), self.rules.token):
+                return TOKEN_HOLDER
             self.rules.attempts.failed(address)
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return sign_in_page(401, path=get_route_path(scope))
+            return sign_in_page(401, path=get_route_path(scope), by_name=accounts)
         return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
 
     def _limited(self, receive: Receive) -> Receive:

@@ -45,7 +45,7 @@ def heatmap_rgba(inspection: Inspection) -> np.ndarray | None:
     height, width = inspection.photo_size
     scale = min(1.0, HEATMAP_SIDE / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    return heatmap_layer(inspection.photo_map(size), *colour_range(inspection))
+    return heatmap_layer(inspection.photo_map(size), *colour_range(inspection), colours="ice")
 
 
 def heatmap_png(layer: np.ndarray) -> bytes:

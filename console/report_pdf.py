@@ -72,8 +72,9 @@ def _cell(one: Stopped, thumbnail: Callable[[str], bytes | None]) -> list[Flowab
 
 def _grid(rows: list[list[Any]], widths: list[float], repeat: int = 0) -> Grid:
     """Lay out rows over the whole width; the last column takes what ``widths`` leave."""
+    # Paragraphs of a frame stand 6 points in; so do these.
     style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("LINEBELOW", (0, 0), (-1, -1), 0.4, _LINE)]
-    style += [("LEFTPADDING", (0, 0), (-1, -1), 2), ("RIGHTPADDING", (0, 0), (-1, -1), 2)]
+    style += [("LEFTPADDING", (0, 0), (-1, -1), 6), ("RIGHTPADDING", (0, 0), (-1, -1), 2)]
     return Grid(rows, colWidths=[*widths, _WIDTH - sum(widths)], style=TableStyle(style), repeatRows=repeat)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model
 
+from fastener.console.accounts import PASSWORD_LENGTH, Role
 from fastener.console.tables import MAY_BE_NULL, RESULT_COLUMNS
 from fastener.inspection.fields import RESULT_FIELDS, ByEvidence, Rows
 from fastener.inspection.fields import Field as ResultField
@@ -257,6 +258,20 @@ class NewReview(Closed):
     )
     reviewer: Name
     note: Text = ""
+
+
+class Account(Answer):
+    """A person who may sign in by name."""
+
+    name: str
+    role: Role
+
+
+class NewAccount(Closed):
+    """Role and password of an account."""
+
+    role: Role
+    password: str = Field(min_length=PASSWORD_LENGTH, max_length=200)
 
 
 class Inspected(StoredInspection):

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
+from fastener.console.accounts import Accounts
 from fastener.console.batching import Batcher
 from fastener.console.catalogue import Catalogue, ServedModel
 from fastener.console.database import open_database
@@ -135,7 +136,8 @@ class Service:
         self.settings = settings
         self.device = resolve_device(device)
         engine = open_database(settings.database)
-        self.history, self.sessions, self.attempts = History(engine), Sessions(engine), Attempts()
+        self.history, self.attempts = History(engine), Attempts()
+        self.accounts, self.sessions = Accounts(engine), Sessions(engine)
         self.pictures = PictureStore(settings.pictures_folder)
         self.catalogue = Catalogue(
             settings.models,

@@ -13,7 +13,8 @@ from hashlib import sha256
 from sqlalchemy import Engine, delete
 from sqlalchemy.orm import sessionmaker
 
-from fastener.console.tables import SessionRow
+from fastener.console.accounts import TOKEN_HOLDER, Person, person_of
+from fastener.console.tables import AccountRow, SessionRow
 
 _LOG = logging.getLogger("uvicorn.error")
 LASTS = timedelta(hours=12)
@@ -22,7 +23,7 @@ _MOST_ADDRESSES = 10_000
 
 
 class Sessions:
-    """Sessions of people who gave the token. All methods may be called from any thread.
+    """Sessions of people who gave the token, or their name and password. All methods may be called from any thread.
 
     The database holds a digest of each identifier, so that a copy of it signs nobody in.
 
@@ -37,29 +38,35 @@ class Sessions:
     def __init__(self, engine: Engine, lasts: timedelta = LASTS):
         self._session = sessionmaker(engine)
         self.lasts = lasts
-        self._known: dict[str, float] = {}
+        self._known: dict[str, tuple[Person, float]] = {}
 
-    def begin(self) -> str:
-        """Store a new session, and return its identifier for the cookie. Sessions that ended are removed."""
+    def begin(self, name: str = "") -> str:
+        """Store a new session, and return its identifier for the cookie. Sessions that ended are removed.
+
+        ``name`` is the account that signed in, "" for the holder of the token.
+        """
         identifier, now = secrets.token_urlsafe(32), datetime.now(UTC)
         with self._session.begin() as session:
             session.execute(delete(SessionRow).where(SessionRow.ends_at < now))
-            session.add(SessionRow(digest=_digest(identifier), ends_at=now + self.lasts))
+            session.add(SessionRow(digest=_digest(identifier), ends_at=now + self.lasts, name=name))
         return identifier
 
-    def is_open(self, identifier: str) -> bool:
-        """Tell whether a session goes on."""
+    def person(self, identifier: str) -> Person | None:
+        """Tell who a session belongs to; None for one that has ended, or whose account is gone."""
         digest = _digest(identifier)
-        if self._known.get(digest, 0.0) > time.monotonic():
-            return True
+        known, until = self._known.get(digest, (None, 0.0))
+        if until > time.monotonic():
+            return known
+        self._known.pop(digest, None)
         with self._session() as session:
             row = session.get(SessionRow, digest)
-        if row is None or row.ends_at <= datetime.now(UTC):
-            self._known.pop(digest, None)
-            return False
+            account = session.get(AccountRow, row.name) if row is not None and row.name else None
+        if row is None or row.ends_at <= datetime.now(UTC) or (row.name and account is None):
+            return None
+        person = TOKEN_HOLDER if account is None else person_of(account)
         left = (row.ends_at - datetime.now(UTC)).total_seconds()
-        self._known[digest] = time.monotonic() + min(_TRUSTED_S, left)
-        return True
+        self._known[digest] = person, time.monotonic() + min(_TRUSTED_S, left)
+        return person
 
     def end(self, identifier: str) -> None:
         """End a session. Other servers on the same database notice within half a minute."""

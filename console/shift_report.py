@@ -151,7 +151,14 @@ def _changes(changes: Sequence[ThresholdRow], zone: tzinfo | None, words: Words)
         words("Changed thresholds"),
         tuple(map(words, head)),
         [
-            (_time(one.created_at, zone), one.category, one.changed_by, one.reason, f"{one.old:.3g}", f"{one.new:.3g}")
+            (
+                _time(one.created_at, zone),
+                one.category,
+                one.changed_by,
+                one.reason,
+                f"{one.old:#.3g}",
+                f"{one.new:#.3g}",
+            )
             for one in changes
         ],
         words=4,
@@ -159,8 +166,11 @@ def _changes(changes: Sequence[ThresholdRow], zone: tzinfo | None, words: Words)
 
 
 def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
-    origin = ((words(name.capitalize()), getattr(row, name)) for name in ("lot", "order", "serial", "shift"))
-    why = words("Retake the photo: {why}", why=row.problem) if row.problem else f"{row.score:.3g} / {row.threshold:.3g}"
+    names = {"lot": "Lot", "order": "Order", "serial": "Serial number", "shift": "Shift"}
+    origin = ((words(shown), getattr(row, name)) for name, shown in names.items())
+    why = (
+        words("Retake the photo: {why}", why=row.problem) if row.problem else f"{row.score:#.3g} / {row.threshold:#.3g}"
+    )
     lines = [
         row.file_name,
         f"{_time(row.created_at, zone)}  {row.category}",
@@ -175,6 +185,10 @@ def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
             lines.append(words("overruled, should be {verdict}, by {name}", verdict=verdict, name=by))
         lines.append(row.review.note)
     return Stopped(row.id, row.image_checksum, row.decision, tuple(filter(None, lines)))
+
+
+def _figure(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _time(moment: datetime, zone: tzinfo | None) -> str:

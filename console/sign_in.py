@@ -17,21 +17,29 @@ _POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
+_BY_TOKEN = "", "Token", "The token is the value of --token, or of $CONSOLE_TOKEN, with which start_app.py was started."
+_BY_NAME = (
+    '<label for="name">Name</label><input id="name" name="name" autocomplete="username" maxlength="80" autofocus>',
+    "Password",
+    "Leave the name empty to sign in with the token.",
+)
 
-def sign_in_page(status: int, note: str = "", path: str = "/") -> HTMLResponse:
-    """Build a form that sends the token to ``POST /session``; ``note`` is a line of plain text above it.
+
+def sign_in_page(status: int, note: str = "", path: str = "/", *, by_name: bool = False) -> HTMLResponse:
+    """Build a form that sends name and password, or the token, to ``POST /session``; ``note`` is a line above it.
 
     ``path`` is where the page is shown. The form's address is relative to it, as a proxy may put a path in front.
+    ``by_name`` says that there are accounts.
     """
+    name, password, hint = _BY_NAME if by_name else _BY_TOKEN
     up = "../" * (path.count("/") - 1)
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sign in</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
         f'<h1>Inspection console</h1><p role="alert">{note}</p><form method="post" action="{up}session">'
-        '<label for="token">Token</label>'
-        '<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>'
-        "<button>Sign in</button></form><p>The token is the value of --token, or of $CONSOLE_TOKEN, with which "
-        "start_app.py was started.</p></body></html>",
+        f'{name}<label for="token">{password}</label>'
+        '<input id="token" name="token" type="password" autocomplete="current-password" required>'
+        f"<button>Sign in</button></form><p>{hint}</p></body></html>",
         status,
         {"content-security-policy": _POLICY},
     )

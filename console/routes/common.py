@@ -1,11 +1,13 @@
-"""Give routes access to the service."""
+"""Give routes access to the service, and to the person who asks."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 
+from fastener.console.accounts import ANYBODY, Person, Role
+from fastener.console.guard import PERSON
 from fastener.console.service import Service
 
 
@@ -16,3 +18,22 @@ def _service(request: Request) -> Service:
 
 
 TheService = Annotated[Service, Depends(_service)]
+
+
+def _person(request: Request) -> Person:
+    person = getattr(request.state, PERSON, ANYBODY)
+    assert isinstance(person, Person)
+    return person
+
+
+ThePerson = Annotated[Person, Depends(_person)]
+
+
+def needs(role: Role) -> Any:
+    """Make a dependency of a route that only people of this role, or of a higher one, may call."""
+
+    def allowed(person: ThePerson) -> None:
+        if not person.may(role):
+            raise HTTPException(403, f"this needs the role {role}; ask an administrator")
+
+    return Depends(allowed)

@@ -13,7 +13,7 @@ from fastener.console import responses
 from fastener.console.filters import Filter, Reviewed, Sort
 from fastener.console.pictures import PREVIEW_SIDE, THUMBNAIL_SIDE, media_type
 from fastener.console.problems import error_responses
-from fastener.console.routes.common import TheService
+from fastener.console.routes.common import ThePerson, TheService
 from fastener.console.schemas import Decision, InspectionDetail, Moment, NewReview, Page, Short, Text
 from fastener.console.service import Service
 from fastener.console.tables import InspectionRow
@@ -83,10 +83,14 @@ def inspection(service: TheService, id: str) -> InspectionDetail:
 
 
 @router.patch("/inspections/{id}", responses=error_responses(400, 404, 422))
-def review(service: TheService, id: str, new: NewReview) -> InspectionDetail:
-    """Confirm or overrule a decision. The decision itself is not changed; all reviews are kept, the latest counts."""
+def review(service: TheService, person: ThePerson, id: str, new: NewReview) -> InspectionDetail:
+    """Confirm or overrule a decision. The decision itself is not changed; all reviews are kept, the latest counts.
+
+    Where people sign in by name, the review bears the name of the account.
+    """
     _row(service, id)
-    return _detail(service, service.history.review(id, new.verdict, reviewer=new.reviewer, note=new.note))
+    reviewer = person.name or new.reviewer
+    return _detail(service, service.history.review(id, new.verdict, reviewer=reviewer, note=new.note))
 
 
 @router.get(

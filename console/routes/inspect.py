@@ -13,7 +13,7 @@ from starlette.responses import Response
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
 from fastener.console.problems import error_responses, log, public_reason, status_of
-from fastener.console.routes.common import TheService
+from fastener.console.routes.common import ThePerson, TheService
 from fastener.console.schemas import Batch, Failed, Inspected, Short
 from fastener.console.service import Origin, Service, Upload
 
@@ -40,12 +40,13 @@ CategoryField = Annotated[str, Form(description="name of the model, see /categor
 
 
 def _origin(
+    person: ThePerson,
     lot: Annotated[Short, Form(description="lot that the part belongs to")] = "",
     order: Annotated[Short, Form(description="number of the order")] = "",
     serial: Annotated[Short, Form(description="serial number of the part, such as its barcode says")] = "",
     shift: Annotated[Short, Form(description="shift in which it is inspected")] = "",
 ) -> Origin:
-    return Origin(lot=lot, order=order, serial=serial, shift=shift)
+    return Origin(lot=lot, order=order, serial=serial, shift=shift, operator=person.name)
 
 
 TheOrigin = Annotated[Origin, Depends(_origin)]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
 from fastener.console.problems import error_responses
-from fastener.console.routes.common import TheService
+from fastener.console.routes.common import ThePerson, TheService, needs
 from fastener.console.schemas import Category, ModelInfo, NewThreshold, RecentScore
 from fastener.console.service import Service
 from fastener.console.tables import ThresholdRow
@@ -30,14 +30,18 @@ async def model_info(service: TheService, category: str) -> ModelInfo:
     return await _info(service, await service.model(category))
 
 
-@router.post("/model/reload/{category:path}", responses=error_responses(404, 503))
+@router.post("/model/reload/{category:path}", responses=error_responses(403, 404, 503), dependencies=[needs("qa")])
 async def reload(service: TheService, category: str) -> ModelInfo:
     """Read the model file again. A replaced file is noticed without this call."""
     return await _info(service, await service.model(category, reload=True))
 
 
-@router.put("/model/threshold/{category:path}", responses=error_responses(400, 404, 409, 422, 503))
-async def change_threshold(service: TheService, category: str, new: NewThreshold) -> ModelInfo:
+@router.put(
+    "/model/threshold/{category:path}",
+    responses=error_responses(400, 403, 404, 409, 422, 503),
+    dependencies=[needs("qa")],
+)
+async def change_threshold(service: TheService, person: ThePerson, category: str, new: NewThreshold) -> ModelInfo:
     """Set the threshold from the next image on. The change is logged with its reason; the model file is not changed.
 
     The threshold holds for this model file, also after a restart. A model that is trained again starts with its own.
@@ -53,7 +57,7 @@ async def change_threshold(service: TheService, category: str, new: NewThreshold
             model_checksum=model.checksum,
             old=model.own_threshold,
             new=new.threshold,
-            changed_by=new.changed_by,
+            changed_by=person.name or new.changed_by,
             reason=new.reason,
         ),
         own=model.own_threshold,

@@ -16,6 +16,7 @@ from fastener import __version__
 from fastener.console.guard import address_of, cookie_name, equal_secrets, session_of
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Health
+from fastener.console.service import Service
 from fastener.console.sign_in import sign_in_page
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -37,28 +38,39 @@ async def documentation() -> FileResponse:
 
 
 @router.post("/session", include_in_schema=False)
-async def sign_in(request: Request, service: TheService, token: Annotated[str, Form()] = "") -> Response:
-    """Check the token from the sign-in page and set a cookie that no script can read."""
-    wanted = service.settings.token
-    if wanted is None:
+async def sign_in(
+    request: Request, service: TheService, token: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
+) -> Response:
+    """Check what the sign-in page sends, and set a cookie that no script can read."""
+    by_name = await service.in_thread(service.accounts.exist)
+    if service.settings.token is None and not by_name:
         return RedirectResponse("./", 303)
-    address = address_of(request.scope)
+    address, name = address_of(request.scope), name.strip()
     wait = service.attempts.must_wait(address)
     if wait:
-        return sign_in_page(429, f"Too many wrong tokens. Try again in {math.ceil(wait)} seconds.")
-    if not equal_secrets(token, wanted.get_secret_value()):
+        return sign_in_page(429, f"Too many wrong tries. Try again in {math.ceil(wait)} seconds.", by_name=by_name)
+    if name:
+        right = await service.in_thread(service.accounts.check, name, token) is not None
+    else:
+        right = _is_token(service, token)
+    if not right:
         service.attempts.failed(address)
-        return sign_in_page(401, "That is not the token.")
+        return sign_in_page(401, "That is not right." if by_name else "That is not the token.", by_name=by_name)
     answer = RedirectResponse("./", 303)
     answer.set_cookie(
         cookie_name(request.scope),
-        await service.in_thread(service.sessions.begin),
+        await service.in_thread(service.sessions.begin, name),
         max_age=int(service.sessions.lasts.total_seconds()),
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
     )
     return answer
+
+
+def _is_token(service: Service, given: str) -> bool:
+    wanted = service.settings.token
+    return wanted is not None and equal_secrets(given, wanted.get_secret_value())
 
 
 @router.post("/session/end", include_in_schema=False)
@@ -73,10 +85,16 @@ async def sign_out(request: Request, service: TheService) -> Response:
 
 
 @router.get("/session", include_in_schema=False)
-async def session(request: Request, service: TheService) -> dict[str, bool]:
-    """Tell the page whether there is a session to end."""
+async def session(request: Request, service: TheService) -> dict[str, bool | str]:
+    """Tell the page who is signed in, and whether people sign in by name."""
     identifier = session_of(request.scope)
-    return {"signed_in": bool(identifier) and await service.in_thread(service.sessions.is_open, identifier)}
+    person = await service.in_thread(service.sessions.person, identifier) if identifier else None
+    return {
+        "signed_in": person is not None,
+        "name": "" if person is None else person.name,
+        "role": "" if person is None else person.role,
+        "accounts": await service.in_thread(service.accounts.exist),
+    }
 
 
 @router.get("/health", tags=["service"], responses={503: {"model": Health}})

@@ -19,7 +19,7 @@ from fastener.console.pictures import THUMBNAIL_SIDE
 from fastener.console.problems import error_responses
 from fastener.console.report_html import report_html
 from fastener.console.report_pdf import report_pdf
-from fastener.console.routes.common import TheService
+from fastener.console.routes.common import TheService, needs
 from fastener.console.routes.history import HistoryQuery
 from fastener.console.schemas import DayStatistics, Statistics, Text
 from fastener.console.service import Service
@@ -31,8 +31,9 @@ router = APIRouter(tags=["reports"])
 _IN_MEMORY = 16 * 2**20  # bytes of the zip before it goes to a file
 _LINES = 500  # of the CSV in one chunk
 _ASKED = {
-    "since": "From", "until": "Before", "category": "Model", "decision": "Decision", "reviewed": "Review",
-    "text": "File name", "lot": "Lot", "order": "Order", "serial": "Serial", "shift": "Shift", "operator": "Operator",
+    "since": "From", "until": "To", "category": "Model", "decision": "Decision", "reviewed": "Review",
+    "text": "File name", "lot": "Lot", "order": "Order", "serial": "Serial number", "shift": "Shift",
+    "operator": "Operator",
 }  # fmt: skip
 _CHUNK = 256 * 1024  # bytes of the zip in one chunk
 
@@ -88,7 +89,9 @@ def export_csv(service: TheService, wanted: Annotated[HistoryQuery, Query()]) ->
     return StreamingResponse(chunks, media_type="text/csv", headers=_attached("inspections.csv"))
 
 
-@router.get("/report/shift", responses=error_responses(422), response_class=HTMLResponse)
+@router.get(
+    "/report/shift", responses=error_responses(422) | {200: {"content": {"text/html": {}}}}, response_class=Response
+)
 def report_page(service: TheService, request: Request, wanted: Annotated[ReportQuery, Query()]) -> HTMLResponse:
     """Report on the inspections that the filters find, as a page to print."""
     report = _report(service, wanted)
@@ -128,7 +131,12 @@ def _report(service: Service, wanted: ReportQuery) -> ShiftReport:
     )
 
 
-@router.get("/export/labelled.zip", responses=error_responses(404, 422), response_class=StreamingResponse)
+@router.get(
+    "/export/labelled.zip",
+    responses=error_responses(403, 404, 422),
+    response_class=StreamingResponse,
+    dependencies=[needs("qa")],
+)
 def export_split(service: TheService, wanted: Annotated[SplitQuery, Query()]) -> Response:
     """Export reviewed images with the reviewers' labels, for ``train.py --data-dir`` and ``evaluate.py --data-dir``."""
     with ExitStack() as stack:

@@ -1,6 +1,8 @@
 // Requests to the service. Every failure is an Error whose message can be shown to the user.
 // Addresses are relative to the page, as a proxy may serve it under a path of its own.
 
+import { t } from "./words.js";
+
 export class ServiceUnreachable extends Error {}
 export class SignedOut extends ServiceUnreachable {}
 export class RequestError extends Error {
@@ -24,15 +26,15 @@ export async function request(path, options = {}) {
     response = await fetch(path, options);
   } catch {
     document.dispatchEvent(new Event("service-offline"));
-    throw new ServiceUnreachable("the service does not respond");
+    throw new ServiceUnreachable(t("the service does not respond"));
   }
   if (response.status === 401) {
     document.dispatchEvent(new Event("signed-out"));
-    throw new SignedOut("sign in again to go on");
+    throw new SignedOut(t("sign in again to go on"));
   }
   if (!response.ok) {
     const body = await response.json().catch(() => ({}));
-    throw new RequestError(response.status, body.detail ?? `the service responded with status ${response.status}`,
+    throw new RequestError(response.status, body.detail ?? t("the service responded with status {status}", { status: response.status }),
       response.headers.get("retry-after"));
   }
   return response;
@@ -43,15 +45,15 @@ export async function fetchHealth() {
   try {
     return await (await fetch("health")).json();
   } catch {
-    throw new ServiceUnreachable("the service does not respond");
+    throw new ServiceUnreachable(t("the service does not respond"));
   }
 }
 
-/** Sign in with the token. Throws an Error that says why that failed. */
-export async function signIn(token) {
-  const response = await fetch("session", { method: "POST", body: new URLSearchParams({ token }) });
-  if (response.status === 429) throw new Error("Too many wrong tokens. Try again in a minute.");
-  if (!response.ok) throw new Error("That is not the token.");
+/** Sign in with the token, or with a name and its password. Throws an Error that says why that failed. */
+export async function signIn(name, token) {
+  const response = await fetch("session", { method: "POST", body: new URLSearchParams({ name, token }) });
+  if (response.status === 429) throw new Error(t("Too many wrong tries. Try again in a minute."));
+  if (!response.ok) throw new Error(t("That is not right."));
 }
 
 /** Send a JSON body and return the JSON response. */

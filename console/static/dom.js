@@ -1,5 +1,7 @@
 // Build elements from code. Text is never parsed as HTML, so file names and notes cannot inject any.
 
+import { language, t } from "./words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Build an HTML element; properties that start with "on" become listeners, null children are skipped. */
@@ -31,9 +33,28 @@ const visible = (text) => text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]
 /** Write a decision in words: "NO PART" for NO_PART. */
 export const wordOf = (decision) => decision.replace("_", " ");
 
-/** Show a decision as word, shape and colour. */
-export function badge(decision) {
-  return h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), wordOf(decision));
+/** The decision that a photo's own verdict amounts to: a part to look at is one that passed. */
+export const ownVerdict = ({ decision }) => (decision === "LOOK" ? "PASS" : decision);
+
+/** Tell whether a person overruled the decision of an inspection. */
+export const isOverruled = (inspection) => Boolean(inspection.review) && inspection.review.verdict !== ownVerdict(inspection);
+
+/** Show the decision of an inspection as word, shape and colour; one that was overruled is struck out. */
+export function badge(inspection) {
+  const one = (decision, ...more) => h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), ...more);
+  if (!isOverruled(inspection)) return one(inspection.decision, wordOf(inspection.decision));
+  const { verdict } = inspection.review;
+  return h("span", { class: "overruled", title: t("overruled by {name}", { name: inspection.review.reviewer }) },
+    h("s", {}, wordOf(inspection.decision)), one(verdict, wordOf(verdict)));
+}
+
+const MOST_LETTERS = 34;
+
+/** Shorten a file name in its middle, as beginnings and ends tell files apart. */
+export function shortName(name) {
+  const letters = [...name];
+  const half = (MOST_LETTERS - 1) / 2;
+  return letters.length <= MOST_LETTERS ? name : `${letters.slice(0, Math.ceil(half)).join("")}…${letters.slice(-Math.floor(half)).join("")}`;
 }
 
 const CROSS = [["path", { d: "M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z" }], ["path", { d: "M8 8l8 8M16 8l-8 8", class: "stroke" }]];
@@ -59,11 +80,14 @@ export function decisionAt(inspection, threshold) {
 
 /** Format a number with three significant digits. */
 export function formatNumber(value) {
-  return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
+  return Math.abs(value) >= 100 ? value.toFixed(0) : decimal(value.toPrecision(3));
 }
 
+const COMMA = new Intl.NumberFormat(language).format(0.5)[1];
+const decimal = (text) => text.replace(".", COMMA);
+
 /** Format a share, 0 to 1, as a percentage. */
-export const formatPercent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+export const formatPercent = (share) => `${decimal((100 * share).toFixed(share < 0.1 ? 1 : 0))} %`;
 
 /** Open a dialog and run `save(form data)` until it succeeds or the user cancels. */
 export function openDialog(dialog, save) {
@@ -71,11 +95,15 @@ export function openDialog(dialog, save) {
   const problem = dialog.querySelector(".problem");
   problem.textContent = "";
   const person = form.elements.reviewer ?? form.elements.changed_by;
-  if (person) person.value = localStorage.getItem("name") ?? "";
+  if (person) {
+    // The account's name is what the service records; without accounts, people write theirs.
+    person.value = document.body.dataset.person || (localStorage.getItem("name") ?? "");
+    person.readOnly = Boolean(document.body.dataset.person);
+  }
   form.onsubmit = async (event) => {
     if (event.submitter?.value !== "save") return;
     event.preventDefault();
-    if (person) localStorage.setItem("name", person.value);
+    if (person && !person.readOnly) localStorage.setItem("name", person.value);
     event.submitter.disabled = true;
     try {
       await save(Object.fromEntries(new FormData(form)));

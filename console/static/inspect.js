@@ -1,21 +1,22 @@
-// The inspect view: choice of the model, upload of images, the queue, and the result of the selected image.
+// The inspect view: choice of the model, upload of images, and the result of the selected image.
 
-import { fetchJson, fetchModel, ServiceUnreachable } from "./api.js";
-import { openCamera } from "./camera.js";
-import { badge, byId, h } from "./dom.js";
+import { fetchModel } from "./api.js";
+import { setUpCamera, trigger } from "./camera.js";
+import { byId, h } from "./dom.js";
+import { filesOf } from "./files.js";
+import { setUpOrigin, takeOrigin } from "./origin.js";
+import { Queue } from "./queue.js";
 import { resultView } from "./result.js";
 import { setUpStation } from "./station.js";
+import { t } from "./words.js";
 
-const MAX_REQUESTS = 4; // at the same time
-const EMPTY = "Drop images on the left. Each image gets PASS or FAIL, and is stored in the history.";
+const MOST_WAITING = 4; // photos that the camera may be ahead of the service
+const EMPTY = t("Drop images on the left. Each image gets PASS or FAIL, and is stored in the history.");
 const view = resultView(byId("inspect-result"), EMPTY);
+const queue = new Queue(byId("queue"), { pick: pin, finished, counted: count });
 
-let items = [];
 let selected = null;
 let pinned = false; // the user chose what is shown; else the newest result is
-let drops = 0;
-let running = 0;
-let paused = false;
 
 export function showInspect() {
   if (selected?.result) view.show(selected.result);
@@ -31,8 +32,8 @@ export function setUpInspect(names) {
   for (const id of ["category", "choose", "camera"]) byId(id).disabled = none;
   if (none) {
     byId("model-state").textContent = "";
-    view.showMessage("There is no model yet. Train one with photos of good parts; this page then shows it:",
-      "python train.py --images photos/good", "Or try rendered parts:", "make demo");
+    view.showMessage(t("There is no model yet. Train one with photos of good parts; this page then shows it:"),
+      "python train.py --images photos/good", t("Or try rendered parts:"), "make demo");
   } else {
     if (!selected) view.showMessage(EMPTY);
     loadModel();
@@ -42,10 +43,10 @@ export function setUpInspect(names) {
 async function loadModel() {
   const category = byId("category").value;
   localStorage.setItem("category", category);
-  byId("model-state").textContent = "Loading the model; this can take a few seconds.";
+  byId("model-state").textContent = t("Loading the model; this can take a few seconds.");
   try {
-    const info = await fetchModel(category);
-    if (byId("category").value === category) byId("model-state").textContent = `Ready: ${info.description[0]}.`;
+    await fetchModel(category);
+    if (byId("category").value === category) byId("model-state").textContent = t("Ready");
   } catch (error) {
     byId("model-state").textContent = error.message;
   }
@@ -53,73 +54,16 @@ async function loadModel() {
 
 function add(files) {
   const category = byId("category").value;
-  if (!category) return;
-  drops += 1;
-  for (const file of files) {
-    const item = { file, name: file.name || "pasted.png", category, state: "waiting", drop: drops };
-    item.button = h("button", { type: "button", onclick: () => pin(item) });
-    item.line = h("li", {}, item.button);
-    items.push(item);
-    byId("queue").append(item.line);
-    draw(item);
-  }
-  work();
+  if (category && files.length) queue.add(files, category, takeOrigin());
 }
 
-function work() {
-  count();
-  while (!paused && running < MAX_REQUESTS) {
-    const item = items.find(({ state }) => state === "waiting");
-    if (!item) return;
-    running += 1;
-    inspect(item).finally(() => {
-      running -= 1;
-      work();
-    });
-  }
-}
-
-async function inspect(item) {
-  item.state = "inspecting";
-  draw(item);
-  let content;
-  try {
-    // The file is read first: one that is gone or was overwritten fails alone, and is no sign of a lost service.
-    content = new Blob([await item.file.arrayBuffer()], { type: item.file.type });
-  } catch {
-    fail(item, "the file is gone or was changed after it was chosen; choose it again");
+function finished(item) {
+  if (item.state === "failed") {
+    if (!selected || !pinned) choose(item);
     return;
   }
-  const form = new FormData();
-  form.append("category", item.category);
-  form.append("return_visualizations", "false"); // pictures are fetched when the image is selected
-  form.append("image", content, item.name);
-  try {
-    item.result = await fetchJson("inspect", { method: "POST", body: form });
-    item.result.review = null;
-    item.state = "done";
-    item.file = null;
-    if (selected === item || takesOver(item)) choose(item);
-    document.dispatchEvent(new CustomEvent("decided", { detail: item.result.decision }));
-  } catch (error) {
-    if (error instanceof ServiceUnreachable) {
-      paused = true;
-      item.state = "waiting";
-    } else if (error.status === 503 && error.retryAfter) {
-      await new Promise((resolve) => setTimeout(resolve, 1000 * Number(error.retryAfter)));
-      item.state = "waiting";
-    } else {
-      fail(item, error.message);
-    }
-  }
-  draw(item);
-}
-
-function fail(item, reason) {
-  item.state = "failed";
-  item.reason = reason;
-  if (!selected || !pinned) choose(item);
-  draw(item);
+  if (selected === item || takesOver(item)) choose(item);
+  document.dispatchEvent(new CustomEvent("decided", { detail: item.result.decision }));
 }
 
 const stops = (item) => item?.result?.decision === "FAIL" || item?.result?.decision === "NO_PART";
@@ -146,71 +90,63 @@ function setPinned(value) {
 
 function choose(item) {
   selected = item;
-  item.line.scrollIntoView({ block: "nearest" });
-  for (const other of items) other.button.setAttribute("aria-current", String(other === item));
+  // Within the list only: the page itself must not move under somebody's hands.
+  const list = byId("queue");
+  list.scrollTop = Math.min(item.line.offsetTop, Math.max(list.scrollTop, item.line.offsetTop + item.line.offsetHeight - list.clientHeight));
+  for (const other of queue.items) other.button.setAttribute("aria-current", String(other === item));
   if (item.state === "done") view.show(item.result);
-  else if (item.state === "failed") view.showMessage(`${item.name} was not inspected: ${item.reason}`);
-  else view.showMessage(`${item.name}: ${item.state}…`);
+  else if (item.state === "failed") view.showMessage(t("{name} was not inspected: {why}", { name: item.name, why: item.reason }));
+  else view.showMessage(`${item.name}: ${item.state === "waiting" ? t("waiting") : t("inspecting…")}`);
 }
 
-function draw(item) {
-  const states = { waiting: "waiting", inspecting: "inspecting…", failed: `not inspected: ${item.reason}` };
-  const picture = item.result
-    ? h("img", { src: `inspections/${item.result.id}/image?size=thumbnail`, alt: "", loading: "lazy", width: 48, height: 48 })
-    : h("span", { class: "blank" });
-  const state = item.result ? badge(item.result.decision) : h("small", {}, states[item.state]);
-  item.button.replaceChildren(picture, h("span", { class: "name" }, item.name), state);
-  item.line.className = item.state;
-}
-
-function count() {
+function count(items) {
+  if (!items.includes(selected)) {
+    selected = null;
+    setPinned(false);
+    if (byId("category").value) view.showMessage(EMPTY);
+  }
   const finished = items.filter(({ state }) => state === "done" || state === "failed").length;
   const countIf = (test) => items.filter(test).length;
   const decided = (decision) => countIf(({ result }) => result?.decision === decision);
-  const failed = decided("FAIL"), empty = decided("NO_PART"), look = decided("LOOK");
+  const empty = decided("NO_PART"), look = decided("LOOK");
   const unread = countIf(({ state }) => state === "failed");
   byId("queue-head").hidden = items.length === 0;
   byId("queue-progress").hidden = items.length === 0 || finished === items.length;
   byId("queue-progress").max = items.length || 1;
   byId("queue-progress").value = finished;
-  byId("queue-count").textContent = `${finished} of ${items.length}: ${finished - failed - empty - look - unread} PASS, ${failed} FAIL`
-    + (look ? `, ${look} LOOK` : "") + (empty ? `, ${empty} NO PART` : "")
-    + (unread ? `, ${unread} not inspected` : "");
-}
-
-function clear() {
-  items = items.filter(({ state }) => state === "inspecting" || state === "waiting");
-  byId("queue").replaceChildren(...items.map(({ line }) => line));
-  if (!items.includes(selected)) {
-    selected = null;
-    setPinned(false);
-    view.showMessage(EMPTY);
-  }
-  count();
+  byId("queue-count").textContent = [`${t("{done} of {all}", { done: finished, all: items.length })}: ${decided("PASS")} PASS`,
+    `${decided("FAIL")} FAIL`, look && `${look} LOOK`, empty && `${empty} NO PART`,
+    unread && t("{count} not inspected", { count: unread })].filter(Boolean).join(", ");
 }
 
 byId("category").addEventListener("change", loadModel);
 byId("choose").addEventListener("click", () => byId("files").click());
-byId("camera").addEventListener("click", () => openCamera((file) => add([file])));
-byId("queue-clear").addEventListener("click", clear);
+byId("choose-folder").addEventListener("click", () => byId("folder").click());
+byId("queue-clear").addEventListener("click", () => queue.clear());
 byId("queue-follow").addEventListener("click", () => {
   setPinned(false);
-  const newest = items.findLast(({ state }) => state === "done");
+  const newest = queue.items.findLast(({ state }) => state === "done");
   if (newest) choose(newest);
 });
-for (const id of ["files", "capture"]) {
+for (const id of ["files", "folder", "capture"]) {
   byId(id).addEventListener("change", (event) => {
-    add(event.target.files);
+    add([...event.target.files].filter(({ name, type }) => id !== "folder" || (type.startsWith("image/") && !name.startsWith("."))));
     event.target.value = "";
   });
 }
+setUpCamera((file) => add([file]), () => queue.waiting < MOST_WAITING);
+setUpOrigin(trigger);
 setUpStation((step) => {
-  const next = items[items.indexOf(selected) + step];
+  const next = queue.items[queue.items.indexOf(selected) + step];
   if (next) pin(next);
+});
+document.addEventListener("reviewed", ({ detail }) => {
+  const item = queue.items.find(({ result }) => result?.id === detail.id);
+  if (item) queue.draw(item);
 });
 byId("queue").addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  const next = items[items.findIndex(({ button }) => button === document.activeElement) + (step ?? 0)];
+  const next = queue.items[queue.items.findIndex(({ button }) => button === document.activeElement) + (step ?? 0)];
   if (!step || !next) return;
   event.preventDefault();
   next.button.focus();
@@ -224,16 +160,12 @@ document.addEventListener("dragover", (event) => {
 document.addEventListener("dragleave", (event) => {
   if (!event.relatedTarget) drop.classList.remove("over");
 });
-document.addEventListener("drop", (event) => {
+document.addEventListener("drop", async (event) => {
   event.preventDefault();
   drop.classList.remove("over");
   if (byId("view-inspect").hidden) location.hash = "#inspect";
-  add(event.dataTransfer.files);
+  add(await filesOf(event.dataTransfer));
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length && !byId("view-inspect").hidden) add(event.clipboardData.files);
-});
-document.addEventListener("service-online", () => {
-  paused = false;
-  work();
 });

@@ -2,13 +2,16 @@
 
 import { fetchHealth, fetchJson, SignedOut, signIn } from "./api.js";
 import { byId, h, openDialog } from "./dom.js";
-import { showHistory } from "./history.js";
+import { neighbour, showHistory } from "./history.js";
 import { setUpInspect, showInspect } from "./inspect.js";
-import { resultView } from "./result.js";
+import { fetchInspection, resultView } from "./result.js";
 import { showStatistics } from "./statistics.js";
+import { setUpLanguages, t, translatePage } from "./words.js";
 
 const VIEWS = ["inspect", "history", "statistics", "inspection"];
 const stored = resultView(byId("stored-result"), "");
+translatePage();
+setUpLanguages(byId("language"));
 
 async function route() {
   const [name, id] = location.hash.slice(1).split("/");
@@ -27,10 +30,16 @@ async function route() {
 
 async function showStored(id) {
   try {
-    stored.show(await fetchJson(`inspections/${encodeURIComponent(id ?? "")}`));
+    stored.show(await fetchInspection(id ?? ""));
   } catch (error) {
     stored.showMessage(error.message);
   }
+}
+
+/** Show the next inspection of the history, or the one before. */
+async function step(places) {
+  const id = await neighbour(location.hash.split("/")[1], places);
+  if (id) location.hash = `#inspection/${id}`;
 }
 
 /** Fill every list of models. */
@@ -50,10 +59,10 @@ let models = null;
 async function watch() {
   try {
     const health = await fetchHealth();
-    byId("service").textContent = `${health.device === "cuda" ? "GPU" : "CPU"} · ${health.queue} in the queue`;
+    byId("service").textContent = `${health.device === "cuda" ? "GPU" : "CPU"} · ${t("{count} in the queue", { count: health.queue })}`;
     byId("gone").hidden = true;
     byId("degraded").hidden = health.status === "ok";
-    byId("degraded").textContent = health.status === "ok" ? "" : `No image can be inspected now: ${health.history}.`;
+    byId("degraded").textContent = health.status === "ok" ? "" : t("No image can be inspected now: {why}.", { why: health.history });
     const back = !online;
     online = true;
     if (back || health.models !== models) {
@@ -62,7 +71,7 @@ async function watch() {
     }
     if (back) {
       await route();
-      byId("sign-out").hidden = !(await fetchJson("session")).signed_in;
+      await showPerson();
       document.dispatchEvent(new Event("service-online"));
     }
   } catch (error) {
@@ -71,9 +80,18 @@ async function watch() {
   setTimeout(watch, online ? 5000 : 1500);
 }
 
+/** Show who is signed in. */
+async function showPerson() {
+  const { signed_in, name, accounts } = await fetchJson("session");
+  byId("sign-out").hidden = !signed_in;
+  byId("person").textContent = name;
+  document.body.dataset.person = name;
+  byId("sign-in-name").hidden = !accounts;
+}
+
 function markOffline() {
   online = false;
-  byId("service").textContent = "no response";
+  byId("service").textContent = t("no response");
   byId("gone").hidden = false;
 }
 
@@ -81,13 +99,19 @@ function markOffline() {
 function askForToken() {
   const dialog = byId("dialog-sign-in");
   if (dialog.open) return;
-  dialog.querySelector("input").value = "";
-  openDialog(dialog, async ({ token }) => {
-    await signIn(token);
+  dialog.querySelector("[name=token]").value = "";
+  openDialog(dialog, async ({ name, token }) => {
+    await signIn(name, token);
     online = false; // the next look at the service starts everything again
   });
 }
 
+byId("step-back").addEventListener("click", () => step(-1));
+byId("step-on").addEventListener("click", () => step(1));
+document.addEventListener("keydown", (event) => {
+  const places = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (places && !byId("view-inspection").hidden && !event.target.matches("input, textarea, select, .pane")) step(places);
+});
 document.addEventListener("service-offline", markOffline);
 document.addEventListener("signed-out", askForToken);
 window.addEventListener("hashchange", route);

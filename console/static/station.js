@@ -1,6 +1,8 @@
 // The station view: the verdict of the newest photo fills the screen, readable from two metres, and keys review it.
 
+import { trigger } from "./camera.js";
 import { byId } from "./dom.js";
+import { unlessScanned } from "./origin.js";
 
 const KEYS = { c: 0, o: 1 }; // the buttons of the review, in their order
 const TONE_HZ = 440, TONE_S = 0.5;
@@ -13,12 +15,15 @@ export function setUpStation(step) {
   document.addEventListener("fullscreenchange", () => {
     if (!document.fullscreenElement) leave();
   });
+  const review = (key) => document.querySelectorAll("#inspect-result .review-card button")[KEYS[key]]?.click();
   document.addEventListener("keydown", (event) => {
     if (!isOn() || document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches("input, select")) return;
     if (event.key === "Escape") leave();
-    else if (event.key === "n") step(1);
-    else if (event.key === "p") step(-1);
-    else if (event.key in KEYS) document.querySelectorAll("#inspect-result .review-card button")[KEYS[event.key]]?.click();
+    else if (event.key === "n") unlessScanned(() => step(1));
+    else if (event.key === "p") unlessScanned(() => step(-1));
+    else if (event.key === " ") trigger();
+    else if (event.key in KEYS) unlessScanned(() => review(event.key));
     else return;
     event.preventDefault();
   });
@@ -33,6 +38,7 @@ function enter() {
   location.hash = "#inspect";
   document.body.classList.add("station");
   audio ??= new AudioContext(); // browsers allow sound after a click only
+  byId("station").blur(); // else the space bar would press it again
   document.documentElement.requestFullscreen?.().catch(() => {}); // without it the view fills the window
 }
 

@@ -2,8 +2,10 @@
 
 import { fetchJson, queryString } from "./api.js";
 import { byId, formatNumber, formatPercent, h, s } from "./dom.js";
+import { t } from "./words.js";
 
-const WIDTH = 480, HEIGHT = 180, LEFT = 46, BOTTOM = 24, TOP = 10;
+let WIDTH = 480;
+const HEIGHT = 180, LEFT = 46, BOTTOM = 24, TOP = 10;
 const period = byId("period");
 
 export async function showStatistics() {
@@ -19,7 +21,8 @@ export async function showStatistics() {
   }
 }
 
-function draw({ days, references }) {
+function draw({ days, references, no_part_fails }) {
+  WIDTH = Math.max(280, Math.min(480, window.innerWidth - 80)); // so that text stays 13 px on a phone
   const models = new Map();
   for (const day of days) {
     const model = `${day.category} ${day.model_checksum}`;
@@ -29,25 +32,26 @@ function draw({ days, references }) {
     const { category, model_checksum } = found[0];
     const reference = references.find((one) => one.model_checksum === model_checksum && one.category === category);
     return h("section", { class: "card" },
-      h("h2", {}, category, h("small", {}, ` model file ${model_checksum.slice(0, 8)}`)),
+      h("h2", {}, category, h("small", {}, ` ${t("model file")} ${model_checksum.slice(0, 8)}`)),
       h("div", { class: "charts" },
-        h("figure", {}, h("figcaption", {}, "Share of FAIL and NO PART"), shares(found)),
-        h("figure", {}, h("figcaption", {}, "Scores: median, and 10 % to 90 % quantiles; shaded: calibration"), scores(found, reference))),
+        h("figure", {}, h("figcaption", {}, no_part_fails ? t("Share of FAIL and NO PART") : t("Share of FAIL; photos without a part do not count")), shares(found)),
+        h("figure", {}, h("figcaption", {}, t("Scores: median, and 10 % to 90 % quantiles; shaded: calibration")), scores(found, reference))),
       h("p", {}, drift(found, reference)),
-      h("details", {}, h("summary", {}, "As a table"), table(found)));
+      h("details", {}, h("summary", {}, t("As a table")), table(found)));
   });
-  byId("charts").replaceChildren(...(panels.length ? panels : [h("p", {}, "No inspections in this period.")]));
+  byId("charts").replaceChildren(...(panels.length ? panels : [h("p", {}, t("No inspections in this period."))]));
 }
 
 /** Tell whether the median score of the last day has left the range of the calibration. */
 function drift(found, reference) {
-  if (!reference) return "The model is not loaded. Inspect an image with it to compare these scores with its calibration.";
+  if (!reference) return t("The model is not loaded. Inspect an image with it to compare these scores with its calibration.");
   const last = found.at(-1);
-  const comparison = `Median score on ${last.day}: ${formatNumber(last.median_score)}; at calibration ${formatNumber(reference.median_score)}`
-    + ` (10 % to 90 % quantiles: ${formatNumber(reference.low_score)} to ${formatNumber(reference.high_score)}).`;
-  if (last.median_score > reference.high_score) return `▲ ${comparison} Scores have drifted upwards: check light, camera and parts, or train with new photos.`;
-  if (last.median_score < reference.low_score) return `▼ ${comparison} Scores have drifted downwards: check light and camera.`;
-  return `● ${comparison} No drift.`;
+  const comparison = t("Median score on {day}: {score}; at calibration {median} (10 % to 90 % quantiles: {low} to {high}).", {
+    day: last.day, score: formatNumber(last.median_score), median: formatNumber(reference.median_score),
+    low: formatNumber(reference.low_score), high: formatNumber(reference.high_score) });
+  if (last.median_score > reference.high_score) return `▲ ${comparison} ${t("Scores have drifted upwards: check light, camera and parts, or train with new photos.")}`;
+  if (last.median_score < reference.low_score) return `▼ ${comparison} ${t("Scores have drifted downwards: check light and camera.")}`;
+  return `● ${comparison} ${t("No drift.")}`;
 }
 
 function shares(found) {
@@ -56,7 +60,7 @@ function shares(found) {
   return frame(found, [0, 0.25, 0.5, 0.75, 1].map((share) => [y(share), `${100 * share} %`]),
     ...found.map((day, index) => s("rect", { class: "bar", x: x(index) - step * 0.35, width: step * 0.7,
       y: y(day.fail_share), height: Math.max(1, y(0) - y(day.fail_share)) },
-    s("title", {}, `${day.day}: ${day.failed} of ${day.inspections} FAIL (${formatPercent(day.fail_share)})${day.no_part ? `, ${day.no_part} of them NO PART` : ""}`))));
+    s("title", {}, `${day.day}: ${t("{failed} of {count} failed", { failed: day.failed, count: day.inspections })} (${formatPercent(day.fail_share)}), ${day.no_part} NO PART`))));
 }
 
 function scores(found, reference) {
@@ -70,15 +74,15 @@ function scores(found, reference) {
   const right = WIDTH - 6;
   const below = reference ? [
     s("rect", { class: "reference", x: LEFT, width: right - LEFT, y: y(reference.high_score), height: Math.max(1, y(reference.low_score) - y(reference.high_score)) },
-      s("title", {}, "calibration, 10 to 90 %")),
+      s("title", {}, t("calibration, 10 to 90 %"))),
     s("line", { class: "threshold", x1: LEFT, x2: right, y1: y(reference.threshold), y2: y(reference.threshold) }),
-    s("text", { x: right, y: y(reference.threshold) + 14, "text-anchor": "end" }, "threshold")] : [];
+    s("text", { x: right, y: y(reference.threshold) + 14, "text-anchor": "end" }, t("threshold"))] : [];
   return frame(found, [low, (low + high) / 2, high].map((score) => [y(score), formatNumber(score)]),
     ...below,
     ...found.map((day, index) => s("g", { class: "day" },
       s("line", { x1: x(index), x2: x(index), y1: y(day.low_score), y2: y(day.high_score) }),
       s("circle", { cx: x(index), cy: y(day.median_score), r: Math.min(5, step / 3) }),
-      s("title", {}, `${day.day}: median ${formatNumber(day.median_score)}, ${day.inspections} inspections`))));
+      s("title", {}, `${day.day}: ${formatNumber(day.median_score)}, ${t("{count} inspections", { count: day.inspections })}`))));
 }
 
 function across(found) {
@@ -89,7 +93,7 @@ function across(found) {
 function frame(found, levels, ...inside) {
   const { x, step } = across(found);
   const every = Math.ceil(56 / step);
-  return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": "Chart; the table below has the same numbers" },
+  return s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", role: "img", "aria-label": t("Chart; the table below has the same numbers") },
     ...levels.flatMap(([y, text]) => [s("line", { class: "grid", x1: LEFT, x2: WIDTH - 6, y1: y, y2: y }),
       s("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, text)]),
     ...inside,
@@ -97,10 +101,10 @@ function frame(found, levels, ...inside) {
 }
 
 function table(found) {
-  const head = ["Day", "Inspections", "FAIL", "of them NO PART", "Share", "Median score", "10 % to 90 % quantiles"];
+  const head = [t("Day"), t("Inspections"), t("Failed"), "NO PART", t("Share"), t("Median score"), t("10 % to 90 % quantiles")];
   return h("table", {}, h("thead", {}, h("tr", {}, ...head.map((text) => h("th", {}, text)))),
     h("tbody", {}, ...found.map((day) => h("tr", {}, ...[day.day, day.inspections, day.failed, day.no_part, formatPercent(day.fail_share),
-      formatNumber(day.median_score), `${formatNumber(day.low_score)} to ${formatNumber(day.high_score)}`].map((text) => h("td", {}, String(text)))))));
+      formatNumber(day.median_score), `${formatNumber(day.low_score)} – ${formatNumber(day.high_score)}`].map((text) => h("td", {}, String(text)))))));
 }
 
 period.addEventListener("change", showStatistics);

@@ -1,32 +1,37 @@
 // Show photo and heatmap, overlaid or side by side, with boxes and zoom.
 
 import { h, s } from "./dom.js";
+import { t } from "./words.js";
 
-const MODES = { overlay: "Overlay", beside: "Side by side", photo: "Photo", heatmap: "Heatmap" };
+const MODES = { overlay: t("Overlay"), beside: t("Side by side"), photo: t("Photo"), heatmap: t("Heatmap") };
 const chosen = { mode: "overlay", opacity: 0.6, boxes: true };
 
 /** Build the pictures of an inspection with their controls. */
 export function viewer(inspection) {
   let zoom = 1;
   const panes = h("div", { class: "panes" });
-  const modes = h("div", { class: "modes", role: "group", "aria-label": "Pictures" },
+  const modes = h("div", { class: "modes", role: "group", "aria-label": t("Pictures") },
     ...Object.entries(MODES).map(([mode, text]) =>
       h("button", { type: "button", "data-mode": mode, onclick: () => set({ mode }) }, text)));
   const opacity = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: chosen.opacity,
     oninput: (event) => set({ opacity: Number(event.target.value) }) });
   const boxes = h("input", { type: "checkbox", onchange: (event) => set({ boxes: event.target.checked }) });
   boxes.checked = chosen.boxes;
-  const opacityField = h("label", { class: "inline" }, "Heatmap ", opacity);
-  const zoomBy = (factor) => h("button", { type: "button", class: "small", "aria-label": factor > 1 ? "Zoom in" : "Zoom out",
+  const opacityField = h("label", { class: "inline" }, `${t("Heatmap")} `, opacity);
+  const zoomBy = (factor) => h("button", { type: "button", class: "small", "aria-label": factor > 1 ? t("Zoom in") : t("Zoom out"),
     onclick: () => setZoom(zoom * factor) }, factor > 1 ? "+" : "−");
-  const fit = h("button", { type: "button", class: "small", onclick: () => setZoom(1) }, "Fit");
-  const controls = h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, " Boxes"));
-  const zooms = h("div", { class: "zooms", role: "group", "aria-label": "Zoom" }, zoomBy(1 / 1.5), fit, zoomBy(1.5));
-  const root = h("section", { class: "viewer", "data-id": inspection.id, "aria-label": "Pictures" }, controls, panes, zooms);
+  const fit = h("button", { type: "button", class: "small", onclick: () => setZoom(1) }, t("Fit"));
+  const controls = h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, ` ${t("Boxes")}`));
+  const zooms = h("div", { class: "zooms", role: "group", "aria-label": t("Zoom") }, zoomBy(1 / 1.5), fit, zoomBy(1.5));
+  const legend = h("p", { class: "legend" }, `${t("Heatmap")}: `, h("span", {}, t("half the threshold")), h("span", { class: "ramp" }),
+    h("span", {}, t("2.5 times the threshold and more")), h("span", { class: "unseen" }), h("span", {}, t("not inspected: outside the frame around the part")));
+  const root = h("section", { class: "viewer", "data-id": inspection.id, "aria-label": t("Pictures") }, controls,
+    h("div", { class: "stack" }, panes, zooms), legend);
 
   function set(change) {
     Object.assign(chosen, change);
     for (const button of modes.children) button.setAttribute("aria-pressed", String(button.dataset.mode === chosen.mode));
+    legend.hidden = chosen.mode === "photo";
     opacityField.hidden = chosen.mode !== "overlay";
     const wanted = chosen.mode === "beside" ? ["photo", "heatmap"] : [chosen.mode];
     if (panes.dataset.shown !== wanted.join()) {
@@ -64,13 +69,13 @@ export function viewer(inspection) {
 
 function pane(inspection, kind, panes, setZoom, zoom) {
   const address = `inspections/${inspection.id}`;
-  const missing = (event) => event.target.replaceWith(h("p", { class: "hint" }, "This picture is not stored, or has been deleted."));
+  const missing = (event) => event.target.replaceWith(h("p", { class: "hint" }, t("This picture is not stored, or has been deleted.")));
   const picture = (name, path, alt) => h("img", { class: name, src: `${address}/${path}`, alt, draggable: "false", onerror: missing });
   const layers = [];
-  if (kind !== "heatmap") layers.push(picture("photo", "image?size=preview", `Photo ${inspection.file_name}`));
-  if (kind !== "photo") layers.push(picture("heat", "heatmap", "Heatmap: brighter pixels are more anomalous"));
+  if (kind !== "heatmap") layers.push(picture("photo", "image?size=preview", `${t("Photo")} ${inspection.file_name}`));
+  if (kind !== "photo") layers.push(picture("heat", "heatmap", t("Heatmap: brighter pixels are more anomalous")));
   const stage = h("div", { class: `stage ${kind === "overlay" ? "over" : kind}` }, ...layers, boxesOf(inspection));
-  const pane = h("div", { class: "pane", tabindex: 0, "aria-label": `${MODES[kind]}; plus and minus keys zoom, arrow keys move` }, stage);
+  const pane = h("div", { class: "pane", tabindex: 0, "aria-label": `${MODES[kind]}; ${t("plus and minus keys zoom, arrow keys move")}` }, stage);
   pane.addEventListener("wheel", (event) => {
     if (!event.ctrlKey) return;
     event.preventDefault();
@@ -98,8 +103,9 @@ function drag(pane) {
   });
 }
 
-function boxesOf({ width, height, regions }) {
+/** Draw boxes where they support the verdict: what passed has none. */
+function boxesOf({ width, height, regions, decision }) {
   return s("svg", { class: "boxes", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    ...regions.flatMap((region) => ["halo", "box"].map((name) =>
+    ...(decision === "FAIL" ? regions : []).flatMap((region) => ["halo", "box"].map((name) =>
       s("rect", { class: name, x: region.x, y: region.y, width: region.width, height: region.height }))));
 }

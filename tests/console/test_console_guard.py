@@ -83,7 +83,7 @@ def test_a_person_signs_in_once(guarded: TestClient) -> None:
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.casefold()
     assert browser.get("/categories").status_code == 200
-    assert browser.get("/session").json() == {"signed_in": True}
+    assert browser.get("/session").json() == {"signed_in": True, "name": "", "role": "admin", "accounts": False}
     left = browser.post("/session/end")
     assert (left.status_code, urljoin("http://a/qa/session/end", left.headers["location"])) == (303, "http://a/qa/")
     assert browser.get("/categories", headers={"cookie": cookie.partition(";")[0]}).status_code == 401
@@ -185,7 +185,7 @@ def test_browsers_are_told_to_run_nothing_of_others(client: TestClient, guarded:
 
 
 def test_the_page_fetches_nothing_from_elsewhere_and_has_nothing_inline() -> None:
-    for file in sorted((ROOT / "console" / "static").iterdir()):
+    for file in sorted(path for path in (ROOT / "console" / "static").rglob("*") if path.is_file()):
         source = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in source, file
         assert "https://" not in source, file
