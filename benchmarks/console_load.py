@@ -3,7 +3,8 @@
 All values come from one run and are compared as differences and ratios, so that the speed of the machine cancels out.
 The server runs in a process of its own, started as a user starts it; the clients are threads of this process on the
 same cores. One client and the library take turns image by image. Throughput at 8 and 32 clients is compared with the
-library's throughput in batches of the same size, measured before and after.
+library's throughput in batches of the same size, measured before and after. Then 64 connections send half a request
+each and stay open, while one client goes on; with ``--long`` many requests tell whether the memory stays flat.
 
     python benchmarks/console_load.py --model saved_models/demo.pkl --images data/demo/test
 """
@@ -15,6 +16,7 @@ import http.client
 import itertools
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,7 +45,7 @@ def main() -> None:
     inspector = Inspector.load(arguments.model, "cpu", run=RunSettings(batch_size=BATCH))
     print(f"{len(files)} images, {arguments.requests} requests a setting; {', '.join(inspector.evidence)}")
     print("| visualizations | clients | p50 ms | p95 ms | images/s | beside the library |\n|---|---|---|---|---|---|")
-    with _server(arguments.model) as port:
+    with _server(arguments.model) as (port, process):
         for pictures in (False, True):
             bodies = [_body(file, pictures) for file in files]
             _client(port, bodies[:4], 4)
@@ -56,6 +58,10 @@ def main() -> None:
                 latencies, rate = _load(port, bodies, clients, arguments.requests)
                 batched = np.mean([before, _batched(inspector, files, arguments.requests)])
                 _row(pictures, clients, latencies, rate, f"{rate / batched:.2f} of {batched:.1f} images/s in batches")
+        bodies = [_body(file, False) for file in files]
+        _half_open(port, bodies, arguments.requests)
+        if arguments.long:
+            _memory(port, bodies, arguments.long, process.pid)
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,11 +69,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
     parser.add_argument("--requests", type=int, default=128, help="images a setting (default: 128)")
+    parser.add_argument("--long", type=int, default=0, help="requests for the memory of the server (default: none)")
     return parser.parse_args()
 
 
 @contextmanager
-def _server(model: Path) -> Iterator[int]:
+def _server(model: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "models").mkdir()
@@ -77,7 +84,7 @@ def _server(model: Path) -> Iterator[int]:
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
-                yield int(process.stdout.readline().split("/")[2].rpartition(":")[2])
+                yield int(process.stdout.readline().split("/")[2].rpartition(":")[2]), process
             finally:
                 process.terminate()
 
@@ -141,6 +148,29 @@ def _load(port: int, bodies: list[bytes], clients: int, count: int) -> tuple[lis
         thread.join()
     took = time.perf_counter() - start
     return [seconds for one in found for seconds in one], each * clients / took
+
+
+def _half_open(port: int, bodies: list[bytes], count: int) -> None:
+    """Print what 64 connections with half a request each add to a request of one client."""
+    free = _client(port, bodies, count)
+    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
+    for one in held:
+        one.sendall(b"POST /inspect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le")
+    beside = _client(port, bodies, count)
+    for one in held:
+        one.close()
+    added = 1000 * (np.median(beside) - np.median(free))
+    print(f"64 half-open connections: {added:+.1f} ms at the median of {count} requests, {len(held)} were held")
+
+
+def _memory(port: int, bodies: list[bytes], count: int, process: int) -> None:
+    """Print the resident memory of the server after a tenth of ``count`` requests, and after all."""
+    seen = []
+    for part in (count // 10, count - count // 10):
+        _client(port, bodies, part)
+        status = Path(f"/proc/{process}/status").read_text()
+        seen.append(int(status.partition("VmRSS:")[2].split()[0]) / 1024)
+    print(f"memory: {seen[0]:.0f} MiB after {count // 10} requests, {seen[1]:.0f} MiB after {count}")
 
 
 def _batched(inspector: Inspector, files: list[Path], count: int) -> float:

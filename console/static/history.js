@@ -54,15 +54,17 @@ function row(inspection) {
   const picture = h("img", { src: `inspections/${inspection.id}/image?size=thumbnail`, alt: "", width: 48, height: 48, loading: "lazy",
     onerror: (event) => event.target.replaceWith(h("span", { class: "blank", title: t("no longer kept") })) });
   const where = [inspection.lot, inspection.serial].filter(Boolean).join(" / ");
+  const short = (text) => h("div", { class: "clamp" }, text);
   return h("tr", { onclick: (event) => { if (event.target !== link) link.click(); } },
     h("td", {}, picture),
     h("td", { class: "short" }, formatTime(inspection.timestamp, { dateStyle: "short", timeStyle: "medium" })),
-    h("td", {}, inspection.category),
-    h("td", { class: "name" }, link),
-    h("td", { class: "name" }, where || "–"),
-    h("td", { class: "short" }, inspection.problem || `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
+    h("td", {}, short(inspection.category)),
+    h("td", { class: "name" }, short(link)),
+    h("td", { class: "name" }, short(where || "–")),
+    inspection.problem ? h("td", {}, short(inspection.problem))
+      : h("td", { class: "short" }, `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", {}, badge(inspection)),
-    h("td", { class: "review" }, reviewText(inspection)));
+    h("td", { class: "review" }, short(reviewText(inspection))));
 }
 
 function reviewText(inspection) {
