@@ -11,8 +11,9 @@ let WIDTH = 720;
 export function scale(inspection, threshold, healthy) {
   const score = inspection.anomaly_score;
   WIDTH = Math.max(280, Math.min(720, window.innerWidth - 40)); // so that its text stays 13 px on a phone
-  const end = Math.max(2.2 * threshold, Math.min(1.05 * healthy.at(-1), FARTHEST * threshold));
   const start = Math.min(0, healthy[0], threshold);
+  const farthest = FARTHEST * Math.max(threshold, inspection.threshold);
+  const end = Math.max(2.2 * threshold, Math.min(1.05 * healthy.at(-1), farthest), start + 1e-6); // a trial may be 0
   const beyond = score > end;
   const x = (value) => 8 + (WIDTH - 16) * Math.min(1, Math.max(0, (value - start) / (end - start)));
   const below = healthy.filter((value) => value < score).length;
