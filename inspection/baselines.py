@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from fastener.common.errors import UserError
+from fastener.inspection.evidence import turned
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import Weights, graph_of, pretrained_extractor
 from fastener.models.autoencoder import Autoencoder
@@ -53,10 +54,11 @@ class GlobalEvidence(Evidence):
         return (self.model.extractor.network,)
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self.model.collect_features(images_of(batch))
+        self.model.collect_features(turned(images_of(batch), self.setup.config.model.turns))
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        images = self.model.fit_collected(groups).training_scores_
+        turns = self.setup.config.model.turns
+        images = self.model.fit_collected(np.repeat(groups, turns).tolist()).training_scores_[::turns]
         return HealthyScores(images, np.full_like(images, np.nan))
 
     def score(self, batch: Sequence[Prepared]) -> Scores:

@@ -150,6 +150,21 @@ def test_a_model_finds_blots_and_is_the_same_when_loaded(kind: str, tmp_path: Pa
     assert inspector.new_photos_ > 0
 
 
+@pytest.mark.parametrize("kind", ["global", "gaussian", "subspace"])
+def test_a_photo_is_learned_at_each_angle_and_counts_once(kind: str) -> None:
+    settings = {**SMALL, "preprocess.enabled": False, "model.colour_weight": 0}
+    across = np.rot90(plate(60, (120, 96))).copy()  # stripes that no photo has unless it is turned
+    scores = []
+    for turns in (1, 4):
+        chosen = config_from(settings, evidence=(kind,), model__turns=turns)
+        inspector = Inspector.fit([plate(seed) for seed in range(4)], chosen, groups=range(4), report=False)
+        assert inspector.decision.healthy[kind].shape == (4,)
+        (result,) = inspector.inspect([across])
+        assert isinstance(result, Inspection)
+        scores.append(result.evidence[kind].score)
+    assert scores[1] < 0.8 * scores[0]
+
+
 def test_every_method_of_a_comparison_names_kinds_that_exist() -> None:
     from fastener.inspection.registry import EVIDENCE
 
