@@ -122,8 +122,10 @@ class Results:
     def few_shot_table(self, data: str, metric: str = "image_auroc") -> Table:
         """Table a metric on one data set by method and number of training photos."""
         rows = [(name, [self.estimate(data, name, shots, metric) for shots in self.shots]) for name in self.methods]
+        drawn = sum(shots != ALL for shots in self.shots)  # "all" comes last
+        shown = [(name, row) for name, row in rows if any(row[:drawn])]
         title = f"{METRICS[metric]} on {data} by the number of healthy photos, 95 % intervals"
-        return Table(title, ["method", *map(str, self.shots)], [(name, row) for name, row in rows if any(row)])
+        return Table(title, ["method", *map(str, self.shots)], shown)
 
     def rows(self) -> list[dict[str, Any]]:
         """List one flat row a cell: where it belongs, its metrics, and the median time of a photo in ms."""
