@@ -30,7 +30,7 @@ def few_shot(results: Results, data: str, style: Style = PLAIN, metric: str = "i
         if band:
             at, low, high = zip(*band, strict=True)
             ax.fill_between(np.array(at, float), low, high, color=look["color"], alpha=0.12, linewidth=0)
-    lowest = min((float(line.get_ydata().min()) for line in ax.lines), default=0.0)
+    lowest = min((float(np.min(np.asarray(line.get_ydata(), float))) for line in ax.lines), default=0.0)
     ax.set_ylim(max(lowest - 0.15, -0.01), 1.01)  # bands of few draws may reach far below all means
     ax.set_xticks(list(places.values()), [str(shots) for shots in places])
     ax.set_xlabel("healthy training photos")
