@@ -125,11 +125,15 @@ class FeatureExtractor:
         Everything but the network, so that it can be exported by itself.
         """
         finest = max(((layer.shape[-2], layer.shape[-1]) for layer in layers), key=lambda grid: grid[0] * grid[1])
-        pooled = [self._pool(layer, finest, self.border == "zeros") for layer in layers]
-        features = torch.cat([F.normalize(layer) for layer in pooled] if self.unit_length else pooled, 1)
-        features = features.permute(0, 2, 3, 1)
-        if self.projection is not None:
-            features = features @ self.projection.to(self.device)
+        zeros = self.border == "zeros"
+        if self.projection is not None and not self.unit_length:
+            features = self._projected([self._averaged(layer, zeros) for layer in layers], finest)
+        else:
+            pooled = [self._pool(layer, finest, zeros) for layer in layers]
+            features = torch.cat([F.normalize(layer) for layer in pooled] if self.unit_length else pooled, 1)
+            features = features.permute(0, 2, 3, 1)
+            if self.projection is not None:
+                features = features @ self.projection.to(self.device)
         if self.colour_weight > 0:
             colours = self._pool(_colour_statistics(batch, finest), finest, False).permute(0, 2, 3, 1)
             features = torch.cat([features, colours], 3)
@@ -201,11 +205,22 @@ class FeatureExtractor:
         self.whitening_ = _whitening(moments, std, structural) if self.whiten else None
         return mean, std, self.whitening_
 
+    def _projected(self, averaged: Sequence[torch.Tensor], grid: tuple[int, int]) -> torch.Tensor:
+        """Project ``averaged`` layers, each (n, c, h, w), and resample them to ``grid``: (n, h, w, d).
+
+        Both are linear, so that coarse layers may be projected where they have few positions: a third of the work.
+        """
+        assert self.projection is not None
+        parts = self.projection.to(self.device).split([layer.shape[1] for layer in averaged])
+        pairs = zip(averaged, parts, strict=True)
+        projected = [(layer.permute(0, 2, 3, 1) @ part).permute(0, 3, 1, 2) for layer, part in pairs]
+        return torch.stack([_resampled(layer, grid) for layer in projected]).sum(0).permute(0, 2, 3, 1)
+
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int], zeros_beyond: bool) -> torch.Tensor:
-        pooled = F.avg_pool2d(layer, self.patch_size, 1, self.patch_size // 2, count_include_pad=zeros_beyond)
-        return (
-            pooled if pooled.shape[-2:] == grid else F.interpolate(pooled, grid, mode="bilinear", align_corners=False)
-        )
+        return _resampled(self._averaged(layer, zeros_beyond), grid)
+
+    def _averaged(self, layer: torch.Tensor, zeros_beyond: bool) -> torch.Tensor:
+        return F.avg_pool2d(layer, self.patch_size, 1, self.patch_size // 2, count_include_pad=zeros_beyond)
 
     def state(self) -> dict[str, Any]:
         """Return the tensors that training added to the network, for ``restore``."""
@@ -253,6 +268,10 @@ def _whitening(moments: Moments, std: torch.Tensor, structural: int) -> torch.Te
     turn = torch.eye(len(std), dtype=torch.float64)
     turn[:structural, :structural] = axes / (variances + _SHRINKAGE * variances.mean()).sqrt()
     return turn.float()
+
+
+def _resampled(maps: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    return maps if maps.shape[-2:] == grid else F.interpolate(maps, grid, mode="bilinear", align_corners=False)
 
 
 def _colour_statistics(images: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
