@@ -106,8 +106,9 @@ def seen_shape(prepared: Prepared) -> Shape | str:
     piece = piece_of(prepared)
     if isinstance(piece, str):
         return piece
+    grey = cv2.cvtColor(prepared.photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     try:
-        return shape_of(cover_of(prepared.photo, piece), lambda points: without_shadow(points, prepared.photo))
+        return shape_of(cover_of(prepared.photo, piece), lambda points: without_shadow(points, grey))
     except ValueError as error:
         return str(error)
 

@@ -120,6 +120,20 @@ def robust_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: floa
     return HealthyTail(threshold, alpha, false_alarm_rate(values, threshold), outliers)
 
 
+def robust_thresholds(healthy: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the ``robust_threshold`` of each column of healthy scores (n, k): the thresholds (k,), and bool (n, k).
+
+    The latter is false for the gross outliers, which are left out.
+    """
+    values = np.asarray(healthy, float)
+    kept = ~_are_outliers(values)
+    n = kept.sum(axis=0)
+    mean = (values * kept).sum(axis=0) / n
+    deviation = np.sqrt(((values - mean) ** 2 * kept).sum(axis=0) / (n - 1))
+    quantiles = np.array([_t_quantile(one - 1, 1 - alpha) for one in n.tolist()])
+    return mean + quantiles * deviation * np.sqrt(1 + 1 / n), kept
+
+
 def healthy_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: float = 0.0) -> HealthyTail:
     """Find the threshold that at most about ``alpha`` of healthy parts exceed, from nearly normal scores (n,).
 
@@ -153,12 +167,27 @@ def gross_outliers(values: np.ndarray) -> np.ndarray:
     out.
     """
     values = np.asarray(values, float)
+    found = np.flatnonzero(_are_outliers(values[:, None]))
+    return found[np.argsort(-values[found], kind="stable")]
+
+
+def _are_outliers(values: np.ndarray) -> np.ndarray:
+    """Tell which scores of each column of ``values`` (n, k) are gross outliers of their column: bool (n, k)."""
     n = len(values)
-    median, upper = np.quantile(values, [0.5, _ONE_SIGMA])
-    sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(values - median))), float(upper - median), 1e-9)
+    ordered = np.sort(values, axis=0)
+    median, upper = _quantile(ordered, 0.5), _quantile(ordered, _ONE_SIGMA)
+    usual = np.median(np.abs(values - median), axis=0)
+    sigma = np.maximum(np.maximum(_MAD_TO_SIGMA * usual, upper - median), 1e-9)
     limit = _t_quantile(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
-    highest = np.argsort(-values, kind="stable")[: math.ceil(_MOST_OUTLIERS * n)]
-    return np.asarray(highest[(values[highest] - median) / sigma > limit])
+    ranks = np.argsort(np.argsort(-values, axis=0, kind="stable"), axis=0)
+    return np.asarray(((values - median) / sigma > limit) & (ranks < math.ceil(_MOST_OUTLIERS * n)))
+
+
+def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
+    """Quantile of each column of sorted values (n, k), between the nearest two: (k,)."""
+    at = share * (len(ordered) - 1)
+    low = ordered[math.floor(at)]
+    return np.asarray(low + (at - math.floor(at)) * (ordered[math.ceil(at)] - low))
 
 
 def false_alarm_rate(healthy: np.ndarray, threshold: float) -> float:

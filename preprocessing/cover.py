@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 # Lengths are in pixels: half the band along the border that is looked at; the side of the square in which the levels
 # inside and outside are averaged; and the radius of the disc that does not fit into a notch.
@@ -34,39 +35,46 @@ def cover_of(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     outside = np.asarray(1 - cv2.dilate(solid, _disc(_BAND)), np.uint8)
     if not inside.any() or not outside.any():
         return soft
-    level = _level(photo, inside > 0, outside > 0)
-    part, ground = _spread(level, inside), _spread(level, outside)
+    weights = _towards_part(photo, inside, outside)
+    # Nothing farther from the part has a say in its border.
+    x, y, width, height = cv2.boundingRect(solid)
+    margin = _BAND + _REACH
+    box = np.s_[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
+    solid, inside, outside = solid[box], inside[box], outside[box]
+    level = cv2.transform(photo[box].astype(np.float32), weights)
+    band = np.flatnonzero((inside | outside) == 0)
+    part, ground = _spread(level, inside, band), _spread(level, outside, band)
     contrast = part - ground
-    share = np.clip((level - ground) * contrast / np.maximum(contrast**2, 1.0), 0, 1)
+    share = np.clip((level.ravel()[band] - ground) * contrast / np.maximum(contrast**2, 1.0), 0, 1)
     trust = contrast**2 / (contrast**2 + _LEAST_CONTRAST**2)
-    mixed = np.where((inside | outside) > 0, soft, trust * share + (1 - trust) * soft).astype(np.float32)
+    mixed = soft[box].copy()
+    mixed.ravel()[band] = trust * share + (1 - trust) * mixed.ravel()[band]
     seen = (mixed > 0.5).astype(np.uint8) & solid
     closed = np.asarray(cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(_NOTCH)), np.uint8)
-    notches = closed & solid & ~seen
-    near = cv2.dilate(notches, np.ones((3, 3), np.uint8)) > 0
-    return np.where(near, np.minimum(mixed, soft), soft)
+    near = cv2.dilate(closed & solid & (1 - seen), np.ones((3, 3), np.uint8)) > 0
+    np.minimum(soft[box], mixed, out=soft[box], where=near)
+    return soft
 
 
-def _level(photo: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """Project colours on the line from the mean ground to the mean part: float32 (h, w), in grey levels."""
-    apart = photo[inside].mean(axis=0) - photo[outside].mean(axis=0)
+def _towards_part(photo: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Unit vector from the mean colour of the ground to that of the part: float32 (1, 3)."""
+    apart = np.subtract(cv2.mean(photo, inside), cv2.mean(photo, outside))[:3]
     length = float(np.linalg.norm(apart))
-    weights = apart / length if length > 1 else np.full(3, 3**-0.5)
-    return cv2.transform(photo.astype(np.float32), weights[None].astype(np.float32))
+    return np.asarray(apart / length if length > 1 else np.full(3, 3**-0.5), np.float32)[None]
 
 
-def _spread(level: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Carry the levels of the pixels ``where``, uint8 (h, w), to the pixels near them, float32 (h, w)."""
-    weight = where.astype(np.float32)
-    known = cv2.blur(weight, (_REACH, _REACH)) + np.float32(1e-6)
-    return np.asarray(cv2.blur(level * weight, (_REACH, _REACH)) / known)
+def _spread(level: np.ndarray, where: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Mean level of the pixels ``where``, uint8 (h, w), around each pixel of number ``at``, (n,): float32 (n,)."""
+    square = (_REACH, _REACH)
+    known = cv2.boxFilter(where, cv2.CV_32F, square).ravel()[at] + np.float32(1e-6)
+    return np.asarray(cv2.blur(level * where, square).ravel()[at] / known)
 
 
-def without_shadow(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
+def without_shadow(points: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """Move the points of a closed border, float (n, 2), off a shadow onto the part's own edge: float64 (n, 2).
 
-    Outlines are sharp, shadows are soft. Each point moves along its normal to the outermost step of ``photo``, uint8
-    RGB (h, w, 3), that is a maximum and not much less sharp than the sharpest, as far as its neighbours do.
+    Outlines are sharp, shadows are soft. Each point moves along its normal to the outermost step of ``grey``, float32
+    (h, w), 0 to 255, that is a maximum and not much less sharp than the sharpest, as far as its neighbours do.
     """
     step = np.roll(points, -2, axis=0) - np.roll(points, 2, axis=0)
     length = np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-6)
@@ -74,14 +82,14 @@ def without_shadow(points: np.ndarray, photo: np.ndarray) -> np.ndarray:
     inwards = np.stack([-step[:, 1], step[:, 0]], axis=1) / length
     at = np.arange(-_OUT, _IN + 1, _SAMPLE)
     where = (points[:, None] + at[None, :, None] * inwards[:, None]).astype(np.float32)
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     level = cv2.remap(grey, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     steep = np.abs(cv2.GaussianBlur(np.gradient(level, axis=1), (5, 1), 1.0))
     sharp = steep >= np.maximum(_SHARP * steep.max(axis=1, keepdims=True), _LEAST_STEP)
     peak = sharp & (steep >= np.roll(steep, 1, axis=1)) & (steep >= np.roll(steep, -1, axis=1))
     shift = np.where(peak.any(axis=1), at[peak.argmax(axis=1)], 0.0)
-    window = np.stack([np.roll(shift, k) for k in range(-_ALONG, _ALONG + 1)])
-    return np.asarray(points + np.median(window, axis=0)[:, None] * inwards, float)
+    around = np.concatenate([shift[-_ALONG:], shift, shift[:_ALONG]])
+    calm = np.sort(sliding_window_view(around, 2 * _ALONG + 1), axis=1)[:, _ALONG]
+    return np.asarray(points + calm[:, None] * inwards, float)
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from fastener.preprocessing.pipeline import Prepared
-from fastener.preprocessing.registration import inside_photo
+from fastener.preprocessing.registration import apply, invert
 from fastener.preprocessing.segmentation import find_part
 
 # A piece this large beside the largest is another part, not a speck. More border pixels than this touch the photo's
@@ -28,21 +30,29 @@ def piece_of(prepared: Prepared) -> np.ndarray | str:
         if not found.found:
             return "no part was found"
         mask = found.mask
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    if count == 1 or areas.max() < _SMALLEST:
+    labels = cv2.connectedComponents(mask.astype(np.uint8), ltype=cv2.CV_16U)[1]
+    areas = np.bincount(labels.ravel())[1:]
+    if not len(areas) or areas.max() < _SMALLEST:
         return "the part is too small"
     if (areas >= _COMPARABLE * areas.max()).sum() > 1:
         return "several pieces"
     piece = np.asarray(labels == 1 + int(areas.argmax()))
-    if (piece & _edge_of(prepared)).sum() > _MOST_CUT:
+    if _cut_off(piece, prepared) > _MOST_CUT:
         return "the part is cut off by the photo's border"
     return piece
 
 
-def _edge_of(prepared: Prepared) -> np.ndarray:
-    """Mark the outermost pixels of the frame that lie in the photo: bool (h, w)."""
-    size = prepared.mask.shape
-    inside = inside_photo(prepared.transform, prepared.photo_size, (size[0], size[1])).astype(np.uint8)
-    inner = cv2.erode(inside, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return np.asarray((inside > 0) & (inner == 0))
+def _cut_off(piece: np.ndarray, prepared: Prepared) -> int:
+    """Count the pixels of bool ``piece`` (h, w) beside which the photo or the frame ends."""
+    solid = piece.astype(np.uint8)
+    inner = cv2.erode(solid, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    rim = cv2.findNonZero(solid - inner).reshape(-1, 2).astype(float)
+    back = invert(prepared.transform)
+    at_frame = _beyond(rim, 1.0, piece.shape)
+    # How far the eight neighbours of a frame pixel lie from it in the photo, along x and along y.
+    return int((at_frame | _beyond(apply(back, rim), np.abs(back[:, :2]).sum(axis=1), prepared.photo_size)).sum())
+
+
+def _beyond(points: np.ndarray, reach: np.ndarray | float, size: Sequence[int]) -> np.ndarray:
+    """Tell which of the points (n, 2), x then y, have no room of ``reach`` in a picture of ``size`` (h, w)."""
+    return np.asarray(((points - reach < -0.5) | (points + reach > np.array([size[1], size[0]]) - 0.5)).any(axis=1))

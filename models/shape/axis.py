@@ -123,14 +123,13 @@ def bend_of(profile: Profile) -> Bend:
     """Fit two straight lines that meet to the middle of the shank."""
     rows = profile.shank
     at, centre = profile.at[rows], ((profile.left + profile.right) / 2)[rows]
-    best, found, hinge = np.inf, np.zeros(3), 0.0
-    for share in _HINGES:
-        here = at[0] + share * (at[-1] - at[0])
-        design = np.stack([np.ones_like(at), at - here, np.maximum(at - here, 0)], axis=1)
-        lines = np.linalg.lstsq(design, centre, rcond=None)[0]
-        error = float(np.square(centre - design @ lines).sum())
-        if error < best:
-            best, found, hinge = error, lines, here
+    hinges = at[0] + _HINGES * (at[-1] - at[0])
+    past = at - hinges[:, None]
+    design = np.stack([np.ones_like(past), past, np.maximum(past, 0)], axis=2)
+    turned = design.transpose(0, 2, 1)
+    lines = np.linalg.solve(turned @ design, turned @ centre[None, :, None])
+    best = int(np.square(centre - (design @ lines)[..., 0]).sum(axis=1).argmin())
+    found, hinge = lines[best, :, 0], hinges[best]
     degrees = float(np.rad2deg(np.arctan(found[1] + found[2]) - np.arctan(found[1])))
     return Bend(abs(degrees), np.abs(found[2]) * np.maximum(profile.at - hinge, 0))
 

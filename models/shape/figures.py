@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fastener.models.shape.axis import SECTIONS, bend_of, profile_of, thread_of
-from fastener.models.shape.outline import POINTS, Outline, contour, distances, fits, mirrored, outline_of
+from fastener.models.shape.outline import POINTS, Outline, contour, distances, fits, laid, mirrored, outline_of
 
 _HIGHEST = 0.06  # share of an outline's points, the farthest off, whose mean distance counts
 _SMALLEST_HOLE = 0.004  # of the part's area
@@ -66,17 +66,17 @@ def shape_of(cover: np.ndarray, mend: Callable[[np.ndarray], np.ndarray] | None 
         section = np.floor((along - ends[0]) / (ends[1] - ends[0]) * SECTIONS).astype(int)
         section[(section < 0) | (section >= SECTIONS)] = -1
     places["asymmetry"] = distances(outline.curve, _counterpart(outline.curve, profile is not None)) / 2
-    figures["asymmetry"] = 100 * highest(places["asymmetry"])
+    figures["asymmetry"] = 100 * float(highest(places["asymmetry"]))
     if profile is None:
         figures["ovality"] = 100 * (_axes(outline) - 1)
     return Shape(outline, figures | _holes(cover, outline, mend), thread, places, section)
 
 
-def highest(values: np.ndarray) -> float:
-    """Mean of the highest values of points along an outline, (POINTS,), each the mean of three neighbours."""
-    calm = (np.roll(values, 1) + values + np.roll(values, -1)) / 3
-    count = round(_HIGHEST * len(values))
-    return float(np.partition(calm, -count)[-count:].mean())
+def highest(values: np.ndarray) -> np.ndarray:
+    """Mean of the highest values of points along outlines, (..., POINTS), each the mean of three neighbours: (...)."""
+    calm = (np.roll(values, 1, axis=-1) + values + np.roll(values, -1, axis=-1)) / 3
+    count = round(_HIGHEST * POINTS)
+    return np.asarray(np.partition(calm, -count, axis=-1)[..., -count:].mean(axis=-1))
 
 
 def _counterpart(curve: np.ndarray, long: bool) -> np.ndarray:
@@ -84,7 +84,11 @@ def _counterpart(curve: np.ndarray, long: bool) -> np.ndarray:
 
     A long part is symmetric about its axis. A nut or a washer, however it is tipped, looks the same after half a turn.
     """
-    return fits(curve, mirrored(curve)[None])[1][0] if long else np.roll(-curve, POINTS // 2)
+    if not long:
+        return np.roll(-curve, POINTS // 2)
+    other = mirrored(curve)
+    _, shift, turn = fits(curve, other[None])
+    return laid(other, int(shift[0]), float(turn[0]))
 
 
 def _axes(outline: Outline) -> float:

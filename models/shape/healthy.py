@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from fastener.common.sampling import evenly
-from fastener.models.calibration import conformal_threshold, robust_threshold
+from fastener.models.calibration import conformal_threshold, robust_threshold, robust_thresholds
 from fastener.models.shape.axis import SECTIONS
 from fastener.models.shape.figures import Shape, highest
-from fastener.models.shape.outline import POINTS, as_complex, as_real, distances, fits
+from fastener.models.shape.outline import POINTS, as_complex, as_real, distances, fits, laid
 
 FEWEST = 8  # with fewer healthy parts nobody can say what is usual
 _NEIGHBOURS, _CLOSEST, _LEAST_KIN, _MOST = 10, 4, 16, 400
@@ -120,8 +120,8 @@ class HealthyShapes:
 
     Attributes
     ----------
-    curves_ : ndarray of complex128, (n, POINTS)
-        Their outlines. At most ``_MOST`` are kept, evenly sampled.
+    curves_, spectra_ : ndarray of complex128, (n, POINTS)
+        Their outlines, and the discrete Fourier transforms of these. At most ``_MOST`` are kept, evenly sampled.
     threads_ : ndarray of float64, (n, SECTIONS)
         Depths of their threads, in parts of the usual depth of each; NaN without a shank.
     figures_ : ndarray of float64, (n, number of figures)
@@ -145,7 +145,7 @@ class HealthyShapes:
         """
         kept = evenly(len(shapes), _MOST)
         some = [shapes[i] for i in kept.tolist()]
-        self.curves_ = np.stack([one.outline.curve for one in some])
+        self._keep(np.stack([one.outline.curve for one in some]))
         self.threads_ = np.stack([_in_parts(one.thread) for one in some])
         self.figures_ = np.stack([_figures(one) for one in some])
         self.groups_ = np.asarray(groups)[kept]
@@ -169,7 +169,7 @@ class HealthyShapes:
         scores = np.array([self.compare(one).score for one in shapes])
         if shapes:
             deviations = np.stack([self._deviations(one)[0] for one in found])
-            self.curves_ = np.concatenate([self.curves_, np.stack([one.outline.curve for one in shapes])])
+            self._keep(np.concatenate([self.curves_, np.stack([one.outline.curve for one in shapes])]))
             self.threads_ = np.concatenate([self.threads_, np.stack([_in_parts(one.thread) for one in shapes])])
             self.figures_ = np.concatenate([self.figures_, np.stack([_figures(one) for one in shapes])])
             self.groups_ = np.concatenate([self.groups_, groups])
@@ -186,18 +186,23 @@ class HealthyShapes:
         places = self._places(shape, found, CHECKS[int(excess.argmax())].name)
         return Comparison(excess, usual, found.values, places, new_kind)
 
+    def _keep(self, curves: np.ndarray) -> None:
+        self.curves_, self.spectra_ = curves, np.fft.fft(curves, axis=1)
+
     def _nearest(self, shape: Shape, group: int | None) -> _Nearest:
+        curve = shape.outline.curve
         others = np.arange(len(self.groups_)) if group is None else np.flatnonzero(self.groups_ != group)
-        apart, laid, _ = fits(shape.outline.curve, self.curves_[others])
+        apart, shift, turn = (one[others] for one in fits(curve, self.curves_, self.spectra_))
         ranks = np.argsort(apart, kind="stable")
         kin, order = others[ranks[: max(_LEAST_KIN, len(others) // 3)]], ranks[:_NEIGHBOURS]
         order = order[apart[order] <= _ALONE * apart[order[min(1, len(order) - 1)]]]
-        outlines = [distances(shape.outline.curve, laid[i]) for i in order[:_CLOSEST]]
-        outline = min(outlines, key=highest)
+        closest = order[:_CLOSEST].tolist()
+        apart_there = distances(curve, np.stack([laid(self.curves_[others[i]], shift[i], turn[i]) for i in closest]))
+        worst = highest(apart_there)
         neighbours = others[order]
         thread, own = self._thread(shape, others)
-        values = np.array([100 * apart[order[0]], 100 * highest(outline), own])
-        return _Nearest(np.concatenate([values, _figures(shape)]), neighbours, kin, outline, thread)
+        values = np.array([100 * apart[order[0]], 100 * worst.min(), own])
+        return _Nearest(np.concatenate([values, _figures(shape)]), neighbours, kin, apart_there[worst.argmin()], thread)
 
     def _thread(self, shape: Shape, others: np.ndarray) -> tuple[np.ndarray, float]:
         """Difference from the nearest thread among ``others``, (SECTIONS,), and its value; NaN without a thread.
@@ -224,11 +229,10 @@ class HealthyShapes:
 
         Kinds differ in how well their outline is seen, so that each has its own.
         """
-        limits = []
-        for each in self.deviations_[kin].T:
-            tail = robust_threshold(each, _TAIL)
-            limits.append(max(_LEAST_LIMIT, tail.threshold, float(np.delete(each, tail.outliers).max())))
-        return np.array(limits)
+        own = self.deviations_[kin]
+        thresholds, kept = robust_thresholds(own, _TAIL)
+        highest_kept = np.where(kept, own, -np.inf).max(axis=0)
+        return np.asarray(np.maximum(np.maximum(thresholds, highest_kept), _LEAST_LIMIT))
 
     def _deviations(self, found: _Nearest) -> tuple[np.ndarray, np.ndarray]:
         """Deviations from the neighbours, and the neighbours' medians; 0 where one or the other has no value."""
@@ -257,7 +261,7 @@ class HealthyShapes:
 
     def restore(self, state: dict[str, Any]) -> HealthyShapes:
         """Take over a saved ``state``, whose arrays may be tensors; return this object."""
-        self.curves_ = as_complex(state["curves_"])
+        self._keep(as_complex(state["curves_"]))
         for name in ("threads_", "figures_", "groups_", "values_", "deviations_", "pooled_"):
             setattr(self, name, np.asarray(state[name]))
         self.reach_, self.widest_ = float(state["reach_"]), float(state["widest_"])
@@ -275,8 +279,12 @@ def _in_parts(thread: np.ndarray) -> np.ndarray:
 
 def _quiet_quantile(values: np.ndarray, share: float = 0.5) -> np.ndarray:
     """Quantile of each column without its NaN; NaN for a column of nothing else."""
-    empty = np.isnan(values).all(axis=0)
-    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), share, axis=0))
+    ordered = np.sort(values, axis=0)  # NaN come last
+    last = (~np.isnan(values)).sum(axis=0) - 1
+    at = share * np.maximum(last, 0)
+    low, columns = np.floor(at).astype(int), np.arange(values.shape[1])
+    high = np.minimum(low + 1, np.maximum(last, 0))
+    return np.asarray(ordered[low, columns] + (at - low) * (ordered[high, columns] - ordered[low, columns]))
 
 
 def _limit(healthy: np.ndarray, alpha: float) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 POINTS = 256
 _FINER = 3  # fine pixels per pixel, a side
@@ -65,11 +66,14 @@ def contour(cover: np.ndarray) -> np.ndarray:
     ``cover`` is float32 (h, w), 0 to 1. The border lies where it is a half, to a fraction of a pixel. Raises ValueError
     if there is nothing to trace.
     """
-    fine = cv2.resize(cover, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LINEAR)
-    found, _ = cv2.findContours((fine > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not found:
+    x, y, width, height = cv2.boundingRect((cover > 0.5).astype(np.uint8))
+    if not width:
         raise ValueError("the mask is empty")
-    largest = max(found, key=cv2.contourArea)[:, 0].astype(np.float32)
+    left, top = max(0, x - 2), max(0, y - 2)
+    near = cover[top : y + height + 2, left : x + width + 2]
+    fine = cv2.resize(near, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LINEAR)
+    found, _ = cv2.findContours((fine > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = (max(found, key=cv2.contourArea)[:, 0] + _FINER * np.array([left, top])).astype(np.float32)
     if len(largest) < _SHORTEST:
         raise ValueError("the mask is too small to have an outline")
     # Stair-steps go, corners as sharp as a thread's stay.
@@ -79,40 +83,56 @@ def contour(cover: np.ndarray) -> np.ndarray:
     return np.asarray((smooth + 0.5) / _FINER - 0.5, float)
 
 
-def fits(curve: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fits(
+    curve: np.ndarray, others: np.ndarray, spectra: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find how each of ``others``, complex (m, n), is laid best on ``curve``, complex (n,), by a turn alone.
 
-    The results are the root mean square distance of corresponding points, (m,), the turned ``others`` whose points
-    correspond to those of ``curve``, (m, n), and the turns in radians, (m,).
+    The results are the root mean square distance of corresponding points, (m,), the numbers of points by which
+    ``others`` are shifted, int64 (m,), and the turns in radians, (m,): what ``laid`` takes. ``spectra``, the discrete
+    Fourier transforms of ``others``, spare computing them again.
     """
     n = curve.shape[-1]
-    product = np.fft.ifft(np.fft.fft(curve)[None] * np.fft.fft(others, axis=1).conj(), axis=1)
-    shift = np.abs(product).argmax(axis=1)
+    spectra = np.fft.fft(others, axis=1) if spectra is None else spectra
+    product = np.fft.ifft(np.fft.fft(curve)[None] * spectra.conj(), axis=1)
+    shift = _squares(product).argmax(axis=1)
     best = product[np.arange(len(others)), shift]
-    turn = np.angle(best)
-    squares = (np.abs(curve) ** 2).mean() + (np.abs(others) ** 2).mean(axis=1) - 2 * np.abs(best) / n
-    at = (np.arange(n)[None] - shift[:, None]) % n
-    laid = np.take_along_axis(others, at, axis=1) * np.exp(1j * turn)[:, None]
-    return np.sqrt(np.maximum(squares, 0)), laid, turn
+    squares = _squares(curve).mean() + _squares(others).mean(axis=1) - 2 * np.abs(best) / n
+    return np.sqrt(np.maximum(squares, 0)), shift, np.angle(best)
+
+
+def laid(other: np.ndarray, shift: int, turn: float) -> np.ndarray:
+    """Lay a curve, complex (n,), on the one that ``fits`` compared it with: points of one number correspond."""
+    return np.asarray(np.roll(other, shift) * np.exp(1j * turn))
 
 
 def distances(curve: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Measure the distance of each point of ``curve`` from the polygon ``other`` near its own point: float64 (n,).
+    """Measure the distance of each point of ``curve`` from the polygon ``other`` near its own point: float64.
 
-    Both are complex (n,), and points of the same number correspond to within ``_NEAR``.
+    ``curve`` is complex (n,), ``other`` (..., n) as the result is; points of one number correspond to within ``_NEAR``.
     """
-    n = len(curve)
-    at = (np.arange(n)[:, None] + np.arange(-_NEAR, _NEAR + 1)[None]) % n
-    start = other[at]
-    step = (np.roll(other, -1) - other)[at]
-    apart = curve[:, None] - start
-    along = np.clip((apart * step.conj()).real / np.maximum(np.abs(step) ** 2, 1e-12), 0, 1)
-    return np.asarray(np.abs(apart - along * step).min(axis=1))
+    step = np.roll(other, -1, axis=-1) - other
+    length = _near(np.maximum(_squares(step), 1e-12))
+    x, y = curve.real - _near(other.real), curve.imag - _near(other.imag)
+    scalar = x * _near(step.real) + y * _near(step.imag)
+    along = np.clip(scalar / length, 0, 1)
+    squares = x * x + y * y - along * (2 * scalar - along * length)
+    return np.asarray(np.sqrt(np.maximum(squares.min(axis=-2), 0)))
 
 
 def mirrored(curve: np.ndarray) -> np.ndarray:
     """Mirror a curve, complex (n,); it still runs clockwise."""
     return np.asarray(curve[::-1].conj())
+
+
+def _near(values: np.ndarray) -> np.ndarray:
+    """Values, (..., n), of the points up to ``_NEAR`` before and after those of a closed curve: (..., k, n)."""
+    around = np.concatenate([values[..., -_NEAR:], values, values[..., :_NEAR]], axis=-1)
+    return sliding_window_view(around, values.shape[-1], axis=-1)
+
+
+def _squares(z: np.ndarray) -> np.ndarray:
+    return np.asarray(z.real**2 + z.imag**2)
 
 
 def _resampled(z: np.ndarray) -> np.ndarray:

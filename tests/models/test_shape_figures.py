@@ -9,7 +9,7 @@ import pytest
 from fastener.models.shape.axis import SECTIONS
 from fastener.models.shape.figures import Shape, shape_of
 from fastener.models.shape.healthy import CHECKS, HealthyShapes
-from fastener.models.shape.outline import contour, distances, fits, outline_of
+from fastener.models.shape.outline import contour, distances, fits, laid, outline_of
 
 SIDE, FINE = 256, 4
 
@@ -62,10 +62,10 @@ def test_nothing_has_no_outline(cover: np.ndarray) -> None:
 def test_fit_finds_turn_and_start() -> None:
     one = outline_of(contour(filled(screw()))).curve
     other = np.roll(one, 70) * np.exp(0.7j)
-    apart, laid, turn = fits(one, other[None])
+    apart, shift, turn = fits(one, other[None])
     assert apart[0] == pytest.approx(0, abs=1e-6)
     assert turn[0] == pytest.approx(-0.7)
-    assert np.abs(laid[0] - one).max() < 1e-6
+    assert np.abs(laid(other, int(shift[0]), float(turn[0])) - one).max() < 1e-6
     assert distances(one, one + 0.01).max() <= 0.0101
 
 
