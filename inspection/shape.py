@@ -16,18 +16,22 @@ from fastener.models.shape.healthy import CHECKS, FEWEST, Comparison, HealthySha
 from fastener.preprocessing.cover import cover_of, without_shadow
 from fastener.preprocessing.pieces import piece_of
 from fastener.preprocessing.pipeline import Prepared
+from fastener.preprocessing.shadows import without_shadows
 
 # In parts of what healthy parts reach: shape keeps silent up to the first, so that it does not drown weak voices, and
 # stands at _UNITS units of the decision's scale, the usual threshold, at the second.
 _SILENT, _ODD, _UNITS = 0.6, 1.15, 3.0
 _LEAST_SEEN = 0.5  # share of healthy photos whose part has an outline; with fewer, shape says nothing
 _BAND = 9  # width in pixels of the band along the outline that the map marks
+# If hardly any of the first healthy photos shows an outline, as textures do not, none is sought in the others.
+_TRIED, _HARDLY = 24, 0.1
 _TOO_FEW = "too few healthy outlines were learned"
 
 
 class ShapeEvidence(Evidence):
     """Score how far a part's shape differs from the nearest healthy ones; 0 where its shape cannot be seen.
 
+    Where no part was sought, it is sought in the whole photo; photos that show none, such as textures, teach nothing.
     ``score`` is the largest deviation in parts of what healthy parts reach, less ``_SILENT``. A photo without an
     outline scores 0, as a part that is like the healthy ones does: it is never flagged for that.
     """
@@ -43,14 +47,17 @@ class ShapeEvidence(Evidence):
 
     @classmethod
     def is_default(cls, config: Config, backbone: str) -> bool:
-        return config.preprocess.enabled
+        return True
 
     @property
     def top_scored(self) -> bool:
         return True
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self._collected += [seen_shape(prepared) for prepared in batch]
+        for prepared in batch:
+            seen = sum(not isinstance(one, str) for one in self._collected)
+            hopeless = len(self._collected) >= _TRIED and seen <= _HARDLY * len(self._collected)
+            self._collected.append(_TOO_FEW if hopeless else seen_shape(prepared))
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
         collected, self._collected = self._collected, []
@@ -106,6 +113,7 @@ def seen_shape(prepared: Prepared) -> Shape | str:
     piece = piece_of(prepared)
     if isinstance(piece, str):
         return piece
+    piece = without_shadows(prepared.photo, piece)
     grey = cv2.cvtColor(prepared.photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     try:
         return shape_of(cover_of(prepared.photo, piece), lambda points: without_shadow(points, grey))

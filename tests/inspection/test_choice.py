@@ -92,4 +92,4 @@ def test_named_cnn_that_cannot_be_had_is_an_error(machine: dict[str, Path]) -> N
 
 
 def test_no_colour_without_preprocessing(machine: dict[str, Path]) -> None:
-    assert choose(config("filters", preprocess={"enabled": False})).kinds == ("filters",)
+    assert choose(config("filters", preprocess={"enabled": False})).kinds == ("filters", "shape")

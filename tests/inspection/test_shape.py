@@ -53,9 +53,25 @@ def inspected(inspector: Inspector, photo: np.ndarray) -> Inspection:
     return result
 
 
-def test_it_is_a_default_where_parts_are_sought() -> None:
+def test_it_is_a_default_whether_parts_are_sought_or_not() -> None:
     assert ShapeEvidence.is_default(Config(), "filters")
-    assert not ShapeEvidence.is_default(Config.model_validate({"preprocess": {"enabled": False}}), "filters")
+    assert ShapeEvidence.is_default(Config.model_validate({"preprocess": {"enabled": False}}), "filters")
+
+
+def test_photos_that_show_no_part_teach_nothing_and_are_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = ShapeEvidence(Setup(CONFIG, resolve_device("cpu"), "filters"))
+    looked: list[Prepared] = []
+
+    def nothing(prepared: Prepared) -> str:
+        looked.append(prepared)
+        return "no part was found"
+
+    monkeypatch.setattr("fastener.inspection.shape.seen_shape", nothing)
+    texture = prepare(plain_ground(), size=128)
+    shape.collect_features([texture] * 40)
+    assert len(looked) < 30
+    assert (shape.fit_collected(range(40)).images == 0).all()
+    assert shape.healthy is None
 
 
 def test_a_bent_bolt_is_flagged_with_a_place_and_in_words(inspector: Inspector) -> None:
