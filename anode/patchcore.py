@@ -235,4 +235,6 @@ def _config(settings: AnodeSettings) -> Config:
         model=ModelSettings(backbone=settings.backbone, colour_weight=0.0, **model),
         calibration=CalibrationSettings(alpha=asked.alpha),
         run=settings.run,
+        # A region is a part of a slice: its outline says nothing.
+        evidence=("filters",) if settings.backbone == "filters" else ("cnn", "filters"),
     )

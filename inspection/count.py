@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.models.scores import HealthyScores, Scores
 from fastener.models.shape.kinds import Item, Kit, Tally
 from fastener.models.shape.outline import contour, outline_of
+from fastener.models.shape.words import Vocabulary, patch_features
 from fastener.preprocessing.instances import instances_of
 from fastener.preprocessing.morphology import filled
 from fastener.preprocessing.pipeline import Prepared
@@ -20,12 +22,15 @@ from fastener.preprocessing.segmentation import find_part
 _STEP = 2  # of the outline's points every second one tells kinds apart
 _LONG = 1.6
 _LINE = 5  # width in pixels of the line round a kit that misses parts
+_INSIDE = 0.5  # share of a patch's middle from which it belongs to a part
+_MEET = 3  # pixels side by side from which two parts touch
+_LIKE, _AWAY = 10.0, 15  # CIELab units; pixels a side of the square round a part that is no ground
 
 
 class CountEvidence(Evidence):
     """Count the parts of a photo by kind: the score is the number of parts that are missing or too many.
 
-    Kinds are told apart by outline, size, hole and colour. It learns on one machine, and is used only when named.
+    Kinds are told apart by outline, size, hole, colour, and the visual words of their patches. It learns on one machine, and is used only when named.
     """
 
     family = "count"
@@ -34,24 +39,27 @@ class CountEvidence(Evidence):
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
-        self._collected: list[list[Item]] = []
+        self._collected: list[list[Part]] = []
         self.kit: Kit | None = None
+        self.vocabulary: Vocabulary | None = None
 
     @property
     def top_scored(self) -> bool:
         return True
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self._collected += [[item for item, _ in items_of(prepared)] for prepared in batch]
+        self._collected += self._parts(batch)
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
         collected, self._collected = self._collected, []
         scores = np.zeros(len(collected), np.float32)
         if self.kit is not None:
-            scores[:] = [self.kit.tally(items).score if items else 0 for items in collected]
+            scores[:] = [self.kit.tally(self._items(parts)).score if parts else 0 for parts in collected]
         elif any(collected):
+            patches = [part.patches for parts in collected for part in parts]
+            self.vocabulary = Vocabulary().fit(patches, self.setup.config.run.seed)
             self.kit = Kit()
-            scores[:] = self.kit.fit(collected)
+            scores[:] = self.kit.fit([self._items(parts) for parts in collected])
         return HealthyScores(scores, scores)
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
@@ -59,8 +67,7 @@ class CountEvidence(Evidence):
         maps: list[np.ndarray] = []
         figures: list[dict[str, float]] = []
         notes: list[str] = []
-        for prepared in batch:
-            found = items_of(prepared)
+        for prepared, found in zip(batch, self._parts(batch), strict=True):
             size = prepared.image.shape[:2]
             if not found or self.kit is None:
                 images.append(0.0)
@@ -68,22 +75,43 @@ class CountEvidence(Evidence):
                 figures.append({})
                 notes.append("not judged: no part was found")
                 continue
-            tally = self.kit.tally([item for item, _ in found])
+            tally = self.kit.tally(self._items(found))
             images.append(float(tally.score))
-            maps.append(tally.score * _drawn([mask for _, mask in found], tally))
+            maps.append(tally.score * _drawn([part.mask for part in found], tally))
             figures.append(_figures(tally, self.kit.names_))
             notes.append(words(tally, self.kit.names_))
         return Scores(np.array(images, np.float32), np.stack(maps).astype(np.float32), figures, notes)
 
+    def _parts(self, batch: Sequence[Prepared]) -> list[list[Part]]:
+        return [parts_of(prepared) for prepared in batch]
+
+    def _items(self, parts: Sequence[Part]) -> list[Item]:
+        """Add the visual words to each part."""
+        if self.vocabulary is None:
+            return [part.item for part in parts]
+        return [replace(part.item, words=self.vocabulary.shares(part.patches)) for part in parts]
+
     def state(self) -> dict[str, Any]:
-        return {"kit": None if self.kit is None else self.kit.state()}
+        vocabulary = None if self.vocabulary is None else self.vocabulary.state()
+        return {"kit": None if self.kit is None else self.kit.state(), "vocabulary": vocabulary}
 
     def restore(self, state: dict[str, Any]) -> None:
+        vocabulary = state.get("vocabulary")  # missing in files from before words were counted
+        self.vocabulary = None if vocabulary is None else Vocabulary().restore(vocabulary)
         self.kit = None if state["kit"] is None else Kit().restore(state["kit"])
 
 
-def items_of(prepared: Prepared) -> list[tuple[Item, np.ndarray]]:
-    """Describe each part of a prepared photo, with its mask, bool (h, w); an empty list if no part was found."""
+@dataclass(frozen=True)
+class Part:
+    """Hold one part of a photo: what describes it but for its words, its mask, bool (h, w), and its patches (n, d)."""
+
+    item: Item
+    mask: np.ndarray
+    patches: np.ndarray
+
+
+def parts_of(prepared: Prepared) -> list[Part]:
+    """Describe each part of a prepared photo; an empty list if no part was found."""
     mask = prepared.mask
     if not prepared.part_found:
         return []
@@ -94,23 +122,43 @@ def items_of(prepared: Prepared) -> list[tuple[Item, np.ndarray]]:
         mask = part.mask
     lab = cv2.cvtColor(prepared.photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     zoom = float(np.linalg.norm(prepared.transform[:, 0]))
+    masks = instances_of(mask)
+    features = patch_features(np.ascontiguousarray(lab[..., 0]))
+    grid = (features.shape[1], features.shape[0])
+    # Holes are seen as ground whether the mask has them or not.
+    hollow = ground_like(lab, np.any(masks, axis=0)) if masks else mask
     found = []
-    for one in instances_of(mask):
+    for one in masks:
         try:
             outline = outline_of(contour(one.astype(np.float32)))
         except ValueError:
             continue
         whole = filled(one)
+        solid = whole & one & ~hollow
+        solid = solid if solid.any() else one
         sides = np.maximum(cv2.minAreaRect(np.argwhere(whole)[:, ::-1].astype(np.float32))[1], 1.0)
+        others = mask & ~one
         item = Item(
             outline.curve[::_STEP],
             float(np.log(outline.size / zoom)),
-            1 - float(one.sum() / whole.sum()),
+            1 - float(solid.sum() / whole.sum()),
             bool(max(sides) > _LONG * min(sides)),
-            lab[one].mean(axis=0).astype(float),
+            lab[solid].mean(axis=0).astype(float),
+            np.empty(0),
+            bool((cv2.dilate(one.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[others].sum() > _MEET),
         )
-        found.append((item, one))
+        own = cv2.resize(one.astype(np.float32), grid, interpolation=cv2.INTER_AREA) > _INSIDE
+        found.append(Part(item, one, features[own]))
     return found
+
+
+def ground_like(lab: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Mark the pixels whose colour in CIELab, (h, w, 3), is that of the ground outside of bool ``parts`` (h, w)."""
+    away = cv2.dilate(parts.astype(np.uint8), np.ones((_AWAY, _AWAY), np.uint8)) == 0
+    if not away.any():
+        return np.zeros_like(parts)
+    ground = np.median(lab[away], axis=0)
+    return np.asarray(np.linalg.norm(lab - ground.astype(np.float32), axis=2) < _LIKE)
 
 
 def words(tally: Tally, names: Sequence[str]) -> str:

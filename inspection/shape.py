@@ -47,7 +47,8 @@ class ShapeEvidence(Evidence):
 
     @classmethod
     def is_default(cls, config: Config, backbone: str) -> bool:
-        return True
+        # A frame that is cut out of the photo's middle cuts parts, too.
+        return config.preprocess.enabled or config.preprocess.center_crop == 1
 
     @property
     def top_scored(self) -> bool:

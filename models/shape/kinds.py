@@ -15,14 +15,18 @@ from fastener.models.calibration import robust_threshold
 from fastener.models.shape.outline import as_complex, as_real, fits
 
 # Differences that count as one: root mean square distance of outlines in parts of the size, logarithm of the size,
-# share of the hole, and colour in CIELab units.
-_OUTLINE, _SIZE, _HOLE, _COLOUR = 0.05, 0.1, 0.08, 15.0
+# share of the hole, colour in CIELab units, and distance of two histograms of words (Hellinger's, 0 to 1). Outlines
+# count as one at least at this many times the usual distance from the nearest one in another photo.
+_OUTLINE, _SIZE, _HOLE, _COLOUR, _WORDS = 0.02, 0.08, 0.08, 15.0, 0.5
+_USUAL_OUTLINE = 2.0
+_OLD_OUTLINE = 0.05  # of files that do not state it
 _MOST_ITEMS, _MOST_DIVISIONS = 600, 40
 # A kind is steady if this share of healthy photos shows it in one number. Steady kinds hold this share of all parts.
 _STEADY, _INSIDE = 0.75, 0.85
 _TOUCHING = 0.15  # greatest difference of a clump's area from that of the parts that are missing
 _USUAL = 0.05  # share of healthy photos from which their numbers are those of a whole kit
 _REACH = 1.5
+_CUT = 2.5  # a part that was cut off another may lie this many times as far from its kind
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Item:
     hole: float  # share of the filled area, 0 to 1
     long: bool
     colour: np.ndarray  # mean CIELab, (3,)
+    words: np.ndarray  # shares of the visual words among its patches, (k,); zeros where it shows none
+    cut: bool = False  # whether it touched another part and was cut off it
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Kit:
     ----------
     items_ : list of Item
         Parts of healthy photos, of at most ``_MOST_ITEMS``.
+    outline_ : float
+        Distance of outlines that counts as one.
     labels_ : ndarray of int64, (n,)
         Kind of each of them: the finest division whose kinds healthy photos show in steady numbers; -1 for none.
     limit_ : float
@@ -84,18 +92,24 @@ class Kit:
     def fit(self, photos: list[list[Item]]) -> np.ndarray:
         """Learn from the parts of healthy photos; return each photo's score beside the others, (n,)."""
         kept = [i for i, _ in enumerate(photos) if sum(len(one) for one in photos[: i + 1]) <= _MOST_ITEMS] or [0]
-        self.items_ = [item for i in kept for item in photos[i]]
+        self._keep([item for i in kept for item in photos[i]], _OUTLINE)
         owner = np.array([i for i in kept for _ in photos[i]])
+        same = owner[:, None] == owner[None]
+        outlines = np.where(same, np.inf, np.stack([fits(one, self.curves_)[0] for one in self.curves_]))
+        usual = outlines.min(axis=1)
+        self.outline_ = (
+            max(_OUTLINE, _USUAL_OUTLINE * float(np.median(usual))) if np.isfinite(usual).all() else _OUTLINE
+        )
         apart = np.stack([self._distances(item) for item in self.items_])
         self.labels_ = self._divide(apart, owner)
-        other = np.where(owner[:, None] == owner[None], np.inf, apart).min(axis=1)
+        other = np.where(same, np.inf, apart).min(axis=1)
         seen = other[np.isfinite(other)]
         self.limit_ = max(1.0, _REACH * robust_threshold(seen, 0.01).threshold) if len(seen) > 2 else 1.0
         self.names_ = self._named()
         sizes = np.array([item.size for item in self.items_])
         kinds = range(len(self.names_))
         self.areas_ = np.array([np.exp(2 * np.median(sizes[self.labels_ == kind])) for kind in kinds])
-        numbers = [self._numbers([self._kind(item) for item in items]) for items in photos]
+        numbers = [self._numbers([self._kind(item, self._distances(item)) for item in items]) for items in photos]
         votes = Counter(numbers)
         usual = [one for one, count in votes.items() if count >= max(2, _USUAL * len(photos))]
         self.whole_ = np.array(usual or list(votes))
@@ -104,31 +118,36 @@ class Kit:
     def tally(self, items: list[Item]) -> Tally:
         """Name the kind of each part, and compare their numbers with the nearest whole kit."""
         near = [self._distances(item) for item in items]
-        kinds = [int(self.labels_[one.argmin()]) if one.min() <= self.limit_ else -1 for one in near]
+        kinds = [self._kind(item, one) for item, one in zip(items, near, strict=True)]
         found = np.array(self._numbers(kinds))
         expected = self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()]
         odd = [i for i, kind in enumerate(kinds) if kind < 0]
         missing = np.maximum(expected - found, 0)
-        if 1 <= len(odd) <= missing.sum() and missing.sum() >= 2:
+        # Parts that touch are sometimes not cut apart, sometimes cut into more pieces than they are.
+        if odd and missing.sum() >= 2 and (len(odd) <= missing.sum() or all(items[i].cut for i in odd)):
             together = float((missing * self.areas_).sum())
             clump = float(sum(np.exp(2 * items[i].size) for i in odd))
             if abs(clump - together) <= _TOUCHING * together:
-                # The parts that are missing touch, and were not told apart.
                 found, odd = found + missing, []
         for kind, more in enumerate((found - expected).tolist()):
             own = sorted((i for i, one in enumerate(kinds) if one == kind), key=lambda i: -float(near[i].min()))
             odd += own[: max(more, 0)]
         return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)))
 
-    def _distances(self, item: Item) -> np.ndarray:
-        curves = np.stack([one.curve for one in self.items_])
-        looks = np.stack([_look(one) for one in self.items_])
-        outline = fits(item.curve, curves)[0] / _OUTLINE
-        return np.asarray(np.sqrt(outline**2 + np.square(looks - _look(item)).sum(axis=1)))
+    def _keep(self, items: list[Item], outline: float) -> None:
+        self.items_, self.outline_ = items, outline
+        self.curves_: np.ndarray = np.stack([one.curve for one in items])
+        self.looks_ = np.stack([_look(one) for one in items])
+        self.spectra_ = np.fft.fft(self.curves_, axis=1)
 
-    def _kind(self, item: Item) -> int:
-        apart = self._distances(item)
-        return int(self.labels_[apart.argmin()]) if apart.min() <= self.limit_ else -1
+    def _distances(self, item: Item) -> np.ndarray:
+        outline = fits(item.curve, self.curves_, self.spectra_)[0] / self.outline_
+        return np.asarray(np.sqrt(outline**2 + np.square(self.looks_ - _look(item)).sum(axis=1)))
+
+    def _kind(self, item: Item, apart: np.ndarray) -> int:
+        """Kind of a part from its distances; -1 if none is near. Parts that were cut are odd in outline only."""
+        limit = self.limit_ * (_CUT if item.cut else 1)
+        return int(self.labels_[apart.argmin()]) if apart.min() <= limit else -1
 
     def _numbers(self, kinds: list[int]) -> tuple[int, ...]:
         return tuple(kinds.count(kind) for kind in range(len(self.names_)))
@@ -144,7 +163,7 @@ class Kit:
         best, most = fcluster(tree, 1.0, "distance"), 0
         for count in range(1, min(_MOST_DIVISIONS, len(apart)) + 1):
             labels = fcluster(tree, count, "maxclust")
-            steady = [label for label in range(1, count + 1) if _is_steady(labels == label, owner)]
+            steady = _steady(labels, owner)
             inside = np.isin(labels, steady)
             if len(steady) > most and inside.mean() >= _INSIDE:
                 best, most = np.where(inside, labels, 0), len(steady)
@@ -172,11 +191,11 @@ class Kit:
 
     def state(self) -> dict[str, Any]:
         """Return arrays and numbers that ``restore`` takes back."""
-        curves = np.stack([item.curve for item in self.items_])
-        looks = np.stack([[item.size, item.hole, float(item.long), *item.colour] for item in self.items_])
+        looks = [[one.size, one.hole, float(one.long), float(one.cut), *one.colour, *one.words] for one in self.items_]
         return {
-            "curves": as_real(curves),
-            "looks": looks,
+            "curves": as_real(self.curves_),
+            "parts": np.array(looks),
+            "outline": self.outline_,
             "labels": self.labels_,
             "whole": self.whole_,
             "names": list(self.names_),
@@ -186,23 +205,33 @@ class Kit:
 
     def restore(self, state: dict[str, Any]) -> Kit:
         """Take over a saved ``state``, whose arrays may be tensors; return this object."""
-        curves = as_complex(state["curves"])
-        self.items_ = [
-            Item(curve, look[0], look[1], bool(look[2]), look[3:])
-            for curve, look in zip(curves, np.asarray(state["looks"]), strict=True)
+        # Earlier files have no words, and know of no part that was cut.
+        looks = np.asarray(state["parts"]) if "parts" in state else np.insert(np.asarray(state["looks"]), 3, 0.0, axis=1)
+        items = [
+            Item(curve, look[0], look[1], bool(look[2]), look[4:7], look[7:], bool(look[3]))
+            for curve, look in zip(as_complex(state["curves"]), looks, strict=True)
         ]
+        self._keep(items, float(state.get("outline", _OLD_OUTLINE)))
         self.labels_, self.whole_ = np.asarray(state["labels"]), np.asarray(state["whole"])
         self.areas_ = np.asarray(state["areas"])
         self.names_, self.limit_ = tuple(state["names"]), float(state["limit"])
         return self
 
 
-def _is_steady(own: np.ndarray, owner: np.ndarray) -> bool:
-    """Tell whether most photos show the parts ``own``, bool (n,), in one number; ``owner``, (n,), are their photos."""
-    numbers = np.array([own[owner == photo].sum() for photo in np.unique(owner)])
-    usual, count = Counter(numbers.tolist()).most_common(1)[0]
-    return usual > 0 and count >= _STEADY * len(numbers)
+def _steady(labels: np.ndarray, owner: np.ndarray) -> list[int]:
+    """List the labels of which most photos show one number; ``labels`` and ``owner``, (n,), say of which photo."""
+    photos = np.unique(owner, return_inverse=True)[1]
+    numbers = np.zeros((photos.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(numbers, (photos, labels), 1)
+    steady = []
+    for label in np.unique(labels).tolist():
+        usual, count = Counter(numbers[:, label].tolist()).most_common(1)[0]
+        if usual > 0 and count >= _STEADY * len(numbers):
+            steady.append(int(label))
+    return steady
 
 
 def _look(item: Item) -> np.ndarray:
-    return np.array([item.size / _SIZE, item.hole / _HOLE, *(item.colour / _COLOUR)])
+    # The distance of the roots of two histograms is twice the square of Hellinger's distance.
+    words = np.sqrt(item.words / 2) / _WORDS
+    return np.array([item.size / _SIZE, item.hole / _HOLE, *(item.colour / _COLOUR), *words])

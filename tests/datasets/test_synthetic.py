@@ -19,7 +19,7 @@ from fastener.datasets.synthetic.demo_dataset import write_demo_dataset
 from fastener.datasets.synthetic.material import BACKGROUNDS, FINISHES
 from fastener.datasets.synthetic.parts import DEFECTS, KINDS, render_part, render_time_series
 from fastener.datasets.synthetic.render import RenderedPart
-from fastener.datasets.synthetic.shapes import Hexagon
+from fastener.datasets.synthetic.sections import Hexagon
 
 SMALL = (160, 160)
 
