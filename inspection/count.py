@@ -30,7 +30,8 @@ _LIKE, _AWAY = 10.0, 15  # CIELab units; pixels a side of the square round a par
 class CountEvidence(Evidence):
     """Count the parts of a photo by kind: the score is the number of parts that are missing or too many.
 
-    Kinds are told apart by outline, size, hole, colour, and the visual words of their patches. It learns on one machine, and is used only when named.
+    Kinds are told apart by outline, size, hole, colour, and the visual words of their patches. It learns on one
+    machine, and is used only when named.
     """
 
     family = "count"

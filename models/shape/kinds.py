@@ -23,7 +23,9 @@ _OLD_OUTLINE = 0.05  # of files that do not state it
 _MOST_ITEMS, _MOST_DIVISIONS = 600, 40
 # A kind is steady if this share of healthy photos shows it in one number. Steady kinds hold this share of all parts.
 _STEADY, _INSIDE = 0.75, 0.85
-_TOUCHING = 0.15  # greatest difference of a clump's area from that of the parts that are missing
+# Greatest difference of a clump's area from that of the parts that it should hold: in parts of that, and of the
+# smallest part that is missing else.
+_TOUCHING, _LACKING = 0.15, 0.6
 _USUAL = 0.05  # share of healthy photos from which their numbers are those of a whole kit
 _REACH = 1.5
 _CUT = 2.5  # a part that was cut off another may lie this many times as far from its kind
@@ -123,16 +125,28 @@ class Kit:
         expected = self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()]
         odd = [i for i, kind in enumerate(kinds) if kind < 0]
         missing = np.maximum(expected - found, 0)
-        # Parts that touch are sometimes not cut apart, sometimes cut into more pieces than they are.
-        if odd and missing.sum() >= 2 and (len(odd) <= missing.sum() or all(items[i].cut for i in odd)):
-            together = float((missing * self.areas_).sum())
-            clump = float(sum(np.exp(2 * items[i].size) for i in odd))
-            if abs(clump - together) <= _TOUCHING * together:
-                found, odd = found + missing, []
+        if (found <= expected).all() and self._touch(items, kinds, missing):
+            found, odd = found + missing, []
         for kind, more in enumerate((found - expected).tolist()):
             own = sorted((i for i, one in enumerate(kinds) if one == kind), key=lambda i: -float(near[i].min()))
             odd += own[: max(more, 0)]
         return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)))
+
+    def _touch(self, items: list[Item], kinds: list[int], missing: np.ndarray) -> bool:
+        """Tell whether the ``missing`` parts are there but touch others, and were cut wrongly or not at all.
+
+        Then all that was cut or is of no kind has the area of what is known of it and of the missing parts together. A
+        single part of no kind in the place of another that did not touch is no clump.
+        """
+        clump = [i for i, kind in enumerate(kinds) if items[i].cut or kind < 0]
+        if not missing.any() or not (missing.sum() >= 2 or any(items[i].cut for i in clump)):
+            return False
+        known = [kinds[i] for i in clump if kinds[i] >= 0]
+        expected = float(self.areas_[known].sum() + (missing * self.areas_).sum())
+        there = float(sum(np.exp(2 * items[i].size) for i in clump))
+        # Without the smallest of the missing parts the areas have to differ.
+        smallest = float(self.areas_[missing > 0].min())
+        return abs(there - expected) <= min(_TOUCHING * expected, _LACKING * smallest)
 
     def _keep(self, items: list[Item], outline: float) -> None:
         self.items_, self.outline_ = items, outline
@@ -206,7 +220,9 @@ class Kit:
     def restore(self, state: dict[str, Any]) -> Kit:
         """Take over a saved ``state``, whose arrays may be tensors; return this object."""
         # Earlier files have no words, and know of no part that was cut.
-        looks = np.asarray(state["parts"]) if "parts" in state else np.insert(np.asarray(state["looks"]), 3, 0.0, axis=1)
+        looks = (
+            np.asarray(state["parts"]) if "parts" in state else np.insert(np.asarray(state["looks"]), 3, 0.0, axis=1)
+        )
         items = [
             Item(curve, look[0], look[1], bool(look[2]), look[4:7], look[7:], bool(look[3]))
             for curve, look in zip(as_complex(state["curves"]), looks, strict=True)
