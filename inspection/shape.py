@@ -21,6 +21,9 @@ from fastener.preprocessing.shadows import without_shadows
 # In parts of what healthy parts reach: shape keeps silent up to the first, so that it does not drown weak voices, and
 # stands at _UNITS units of the decision's scale, the usual threshold, at the second.
 _SILENT, _ODD, _UNITS = 0.6, 1.15, 3.0
+# Where preprocessing seeks no part, the one that shape finds is small in the frame and lies at any angle: deviations
+# count from so much farther on. On MVTec screws, good ones were flagged otherwise.
+_WHOLE_PHOTO = 0.65
 _LEAST_SEEN = 0.5  # share of healthy photos whose part has an outline; with fewer, shape says nothing
 _BAND = 9  # width in pixels of the band along the outline that the map marks
 # If hardly any of the first healthy photos shows an outline, as textures do not, none is sought in the others.
@@ -44,6 +47,8 @@ class ShapeEvidence(Evidence):
         super().__init__(setup)
         self._collected: list[Shape | str] = []
         self.healthy: HealthyShapes | None = None
+        stricter = 0.0 if setup.config.preprocess.enabled else _WHOLE_PHOTO
+        self.silent, self.odd = _SILENT + stricter, _ODD + stricter
 
     @classmethod
     def is_default(cls, config: Config, backbone: str) -> bool:
@@ -71,7 +76,7 @@ class ShapeEvidence(Evidence):
         elif len(np.unique(own)) >= FEWEST and len(at) >= _LEAST_SEEN * len(collected):
             self.healthy = HealthyShapes()
             scores[at] = self.healthy.fit(shapes, own, self.setup.config.calibration.alpha)
-        images = _loud(scores).astype(np.float32)
+        images = self._loud(scores).astype(np.float32)
         return HealthyScores(images, images)
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
@@ -95,11 +100,14 @@ class ShapeEvidence(Evidence):
                 notes.append(f"not judged: {shape}")
                 continue
             found = self.healthy.compare(shape, group)
-            images.append(float(_loud(np.array(found.score))))
+            images.append(float(self._loud(np.array(found.score))))
             maps.append(images[-1] * _drawn(shape, found, prepared.mask, size))
             figures.append(_figures(shape, found))
-            notes.append(words(found) if found.score >= _ODD else "")
+            notes.append(words(found) if found.score >= self.odd else "")
         return Scores(np.array(images, np.float32), np.stack(maps), tuple(figures), tuple(notes))
+
+    def _loud(self, scores: np.ndarray) -> np.ndarray:
+        return np.maximum(scores - self.silent, 0.0)
 
     def state(self) -> dict[str, Any]:
         return {"healthy": None if self.healthy is None else self.healthy.state()}
@@ -159,10 +167,6 @@ def _figures(shape: Shape, found: Comparison) -> dict[str, float]:
     named = measured | {name: value for name, value in usual.items() if name.removeprefix("usual ") in measured}
     named["kind not seen"] = float(found.new_kind)
     return {name.replace(" ", "_"): round(float(value), 3) for name, value in named.items() if np.isfinite(value)}
-
-
-def _loud(scores: np.ndarray) -> np.ndarray:
-    return np.maximum(scores - _SILENT, 0.0)
 
 
 def _drawn(shape: Shape, found: Comparison, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
