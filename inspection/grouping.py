@@ -70,18 +70,25 @@ def in_blocks(copies: np.ndarray, signatures: np.ndarray) -> np.ndarray:
     names, first, inverse = np.unique(copies, return_index=True, return_inverse=True)
     order = np.argsort(first)
     size = min(max(1, len(names) // _BLOCKS), _LONGEST_BLOCK)
-    if size == 1 or not _alike_in_a_row(signatures[np.sort(first)]):
+    if size == 1 or not _alike_in_a_row(signatures, np.sort(first)):
         return copies
     leaders = np.empty_like(names)
     leaders[order] = names[order][np.arange(len(names)) // size * size]
     return np.asarray(leaders[inverse])
 
 
-def _alike_in_a_row(signatures: np.ndarray) -> bool:
-    """Tell whether signatures (n, d) correlate with the next one more than with any other, by Welch's test."""
-    n = len(signatures)
-    at = evenly(n - 1, _COMPARED)
-    units = signatures / np.linalg.norm(signatures, axis=1, keepdims=True).clip(1e-9)
-    other = (at + np.random.default_rng(0).integers(2, n - 1, len(at))) % n  # neither the photo nor the next one
-    row, rest = (np.einsum("ij,ij->i", units[at], units[one]) for one in (at + 1, other))
-    return bool(ttest_ind(row, rest, equal_var=False, alternative="greater").pvalue < _LEVEL)
+def _alike_in_a_row(signatures: np.ndarray, row: np.ndarray) -> bool:
+    """Tell whether signatures (n, d) correlate with the next one in ``row``, int64 (m,), more than with any other.
+
+    Welch's test; pair by pair, since the signatures of many photos are large.
+    """
+    at = evenly(len(row) - 1, _COMPARED)
+    other = (at + np.random.default_rng(0).integers(2, len(row) - 1, len(at))) % len(row)  # neither it nor the next
+    norms = np.linalg.norm(signatures, axis=1).clip(1e-9)
+
+    def correlations(others: np.ndarray) -> list[float]:
+        pairs = zip(row[at].tolist(), row[others].tolist(), strict=True)
+        return [float(signatures[i] @ signatures[j] / (norms[i] * norms[j])) for i, j in pairs]
+
+    found = ttest_ind(correlations(at + 1), correlations(other), equal_var=False, alternative="greater")
+    return bool(found.pvalue < _LEVEL)

@@ -157,7 +157,7 @@ def test_one_category_draws_its_plots() -> None:
     assert done.returncode == 0, done.stderr
     names = {path.name for path in Path("one/plate").iterdir()}
     plots = {"roc_curve.png", "pr_curve.png", "score_distribution.png", "confusion_matrix.png", "examples.png"}
-    assert names == plots | {"metrics.json", "scores.csv", "scores.npz"}
+    assert names == plots | {"metrics.json", "scores.csv", "scores.npz", "regions.npz"}
 
 
 def test_a_failing_category_does_not_stop_the_others() -> None:

@@ -405,7 +405,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
     if user:
         for place in (folder, *folder.parents):
-            if place.owner() == "root" and place.name.startswith("pytest-"):
+            if place.owner() == "root" and place.name.startswith(("pytest-", "popen-")):
                 place.chmod(0o755)
         shutil.chown(folder, user)
 

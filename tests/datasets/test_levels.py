@@ -17,6 +17,7 @@ from fastener.datasets.images import reach_of, read_image, read_photo
 from fastener.datasets.levels import Reach, full_scale, learned_scale, scaled, to_uint8
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_state import restore, state_of
+from fastener.models.runtime.storage import with_tensors
 
 PHOTO = part(3)
 
@@ -134,7 +135,7 @@ def test_the_scale_belongs_to_the_model(tmp_path: Path) -> None:
 
 def test_models_of_earlier_versions_keep_their_scale(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"{seed}.png", of_bits(12, part(seed))) for seed in range(4)]
-    state = state_of(Inspector.fit(paths, tiny_config(model={"backbone": "filters"})))
+    state = with_tensors(state_of(Inspector.fit(paths, tiny_config(model={"backbone": "filters"}))))
     del state["config"]["preprocess"]["white_level"]
     assert restore(state, device="cpu", weights=None, run=None).config.preprocess.white_level == "brightest"
     # As before: colour of 16 bits is cut to its upper 8, grey is scaled by its own maximum.

@@ -68,7 +68,7 @@ def test_settings_take_it_and_say_so() -> None:
     config = load_config(flags={"evidence": ("brightness", "filters")})
     assert choose(config).kinds == ("brightness", "filters")
     assert "brightness" in known_settings(Config)["evidence"]
-    with pytest.raises(UserError, match=r"evidence.*'brightnes' is not allowed: .*autoencoder, brightness"):
+    with pytest.raises(UserError, match=r"evidence.*'brightnes' is not allowed: .*subspace, brightness"):
         load_config(flags={"evidence": ("brightnes",)})
 
 
