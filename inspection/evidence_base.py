@@ -136,6 +136,11 @@ class Evidence(ABC):
         return False
 
     @property
+    def says_nothing(self) -> bool:
+        """Tell, after training, whether these photos show nothing that this kind could judge: it is left out then."""
+        return False
+
+    @property
     def traits(self) -> Traits:
         """Tell how this kind is joined with the others."""
         return Traits(

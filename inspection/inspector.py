@@ -158,7 +158,8 @@ class Inspector(BaseInspector):
         else:
             grouping = Grouping.of(photos, groups)
         scores = steps.fit_evidence(evidence, steps.per_tile(grouping.left_out, photos))
-        scores = as_of_other_parts(scores, evidence, grouping)
+        evidence = steps.that_speak(evidence, config, warn)
+        scores = as_of_other_parts({kind: scores[kind] for kind in evidence}, evidence, grouping)
         fitted = cls.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
         fitted = fitted.with_preprocessor(preprocessor)
         if not report:

@@ -47,6 +47,7 @@ class ShapeEvidence(Evidence):
         super().__init__(setup)
         self._collected: list[Shape | str] = []
         self.healthy: HealthyShapes | None = None
+        self._enough = False
         stricter = 0.0 if setup.config.preprocess.enabled else _WHOLE_PHOTO
         self.silent, self.odd = _SILENT + stricter, _ODD + stricter
 
@@ -59,6 +60,10 @@ class ShapeEvidence(Evidence):
     def top_scored(self) -> bool:
         return True
 
+    @property
+    def says_nothing(self) -> bool:
+        return self.healthy is None and self._enough
+
     def collect_features(self, batch: Sequence[Prepared]) -> None:
         for prepared in batch:
             seen = sum(not isinstance(one, str) for one in self._collected)
@@ -70,6 +75,7 @@ class ShapeEvidence(Evidence):
         at = [i for i, one in enumerate(collected) if not isinstance(one, str)]
         shapes = [one for one in collected if not isinstance(one, str)]
         own = np.asarray(groups)[at]
+        self._enough = len(np.unique(np.asarray(groups))) >= FEWEST
         scores = np.zeros(len(collected))
         if self.healthy is not None:
             scores[at] = self.healthy.extend(shapes, own)

@@ -254,6 +254,17 @@ def fit_evidence(evidence: dict[str, Evidence], groups: np.ndarray) -> dict[str,
         raise UserError(f"cannot learn from these {len(groups)} photos: {error}") from None
 
 
+def that_speak(evidence: dict[str, Evidence], config: Config, warn: Warn) -> dict[str, Evidence]:
+    """Leave out kinds that found nothing to judge in the photos: a voice that never changes blurs the others.
+
+    ``warn`` names those that ``config`` asks for. If no kind has found anything, all stay.
+    """
+    speaking = {kind: one for kind, one in evidence.items() if not one.says_nothing}
+    for kind in set(evidence) - set(speaking) if config.evidence else ():
+        warn(f"evidence {kind} found nothing to judge in these photos, and is left out")
+    return speaking or evidence
+
+
 def calibrate(
     scores: Mapping[str, HealthyScores], evidence: Mapping[str, Evidence], groups: np.ndarray, config: Config
 ) -> Decision:

@@ -17,6 +17,7 @@ from fastener.inspection.model_state import state_of
 from fastener.inspection.result import Inspection
 from fastener.inspection.shape import ShapeEvidence
 from fastener.inspection.tables import record, verdict
+from fastener.inspection.training import with_settings
 from fastener.models.runtime.device import resolve_device
 from fastener.preprocessing.pipeline import Prepared
 
@@ -72,6 +73,20 @@ def test_photos_that_show_no_part_teach_nothing_and_are_given_up_soon(monkeypatc
     assert len(looked) < 30
     assert (shape.fit_collected(range(40)).images == 0).all()
     assert shape.healthy is None
+    assert shape.says_nothing
+
+
+def test_a_model_of_textures_decides_without_shape() -> None:
+    textures = [np.random.default_rng(seed).integers(90, 160, (96, 96, 3), dtype=np.uint8) for seed in range(12)]
+    said: list[str] = []
+    whole = with_settings(CONFIG, {"preprocess__enabled": False})
+    decided = {}
+    for kinds in (("filters", "shape"), ("filters",)):
+        model = Inspector.fit(textures, with_settings(whole, {"evidence": kinds}), warn=said.append)
+        assert set(model.evidence) == {"filters"}
+        decided[kinds] = (model.threshold, model.decision.healthy_joined.tolist())
+    assert decided["filters", "shape"] == decided["filters",]
+    assert sum("evidence shape found nothing to judge" in line for line in said) == 1
 
 
 def test_a_bent_bolt_is_flagged_with_a_place_and_in_words(inspector: Inspector) -> None:
@@ -147,6 +162,7 @@ def test_few_or_unseen_parts_teach_nothing() -> None:
     shape.collect_features([prepare(photo, size=128) for photo in bolts(5)])
     learned = shape.fit_collected(range(5))
     assert (learned.images == 0).all()
+    assert not shape.says_nothing  # more photos may come
     scores = shape.score([prepare(draw(bent(20)), size=128)])
     assert scores.images[0] == 0
     assert scores.notes == ("not judged: too few healthy outlines were learned",)
