@@ -98,6 +98,12 @@ class Measurement:
         inspections = tuple(replace(one, threshold=threshold) for one in self.inspections)
         return replace(self, inspections=inspections)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of evidence that judged every image; models of several folds can differ in them."""
+        first, *others = [inspection.evidence for inspection in self.inspections] or [{}]
+        return tuple(kind for kind in first if all(kind in other for other in others))
+
     def evidence_scores(self, kind: str) -> np.ndarray:
         """Return the raw scores of one kind of evidence, float64 (n,)."""
         return np.array([inspection.evidence[kind].score for inspection in self.inspections], float)
@@ -202,7 +208,7 @@ def summarise(measurement: Measurement, seed: int = 0) -> dict[str, Any]:
     result["threshold"] = float(thresholds[0]) if len(thresholds) == 1 else None
     result["evidence"] = {}
     if labels.any() and not labels.all():
-        for kind in measurement.inspections[0].evidence:
+        for kind in measurement.kinds:
             scores = measurement.evidence_scores(kind)
             interval = bootstrap_ci(labels, scores, seed=seed, groups=groups)
             result["evidence"][kind] = {"image_auroc": auroc(labels, scores), "image_auroc_ci95": list(interval)}

@@ -49,13 +49,12 @@ def _write(columns: dict[str, np.ndarray], path: Path) -> None:
 def score_columns(measurement: Measurement) -> dict[str, np.ndarray]:
     """List the columns of ``write_scores`` as arrays (n,) of bool, float64 and text."""
     images, inspections, defects = measurement.images, measurement.inspections, measurement.defects
-    kinds = inspections[0].evidence if inspections else ()
     return {
         "path": _text([str(image.path) for image in images]),
         "is_anomalous": measurement.labels,
         "defect_type": _text(["+".join(label for label in image.labels if label in defects) for image in images]),
         "score": measurement.scores,
-        **{f"score_{kind}": measurement.evidence_scores(kind) for kind in kinds},
+        **{f"score_{kind}": measurement.evidence_scores(kind) for kind in measurement.kinds},
         "threshold": measurement.thresholds,
         "verdict": _text([one.verdict for one in inspections]),
         "problem": _text([one.problem for one in inspections]),
