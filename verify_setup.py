@@ -34,6 +34,7 @@ TRAIN = "make demo, or python train.py" if IS_CLONE else "fastener-train"
 REINSTALL_TORCH = f"{PIP} --force-reinstall torch torchvision"
 # Distributions, in lower case, whose module has another name.
 MODULES = {
+    "argon2-cffi": "argon2",
     "faiss-cpu": "faiss",
     "opencv-python-headless": "cv2",
     "scikit-learn": "sklearn",

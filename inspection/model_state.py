@@ -91,7 +91,7 @@ def read_model(path: Path, *, device: str, weights: Path | None, run: RunSetting
     try:
         return restore(load_model(path), device=device, weights=weights, run=run)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        if "memory" in str(error):
+        if isinstance(error, RuntimeError) and "memory" in str(error):
             raise  # the file is good, but the machine has too little memory
         raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
 
