@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastener.commands import cli, data, threshold_search
 from fastener.common.errors import UserError
-from fastener.common.files import check_writable, write_atomically
+from fastener.common.files import check_writable, file_state, write_atomically
 from fastener.config import Config
 from fastener.inspection.registry import METHODS
 
@@ -226,24 +225,11 @@ def _identity(name: str, method: str, arguments: argparse.Namespace, dataset: Da
     for image in dataset.category(name).test:
         images.update(repr(image).encode("utf-8", "backslashreplace"))  # labels and masks may come from a table
         for path in (image.path, image.mask_path):
-            images.update(os.fsencode(_state_of(path)))
+            images.update(file_state(path))
     model = hashlib.sha256(file.read_bytes()).hexdigest()
     split = "" if arguments.validate_share is None else f" validation {arguments.validate_share:g} seed {seed}"
     search = f" for {threshold_search.purpose(arguments)}" if arguments.optimize_threshold else ""
     return f"{model} {images.hexdigest()} {(dataset.root / name).resolve()} {_FIGURES}{split}{search}"
-
-
-def _state_of(path: Path | None) -> str:
-    """Name a file, or each file of a folder, with its size in bytes and the time of its last change."""
-    if path is None:
-        return "-\n"
-    if path.is_dir():
-        return "".join(_state_of(inside) for inside in sorted(path.iterdir()))
-    try:
-        stat = path.stat()
-    except OSError:
-        return f"{path} gone\n"
-    return f"{path} {stat.st_size} {stat.st_mtime_ns}\n"
 
 
 def _judged(

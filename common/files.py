@@ -107,6 +107,19 @@ class GrowingFile:
             raise _cannot_write(self._path, error) from None
 
 
+def file_state(path: Path | None) -> bytes:
+    """Name a file, or each file of a folder, with its size in bytes and the time of its last change."""
+    if path is None:
+        return b"-\n"
+    if path.is_dir():
+        return b"".join(file_state(inside) for inside in sorted(path.iterdir()))
+    try:
+        stat = path.stat()
+    except OSError:
+        return os.fsencode(f"{path} gone\n")
+    return os.fsencode(f"{path} {stat.st_size} {stat.st_mtime_ns}\n")
+
+
 def _beside(path: Path) -> Path:
     """A name in the folder of ``path``, which is made, that no other process or thread uses."""
     if path.is_dir():

@@ -260,8 +260,9 @@ def that_speak(evidence: dict[str, Evidence], config: Config, warn: Warn) -> dic
     ``warn`` names those that ``config`` asks for. If no kind has found anything, all stay.
     """
     speaking = {kind: one for kind, one in evidence.items() if not one.says_nothing}
-    for kind in set(evidence) - set(speaking) if config.evidence else ():
-        warn(f"evidence {kind} found nothing to judge in these photos, and is left out")
+    for kind in evidence:
+        if config.evidence and kind not in speaking:
+            warn(f"evidence {kind} found nothing to judge in these photos, and is left out")
     return speaking or evidence
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fastener.common.errors import UserError
-from fastener.common.files import CONFIGS
+from fastener.common.files import CONFIGS, file_state
 from fastener.common.sampling import evenly
 from fastener.config import Config, load_config
 from fastener.datasets.dataset import Category
@@ -113,11 +112,11 @@ class Cell:
         """Identify what its results depend on: settings, photos, masks, and how figures are computed."""
         digest = hashlib.sha256()
         for photo in self.training_photos():
-            digest.update(_state_of(photo))
+            digest.update(file_state(photo))
         for part in self.parts:
             for image in self.measured(part, experiment).test:
-                digest.update(repr(image).encode("utf-8", "backslashreplace") + _state_of(image.path))
-                digest.update(_state_of(image.mask_path))
+                digest.update(repr(image).encode("utf-8", "backslashreplace") + file_state(image.path))
+                digest.update(file_state(image.mask_path))
         digest.update(self.config(experiment).model_dump_json(exclude_defaults=True).encode())
         return f"{_FIGURES} {experiment.pixels} {digest.hexdigest()}"
 
@@ -162,16 +161,3 @@ def cells_of(experiment: Experiment, groups: Sequence[Sequence[Part]]) -> Iterat
 
 def _reader(read: Callable[[str], Category], name: str) -> Callable[[], Category]:
     return lambda: read(name)
-
-
-def _state_of(path: Path | None) -> bytes:
-    """Name a file with its size in bytes and the time of its last change; of a folder, those of its files."""
-    if path is None:
-        return b"-\n"
-    if path.is_dir():
-        return b"".join(_state_of(inside) for inside in sorted(path.iterdir()))
-    try:
-        stat = path.stat()
-    except OSError:
-        return os.fsencode(f"{path} gone\n")
-    return os.fsencode(f"{path} {stat.st_size} {stat.st_mtime_ns}\n")
