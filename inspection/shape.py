@@ -107,7 +107,7 @@ class ShapeEvidence(Evidence):
                 continue
             found = self.healthy.compare(shape, group)
             images.append(float(self._loud(np.array(found.score))))
-            maps.append(images[-1] * _drawn(shape, found, prepared.mask, size))
+            maps.append(self._loud(found.score * _drawn(shape, found, prepared.mask, size)).astype(np.float32))
             figures.append(_figures(shape, found))
             notes.append(words(found) if found.score >= self.odd else "")
         return Scores(np.array(images, np.float32), np.stack(maps), tuple(figures), tuple(notes))
@@ -176,8 +176,11 @@ def _figures(shape: Shape, found: Comparison) -> dict[str, float]:
 
 
 def _drawn(shape: Shape, found: Comparison, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Draw the places that bear out the worst check: float32 (h, w), at most 1; the whole part if its kind is new."""
-    if found.new_kind:
+    """Draw the places that bear out the worst check: float32 (h, w), at most 1; the whole part if its kind is new.
+
+    In a whole photo, whose ``mask`` is everything, a new kind is mostly a broken part: its outline says where.
+    """
+    if found.new_kind and not mask.all():
         return mask.astype(np.float32)
     drawn = np.zeros(size, np.float32)
     points = shape.outline.pixels

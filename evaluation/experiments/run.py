@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def run_cell(
     folders = {part.name: cell.folder(output, part) for part in cell.parts}
     if all((read_metrics(folder) or {}).get("measured_by") == identity for folder in folders.values()):
         return
+    clocks = _clocks()
     photos = cell.training_photos()
     config = cell.config(experiment)
     inspector = Inspector.fit(photos, config, weights=weights, warn=lambda line: None, memory=memory, report=False)
@@ -90,7 +92,7 @@ def run_cell(
         curves = RegionCurves.for_maps([one.map for one in measurement.inspections]) if wanted else None
         metrics = category_metrics(measurement, None, curves=curves) if wanted else summarise(measurement)
         metrics |= _facts(cell, part, inspector, len(photos), identity)
-        if first:
+        if first and cell.shots == experiment.most_shots:
             with memory.paused():
                 metrics["runtime"] = measured_runtime(inspector, [image.path for image in measurement.images])
         folder = folders[part.name]
@@ -99,8 +101,15 @@ def run_cell(
             curves.write(folder)
         if first and cell.shots == ALL and experiment.robustness:
             _measure_robustness(inspector, part, folder, experiment.seed)
+        begun, clocks = clocks, _clocks()
+        metrics["cost"] = {name: round(clocks[name] - begun[name], 3) for name in clocks}
         # Last, because its presence says that the cell is done.
         write_atomically(folder / METRICS_FILE, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+
+def _clocks() -> dict[str, float]:
+    """Read the seconds that this process has computed, on all its cores, and those that have passed."""
+    return {"cpu_s": time.process_time(), "wall_s": time.perf_counter()}
 
 
 def _facts(cell: Cell, part: Part, inspector: Inspector, n_train: int, identity: str) -> dict[str, Any]:

@@ -60,6 +60,11 @@ class Experiment(Section):
     config: Path | None = Field(None, description="YAML file with settings of the models; null = the layout's own")
     settings: tuple[str, ...] = Field((), description="single settings of the models, as section.key=value")
 
+    @property
+    def most_shots(self) -> int | str:
+        """The largest number of training photos: how long a photo takes is measured with these."""
+        return ALL if ALL in self.shots else max(int(one) for one in self.shots)
+
     def seeds(self, shots: int | str) -> tuple[int, ...]:
         """List the seeds by which a number of photos is drawn and learned."""
         count = self.repeats_all if shots == ALL and self.repeats_all is not None else self.repeats

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from data_factory import tiny_config
@@ -113,6 +114,20 @@ def test_another_kind_of_part_is_not_seen(inspector: Inspector) -> None:
     assert result.is_anomalous
     assert result.evidence["shape"].note.startswith("kind not seen among the healthy parts")
     assert result.evidence["shape"].figures["kind_not_seen"] == 1
+
+
+def test_in_a_whole_photo_a_new_kind_is_marked_along_its_outline_only(inspector: Inspector) -> None:
+    washer = 60 * np.stack([np.cos(t := np.linspace(0, 6.28, 90)), 0.6 * np.sin(t)], axis=1)
+    prepared = prepare(draw(washer), size=128)
+    shape = inspector.evidence["shape"]
+    of_part = shape.score([prepared]).maps[0]
+    assert ((of_part > 0) == prepared.mask).all()  # a part that was sought is marked as a whole
+    of_photo = shape.score([replace(prepared, mask=np.ones_like(prepared.mask))]).maps[0]
+    assert of_photo.max() > 0
+    far = cv2.dilate(prepared.mask.astype(np.uint8), np.ones((15, 15))) == 0
+    inside = cv2.erode(prepared.mask.astype(np.uint8), np.ones((15, 15))) == 1
+    assert inside.any()
+    assert of_photo[far | inside].max() == 0
 
 
 def test_sound_parts_pass_and_say_nothing(inspector: Inspector) -> None:
