@@ -52,6 +52,13 @@ class PreprocessSettings(Section):
     padding: float = Field(
         0.05, ge=0.0, le=1.0, description="margin round the part, in parts of its longer side; 0 to 1"
     )
+    smallest_piece: float = Field(
+        0.2,
+        ge=0.01,
+        le=1.0,
+        description="pieces of at least this share of the largest one's area are parts too, smaller ones are specks; "
+        "0.01 to 1",
+    )
     align: bool = Field(True, description="turn the part's principal axis upright")
     background: int = Field(128, ge=0, le=255, description="grey value that replaces the background; 0 to 255")
 

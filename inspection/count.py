@@ -11,13 +11,14 @@ import numpy as np
 
 from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.models.scores import HealthyScores, Scores
-from fastener.models.shape.kinds import Item, Kit, Tally
+from fastener.models.shape.division import Item
+from fastener.models.shape.kinds import Kit, Tally
 from fastener.models.shape.outline import contour, outline_of
 from fastener.models.shape.words import Vocabulary, patch_features
 from fastener.preprocessing.instances import instances_of
 from fastener.preprocessing.morphology import filled
 from fastener.preprocessing.pipeline import Prepared
-from fastener.preprocessing.segmentation import find_part
+from fastener.preprocessing.segmentation import COMPARABLE, find_part
 
 _STEP = 2  # of the outline's points every second one tells kinds apart
 _LONG = 1.6
@@ -84,7 +85,7 @@ class CountEvidence(Evidence):
         return Scores(np.array(images, np.float32), np.stack(maps).astype(np.float32), figures, notes)
 
     def _parts(self, batch: Sequence[Prepared]) -> list[list[Part]]:
-        return [parts_of(prepared) for prepared in batch]
+        return [parts_of(prepared, self.setup.config.preprocess.smallest_piece) for prepared in batch]
 
     def _items(self, parts: Sequence[Part]) -> list[Item]:
         """Add the visual words to each part."""
@@ -111,13 +112,16 @@ class Part:
     patches: np.ndarray
 
 
-def parts_of(prepared: Prepared) -> list[Part]:
-    """Describe each part of a prepared photo; an empty list if no part was found."""
+def parts_of(prepared: Prepared, smallest: float = COMPARABLE) -> list[Part]:
+    """Describe each part of a prepared photo; an empty list if no part was found.
+
+    Where no part was sought, those of at least the share ``smallest`` of the largest one's area are.
+    """
     mask = prepared.mask
     if not prepared.part_found:
         return []
     if mask.all():
-        part = find_part(prepared.photo)
+        part = find_part(prepared.photo, smallest)
         if not part.found:
             return []
         mask = part.mask

@@ -13,7 +13,7 @@ from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.models.scores import HealthyScores, Scores
 from fastener.models.shape.figures import Shape, shape_of
 from fastener.models.shape.healthy import CHECKS, FEWEST, Comparison, HealthyShapes
-from fastener.preprocessing.cover import cover_of, without_shadow
+from fastener.preprocessing.cover import NEIGHBOURHOOD, cover_of, without_shadow
 from fastener.preprocessing.pieces import piece_of
 from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.shadows import without_shadows
@@ -128,10 +128,15 @@ def seen_shape(prepared: Prepared) -> Shape | str:
     piece = piece_of(prepared)
     if isinstance(piece, str):
         return piece
-    piece = without_shadows(prepared.photo, piece)
-    grey = cv2.cvtColor(prepared.photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    # Only the part and its neighbourhood are looked at: the frame may be much larger.
+    x, y, width, height = cv2.boundingRect(piece.view(np.uint8))
+    left, top = max(0, x - NEIGHBOURHOOD), max(0, y - NEIGHBOURHOOD)
+    box = np.s_[top : y + height + NEIGHBOURHOOD, left : x + width + NEIGHBOURHOOD]
+    photo, piece = np.ascontiguousarray(prepared.photo[box]), np.ascontiguousarray(piece[box])
+    piece = without_shadows(photo, piece)
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     try:
-        return shape_of(cover_of(prepared.photo, piece), lambda points: without_shadow(points, grey))
+        return shape_of(cover_of(photo, piece), lambda points: without_shadow(points, grey)).moved(complex(left, top))
     except ValueError as error:
         return str(error)
 
@@ -146,6 +151,7 @@ _WORDS = {
     "hole share": "hole takes {value:.0f} % of the outline, healthy parts {usual:.0f} %",
     "hole offset": "hole off centre by {value:.1f} % of the part's size",
     "holes": "{value:.0f} holes, healthy parts have {usual:.0f}",
+    "flare": "head spread at its end by {value:.0f} % of the shank's width, healthy parts {usual:.0f} %",
 }
 
 

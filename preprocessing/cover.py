@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 # Lengths are in pixels: half the band along the border that is looked at; the side of the square in which the levels
 # inside and outside are averaged; and the radius of the disc that does not fit into a notch.
 _BAND, _REACH, _NOTCH = 4, 25, 7
+NEIGHBOURHOOD = _BAND + _REACH // 2 + 4  # pixels round a part of which the ground is looked at
 # Levels nearer to each other than this, of 255, do not tell part from ground: the mask stays.
 _LEAST_CONTRAST = 20.0
 # The part's border is sought from _OUT pixels outside to _IN pixels inside, in steps of _SAMPLE. It is at least this
@@ -36,23 +37,20 @@ def cover_of(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if not inside.any() or not outside.any():
         return soft
     weights = _towards_part(photo, inside, outside)
-    # Nothing farther from the part has a say in its border.
-    x, y, width, height = cv2.boundingRect(solid)
-    margin = _BAND + _REACH
-    box = np.s_[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
-    solid, inside, outside = solid[box], inside[box], outside[box]
-    level = cv2.transform(photo[box].astype(np.float32), weights)
+    level = cv2.transform(photo.astype(np.float32), weights)
     band = np.flatnonzero((inside | outside) == 0)
     part, ground = _spread(level, inside, band), _spread(level, outside, band)
     contrast = part - ground
     share = np.clip((level.ravel()[band] - ground) * contrast / np.maximum(contrast**2, 1.0), 0, 1)
     trust = contrast**2 / (contrast**2 + _LEAST_CONTRAST**2)
-    mixed = soft[box].copy()
+    mixed = soft.copy()
     mixed.ravel()[band] = trust * share + (1 - trust) * mixed.ravel()[band]
     seen = (mixed > 0.5).astype(np.uint8) & solid
     closed = np.asarray(cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(_NOTCH)), np.uint8)
-    near = cv2.dilate(closed & solid & (1 - seen), np.ones((3, 3), np.uint8)) > 0
-    np.minimum(soft[box], mixed, out=soft[box], where=near)
+    # A bright rim of metal has gaps, too, but these are narrower than the valleys of a thread.
+    notches = cv2.morphologyEx(closed & solid & (1 - seen), cv2.MORPH_OPEN, _disc(1))
+    near = np.asarray(cv2.dilate(notches, np.ones((3, 3), np.uint8)), np.uint8).view(bool)
+    np.minimum(soft, mixed, out=soft, where=near)
     return soft
 
 

@@ -30,8 +30,8 @@ def piece_of(prepared: Prepared) -> np.ndarray | str:
         if not found.found:
             return "no part was found"
         mask = found.mask
-    labels = cv2.connectedComponents(mask.astype(np.uint8), ltype=cv2.CV_16U)[1]
-    areas = np.bincount(labels.ravel())[1:]
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), ltype=cv2.CV_16U)
+    areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas) or areas.max() < _SMALLEST:
         return "the part is too small"
     if (areas >= _COMPARABLE * areas.max()).sum() > 1:

@@ -109,7 +109,7 @@ class Preprocessor:
     def find(self, photo: np.ndarray) -> Part:
         """Find the part in a photo, uint8 RGB (H, W, 3), for one or several frames of the same photo."""
         small = shrink(photo, _SEARCH_SIDE)[0]
-        return find_part(white_balance(small, self._gains(small)))
+        return find_part(white_balance(small, self._gains(small)), self.settings.smallest_piece)
 
     def tiles(self, photo: np.ndarray, photo_size: tuple[int, int] | None = None) -> tuple[Prepared, ...]:
         """Prepare one photo, uint8 RGB (H, W, 3), as one or several frames; this class makes one.
@@ -158,7 +158,7 @@ class Preprocessor:
         settings, photo_size = self.settings, photo.shape[:2]
         small, to_small = shrink(photo, _SEARCH_SIDE)
         gains = self._gains(small)
-        part = part or find_part(white_balance(small, gains))
+        part = part or find_part(white_balance(small, gains), settings.smallest_piece)
         lit = self._correct_light(small, gains, part)
         angle = upright_angle(part.mask) if settings.align and part.found and part.pieces == 1 else 0.0
         padding = settings.padding if part.found else 0.0

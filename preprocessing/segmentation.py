@@ -23,8 +23,7 @@ _RING = 0.04
 _MIN_AREA, _MAX_AREA = 0.001, 0.9
 # A background that varies by more than this part of the threshold is texture: what differs from it is no part.
 _MAX_UNREST = 0.3
-# Pieces at least this large beside the largest are parts too.
-_COMPARABLE = 0.2
+COMPARABLE = 0.2  # pieces at least this large beside the largest are parts too
 # A piece this many times longer along the photo's border than deep is an edge of the ground.
 _STRIP = 2.5
 _MAX_BAR = 0.15
@@ -43,7 +42,7 @@ class Part:
     found: bool
 
 
-def find_part(photo: np.ndarray) -> Part:
+def find_part(photo: np.ndarray, smallest_piece: float = COMPARABLE) -> Part:
     """Separate the part, or several of comparable size, from the background of a uint8 RGB photo (H, W, 3).
 
     The background colour comes from the border (so light parts on dark ground work like dark parts on light
@@ -63,7 +62,7 @@ def find_part(photo: np.ndarray) -> Part:
     threshold = max(otsu_threshold(distance[picture])[0], _MIN_THRESHOLD)
     mask = _tidy(picture & (distance > threshold), edges)
     mask[top:bottom] = _without_strips(mask[top:bottom])
-    mask = _comparable_pieces(mask)
+    mask = _comparable_pieces(mask, smallest_piece)
     ring = np.zeros((height, width), bool)
     ring[top:bottom] = border
     mask = cut_holes(filled(mended(mask)), Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
@@ -150,11 +149,11 @@ def _without_strips(mask: np.ndarray) -> np.ndarray:
     return np.asarray(keep[labels])
 
 
-def _comparable_pieces(mask: np.ndarray) -> np.ndarray:
-    """The largest connected piece and those not much smaller."""
+def _comparable_pieces(mask: np.ndarray, smallest: float) -> np.ndarray:
+    """The largest connected piece, and those of at least the share ``smallest`` of its area."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     if count == 1:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    return np.asarray((areas >= _COMPARABLE * areas.max())[labels] & mask)
+    return np.asarray((areas >= smallest * areas.max())[labels] & mask)

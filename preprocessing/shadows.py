@@ -17,6 +17,8 @@ _FARTHEST, _SURE = 0.75, 0.95
 _SOFT, _MOST = 0.45, 0.3
 # and its outer border is at least this part as long as its inner one.
 _OPEN = 0.35
+# No part lies beyond a shadow: what would be cut off the part with it is at most this share of the part.
+_MOST_BEYOND = 0.01
 _AWAY = 4  # pixels between the mask and what is surely ground
 _SMALLEST = 12  # pixels
 _FEW = 2000  # pixels of the ground whose median is its colour
@@ -33,52 +35,63 @@ def without_shadows(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     margin = 3 * _AWAY
     box = np.s_[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
     solid, photo = np.ascontiguousarray(solid[box]), np.ascontiguousarray(photo[box])
-    away = np.flatnonzero(cv2.dilate(solid, np.ones((2 * _AWAY + 1, 2 * _AWAY + 1), np.uint8)) == 0)
-    if not solid.any() or not away.size:
+    near = cv2.dilate(solid, np.ones((2 * _AWAY + 1, 2 * _AWAY + 1), np.uint8))
+    step = 1 + int(np.sqrt(solid.size / _FEW))
+    away = photo[::step, ::step][near[::step, ::step] == 0]
+    if not solid.any() or not len(away):
         return mask
-    ground = np.median(photo.reshape(-1, 3)[away[:: len(away) // _FEW + 1]], axis=0)
-    differs = _strongest(cv2.absdiff(photo, np.broadcast_to(ground.astype(np.uint8), photo.shape)))
-    own = np.bincount(differs[solid > 0], minlength=256).cumsum()
+    ground = np.median(away, axis=0)
+    differs = _strongest(cv2.absdiff(photo, np.append(ground, 0.0)))
+    own = cv2.calcHist([differs], [0], solid, [256], [0, 256]).ravel().cumsum()
     farthest = int(np.searchsorted(own, _FARTHEST * own[-1]))
-    sure = (differs >= _SURE * farthest).astype(np.uint8) & solid
-    markers = np.where(solid > 0, 2 * cv2.morphologyEx(sure, cv2.MORPH_OPEN, _CROSS).astype(np.int32), 1)
+    sure = (differs >= _SURE * farthest).view(np.uint8) & solid
+    markers = (1 - solid + 2 * np.asarray(cv2.morphologyEx(sure, cv2.MORPH_OPEN, _CROSS), np.uint8)).astype(np.int32)
     calm = cv2.GaussianBlur(photo, (3, 3), 0)
-    darker = (_strongest(photo) < ground.max()).astype(np.uint8)
-    to_ground = (cv2.watershed(calm, markers) != 2).astype(np.uint8) & solid & darker
-    steep = _strongest(cv2.morphologyEx(calm, cv2.MORPH_GRADIENT, _CROSS))
-    lost = _shadows(cv2.morphologyEx(to_ground, cv2.MORPH_OPEN, _CROSS), solid, steep)
+    darker = (_strongest(photo) < ground.max()).view(np.uint8)
+    to_ground = (cv2.watershed(calm, markers) != 2).view(np.uint8) & solid & darker
+    found = np.asarray(cv2.morphologyEx(to_ground, cv2.MORPH_OPEN, _CROSS), np.uint8)
+    lost = _shadows(found, solid, calm) if found.any() else found
     if not lost.any():
         return mask
+    kept = _largest(solid & (1 - lost))
+    if cv2.countNonZero(solid & (1 - lost)) - np.count_nonzero(kept) > _MOST_BEYOND * np.count_nonzero(kept):
+        return mask
     result = np.zeros_like(mask)
-    result[box] = _largest(solid & (1 - lost))
+    result[box] = kept
     return result
 
 
-def _shadows(found: np.ndarray, solid: np.ndarray, steep: np.ndarray) -> np.ndarray:
-    """Keep the pieces of ``found`` that are shadows: uint8 (h, w). ``steep`` is the steepness of the photo."""
-    outer, inner = cv2.dilate(1 - solid, _CROSS) > 0, cv2.dilate(solid & (1 - found), _CROSS) > 0
-    edges = steep[(found > 0) & inner]
+def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray) -> np.ndarray:
+    """Keep the pieces of ``found`` that are shadows: uint8 (h, w). ``photo`` is uint8 (h, w, 3)."""
+    steep = _strongest(cv2.morphologyEx(photo, cv2.MORPH_GRADIENT, _CROSS))
+    outer = np.asarray(cv2.dilate(1 - solid, _CROSS), np.uint8)
+    inner = np.asarray(cv2.dilate(solid & (1 - found), _CROSS), np.uint8)
+    edges = steep[(found & inner).view(bool)]
+    lost = np.zeros_like(found)
     if not edges.size:
-        return np.zeros_like(found)
+        return lost
     # A bright face may be joined to a shadow by a gap in its outline: no step leads from the ground into a shadow.
-    soft = found & (steep <= _SOFT * np.median(edges)).astype(np.uint8)
-    soft = soft & _touching(soft, outer)
-    labels = cv2.connectedComponents(cv2.dilate(soft, _WIDE) & found, connectivity=4)[1]
-    kept = np.zeros(int(labels.max()) + 1, np.uint8)
-    for label in np.flatnonzero(np.bincount(labels.ravel()) >= _SMALLEST)[1:].tolist():
-        piece = labels == label
-        outside, inside = steep[piece & outer], steep[piece & inner]
-        if outside.size >= _OPEN * inside.size > 0 and piece.sum() <= _MOST * solid.sum():
-            kept[label] = np.median(outside) < _SOFT * np.median(inside)
-    return np.asarray(kept[labels])
+    soft = found & (steep <= _SOFT * np.median(edges)).view(np.uint8)
+    wide = np.asarray(cv2.dilate(_touching(soft, outer), _WIDE), np.uint8) & found
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=4, ltype=cv2.CV_16U)
+    most = _MOST * cv2.countNonZero(solid)
+    for label in range(1, count):
+        x, y, width, height, area = stats[label].tolist()
+        if not _SMALLEST <= area <= most:
+            continue
+        at = np.s_[y : y + height, x : x + width]
+        piece = labels[at] == label
+        outside, inside = steep[at][piece & (outer[at] > 0)], steep[at][piece & (inner[at] > 0)]
+        if outside.size >= _OPEN * inside.size > 0 and np.median(outside) < _SOFT * np.median(inside):
+            lost[at][piece] = 1
+    return lost
 
 
 def _touching(solid: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Keep the pieces of ``solid``, uint8 (h, w), of which a pixel lies in bool ``where``: uint8 (h, w)."""
-    labels = cv2.connectedComponents(solid, connectivity=4)[1]
-    kept = np.zeros(int(labels.max()) + 1, np.uint8)
-    kept[labels[where]] = 1
-    kept[0] = 0
+    """Keep the pieces of ``solid``, uint8 (h, w), of which a pixel lies in ``where``, uint8 (h, w): uint8 (h, w)."""
+    count, labels = cv2.connectedComponents(solid, connectivity=4, ltype=cv2.CV_16U)
+    kept = np.zeros(count, np.uint8)
+    kept[labels[(solid & where).view(bool)]] = 1
     return np.asarray(kept[labels])
 
 
@@ -90,7 +103,6 @@ def _strongest(photo: np.ndarray) -> np.ndarray:
 
 def _largest(solid: np.ndarray) -> np.ndarray:
     """The largest connected piece of ``solid``, uint8 (h, w), as bool."""
-    labels = cv2.connectedComponents(solid, connectivity=4)[1]
-    areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    return np.asarray((labels == areas.argmax()) & (solid > 0))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4, ltype=cv2.CV_16U)
+    stats[0, cv2.CC_STAT_AREA] = 0
+    return np.asarray((labels == stats[:, cv2.CC_STAT_AREA].argmax()) & (solid > 0))

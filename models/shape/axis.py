@@ -20,6 +20,9 @@ _SHANK, _ENDS = 0.25, 1 / 14
 _SHORTEST = ROWS // 5
 # A bend is sought where at least a fifth of the shank lies on either side of it.
 _HINGES = np.linspace(0.2, 0.8, 13)
+# A head is at least this many times as wide as the shank, and this many rows long; its end and its base lie between
+# these shares of its length, chamfers and fillets left out.
+_HEAD, _SHORTEST_HEAD, _HEAD_PARTS = 1.2, 16, ((0.08, 0.35), (0.6, 0.9))
 # Edges are measured from their mean over this many rows, two turns or more of a usual thread.
 _WINDOW = 24
 # Turns of a thread are sought between these lengths, in rows.
@@ -148,6 +151,19 @@ def thread_of(profile: Profile) -> Thread:
     spectrum[(lengths < _PITCHES[0]) | (lengths > _PITCHES[1])] = 0
     step = float(profile.at[1] - profile.at[0])
     return Thread(float(lengths[spectrum.argmax()]) * step / width, depth)
+
+
+def flare_of(profile: Profile) -> float:
+    """Measure how much wider the head is at its end than beside the shank, in shank widths; NaN without a head.
+
+    The sides of a head are parallel, or widen as those of its fellows do; blows on its end spread that.
+    """
+    width = (profile.right - profile.left)[: profile.shank.start]
+    head = width[width > _HEAD * profile.shank_width]
+    if len(head) < _SHORTEST_HEAD:
+        return float("nan")
+    end, base = (head[round(low * len(head)) : round(high * len(head))] for low, high in _HEAD_PARTS)
+    return float(np.median(end) - np.median(base)) / profile.shank_width
 
 
 def _long_axis(curve: np.ndarray) -> tuple[float, float]:

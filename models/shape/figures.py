@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from fastener.models.shape.axis import SECTIONS, bend_of, profile_of, thread_of
+from fastener.models.shape.axis import SECTIONS, bend_of, flare_of, profile_of, thread_of
 from fastener.models.shape.outline import POINTS, Outline, contour, distances, fits, laid, mirrored, outline_of
 
 _HIGHEST = 0.06  # share of an outline's points, the farthest off, whose mean distance counts
@@ -25,8 +25,9 @@ class Shape:
         The outer border.
     figures : dict of str to float
         "bend" in degrees, "asymmetry" in % of the part's size, "ovality" in % by which the long axis exceeds the short
-        one, "holes" as a count, "hole share" in % of the filled area, "hole offset" in % of the part's size, "pitch"
-        and "thread depth" in % of the shank's width. A figure is missing where the part has nothing of the kind.
+        one, "holes" as a count, "hole share" in % of the filled area, "hole offset" in % of the part's size, "pitch",
+        "thread depth" and "flare", by which the head is wider at its end, in % of the shank's width. A figure is
+        missing where the part has nothing of the kind.
     thread : ndarray of float64, (SECTIONS,)
         Depth of the thread along the shank, in shank widths; NaN without a shank.
     places : dict of str to ndarray of float64, (POINTS,)
@@ -40,6 +41,10 @@ class Shape:
     thread: np.ndarray
     places: dict[str, np.ndarray]
     section: np.ndarray
+
+    def moved(self, by: complex) -> Shape:
+        """Return the same shape in another place; ``by`` is x + iy in pixels."""
+        return replace(self, outline=replace(self.outline, centre=self.outline.centre + by))
 
 
 def shape_of(cover: np.ndarray, mend: Callable[[np.ndarray], np.ndarray] | None = None) -> Shape:
@@ -60,6 +65,9 @@ def shape_of(cover: np.ndarray, mend: Callable[[np.ndarray], np.ndarray] | None 
         along = (outline.curve * profile.turn).real
         bend, found = bend_of(profile), thread_of(profile)
         figures |= {"bend": bend.degrees, "pitch": 100 * found.pitch, "thread depth": 100 * float(found.depth.max())}
+        flare = flare_of(profile)
+        if np.isfinite(flare):
+            figures["flare"] = 100 * flare
         places["bend"] = np.interp(along, profile.at, bend.away)
         thread = found.depth
         ends = profile.at[profile.shank][[0, -1]]

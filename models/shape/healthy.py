@@ -63,6 +63,7 @@ CHECKS = (
     Check("hole share", 6.0, two_sided=True),
     Check("hole offset", 5.0),
     Check("holes", 0.3, two_sided=True),
+    Check("flare", 2.0),
 )
 _FLOORS = np.array([check.floor for check in CHECKS])
 _TWO_SIDED = np.array([check.two_sided for check in CHECKS])
@@ -262,8 +263,14 @@ class HealthyShapes:
     def restore(self, state: dict[str, Any]) -> HealthyShapes:
         """Take over a saved ``state``, whose arrays may be tensors; return this object."""
         self._keep(as_complex(state["curves_"]))
-        for name in ("threads_", "figures_", "groups_", "values_", "deviations_", "pooled_"):
+        for name in ("threads_", "groups_"):
             setattr(self, name, np.asarray(state[name]))
+        # Files of earlier versions lack the last checks, which then are not made.
+        lacking = len(CHECKS) - len(np.asarray(state["pooled_"]))
+        for name, nothing in (("figures_", np.nan), ("values_", np.nan), ("deviations_", 0.0)):
+            columns = np.pad(np.asarray(state[name]), ((0, 0), (0, lacking)), constant_values=nothing)
+            setattr(self, name, columns)
+        self.pooled_ = np.pad(np.asarray(state["pooled_"]), (0, lacking))
         self.reach_, self.widest_ = float(state["reach_"]), float(state["widest_"])
         return self
 

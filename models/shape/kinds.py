@@ -8,40 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from fastener.models.calibration import robust_threshold
-from fastener.models.shape.outline import as_complex, as_real, fits
+from fastener.models.shape.division import Item, Known, distance, kinds_of
+from fastener.models.shape.outline import as_complex, as_real
 
-# Differences that count as one: root mean square distance of outlines in parts of the size, logarithm of the size,
-# share of the hole, colour in CIELab units, and distance of two histograms of words (Hellinger's, 0 to 1). Outlines
-# count as one at least at this many times the usual distance from the nearest one in another photo.
-_OUTLINE, _SIZE, _HOLE, _COLOUR, _WORDS = 0.02, 0.08, 0.08, 15.0, 0.5
-_USUAL_OUTLINE = 2.0
-_OLD_OUTLINE = 0.05  # of files that do not state it
-_MOST_ITEMS, _MOST_DIVISIONS = 600, 40
-# A kind is steady if this share of healthy photos shows it in one number. Steady kinds hold this share of all parts.
-_STEADY, _INSIDE = 0.75, 0.85
+_OLD_UNITS = (0.08, 0.08, 15.0, 15.0, 0.5)  # of files that do not state them; the outline's is
+_OLD_OUTLINE = 0.05  # of files that do not state it either
+_MOST_ITEMS = 600
 # Greatest difference of a clump's area from that of the parts that it should hold: in parts of that, and of the
 # smallest part that is missing else.
 _TOUCHING, _LACKING = 0.15, 0.6
 _USUAL = 0.05  # share of healthy photos from which their numbers are those of a whole kit
 _REACH = 1.5
 _CUT = 2.5  # a part that was cut off another may lie this many times as far from its kind
-
-
-@dataclass(frozen=True)
-class Item:
-    """Describe one part: its outline's curve, complex (n,), the logarithm of its size in photo pixels, and its look."""
-
-    curve: np.ndarray
-    size: float
-    hole: float  # share of the filled area, 0 to 1
-    long: bool
-    colour: np.ndarray  # mean CIELab, (3,)
-    words: np.ndarray  # shares of the visual words among its patches, (k,); zeros where it shows none
-    cut: bool = False  # whether it touched another part and was cut off it
+# A part up to this many times too far from its nearest kind counts as of this kind if the kit lacks one of it.
+_DOUBTFUL = 1.5
 
 
 @dataclass(frozen=True)
@@ -75,16 +57,16 @@ class Kit:
 
     Attributes
     ----------
-    items_ : list of Item
-        Parts of healthy photos, of at most ``_MOST_ITEMS``.
-    outline_ : float
-        Distance of outlines that counts as one.
+    known_ : Known
+        Parts of healthy photos, at most ``_MOST_ITEMS``, without those of no kind.
+    units_ : ndarray of float64, (n, 6)
+        Differences from each of them that count as one, see ``kinds_of``.
     labels_ : ndarray of int64, (n,)
-        Kind of each of them: the finest division whose kinds healthy photos show in steady numbers; -1 for none.
+        Kind of each of them: the finest division whose kinds healthy photos show in steady numbers.
     limit_ : float
         Distance from the nearest healthy part up to which a part is of its kind.
-    areas_ : ndarray of float64, (kinds,)
-        Median filled area of a part of each kind, in square photo pixels.
+    areas_ : ndarray of float64, (kinds, 2)
+        Median filled area of a part of each kind, and the same without its hole, in square photo pixels.
     whole_ : ndarray of int64, (m, kinds)
         Numbers of parts of whole kits.
     names_ : tuple of str
@@ -94,27 +76,23 @@ class Kit:
     def fit(self, photos: list[list[Item]]) -> np.ndarray:
         """Learn from the parts of healthy photos; return each photo's score beside the others, (n,)."""
         kept = [i for i, _ in enumerate(photos) if sum(len(one) for one in photos[: i + 1]) <= _MOST_ITEMS] or [0]
-        self._keep([item for i in kept for item in photos[i]], _OUTLINE)
-        owner = np.array([i for i in kept for _ in photos[i]])
-        same = owner[:, None] == owner[None]
-        outlines = np.where(same, np.inf, np.stack([fits(one, self.curves_)[0] for one in self.curves_]))
-        usual = outlines.min(axis=1)
-        self.outline_ = (
-            max(_OUTLINE, _USUAL_OUTLINE * float(np.median(usual))) if np.isfinite(usual).all() else _OUTLINE
-        )
-        apart = np.stack([self._distances(item) for item in self.items_])
-        self.labels_ = self._divide(apart, owner)
-        other = np.where(same, np.inf, apart).min(axis=1)
+        # Where parts touch, fewer of their kinds are seen than are there.
+        clear = [i for i in kept if not any(item.cut for item in photos[i])]
+        pairs = [(i, item) for i in (clear if 2 * len(clear) >= len(kept) else kept) for item in photos[i]]
+        owner = np.array([i for i, _ in pairs])
+        everything = Known([item for _, item in pairs])
+        differences = np.stack([everything.differences(item) for item in everything.items])
+        labels, units = kinds_of(differences, owner)
+        at = np.flatnonzero(labels >= 0)
+        self.known_ = Known([everything.items[i] for i in at.tolist()])
+        self.labels_, self.units_, owner = labels[at], units[at], owner[at]
+        apart = distance(differences[np.ix_(at, at)], self.units_)
+        other = np.where(owner[:, None] == owner[None], np.inf, apart).min(axis=1)
         seen = other[np.isfinite(other)]
         self.limit_ = max(1.0, _REACH * robust_threshold(seen, 0.01).threshold) if len(seen) > 2 else 1.0
         self.names_ = self._named()
-        sizes = np.array([item.size for item in self.items_])
-        kinds = range(len(self.names_))
-        self.areas_ = np.array([np.exp(2 * np.median(sizes[self.labels_ == kind])) for kind in kinds])
-        numbers = [self._numbers([self._kind(item, self._distances(item)) for item in items]) for items in photos]
-        votes = Counter(numbers)
-        usual = [one for one, count in votes.items() if count >= max(2, _USUAL * len(photos))]
-        self.whole_ = np.array(usual or list(votes))
+        self.areas_ = self._areas()
+        self.whole_ = self._whole(photos)
         return np.array([self.tally(items).score for items in photos], float)
 
     def tally(self, items: list[Item]) -> Tally:
@@ -123,6 +101,11 @@ class Kit:
         kinds = [self._kind(item, one) for item, one in zip(items, near, strict=True)]
         found = np.array(self._numbers(kinds))
         expected = self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()]
+        for i in [i for i, kind in enumerate(kinds) if kind < 0]:
+            nearest = self._kind(items[i], near[i], _DOUBTFUL)
+            if nearest >= 0 and found[nearest] < expected[nearest]:
+                kinds[i] = nearest
+                found[nearest] += 1
         odd = [i for i, kind in enumerate(kinds) if kind < 0]
         missing = np.maximum(expected - found, 0)
         if (found <= expected).all() and self._touch(items, kinds, missing):
@@ -132,67 +115,56 @@ class Kit:
             odd += own[: max(more, 0)]
         return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)))
 
+    def _whole(self, photos: list[list[Item]]) -> np.ndarray:
+        """Numbers that several photos show: (m, kinds). Photos with parts that touch or are unknown have no vote."""
+        votes: Counter[tuple[int, ...]] = Counter()
+        unclear: Counter[tuple[int, ...]] = Counter()
+        for items in photos:
+            kinds = [self._kind(item, self._distances(item)) for item in items]
+            clear = min(kinds, default=-1) >= 0 and not any(item.cut for item in items)
+            (votes if clear else unclear)[self._numbers(kinds)] += 1
+        votes = votes or unclear
+        usual = [one for one, count in votes.items() if count >= max(2, _USUAL * votes.total())]
+        return np.array(usual or list(votes))
+
     def _touch(self, items: list[Item], kinds: list[int], missing: np.ndarray) -> bool:
         """Tell whether the ``missing`` parts are there but touch others, and were cut wrongly or not at all.
 
-        Then all that was cut or is of no kind has the area of what is known of it and of the missing parts together. A
-        single part of no kind in the place of another that did not touch is no clump.
+        Then all that was cut or is of no kind has the area of what is known of it and of the missing parts together,
+        with the gaps that touching parts enclose or without. A single part of no kind in the place of another that did
+        not touch is no clump.
         """
         clump = [i for i, kind in enumerate(kinds) if items[i].cut or kind < 0]
         if not missing.any() or not (missing.sum() >= 2 or any(items[i].cut for i in clump)):
             return False
         known = [kinds[i] for i in clump if kinds[i] >= 0]
-        expected = float(self.areas_[known].sum() + (missing * self.areas_).sum())
-        there = float(sum(np.exp(2 * items[i].size) for i in clump))
+        expected = self.areas_[known].sum(axis=0) + (missing[:, None] * self.areas_).sum(axis=0)
+        there = np.sum([_area(items[i]) for i in clump], axis=0)
         # Without the smallest of the missing parts the areas have to differ.
-        smallest = float(self.areas_[missing > 0].min())
-        return abs(there - expected) <= min(_TOUCHING * expected, _LACKING * smallest)
+        smallest = self.areas_[missing > 0].min(axis=0)
+        return bool((np.abs(there - expected) <= np.minimum(_TOUCHING * expected, _LACKING * smallest)).any())
 
-    def _keep(self, items: list[Item], outline: float) -> None:
-        self.items_, self.outline_ = items, outline
-        self.curves_: np.ndarray = np.stack([one.curve for one in items])
-        self.looks_ = np.stack([_look(one) for one in items])
-        self.spectra_ = np.fft.fft(self.curves_, axis=1)
+    def _areas(self) -> np.ndarray:
+        areas = np.array([_area(item) for item in self.known_.items])
+        return np.array([np.median(areas[self.labels_ == kind], axis=0) for kind in range(len(self.names_))])
 
     def _distances(self, item: Item) -> np.ndarray:
-        outline = fits(item.curve, self.curves_, self.spectra_)[0] / self.outline_
-        return np.asarray(np.sqrt(outline**2 + np.square(self.looks_ - _look(item)).sum(axis=1)))
+        return distance(self.known_.differences(item), self.units_)
 
-    def _kind(self, item: Item, apart: np.ndarray) -> int:
-        """Kind of a part from its distances; -1 if none is near. Parts that were cut are odd in outline only."""
-        limit = self.limit_ * (_CUT if item.cut else 1)
+    def _kind(self, item: Item, apart: np.ndarray, times: float = 1.0) -> int:
+        """Kind of a part from its distances; -1 if none is within ``times`` the limit."""
+        # Parts that were cut are odd in outline only.
+        limit = times * self.limit_ * (_CUT if item.cut else 1)
         return int(self.labels_[apart.argmin()]) if apart.min() <= limit else -1
 
     def _numbers(self, kinds: list[int]) -> tuple[int, ...]:
         return tuple(kinds.count(kind) for kind in range(len(self.names_)))
 
-    def _divide(self, apart: np.ndarray, owner: np.ndarray) -> np.ndarray:
-        """Divide parts into the most kinds that healthy photos show in steady numbers; -1 for parts of no such kind.
-
-        If there are none, parts are divided by distance alone.
-        """
-        if len(apart) < 2:
-            return np.zeros(len(apart), np.int64)
-        tree = linkage(squareform((apart + apart.T) / 2, checks=False), "average")
-        best, most = fcluster(tree, 1.0, "distance"), 0
-        for count in range(1, min(_MOST_DIVISIONS, len(apart)) + 1):
-            labels = fcluster(tree, count, "maxclust")
-            steady = _steady(labels, owner)
-            inside = np.isin(labels, steady)
-            if len(steady) > most and inside.mean() >= _INSIDE:
-                best, most = np.where(inside, labels, 0), len(steady)
-        kinds = np.asarray(np.unique(best, return_inverse=True)[1], np.int64) - int((best == 0).any())
-        # A part of no steady kind may still be near to one.
-        for i in np.flatnonzero(kinds < 0).tolist():
-            nearest = int(np.where(best > 0, apart[i], np.inf).argmin())
-            kinds[i] = kinds[nearest] if apart[i, nearest] <= 1 else -1
-        return kinds
-
     def _named(self) -> tuple[str, ...]:
         """Name kinds by what they look like; letters tell kinds of one look apart, the largest first."""
         looks = []
         for kind in range(int(self.labels_.max()) + 1):
-            own = [item for item, label in zip(self.items_, self.labels_, strict=True) if label == kind]
+            own = [item for item, label in zip(self.known_.items, self.labels_, strict=True) if label == kind]
             share = float(np.mean([item.long for item in own]))
             ring = float(np.median([item.hole for item in own])) > 0.02
             look = "long part" if share > 0.5 else "ring" if ring else "compact part"
@@ -205,15 +177,16 @@ class Kit:
 
     def state(self) -> dict[str, Any]:
         """Return arrays and numbers that ``restore`` takes back."""
-        looks = [[one.size, one.hole, float(one.long), float(one.cut), *one.colour, *one.words] for one in self.items_]
+        looks = [
+            [one.size, one.hole, float(one.long), float(one.cut), *one.colour, *one.words] for one in self.known_.items
+        ]
         return {
-            "curves": as_real(self.curves_),
+            "curves": as_real(self.known_.curves),
             "parts": np.array(looks),
-            "outline": self.outline_,
+            "units": self.units_,
             "labels": self.labels_,
             "whole": self.whole_,
             "names": list(self.names_),
-            "areas": self.areas_,
             "limit": self.limit_,
         }
 
@@ -227,27 +200,15 @@ class Kit:
             Item(curve, look[0], look[1], bool(look[2]), look[4:7], look[7:], bool(look[3]))
             for curve, look in zip(as_complex(state["curves"]), looks, strict=True)
         ]
-        self._keep(items, float(state.get("outline", _OLD_OUTLINE)))
+        self.known_ = Known(items)
+        self.units_ = np.asarray(state.get("units", [[float(state.get("outline", _OLD_OUTLINE)), *_OLD_UNITS]]))
         self.labels_, self.whole_ = np.asarray(state["labels"]), np.asarray(state["whole"])
-        self.areas_ = np.asarray(state["areas"])
         self.names_, self.limit_ = tuple(state["names"]), float(state["limit"])
+        self.areas_ = self._areas()
         return self
 
 
-def _steady(labels: np.ndarray, owner: np.ndarray) -> list[int]:
-    """List the labels of which most photos show one number; ``labels`` and ``owner``, (n,), say of which photo."""
-    photos = np.unique(owner, return_inverse=True)[1]
-    numbers = np.zeros((photos.max() + 1, labels.max() + 1), np.int64)
-    np.add.at(numbers, (photos, labels), 1)
-    steady = []
-    for label in np.unique(labels).tolist():
-        usual, count = Counter(numbers[:, label].tolist()).most_common(1)[0]
-        if usual > 0 and count >= _STEADY * len(numbers):
-            steady.append(int(label))
-    return steady
-
-
-def _look(item: Item) -> np.ndarray:
-    # The distance of the roots of two histograms is twice the square of Hellinger's distance.
-    words = np.sqrt(item.words / 2) / _WORDS
-    return np.array([item.size / _SIZE, item.hole / _HOLE, *(item.colour / _COLOUR), *words])
+def _area(item: Item) -> tuple[float, float]:
+    """Area within the outline in square photo pixels, and the same without the hole."""
+    area = float(np.exp(2 * item.size))
+    return area, area * (1 - item.hole)

@@ -284,7 +284,19 @@ def white_level(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert bright.mean() > dark.mean() + 50
 
 
+def smallest_piece(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    picture = photo(0)
+    cv2.circle(picture, (20, 80), 4, (70.0, 70.0, 70.0), -1)
+    counts = []
+    for share in (0.2, 0.01):
+        flags = {"preprocess.size": 128, "preprocess.smallest_piece": share}
+        mask = Preprocessor(load_config(flags=flags).preprocess)(picture).mask
+        counts.append(cv2.connectedComponents(mask.astype(np.uint8))[0] - 1)
+    assert counts == [1, 2]
+
+
 MANNERS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
+    "preprocess.smallest_piece": smallest_piece,
     "preprocess.white_level": white_level,
     "run.device": run_device,
     "run.batch_size": run_batch_size,

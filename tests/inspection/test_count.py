@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 
 from fastener.config import Config, load_config
-from fastener.inspection.count import CountEvidence
+from fastener.inspection.count import CountEvidence, parts_of
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
+from fastener.preprocessing.pipeline import Preprocessor
 
 CONFIG = load_config(
     "configs/kit.yaml", flags={"preprocess.size": 160, "evidence": ("count",), "run.workers": 0, "run.device": "cpu"}
@@ -78,6 +80,22 @@ def test_other_numbers_are_flagged_with_a_place(inspector: Inspector, contents: 
     assert result.is_anomalous
     assert result.regions
     assert "expected" in result.evidence["count"].note or "not seen" in result.evidence["count"].note
+
+
+def test_a_small_part_beside_large_ones_is_counted() -> None:
+    photo = tray(3)
+    cv2.circle(photo, (12, 12), 7, (70, 70, 72), -1, cv2.LINE_AA)  # a twentieth of a disc
+    prepared = Preprocessor(CONFIG.preprocess)(photo)
+    assert len(parts_of(prepared)) == len(WHOLE) + 1
+
+
+def test_masks_of_nothing_a_pixel_and_everything() -> None:
+    prepared = Preprocessor(CONFIG.preprocess)(tray(4))
+    nothing = np.zeros_like(prepared.mask)
+    assert not parts_of(replace(prepared, mask=nothing))
+    nothing[40, 40] = True
+    assert not parts_of(replace(prepared, mask=nothing))
+    assert not parts_of(replace(prepared, mask=~np.zeros_like(nothing), photo=np.full_like(prepared.photo, 235)))
 
 
 def test_saved_and_loaded_it_counts_the_same(inspector: Inspector, tmp_path: Path) -> None:

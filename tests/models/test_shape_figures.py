@@ -28,8 +28,13 @@ def ellipse(a: float, b: float, degrees: float = 0, centre: tuple[float, float] 
     return np.stack([z.real, z.imag], axis=1) + centre
 
 
-def screw(bend: float = 0, pitch: float = 12, depth: float = 4, bald: tuple[float, float] = (0, 0)) -> np.ndarray:
-    """Head 60 wide and 40 long, shank 36 wide with a thread from root to crest; bent by degrees in the middle."""
+def screw(
+    bend: float = 0, pitch: float = 12, depth: float = 4, bald: tuple[float, float] = (0, 0), spread: float = 0
+) -> np.ndarray:
+    """Head 60 wide and 40 long, ``spread`` wider at its end; shank 36 wide with a thread from root to crest.
+
+    It is bent by degrees in the middle.
+    """
     u = np.linspace(0, 170, 700)
     wave = np.where((u > bald[0]) & (u < bald[1]), -1.0, np.cos(2 * np.pi * u / pitch))
     right = 18 - depth / 2 + depth / 2 * wave
@@ -39,7 +44,8 @@ def screw(bend: float = 0, pitch: float = 12, depth: float = 4, bald: tuple[floa
     axis = 128 + 70j + np.cumsum(step) - step[0]
     across = np.exp(-1j * turn)
     sides = [axis + right * across, (axis + left * across)[::-1]]
-    head = np.array([98 + 70j, 98 + 30j, 158 + 30j, 158 + 70j])
+    half = spread / 2
+    head = np.array([98 + 70j, 98 + 50j, 98 - half + 30j, 158 + half + 30j, 158 + 50j, 158 + 70j])
     z = np.concatenate([head, *sides])
     return np.stack([z.real, z.imag], axis=1)
 
@@ -73,6 +79,14 @@ def test_fit_finds_turn_and_start() -> None:
 def test_bend_is_measured(degrees: float) -> None:
     shape = shape_of(filled(screw(bend=degrees)))
     assert shape.figures["bend"] == pytest.approx(degrees, abs=1.2)
+
+
+def test_a_spread_head_is_measured() -> None:
+    sound, spread = (shape_of(filled(screw(spread=wider))).figures["flare"] for wider in (0, 10))
+    # The mean of what the outer 8 to 35 % of the head are wider, in widths of the shank at half depth.
+    assert sound == pytest.approx(0, abs=1)
+    assert spread == pytest.approx(100 * 5.7 / 32, rel=0.2)
+    assert "flare" not in shape_of(filled(ellipse(90, 30))).figures
 
 
 def test_thread_is_measured() -> None:
@@ -146,6 +160,15 @@ def test_a_kind_that_was_not_shown_is_new(learned: HealthyShapes) -> None:
     found = learned.compare(shape_of(filled(square)))
     assert found.new_kind
     assert found.score > 1.15
+
+
+def test_files_of_before_a_check_load_without_it(learned: HealthyShapes) -> None:
+    state = learned.state()
+    assert CHECKS[-1].name == "flare"
+    state |= {name: state[name][..., :-1] for name in ("figures_", "values_", "deviations_", "pooled_")}
+    again, shape = HealthyShapes().restore(state), shape_of(filled(screw(bend=4)))
+    assert again.compare(shape).excess[:-1] == pytest.approx(learned.compare(shape).excess[:-1])
+    assert again.compare(shape_of(filled(screw(spread=10)))).excess[-1] == 0
 
 
 def test_state_comes_back_and_more_parts_can_be_learned(learned: HealthyShapes) -> None:

@@ -37,6 +37,16 @@ def test_a_bright_face_with_a_sharp_border_stays() -> None:
     assert (part & ~found).sum() < 0.05 * part.sum()
 
 
+def test_a_soft_face_beyond_which_the_part_goes_on_stays() -> None:
+    photo, part = bolt()
+    face = np.linspace(0, 1, 30)
+    photo[30:60, 60:90] = np.where(np.abs(face - 0.5) < 0.3, 205, 70)[None, :, None]
+    photo[25:65, 55:95] = cv2.GaussianBlur(photo[25:65, 55:95], (0, 0), 3)
+    found = without_shadows(photo, part)
+    assert found[35:55, 95:115].all()
+    assert found[35:55, 45:58].all()
+
+
 def test_without_ground_or_part_the_mask_stays() -> None:
     photo, _ = bolt()
     for mask in (np.ones((160, 160), bool), np.zeros((160, 160), bool)):
