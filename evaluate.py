@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fastener.commands import cli, comparing, data, evaluating, experiments, threshold_search
+from fastener.common.registry import Registry
 from fastener.inspection.registry import METHODS
 
 EXAMPLE = "python evaluate.py --data-dir data --split test   or   python evaluate.py --data-dir data --cross-validate 5"
@@ -67,8 +68,10 @@ def _arguments() -> argparse.Namespace:
     model.add_argument(
         "--seed", type=int, metavar="N", help="source of every random draw, also of --validate-share (default: 42)"
     )
-    data.add_category_flags(parser, methods=(*METHODS, "all"))
+    methods = Registry({**dict.fromkeys(METHODS, ""), "all": ""}, METHODS.families)
+    data.add_category_flags(parser, methods=methods, more="; anomalib:<model> trains one of anomalib's, if installed")
     experiments.add_flags(parser)
+    cli.add_cluster_flags(parser)
     threshold_search.add_flags(parser)
     parser.add_argument("--force", action="store_true", help="measure categories again that are done")
     arguments = parser.parse_args()

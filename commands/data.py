@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,13 +49,18 @@ def add_flags(group: argparse._ActionsContainer) -> None:
     group.add_argument("--healthy-columns", type=cli.names, metavar="A,B", help="CSV columns that mark a healthy part")
 
 
-def add_category_flags(parser: argparse.ArgumentParser, *, methods: tuple[str, ...], several: bool = True) -> None:
-    """Add --category, --method and, where a script works on ``several`` categories, --all."""
+def add_category_flags(
+    parser: argparse.ArgumentParser, *, methods: Collection[str], several: bool = True, more: str = ""
+) -> None:
+    """Add --category, --method and, where a script works on ``several`` categories, --all.
+
+    ``more`` says which names ``methods`` contains beside those that it lists.
+    """
     group = parser.add_argument_group("data sets with categories, each with a model of its own")
     group.add_argument("--category", metavar="C", help="one category")
     if several:
         group.add_argument("--all", action="store_true", help="every category")
-    group.add_argument("--method", choices=methods, default="patchcore", help="default: patchcore")
+    group.add_argument("--method", choices=methods, default="patchcore", help=f"default: patchcore{more}")
 
 
 def check_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:

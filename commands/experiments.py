@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastener.commands import cli
+from fastener.commands import cli, cluster
 from fastener.common.errors import UserError
 
 if TYPE_CHECKING:
+    from fastener.evaluation.experiments.cells import Cell
     from fastener.evaluation.experiments.results import Results
+    from fastener.evaluation.experiments.run import Spread
     from fastener.evaluation.experiments.settings import Experiment
     from fastener.evaluation.figure_style import Style
 
@@ -56,8 +61,9 @@ def check_flags(parser: argparse.ArgumentParser, arguments: argparse.Namespace) 
     if unknown := [name for name in arguments.formats if name not in _FORMATS]:
         parser.error(f"--formats {unknown[0]}: of {', '.join(_FORMATS)}")
     if not asked(arguments):
-        if arguments.log is not None:
-            parser.error("--log is for experiments: --experiment, --shots, --repeats or --multi-class")
+        for flag, value in (("--log", arguments.log), ("--cluster", arguments.cluster)):
+            if value is not None:
+                parser.error(f"{flag} is for experiments: --experiment, --shots, --repeats or --multi-class")
         return
     if arguments.experiment is not None and (arguments.data_dir is not None or _protocol(arguments)):
         other = "--data-dir" if arguments.data_dir is not None else _protocol(arguments)
@@ -92,7 +98,10 @@ def run(arguments: argparse.Namespace) -> int:
     from fastener.evaluation.experiments.sinks import log_results
 
     experiment = _of_flags(arguments) if arguments.experiment is None else load_experiment(arguments.experiment)
-    results = experiment.run(arguments.output, weights=arguments.weights, progress=cli.progress, warn=cli.warn)
+    with _workers(arguments, experiment) as spread:
+        results = experiment.run(
+            arguments.output, weights=arguments.weights, progress=cli.progress, warn=cli.warn, spread=spread
+        )
     if not results.cells:
         raise UserError(f"none of the {results.missing} cells of the experiment could be measured; see the warnings")
     tables = write_report(results, style_of(arguments), command=shlex.join(["python", *sys.argv]))
@@ -102,6 +111,32 @@ def run(arguments: argparse.Namespace) -> int:
         log_results(results, arguments.log)
     _say_end(results, arguments.output)
     return cli.EXIT_SOME_FAILED if results.errors else cli.EXIT_OK
+
+
+@contextmanager
+def _workers(arguments: argparse.Namespace, experiment: Experiment) -> Iterator[Spread | None]:
+    """Join the cluster of --cluster, if any, that measures cells. Raises UserError."""
+    if arguments.cluster is None:
+        yield None
+        return
+    cluster.require_ray()
+    from fastener.config import load_config
+    from fastener.distributed import ray_engine
+    from fastener.distributed.side_by_side import side_by_side
+    from fastener.evaluation.experiments.run import files_of_cell
+    from fastener.inspection.choice import choose
+
+    choice = choose(load_config(experiment.config, experiment.settings), arguments.weights)
+    # A worker that has weights of its own must not make another model than this machine would.
+    same = experiment.model_copy(update={"settings": (*experiment.settings, f"model.backbone={choice.backbone}")})
+    with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
+        cli.say(f"measuring on {workers.describe()}")
+
+        def spread(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Mapping[str, bytes] | UserError]]:
+            work = {cell: partial(files_of_cell, cell, same, Path.cwd()) for cell in cells}
+            return side_by_side(work, choice.weights, workers)
+
+        yield spread
 
 
 def _say_end(results: Results, output: Path) -> None:
@@ -147,6 +182,7 @@ def _protocol(arguments: argparse.Namespace) -> str:
         "--multi-class": arguments.multi_class,
         "--robustness": arguments.robustness,
         "--turns": arguments.turns is not None,
+        f"--method {arguments.method}": arguments.method.startswith("anomalib:"),
     }
     return next((flag for flag, was in given.items() if was), "")
 

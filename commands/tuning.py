@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from fastener.commands import cli
-from fastener.common.files import check_writable, write_atomically
+from fastener.common.files import check_writable, file_state, write_atomically
 from fastener.common.sampling import evenly
 from fastener.common.spreadsheet import csv_text
 from fastener.config import Config
@@ -98,8 +98,8 @@ def different_photos(photos: Sequence[Path], config: Config) -> list[np.ndarray]
 
 def _key(photos: Sequence[Path], config: Config) -> str:
     """Digest what trials depend on: the photos as files, and the settings from which candidates start."""
-    files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in photos]
-    return hashlib.sha256(json.dumps([files, config.model_dump(mode="json")]).encode()).hexdigest()
+    files = b"".join(map(file_state, photos))
+    return hashlib.sha256(files + json.dumps(config.model_dump(mode="json")).encode()).hexdigest()
 
 
 class _Memory:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-
-import ray
 
 from fastener.common.errors import UserError
 from fastener.config import Config
-from fastener.distributed.ray_engine import DIED, RETRIES, Shipped, Workers, local_copy, use_cores
+from fastener.distributed.ray_engine import Workers
 from fastener.distributed.registered import Registered
+from fastener.distributed.side_by_side import side_by_side
 from fastener.inspection.choice import Choice
 from fastener.inspection.inspector import Inspector
 
@@ -37,37 +37,20 @@ def train_side_by_side(
     # A worker that has weights of its own must not make another model than this machine would.
     config = config.model_copy(update={"model": config.model.model_copy(update={"backbone": choice.backbone})})
     registered = Registered.of(choice.kinds, choice.backbone)
-    weights = None if choice.weights is None else Shipped.of(choice.weights)
-    task = _train.options(num_cpus=1 if workers.gpus else workers.cores, num_gpus=workers.gpus, max_retries=RETRIES)
-    waiting = {
-        task.remote(category, [path.absolute() for path in paths], config, weights, registered, workers.cores): category
-        for category, paths in photos.items()
+    work = {
+        name: partial(_train, name, [path.absolute() for path in paths], config, registered)
+        for name, paths in photos.items()
     }
-    while waiting:
-        (done,), _ = ray.wait(list(waiting), num_returns=1)
-        category = waiting.pop(done)
-        try:
-            yield ray.get(done)
-        except DIED:
-            yield Trained(category, b"", "", f"{category}: its worker died again and again, as when out of memory")
+    for name, done in side_by_side(work, choice.weights, workers):
+        yield Trained(name, b"", "", f"{name}: {done}") if isinstance(done, UserError) else done
 
 
-@ray.remote
 def _train(
-    category: str,
-    photos: Sequence[Path],
-    config: Config,
-    weights: Shipped | None,
-    registered: Registered,
-    cores: int,
+    category: str, photos: Sequence[Path], config: Config, registered: Registered, weights: Path | None
 ) -> Trained:
-    use_cores(cores)
     registered.register()
-    with local_copy(weights) as file, tempfile.TemporaryDirectory() as folder:
+    inspector = Inspector.fit(photos, config, weights=weights)
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.pkl"
-        try:
-            inspector = Inspector.fit(photos, config, weights=file)
-            inspector.save(path)
-        except UserError as error:
-            return Trained(category, b"", "", f"{category}: {error}")
+        inspector.save(path)
         return Trained(category, path.read_bytes(), inspector.describe())

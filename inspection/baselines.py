@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from fastener.common.errors import UserError
-from fastener.inspection.evidence import turned
 from fastener.inspection.evidence_base import Evidence, Setup, images_of
 from fastener.inspection.pretrained import Weights, graph_of, pretrained_extractor
+from fastener.inspection.turns import TurningEvidence
 from fastener.models.autoencoder import Autoencoder
 from fastener.models.backbones import BACKBONES
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
@@ -31,7 +31,7 @@ _CHECKPOINT_EVERY_S = 20.0
 _MIN_PHOTOS = 4
 
 
-class GlobalEvidence(Evidence):
+class GlobalEvidence(TurningEvidence):
     """Score one vector per image: the pooled last layer of the backbone, or pooled Gabor filters without a network.
 
     This kind judges the image alone. Its map is NaN everywhere, which means "not inspected": no place is marked,
@@ -53,13 +53,12 @@ class GlobalEvidence(Evidence):
     def networks(self) -> Sequence[nn.Module]:
         return (self.model.extractor.network,)
 
-    def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self.model.collect_features(turned(images_of(batch), self.setup.config.model.turns))
+    def collect_images(self, images: np.ndarray) -> None:
+        self.model.collect_features(images)
 
-    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        turns = self.setup.config.model.turns
-        images = self.model.fit_collected(np.repeat(groups, turns).tolist()).training_scores_[::turns]
-        return HealthyScores(images, np.full_like(images, np.nan))
+    def fit_images(self, groups: Sequence[int]) -> HealthyScores:
+        scores = self.model.fit_collected(groups).training_scores_
+        return HealthyScores(scores, np.full_like(scores, np.nan))
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         images = self.model.score(images_of(batch))

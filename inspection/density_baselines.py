@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from fastener.inspection.evidence import turned
-from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.evidence_base import Setup, images_of
 from fastener.inspection.pretrained import Weights, graph_of, pretrained_extractor
+from fastener.inspection.turns import TurningEvidence
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
 from fastener.models.image_scores import TopScore
 from fastener.models.padim import CHANNELS, Padim
@@ -33,7 +33,7 @@ class _Model(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-class DensityEvidence(Evidence):
+class DensityEvidence(TurningEvidence):
     """Score by a density of features; subclasses choose the features and the density."""
 
     family = "structure"
@@ -58,13 +58,12 @@ class DensityEvidence(Evidence):
     def networks(self) -> Sequence[nn.Module]:
         return (self.extractor.network,)
 
-    def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self.model.collect_features(turned(images_of(batch), self.setup.config.model.turns))
+    def collect_images(self, images: np.ndarray) -> None:
+        self.model.collect_features(images)
 
-    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        turns = self.setup.config.model.turns
-        found: HealthyScores = self.model.fit_collected(np.repeat(groups, turns).tolist())
-        return HealthyScores(found.images[::turns], found.peaks[::turns])
+    def fit_images(self, groups: Sequence[int]) -> HealthyScores:
+        found: HealthyScores = self.model.fit_collected(groups)
+        return found
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         scores: Scores = self.model.score(images_of(batch))
@@ -108,10 +107,9 @@ class GaussianEvidence(DensityEvidence):
     def build_model(self) -> PooledGaussian:
         return PooledGaussian(self.extractor)
 
-    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        turns = self.setup.config.model.turns
-        images = self.model.fit_collected(np.repeat(groups, turns).tolist())[::turns]
-        return HealthyScores(images, np.full_like(images, np.nan))
+    def fit_images(self, groups: Sequence[int]) -> HealthyScores:
+        scores = self.model.fit_collected(groups)
+        return HealthyScores(scores, np.full_like(scores, np.nan))
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         images = self.model.score(images_of(batch))

@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
 
 from fastener.config import Config
-from fastener.inspection.evidence_base import Evidence, Setup, images_of
+from fastener.inspection.evidence_base import Setup, images_of
 from fastener.inspection.pretrained import graph_of, pretrained_extractor
+from fastener.inspection.turns import TurningEvidence
 from fastener.models.anomaly_map import PositionStats
 from fastener.models.feature_extractor import FeatureExtractor, filter_extractor
 from fastener.models.image_scores import TopScore
@@ -23,7 +23,7 @@ from fastener.models.scores import HealthyScores, Scores
 from fastener.preprocessing.pipeline import Prepared
 
 
-class StructureEvidence(Evidence):
+class StructureEvidence(TurningEvidence):
     """Score the prepared image by PatchCore; subclasses choose the features."""
 
     family = "structure"
@@ -74,13 +74,11 @@ class StructureEvidence(Evidence):
         # Scoring without features and search is resizing and smoothing the map.
         yield self, "score", "map"
 
-    def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self.patchcore.collect_features(turned(images_of(batch), self.setup.config.model.turns))
+    def collect_images(self, images: np.ndarray) -> None:
+        self.patchcore.collect_features(images)
 
-    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        turns = self.setup.config.model.turns
-        scores = self.patchcore.fit_collected(np.repeat(groups, turns).tolist()).training_scores_
-        return HealthyScores(scores.images[::turns], scores.peaks[::turns])
+    def fit_images(self, groups: Sequence[int]) -> HealthyScores:
+        return self.patchcore.fit_collected(groups).training_scores_
 
     def score(self, batch: Sequence[Prepared]) -> Scores:
         return self.patchcore.score(images_of(batch))
@@ -163,22 +161,3 @@ class FilterEvidence(StructureEvidence):
         )
         extractor.recall = self.setup.recall(f"filters {model.filter_log_floor}")
         return extractor
-
-
-def turned(images: np.ndarray, turns: int) -> np.ndarray:
-    """Repeat images (n, H, W, 3) at ``turns`` angles, evenly over the full circle: (n * turns, H, W, 3).
-
-    The copies of an image follow one another, itself first. What comes in from outside repeats the border.
-    """
-    if turns == 1:
-        return images
-    height, width = images.shape[1:3]
-    centre = ((width - 1) / 2, (height - 1) / 2)
-    matrices = [cv2.getRotationMatrix2D(centre, 360 * turn / turns, 1.0) for turn in range(turns)]
-    return np.stack(
-        [
-            cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for image in images
-            for matrix in matrices
-        ]
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -36,6 +36,7 @@ class LayerMemory:
         self.limit = limit
         self.held = 0
         self._paused = False
+        self._topic: Hashable = None
         self._maps: dict[str, list[torch.Tensor]] = {}
 
     def layers(self, network: str, images: np.ndarray, compute: Compute) -> list[torch.Tensor]:
@@ -66,9 +67,10 @@ class LayerMemory:
         finally:
             self._paused = False
 
-    def forget(self) -> None:
-        """Let go of everything."""
-        self._maps, self.held = {}, 0
+    def keep_to(self, topic: Hashable) -> None:
+        """Let go of everything that was remembered for another ``topic``, such as another data set."""
+        if topic != self._topic:
+            self._topic, self._maps, self.held = topic, {}, 0
 
 
 def _key(network: str, image: np.ndarray) -> str:

@@ -69,7 +69,8 @@ class Cell:
 
     def folder(self, output: Path, part: Part) -> Path:
         """Name the folder of the results on one part."""
-        return output / "cells" / part.name / self.method / f"{self.shots}-photos" / f"seed-{self.seed}"
+        method = self.method.replace(":", "-")  # no file name on Windows holds a colon
+        return output / "cells" / part.name / method / f"{self.shots}-photos" / f"seed-{self.seed}"
 
     def training_photos(self) -> list[Path]:
         """Draw the training photos of all parts, sorted. A larger number of photos contains a smaller one's.

@@ -29,6 +29,8 @@ caption{text-align:left;color:#555;padding-bottom:.3rem}th,td{padding:.2rem .7re
 thead tr{border-bottom:1px solid}th:first-child{text-align:left;font-weight:400}small{color:#666}
 img{max-width:100%;margin:.5rem 1rem .5rem 0}pre{background:#f4f4f4;padding:.8rem;overflow-x:auto}"""
 
+_COST = ("cpu_s", "wall_s")
+
 
 def write_report(results: Results, style: Style, *, command: str = "") -> list[Table]:
     """Write results.csv, tables and figures to the experiment's folder, and report.html; return the tables.
@@ -103,11 +105,13 @@ def _page(
     settings = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False)
     machine = environment()
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    processor, clock = (sum((one.get("cost") or {}).get(name, 0.0) for one in results.cells) for name in _COST)
     facts = {
         "command": command,
         "seeds": ", ".join(str(seed) for seed in range(experiment.seed, experiment.seed + experiment.repeats)),
         "machine": f"{machine['cpu']}, {machine['threads']} threads",
         "versions": versions,
+        "cost": f"{processor / 60:.1f} minutes of processor time, {clock / 60:.1f} by the clock, of all cells together",
     }
     failed = [f"<li>{html.escape(text)}</li>" for text in results.errors.values()]
     return "\n".join(

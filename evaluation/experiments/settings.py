@@ -15,6 +15,7 @@ from fastener.models.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from fastener.evaluation.experiments.results import Results
+    from fastener.evaluation.experiments.run import Spread
 
 ALL = "all"
 Shots = Annotated[int, Field(ge=1)] | Literal["all"]
@@ -82,11 +83,12 @@ class Experiment(Section):
         weights: Path | None = None,
         progress: Progress = no_progress,
         warn: Callable[[str], None] = lambda line: None,
+        spread: Spread | None = None,
     ) -> Results:
         """Run what is not done yet, and read the results of all cells, see ``run_experiment``."""
         from fastener.evaluation.experiments.run import run_experiment
 
-        return run_experiment(self, Path(output), weights=weights, progress=progress, warn=warn)
+        return run_experiment(self, Path(output), weights=weights, progress=progress, warn=warn, spread=spread)
 
 
 def load_experiment(file: Path) -> Experiment:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import chdir
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +31,7 @@ from fastener.common.files import CONFIGS
 from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
+from fastener.evaluation.experiments.settings import load_experiment
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_folder import MODEL_FILE
@@ -242,6 +244,33 @@ def test_categories_are_trained_side_by_side(nodes: TwoNodes, tmp_path: Path) ->
         assert isinstance(other, Inspection)
         assert one.score == pytest.approx(other.score, abs=1e-4)
         assert one.threshold == pytest.approx(other.threshold, abs=1e-4)
+
+
+def test_cells_of_an_experiment_are_measured_side_by_side(nodes: TwoNodes, tmp_path: Path) -> None:
+    """The results are those of one machine, which takes them as its own; a cell that fails stops no other."""
+    for name in ("plate", "sheet"):
+        write_category(tmp_path / "data" / name, n_train=4, n_good=2, n_defect=2)
+    (tmp_path / "data/sheet/train/good/000.png").write_bytes(b"no")
+    settings = ["model.backbone=filters", "preprocess.size=64", "run.device=cpu"]
+    experiment = {"data": ["data"], "methods": ["global", "padim"], "shots": [2, "all"], "settings": settings}
+    file = tmp_path / "experiment.yaml"
+    file.write_text(json.dumps(experiment))
+    done = nodes.run("evaluate.py", "--experiment", file, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "measuring on 4 workers" in done.stdout
+    failed = [line for line in done.stderr.splitlines() if line.startswith("warning: sheet")]
+    assert all("000.png: not an image" in line for line in failed), done.stderr
+    assert len(failed) >= 2  # those of all photos, at least
+    with chdir(tmp_path):
+        alone = load_experiment(file).run("alone")
+        taken = load_experiment(file).run("out", spread=None)
+    assert [one["folder"].relative_to("alone") for one in alone.cells] == [
+        one["folder"].relative_to("out") for one in taken.cells
+    ]
+    for one, other in zip(taken.cells, alone.cells, strict=True):
+        assert one["cost"] != other["cost"]  # it was not measured here
+        for name in ("image_auroc", "aupro", "threshold"):
+            assert one.get(name) == pytest.approx(other.get(name), abs=1e-4)
 
 
 def test_a_lost_node_loses_no_image(

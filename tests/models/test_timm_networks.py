@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 
 from fastener.common.errors import UserError
 from fastener.config import load_config
-from fastener.inspection.evidence import turned
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
+from fastener.inspection.turns import turned
 from fastener.models.backbones import BACKBONES
 from fastener.models.runtime.cnn import build_network
 from fastener.models.runtime.onnx_network import OnnxNetwork, to_onnx
