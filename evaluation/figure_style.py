@@ -64,6 +64,10 @@ class Style:
         ax.spines[["top", "right"]].set_visible(False)
         return fig, ax
 
+    def legend(self, fig: Figure, entries: int) -> None:
+        """Put the legend below the plot, where it covers no line, with ``entries`` in rows of two or four."""
+        fig.legend(loc="outside lower center", frameon=False, ncols=min(entries, 2 * self.columns), columnspacing=1.2)
+
     def write(self, draw: Callable[[Style], Figure], folder: Path, name: str) -> list[Path]:
         """Draw a figure in this style and write it in every format; return the files."""
         with self.context():

@@ -107,7 +107,7 @@ def write_robustness(rows: Sequence[dict[str, Any]], folder: Path, style: Style 
 
 def figure(rows: Sequence[dict[str, Any]], style: Style = PLAIN) -> Figure:
     """Draw AUROC over the steps of each disturbance."""
-    fig, ax = style.axes("image AUROC on disturbed test photos")
+    fig, ax = style.axes("image AUROC on disturbed test photos", ratio=1.0 if style.columns == 1 else 0.5)
     start = rows[0]["image_auroc"]
     for number, name in enumerate(DISTURBANCES):
         own = [row for row in rows if row["disturbance"] == name]
@@ -120,7 +120,7 @@ def figure(rows: Sequence[dict[str, Any]], style: Style = PLAIN) -> Figure:
     ax.set_ylim(top=1.01)
     ax.set_xlabel("step of disturbance (0: none)")
     ax.set_ylabel("image AUROC")
-    ax.legend(frameon=False, loc="lower left")
+    style.legend(fig, len(DISTURBANCES))
     return fig
 
 

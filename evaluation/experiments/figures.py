@@ -9,33 +9,39 @@ from fastener.evaluation.experiments.results import METRICS, Results
 from fastener.evaluation.experiments.settings import ALL
 from fastener.evaluation.figure_style import PLAIN, Style, look_of
 
+_ASIDE = 0.06  # of the distance between two numbers of photos
+
 
 def few_shot(results: Results, data: str, style: Style = PLAIN, metric: str = "image_auroc") -> Figure:
-    """Draw a metric over the number of drawn training photos, with bands of the intervals over draws.
+    """Draw a metric over the number of drawn training photos, with its intervals, side by side.
 
-    Where all photos were learned, the line ends with a point of its own at the right.
+    Where all photos were learned, the line ends with a point of its own at the right. The interval of several repeats
+    is over draws, that of one over test images.
     """
-    fig, ax = style.axes(data)
+    fig, ax = style.axes(data, ratio=0.95 if style.columns == 1 else 0.5)
     drawn = [one for one in results.shots if one != ALL]
+    lowest = 1.0
     places = {shots: at for at, shots in enumerate(results.shots)}
-    for method in results.methods:
+    shown = 0
+    for number, method in enumerate(results.methods):
         found = {shots: results.estimate(data, method, shots, metric) for shots in results.shots}
         known = {shots: one for shots, one in found.items() if one is not None}
         if not any(shots in known for shots in drawn):
             continue
-        x = np.array([places[shots] for shots in known], float)
+        # Side by side, as intervals of several methods at one place would hide each other.
+        x = np.array([places[shots] for shots in known], float) + _ASIDE * (number - (len(results.methods) - 1) / 2)
         look = look_of(method)
+        for at, one in zip(x, known.values(), strict=True):
+            if one.low is not None and one.high is not None:
+                ax.vlines(at, one.low, one.high, color=look["color"], linewidth=0.8)
         ax.plot(x, [one.value for one in known.values()], label=method, **look)
-        band = [(places[s], one.low, one.high) for s, one in known.items() if one.n > 1 and one.low is not None]
-        if band:
-            at, low, high = zip(*band, strict=True)
-            ax.fill_between(np.array(at, float), low, high, color=look["color"], alpha=0.12, linewidth=0)
-    lowest = min((float(np.min(np.asarray(line.get_ydata(), float))) for line in ax.lines), default=0.0)
-    ax.set_ylim(max(lowest - 0.15, -0.01), 1.01)  # bands of few draws may reach far below all means
+        lowest = min(lowest, *(one.value for one in known.values()))
+        shown += 1
+    ax.set_ylim(max(lowest - 0.15, -0.01), 1.01)  # intervals of few draws may reach far below all means
     ax.set_xticks(list(places.values()), [str(shots) for shots in places])
     ax.set_xlabel("healthy training photos")
     ax.set_ylabel(METRICS[metric])
-    ax.legend(frameon=False, ncols=2 if len(results.methods) > 3 else 1)
+    style.legend(fig, shown)
     return fig
 
 
@@ -44,7 +50,7 @@ def all_methods(results: Results, style: Style = PLAIN, metric: str = "image_aur
     names = [data for data in results.data if any(results.estimate(data, m, ALL, metric) for m in results.methods)]
     if not names:
         return None
-    fig, ax = style.axes(f"{METRICS[metric]}, 95 % intervals", ratio=0.2 + 0.12 * len(names) * (3 - style.columns))
+    fig, ax = style.axes(f"{METRICS[metric]}, 95 % intervals", ratio=0.4 + 0.14 * len(names) * (3 - style.columns))
     ax.grid(axis="y", visible=False)
     count = len(results.methods)
     for number, method in enumerate(results.methods):
@@ -59,5 +65,5 @@ def all_methods(results: Results, style: Style = PLAIN, metric: str = "image_aur
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel(METRICS[metric])
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    style.legend(fig, count)
     return fig
