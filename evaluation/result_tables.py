@@ -100,13 +100,15 @@ class Table:
         return "".join(f"|{line}|\n" if line.startswith("---") else f"| {line} |\n" for line in lines)
 
     def to_latex(self) -> str:
-        """Format as a tabular for booktabs, with the title as its caption."""
+        """Format as a tabular for booktabs, with the title as its caption; intervals stand below their figures."""
         lines = [" & ".join(_escaped(name) for name in self.columns) + r" \\", r"\midrule"]
         for name, cells in self._cells():
-            shown = [
-                _joined(f"\\textbf{{{v}}}" if bold else v, f"{{\\scriptsize {i}}}" if i else "") for v, i, bold in cells
-            ]
+            shown = [f"\\textbf{{{v}}}" if bold else v for v, _, bold in cells]
             lines.append(" & ".join([_escaped(name), *shown]) + r" \\")
+            if any(interval for _, interval, _ in cells):
+                # Beside their figures, intervals of five data sets would be wider than a page.
+                below = [f"{{\\scriptsize {interval}}}" if interval else "" for _, interval, _ in cells]
+                lines.append(" & ".join(["", *below]) + r" \\")
         spec = "l" + "c" * (len(self.columns) - 1)
         body = "\n".join([r"\toprule", *lines, r"\bottomrule"])
         return (

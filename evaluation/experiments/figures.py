@@ -20,28 +20,27 @@ def few_shot(results: Results, data: str, style: Style = PLAIN, metric: str = "i
     """
     fig, ax = style.axes(data, ratio=0.95 if style.columns == 1 else 0.5)
     drawn = [one for one in results.shots if one != ALL]
-    lowest = 1.0
     places = {shots: at for at, shots in enumerate(results.shots)}
-    shown = 0
-    for number, method in enumerate(results.methods):
-        found = {shots: results.estimate(data, method, shots, metric) for shots in results.shots}
-        known = {shots: one for shots, one in found.items() if one is not None}
-        if not any(shots in known for shots in drawn):
-            continue
+    found = {
+        method: {shots: one for shots in places if (one := results.estimate(data, method, shots, metric)) is not None}
+        for method in results.methods
+    }
+    shown = {method: known for method, known in found.items() if any(shots in known for shots in drawn)}
+    lowest = 1.0
+    for number, (method, known) in enumerate(shown.items()):
         # Side by side, as intervals of several methods at one place would hide each other.
-        x = np.array([places[shots] for shots in known], float) + _ASIDE * (number - (len(results.methods) - 1) / 2)
+        x = np.array([places[shots] for shots in known], float) + _ASIDE * (number - (len(shown) - 1) / 2)
         look = look_of(method)
         for at, one in zip(x, known.values(), strict=True):
             if one.low is not None and one.high is not None:
                 ax.vlines(at, one.low, one.high, color=look["color"], linewidth=0.8)
         ax.plot(x, [one.value for one in known.values()], label=method, **look)
         lowest = min(lowest, *(one.value for one in known.values()))
-        shown += 1
     ax.set_ylim(max(lowest - 0.15, -0.01), 1.01)  # intervals of few draws may reach far below all means
     ax.set_xticks(list(places.values()), [str(shots) for shots in places])
     ax.set_xlabel("healthy training photos")
     ax.set_ylabel(METRICS[metric])
-    style.legend(fig, shown)
+    style.legend(fig, len(shown))
     return fig
 
 
