@@ -31,8 +31,13 @@ class PreprocessSettings(Section):
     )
     keep_aspect: bool = Field(
         True,
-        description="photos that are taken whole: a frame of size x size pixels in the proportions of the training "
-        "photos, where these agree; only when enabled is off and size is a side",
+        description="a frame of size x size pixels in the proportions of the training photos, or of their parts where "
+        "these are turned upright, if most of them agree; only when size is a side",
+    )
+    upright: bool | None = Field(
+        None,
+        description="find the part and turn it upright, but leave the light as it is; null = where the training photos "
+        "show one long part each, at various angles; only when enabled is off",
     )
     center_crop: float = Field(
         1.0, ge=0.1, le=1.0, description="share of each side kept, centred; only when enabled is off; 0.1 to 1"
@@ -61,6 +66,11 @@ class PreprocessSettings(Section):
     )
     align: bool = Field(True, description="turn the part's principal axis upright")
     background: int = Field(128, ge=0, le=255, description="grey value that replaces the background; 0 to 255")
+
+    @property
+    def seeks_part(self) -> bool:
+        """Tell whether the part is found in the photo, rather than the photo taken whole."""
+        return self.enabled or self.upright is True
 
 
 class ModelSettings(Section):

@@ -159,6 +159,7 @@ def update(arguments: argparse.Namespace, config: Config, dataset: Dataset | Non
 def write_sheet(jobs: Sequence[Job], config: Config, output: Path | None) -> int:
     """Draw up to 40 photos, spread evenly over the list, before and after preprocessing; train nothing."""
     from fastener.inspection.drawing import save_picture
+    from fastener.inspection.photo_settings import settled
     from fastener.inspection.pictures import preprocessing_sheet
     from fastener.inspection.reading import prepare
     from fastener.preprocessing.pipeline import Preprocessor
@@ -166,7 +167,7 @@ def write_sheet(jobs: Sequence[Job], config: Config, output: Path | None) -> int
     output = output or SHEET
     photos = [photo for job in jobs for photo in job.photos]
     chosen = photos[:: max(1, -(-len(photos) // _ON_A_SHEET))]
-    preprocessor = Preprocessor(config.preprocess)
+    preprocessor = Preprocessor(settled(config, photos).preprocess)
     shown = cli.progress(chosen, len(chosen), "preprocessing")
     pairs = [(path, prepare(path, preprocessor)[1][0]) for path in shown]
     save_picture(preprocessing_sheet(pairs), output)

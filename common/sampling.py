@@ -27,3 +27,20 @@ def evenly_grouped(groups: np.ndarray, at_most: int) -> np.ndarray:
     """
     names = np.unique(groups)
     return np.asarray(names[evenly(len(names), max(2, at_most * len(names) // len(groups)))])
+
+
+def one_of_each_stretch(count: int, at_most: int, seed: int) -> np.ndarray:
+    """Draw one index below ``count`` from each of ``at_most`` stretches of one length: int64, sorted.
+
+    Unlike even steps, they keep no step with whatever repeats itself along the list, such as the rows of a grid.
+
+    Examples
+    --------
+    >>> one_of_each_stretch(10, 5, seed=0)
+    array([1, 3, 5, 6, 8])
+    >>> one_of_each_stretch(3, 5, seed=0)
+    array([0, 1, 2])
+    """
+    stretches = min(count, at_most)
+    starts = np.arange(stretches + 1, dtype=np.int64) * count // max(1, stretches)
+    return np.random.default_rng(seed).integers(starts[:-1], starts[1:])

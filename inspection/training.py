@@ -223,7 +223,7 @@ def collect(
         photo, tiles = prepare(source, preprocessor)
         found = any(tile.part_found for tile in tiles)
         figures = np.stack([input_figures(tile) for tile in tiles])
-        outline = outline_figures(tiles[0]) if config.preprocess.enabled else None
+        outline = outline_figures(tiles[0]) if config.preprocess.seeks_part else None
         seen = replace(
             fingerprint(source, photo.pixels), part_found=found, tiles=len(tiles), figures=figures, notes=photo.notes
         )
@@ -320,8 +320,9 @@ def report(
 def warn_of_missed_parts(fingerprints: Sequence[Fingerprint], config: Config, warn: Warn) -> None:
     """Warn if the part was not found in more than a tenth of the photos."""
     missed = sum(not one.part_found for one in fingerprints)
-    if config.preprocess.enabled and missed > _FEW_MISSED * len(fingerprints):
+    if config.preprocess.seeks_part and missed > _FEW_MISSED * len(fingerprints):
+        switch = "enabled" if config.preprocess.enabled else "upright"
         warn(
             f"no part was found in {missed} of {len(fingerprints)} photos, which are judged whole: look at "
-            "train.py --preprocess-only; for photos without a background set preprocess.enabled=false"
+            f"train.py --preprocess-only; for photos without a background set preprocess.{switch}=false"
         )

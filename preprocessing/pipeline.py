@@ -31,6 +31,13 @@ from fastener.preprocessing.segmentation import Part, find_part
 _SEARCH_SIDE = 800
 _LIGHT_SIDE = 2400
 _SEEN_BY_PEOPLE = 1024
+_UPRIGHT = {
+    "enabled": True,
+    "align": True,
+    "white_balance": False,
+    "inpaint_highlights": False,
+    "clahe_clip_limit": 0.0,
+}
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ class Preprocessor:
 
     The steps have a fixed order: gray-world white balance, highlight inpainting, CLAHE on L*, mask, crop with padding,
     alignment by moments, scaling to the model's input, background fill. With ``settings.enabled`` off, the centre of
-    the photo is stretched to the frame and nothing else is done.
+    the photo is stretched to the frame and nothing else is done; or, with ``settings.upright``, the light stays as it
+    is.
 
     The mask is found on the colours before CLAHE, because CLAHE amplifies the noise of the ground. On web photos that
     were made 20 % darker, such a mask overlaps the mask of the original by 0.98; a mask found after CLAHE, by 0.89.
@@ -100,7 +108,7 @@ class Preprocessor:
     """
 
     def __init__(self, settings: PreprocessSettings) -> None:
-        self.settings = settings
+        self.settings = settings if settings.enabled or not settings.upright else settings.model_copy(update=_UPRIGHT)
 
     def __call__(self, photo: np.ndarray, part: Part | None = None) -> Prepared:
         """Prepare one photo, uint8 RGB (H, W, 3). ``part``, from ``find``, saves searching the photo for it again."""

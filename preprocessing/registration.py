@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 
@@ -20,11 +22,8 @@ def upright_angle(mask: np.ndarray) -> float:
     axis.
     """
     m = cv2.moments(mask.astype(np.uint8), binaryImage=True)
-    if m["m00"] == 0.0:
-        return 0.0
-    spread = m["mu20"] + m["mu02"]
-    lean = np.hypot(m["mu20"] - m["mu02"], 2.0 * m["mu11"])
-    if spread == 0.0 or lean / spread < _MIN_ANISOTROPY:
+    spread, lean = _spread_and_lean(m)
+    if not _is_long(spread, lean):
         return 0.0
     axis = 0.5 * np.arctan2(2.0 * m["mu11"], m["mu20"] - m["mu02"])
     turn = np.pi / 2.0 - axis
@@ -38,6 +37,21 @@ def upright_angle(mask: np.ndarray) -> float:
     return float((turn + np.pi - _SEAM) % np.pi - np.pi + _SEAM)
 
 
+def has_long_axis(mask: np.ndarray) -> bool:
+    """Tell whether the part, bool (H, W), is long enough for ``upright_angle`` to turn it."""
+    return _is_long(*_spread_and_lean(cv2.moments(mask.astype(np.uint8), binaryImage=True)))
+
+
+def _spread_and_lean(moments: Mapping[str, float]) -> tuple[float, float]:
+    """Sum of the second central moments along the two principal axes, and their difference."""
+    spread = moments["mu20"] + moments["mu02"]
+    return spread, float(np.hypot(moments["mu20"] - moments["mu02"], 2.0 * moments["mu11"]))
+
+
+def _is_long(spread: float, lean: float) -> bool:
+    return spread > 0.0 and lean / spread >= _MIN_ANISOTROPY
+
+
 def part_transform(
     mask: np.ndarray, scale: np.ndarray, angle: float, padding: float, size: tuple[int, int]
 ) -> np.ndarray:
@@ -48,19 +62,33 @@ def part_transform(
     ``size`` (height, width) of the frame. Both axes have one scale, so that proportions stay, and every pixel of the
     part comes to lie inside the frame.
     """
+    low, high = turned_box(mask, scale, angle)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, -s], [s, c]])
+    extent = padded(high - low, padding)
+    zoom = min(size[1] / extent[0], size[0] / extent[1])
+    centre = (low + high) / 2.0
+    middle = np.array([(size[1] - 1) / 2.0, (size[0] - 1) / 2.0])
+    return np.column_stack([zoom * turn, middle - zoom * centre])
+
+
+def turned_box(mask: np.ndarray, scale: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the box round the part, turned by ``angle`` about the origin: its low and high corner, each (x, y).
+
+    In photo pixels; the other parameters are those of ``part_transform``.
+    """
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate(contours).reshape(-1, 2).astype(np.float64)
     corners = (points[:, None, :] + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])).reshape(-1, 2)
     corners = apply(invert(scale), corners)
     c, s = np.cos(angle), np.sin(angle)
-    turn = np.array([[c, -s], [s, c]])
-    turned = corners @ turn.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
-    extent = (high - low) + 2.0 * padding * (high - low).max()
-    zoom = min(size[1] / extent[0], size[0] / extent[1])
-    centre = (low + high) / 2.0
-    middle = np.array([(size[1] - 1) / 2.0, (size[0] - 1) / 2.0])
-    return np.column_stack([zoom * turn, middle - zoom * centre])
+    turned = corners @ np.array([[c, -s], [s, c]]).T
+    return turned.min(axis=0), turned.max(axis=0)
+
+
+def padded(extent: np.ndarray, padding: float) -> np.ndarray:
+    """Widen a box of ``extent`` (width, height) on every side, by a share of its longer side."""
+    return np.asarray(extent + 2.0 * padding * extent.max())
 
 
 def frame_transform(photo_size: tuple[int, int], size: tuple[int, int], center_crop: float = 1.0) -> np.ndarray:

@@ -48,6 +48,7 @@ CHANGES: dict[str, tuple[dict[str, Any], Any]] = {
     "preprocess.enabled": ({"evidence": ("filters",)}, False),
     "preprocess.size": ({}, (64, 80)),
     "preprocess.keep_aspect": ({**PLAIN, "preprocess.size": 128}, False),
+    "preprocess.upright": (PLAIN, False),
     "preprocess.center_crop": (PLAIN, 0.7),
     "preprocess.white_balance": ({}, False),
     "preprocess.inpaint_highlights": ({}, False),

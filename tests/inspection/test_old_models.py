@@ -17,7 +17,7 @@ from fastener.models.runtime.storage import save_state, with_tensors
 NEW = {
     "": ("names", "disturbed", "input_check", "report", "notes"),
     "config.model": ("top_share",),
-    "config.preprocess": ("keep_aspect",),
+    "config.preprocess": ("keep_aspect", "upright"),
     "config.calibration": ("threshold", "look_band"),
     "decision": ("method", "weights", "groups", "healthy_peaks"),
 }

@@ -44,8 +44,8 @@ def test_an_array_that_is_no_photo_is_named(inspector: Inspector) -> None:
 
 def test_a_folder_is_fitted_and_settings_are_overridden(tmp_path: Path) -> None:
     write_photos(tmp_path, parts(4))
-    fitted = Inspector.fit(tmp_path, tiny_config(), preprocess__size=48, calibration__alpha=0.2)
-    assert fitted.preprocessor.size == (48, 48)
+    fitted = Inspector.fit(tmp_path, tiny_config(), preprocess__size=(48, 64), calibration__alpha=0.2)
+    assert fitted.preprocessor.size == (48, 64)
     assert (fitted.config.calibration.alpha, fitted.config.model.coreset_ratio) == (0.2, 0.1)
     assert fitted.new_photos_ == 4
     with pytest.raises(UserError, match=r"^unknown setting 'preprocess\.siz'"):

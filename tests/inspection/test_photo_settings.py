@@ -1,0 +1,93 @@
+"""What training settles by looking at its photos: posture and proportions of the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from data_factory import tiny_config
+
+from fastener.inspection import photo_settings, reading
+from fastener.inspection.photo_settings import settled
+from fastener.preprocessing.pipeline import Preprocessor
+
+
+def photo(angle_deg: float, *, long: int = 160, wide: int = 40) -> np.ndarray:
+    """A dark bar on light ground, 200 x 320 pixels."""
+    image = np.full((200, 320, 3), 230, np.uint8)
+    corners = cv2.boxPoints(((160, 100), (long, wide), angle_deg))
+    cv2.fillPoly(image, [np.rint(corners).astype(np.int32)], (70, 75, 80), lineType=cv2.LINE_AA)
+    return image
+
+
+VARIOUS = [photo(angle) for angle in range(0, 180, 15)]
+ALIKE = [photo(40)] * 12
+
+
+def preprocess(photos: Sequence[np.ndarray], **settings: Any) -> Any:
+    config = tiny_config(preprocess={"enabled": False, "size": 128, **settings})
+    return settled(config, photos).preprocess
+
+
+def test_long_parts_at_various_angles_are_turned_upright_in_a_frame_of_their_proportions() -> None:
+    settings = preprocess(VARIOUS)
+    assert settings.upright
+    assert not settings.enabled
+    # A bar of 160 x 40 with a twentieth of 160 on every side: 176 x 56, of about 128 x 128 pixels.
+    assert settings.size == (224, 64)
+
+
+def test_turned_bars_look_alike_and_fill_the_frame() -> None:
+    make = Preprocessor(preprocess(VARIOUS))
+    frames = [make(one) for one in VARIOUS]
+    shares = [frame.mask.mean() for frame in frames]
+    assert min(shares) > 0.5
+    common = np.logical_and.reduce([frame.mask for frame in frames])
+    either = np.logical_or.reduce([frame.mask for frame in frames])
+    assert common.sum() > 0.85 * either.sum()
+    # The light stays as it is: the bar has its own colour.
+    assert abs(frames[3].image[frames[3].mask].mean() - 75) < 4
+
+
+@pytest.mark.parametrize(
+    ("photos", "settings"),
+    [
+        (ALIKE, {}),
+        ([photo(angle, long=60, wide=60) for angle in range(0, 180, 15)], {}),
+        ([np.random.default_rng(i).integers(0, 255, (200, 320, 3), np.uint8) for i in range(4)], {}),
+        (VARIOUS, {"upright": False}),
+        (VARIOUS, {"center_crop": 0.8}),
+    ],
+)
+def test_other_photos_are_taken_whole(photos: Sequence[np.ndarray], settings: dict[str, Any]) -> None:
+    found = preprocess(photos, **settings)
+    assert found.upright is False
+    assert found.size == (96, 160)  # in the proportions of the photos, 200 x 320
+
+
+def test_a_square_frame_is_kept_where_proportions_are_not_asked_for() -> None:
+    assert preprocess(VARIOUS, keep_aspect=False).size == 128
+    assert preprocess(VARIOUS, size=(96, 64)).size == (96, 64)
+
+
+def test_fasteners_of_one_kind_have_a_frame_of_their_proportions_mixed_ones_a_square() -> None:
+    assert preprocess(VARIOUS, enabled=True).size == (224, 64)
+    assert preprocess(VARIOUS, enabled=True, align=False).size == (128, 128)
+    mixed = [photo(angle, long=long) for angle, long in zip(range(0, 180, 15), [40, 90, 160] * 4, strict=True)]
+    assert preprocess(mixed, enabled=True).size == (128, 128)
+
+
+def test_few_photos_are_looked_at_where_none_shows_a_part_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    texture = [np.random.default_rng(i).integers(0, 255, (64, 64, 3), np.uint8) for i in range(30)]
+
+    def counting(*arguments: Any) -> Any:
+        seen.append(1)
+        return reading.decode(*arguments)
+
+    monkeypatch.setattr(photo_settings, "decode", counting)
+    preprocess(texture)
+    assert len(seen) == 2
