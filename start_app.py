@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastener.console.settings import ConsoleSettings
 
 _TOKEN_LENGTH = 8  # characters that cannot be guessed over a network in a reasonable time
+_GRACE_S = 5  # for requests at the end; container engines kill after ten seconds
 EXAMPLE = "python start_app.py --models saved_models"
 
 
@@ -63,9 +64,15 @@ def main() -> int:
             http=bounded_protocol(limits_of_this_process()),
             log_level="warning",
             server_header=False,
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=_GRACE_S,
         )
-        uvicorn.Server(server).run([listener])
+        try:
+            uvicorn.Server(server).run([listener])
+        finally:
+            if service.stuck:
+                # A thread decodes a huge image. All results are stored; Python itself would wait for the thread.
+                sys.stdout.flush()
+                os._exit(cli.EXIT_OK)
     return cli.EXIT_OK
 
 

@@ -15,6 +15,7 @@ import argparse
 import http.client
 import itertools
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -37,6 +38,7 @@ from fastener.inspection.inspector import Inspector
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 16
 BOUNDARY = "part-of-a-form"
+_TURN = 16  # requests between turns
 
 
 def main() -> None:
@@ -44,31 +46,39 @@ def main() -> None:
     files = list_images(arguments.images)
     inspector = Inspector.load(arguments.model, "cpu", run=RunSettings(batch_size=BATCH))
     print(f"{len(files)} images, {arguments.requests} requests a setting; {', '.join(inspector.evidence)}")
-    print("| visualizations | clients | p50 ms | p95 ms | images/s | beside the library |\n|---|---|---|---|---|---|")
     with _server(arguments.model) as (port, process):
-        for pictures in (False, True):
-            bodies = [_body(file, pictures) for file in files]
-            _client(port, bodies[:4], 4)
-            alone, library = _taking_turns(port, bodies, inspector, files, arguments.requests)
-            added = 1000 * (np.median(alone) - np.median(library))
-            _row("library", 1, library, 1 / float(np.mean(library)), "")
-            _row(pictures, 1, alone, 1 / float(np.mean(alone)), f"{added:+.1f} ms at the median")
-            for clients in (8, 32):
-                before = _batched(inspector, files, arguments.requests)
-                latencies, rate = _load(port, bodies, clients, arguments.requests)
-                batched = np.mean([before, _batched(inspector, files, arguments.requests)])
-                _row(pictures, clients, latencies, rate, f"{rate / batched:.2f} of {batched:.1f} images/s in batches")
-        bodies = [_body(file, False) for file in files]
-        _half_open(port, bodies, arguments.requests)
+        if arguments.requests:
+            _speed(port, process.pid, inspector, files, arguments.requests)
+            _half_open(port, [_body(file, False) for file in files], arguments.requests)
         if arguments.long:
-            _memory(port, bodies, arguments.long, process.pid)
+            _memory(port, [_body(file, False) for file in files], arguments.long, process.pid)
+
+
+def _speed(port: int, process: int, inspector: Inspector, files: list[Path], count: int) -> None:
+    """Print latency and throughput of the service beside the library alone."""
+    print("| visualizations | clients | p50 ms | p95 ms | images/s | beside the library |\n|---|---|---|---|---|---|")
+    for pictures in (False, True):
+        bodies = [_body(file, pictures) for file in files]
+        _client(port, bodies[:4], 4)
+        before = _cpu_ms(process)
+        alone, library, library_cpu = _taking_turns(port, bodies, inspector, files, count)
+        cpu = (_cpu_ms(process) - before) / count
+        added = 1000 * np.median(np.subtract(alone, library))
+        _row("library", 1, library, 1 / float(np.mean(library)), f"{library_cpu:.1f} ms of CPU time a photo")
+        beside = f"{added:+.1f} ms at the median of pairs; {cpu - library_cpu:+.1f} ms of CPU time"
+        _row(pictures, 1, alone, 1 / float(np.mean(alone)), beside)
+        for clients in (8, 32):
+            first = _batched(inspector, files, count)
+            latencies, rate = _load(port, bodies, clients, count)
+            batched = np.mean([first, _batched(inspector, files, count)])
+            _row(pictures, clients, latencies, rate, f"{rate / batched:.2f} of {batched:.1f} images/s in batches")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="folder of images")
-    parser.add_argument("--requests", type=int, default=128, help="images a setting (default: 128)")
+    parser.add_argument("--requests", type=int, default=128, help="images a setting (default: 128; 0: memory only)")
     parser.add_argument("--long", type=int, default=0, help="requests for the memory of the server (default: none)")
     return parser.parse_args()
 
@@ -120,17 +130,26 @@ def _ask(connection: http.client.HTTPConnection, body: bytes) -> float:
 
 def _taking_turns(
     port: int, bodies: list[bytes], inspector: Inspector, files: list[Path], count: int
-) -> tuple[list[float], list[float]]:
+) -> tuple[list[float], list[float], float]:
+    """Ask the service and the library image by image; return the seconds of each, and the library's CPU ms a photo."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     service, library = [], []
     inspector.inspect(files[:2])
+    cpu = 0.0
     for body, file in itertools.islice(itertools.cycle(zip(bodies, files, strict=True)), count):
         service.append(_ask(connection, body))
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         inspector.inspect([file])
         library.append(time.perf_counter() - start)
+        cpu += time.process_time() - start_cpu
     connection.close()
-    return service, library
+    return service, library, 1000 * cpu / count
+
+
+def _cpu_ms(process: int) -> float:
+    """Read how many milliseconds of CPU time a process has taken so far."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return 1000 * (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _load(port: int, bodies: list[bytes], clients: int, count: int) -> tuple[list[float], float]:
@@ -151,26 +170,32 @@ def _load(port: int, bodies: list[bytes], clients: int, count: int) -> tuple[lis
 
 
 def _half_open(port: int, bodies: list[bytes], count: int) -> None:
-    """Print what 64 connections with half a request each add to a request of one client."""
-    free = _client(port, bodies, count)
-    held = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
-    for one in held:
-        one.sendall(b"POST /inspect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le")
-    beside = _client(port, bodies, count)
-    for one in held:
-        one.close()
-    added = 1000 * (np.median(beside) - np.median(free))
-    print(f"64 half-open connections: {added:+.1f} ms at the median of {count} requests, {len(held)} were held")
+    """Print what 64 connections with half a request each add to a request of one client; with and without by turns."""
+    free, beside = [], []
+    for _ in range(-(-count // _TURN)):
+        free += _client(port, bodies, _TURN)
+        held = [socket.create_connection(("127.0.0.1", port)) for _ in range(64)]
+        for one in held:
+            one.sendall(b"POST /inspect HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Le")
+        beside += _client(port, bodies, _TURN)
+        for one in held:
+            one.close()
+    for share in (50, 95):
+        added = 1000 * (np.percentile(beside, share) - np.percentile(free, share))
+        print(f"64 half-open connections: {added:+.1f} ms at the {share} % quantile of {len(beside)} requests")
 
 
 def _memory(port: int, bodies: list[bytes], count: int, process: int) -> None:
-    """Print the resident memory of the server after a tenth of ``count`` requests, and after all."""
+    """Print the resident memory of the server after each tenth of ``count`` requests."""
     seen = []
-    for part in (count // 10, count - count // 10):
-        _client(port, bodies, part)
+    for _ in range(10):
+        _client(port, bodies, count // 10)
         status = Path(f"/proc/{process}/status").read_text()
         seen.append(int(status.partition("VmRSS:")[2].split()[0]) / 1024)
-    print(f"memory: {seen[0]:.0f} MiB after {count // 10} requests, {seen[1]:.0f} MiB after {count}")
+    shown = ", ".join(f"{one:.0f}" for one in seen)
+    print(
+        f"memory in MiB after each tenth of {count} requests: {shown}; last beside first {seen[-1] / seen[0] - 1:+.1%}"
+    )
 
 
 def _batched(inspector: Inspector, files: list[Path], count: int) -> float:

@@ -64,9 +64,13 @@ class Accounts:
         self._exist, self._asked = False, -_FRESH_S
         self._unknown = self._hasher.hash("nobody has this account")
 
+    def known(self) -> bool | None:
+        """Tell whether there is any account if that was asked lately, else None; never waits for the database."""
+        return self._exist if time.monotonic() - self._asked < _FRESH_S else None
+
     def exist(self) -> bool:
         """Tell whether there is any account."""
-        if time.monotonic() - self._asked >= _FRESH_S:
+        if self.known() is None:
             with self._session() as session:
                 self._exist = session.scalar(select(AccountRow.name).limit(1)) is not None
             self._asked = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from fastener import __version__
 from fastener.console.guard import Guard, Rules
 from fastener.console.problems import add_handlers
+from fastener.console.retention import Retention
 from fastener.console.routes import accounts, history, inspect, models, pages, reports
 from fastener.console.service import Service
 
@@ -60,16 +60,14 @@ def create_app(service: Service, hosts: frozenset[str] | None = LOCAL_NAMES, *, 
 
 
 async def _delete_old_pictures(service: Service) -> None:
-    """Delete images older than the retention time, once an hour, unless the machine's clock has jumped."""
+    """Delete images older than the retention time, once an hour."""
     days = service.settings.retention_days
-    wall, steady = time.time(), time.monotonic()
-    while days is not None:
-        jump = (time.time() - wall) - (time.monotonic() - steady)
-        if abs(jump) > _HOUR:
-            _LOG.error("the clock jumped by %.0f h: no image is deleted until the next start", jump / _HOUR)
-        else:
-            try:
-                await service.in_thread(service.pictures.delete_older_than, days)
-            except OSError as error:
-                _LOG.error("old images could not be removed: %s", error)
+    if days is None:
+        return
+    retention = Retention(service.pictures, days)
+    while True:
+        try:
+            await service.in_thread(retention.clean)
+        except OSError as error:
+            _LOG.error("old images could not be removed: %s", error)
         await asyncio.sleep(_HOUR)

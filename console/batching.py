@@ -12,6 +12,7 @@ from fastener.common.errors import UserError
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.reading import Loaded
 from fastener.inspection.result import Inspection
+from fastener.models.networks import TRACING
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._next_batch():
             self._on_batch(len(batch))
-            _run(batch)
+            with TRACING:  # a model may be loaded meanwhile
+                _run(batch)
 
     def _next_batch(self) -> list[_Job]:
         """Wait for a job, and take it with later jobs for the same model; an empty list ends the thread."""

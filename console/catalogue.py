@@ -153,9 +153,12 @@ class Catalogue:
         wanted = model.own_threshold if saved is None else saved
         if wanted == model.inspector.threshold:
             return model
-        changed = replace(model, inspector=model.inspector.with_threshold(wanted, "the console"))
         with self._models_lock:
-            if self._models.get(model.category) is model:
+            known = self._models.get(model.category)
+            if known is not None and known.checksum == model.checksum and known.inspector.threshold == wanted:
+                return known
+            changed = replace(model, inspector=model.inspector.with_threshold(wanted, "the console"))
+            if known is model:
                 self._models[model.category] = changed
         return changed
 

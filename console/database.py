@@ -78,11 +78,11 @@ def folded(text: str | None) -> str | None:
 def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     """Set journal and sync modes.
 
-    WAL lets other connections read while a row is written. FULL syncs each commit, so that a stored inspection
-    survives a power cut; NORMAL would survive a killed process only.
+    WAL lets other connections read while a row is written. With NORMAL a commit survives a killed process; ``Flusher``
+    syncs soon after, so that it survives a power cut. FULL would sync before each answer, 4 ms on a common disk.
     """
     connection.create_function("folded", 1, folded, deterministic=True)
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

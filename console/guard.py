@@ -16,10 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastener.console.accounts import TOKEN_HOLDER, Accounts, Person
+from fastener.console.language import words_for
 from fastener.console.sessions import Attempts, Sessions
 from fastener.console.sign_in import sign_in_page
 
@@ -127,6 +129,9 @@ class Guard:
         return None
 
     async def _has_accounts(self) -> bool:
+        known = self.rules.accounts.known()
+        if known is not None:
+            return known
         try:
             return await asyncio.to_thread(self.rules.accounts.exist)
         except SQLAlchemyError:  # the database is out of reach: nobody is let in who would not be otherwise
@@ -137,7 +142,8 @@ class Guard:
         identifier = session_of(scope)
         person: Person | None = None
         if identifier:
-            person = await asyncio.to_thread(self.rules.sessions.person, identifier)
+            person = self.rules.sessions.known(identifier)
+            person = person or await asyncio.to_thread(self.rules.sessions.person, identifier)
         if person is not None:
             return person
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -150,7 +156,7 @@ class Guard:
                 return TOKEN_HOLDER
             self.rules.attempts.failed(address)
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return sign_in_page(401, path=get_route_path(scope), by_name=accounts)
+            return sign_in_page(401, words_for(HTTPConnection(scope)), path=get_route_path(scope), by_name=accounts)
         return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
 
     def _limited(self, receive: Receive) -> Receive:

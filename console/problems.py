@@ -15,8 +15,9 @@ from fastener.common.errors import UserError
 from fastener.console.catalogue import UnknownCategory
 from fastener.console.guard import SECURITY_HEADERS
 from fastener.console.history import ThresholdChanged
+from fastener.console.preparing import UnusableImage
 from fastener.console.schemas import Problem
-from fastener.console.service import Busy, TooManyImages, UnusableImage
+from fastener.console.service import Busy, TooManyImages
 from fastener.console.settings import ConsoleSettings
 from fastener.datasets.images import ImageTooLarge
 

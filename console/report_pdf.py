@@ -18,7 +18,16 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import Flowable, Image, KeepTogether, Paragraph, SimpleDocTemplate, Spacer, TableStyle
+from reportlab.platypus import (
+    CondPageBreak,
+    Flowable,
+    Image,
+    KeepTogether,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    TableStyle,
+)
 from reportlab.platypus import Table as Grid
 
 from fastener.console.shift_report import ShiftReport, Stopped, Table
@@ -27,6 +36,7 @@ _MARGIN = 18 * mm
 _WIDTH = A4[0] - 2 * _MARGIN
 _LINE = colors.HexColor("#999999")
 _ACROSS, _SIDE = 3, 17 * mm
+_HEAD = 7.5  # points, in the heads of tables
 _EAST_ASIAN = "HeiseiKakuGo-W5"  # every PDF reader has a font for it; DejaVu lacks these characters
 
 
@@ -38,7 +48,8 @@ def report_pdf(report: ShiftReport, thumbnail: Callable[[str], bytes | None]) ->
     for table in report.tables:
         story += _table(table)
     if report.stopped:
-        story.append(_text(report.stopped_title, "heading"))
+        # A heading that keeps with its table would take the whole table to the next page.
+        story += [CondPageBreak(50 * mm), _text(report.stopped_title, "free heading")]
         cells = [_cell(one, thumbnail) for one in report.stopped]
         cells += [[]] * (-len(cells) % _ACROSS)
         lines = [cells[start : start + _ACROSS] for start in range(0, len(cells), _ACROSS)]
@@ -55,11 +66,21 @@ def report_pdf(report: ShiftReport, thumbnail: Callable[[str], bytes | None]) ->
 
 def _table(table: Table) -> list[Flowable]:
     rows = [[_text(cell, "head") for cell in table.head]]
-    rows += [[_text(cell, "cell") for cell in row] for row in table.rows]
-    figures = len(table.head) - table.words
-    first = (_WIDTH - figures * 17.5 * mm) / table.words
-    grid = _grid(rows, [first] * table.words + [17.5 * mm] * (figures - 1), repeat=1)
+    for row in table.rows:
+        kept_together = [cell.replace(" ", "\u00a0") for cell in row[table.words :]]  # "33.3 %"
+        rows.append([_text(cell, "cell") for cell in (*row[: table.words], *kept_together)])
+    figures = [_least_width(name) for name in table.head[table.words :]]
+    first = (_WIDTH - sum(figures)) / table.words
+    grid = _grid(rows, [first] * table.words + figures[:-1], repeat=1)
     return [_text(table.title, "heading"), grid]
+
+
+def _least_width(head: str) -> float:
+    """Return the width of a column of figures, in points: no word of its head is broken, and two lines may do."""
+    words = [*head.split(), head[: len(head) // 2]]
+    longest: float = max(pdfmetrics.stringWidth(word, "Console-Bold", _HEAD) for word in words)
+    least: float = 13 * mm
+    return max(least, longest + 10)
 
 
 def _cell(one: Stopped, thumbnail: Callable[[str], bytes | None]) -> list[Flowable]:
@@ -110,7 +131,8 @@ def _styles() -> dict[str, ParagraphStyle]:
         "title": style("title", 20, "Console-Bold", spaceAfter=4),
         "lead": style("lead", 12, spaceAfter=6),
         "heading": style("heading", 12, "Console-Bold", spaceBefore=12, spaceAfter=4, keepWithNext=1),
-        "head": style("head", 7.5, "Console-Bold"),
+        "free heading": style("free heading", 12, "Console-Bold", spaceBefore=12, spaceAfter=4),
+        "head": style("head", _HEAD, "Console-Bold"),
         "cell": style("cell", 8.5),
         "small": style("small", 7.5),
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -22,26 +22,21 @@ from fastener.console.accounts import Accounts
 from fastener.console.batching import Batcher
 from fastener.console.catalogue import Catalogue, ServedModel
 from fastener.console.database import open_database
+from fastener.console.flushing import Flusher
 from fastener.console.history import History
 from fastener.console.metrics import Metrics
-from fastener.console.pictures import OVERLAY_SIDE, heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
+from fastener.console.pictures import heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
+from fastener.console.preparing import Prepared, Upload, prepare
 from fastener.console.sessions import Attempts, Sessions
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
 from fastener.console.tables import DECISIONS, RESULT_COLUMNS, InspectionRow
-from fastener.datasets.images import ImageTooLarge, decode_photo, shrunk
-from fastener.inspection.drawing import Picture
-from fastener.inspection.inspector import Inspector
-from fastener.inspection.reading import Loaded
 from fastener.inspection.result import Inspection
 from fastener.models.runtime.device import resolve_device
 
-MAX_PIXELS = 100_000_000
+_PATIENCE_S = 3.0  # for threads at the end
+_DISK_THREADS = 4  # one waits for the disk while others write
 T = TypeVar("T")
-
-
-class UnusableImage(UserError):
-    """Raised when an upload is not an image, is damaged, or is too small."""
 
 
 class TooManyImages(UserError):
@@ -50,22 +45,6 @@ class TooManyImages(UserError):
 
 class Busy(Exception):
     """Raised when the queue is full."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that a client sent.
-
-    Attributes
-    ----------
-    name : str
-        The client's file name. It is shown, and never used as a path.
-    content : bytes
-        The encoded image.
-    """
-
-    name: str
-    content: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +88,6 @@ class Outcome:
     overlay: bytes | None
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """An upload, ready for the model; ``preview`` is None if the client wants no pictures."""
-
-    upload: Upload
-    checksum: str
-    preview: Picture | None
-    loaded: Loaded
-
-
 class Service:
     """Models, history, pictures and worker threads of one console; ``close`` it at the end.
 
@@ -136,6 +105,7 @@ class Service:
         self.settings = settings
         self.device = resolve_device(device)
         engine = open_database(settings.database)
+        self._flusher = Flusher(engine)
         self.history, self.attempts = History(engine), Attempts()
         self.accounts, self.sessions = Accounts(engine), Sessions(engine)
         self.pictures = PictureStore(settings.pictures_folder)
@@ -148,20 +118,31 @@ class Service:
         )
         self.metrics = Metrics(lambda: self.in_flight)
         self.in_flight = 0
+        self.stuck = False
         self._batcher = Batcher(settings.batch_size, self.metrics.batch.observe)
         self._image_pool = ThreadPoolExecutor(min(8, max(2, os.cpu_count() or 2)), "image")
         # Large images are decoded one at a time to bound memory, in a pool of their own so that others never wait.
         self._large_image_pool = ThreadPoolExecutor(1, "large")
+        self._disk_pool = ThreadPoolExecutor(_DISK_THREADS, "disk")
         # Loading a model takes seconds and must not delay photos for models that are in memory.
         self._load_pool = ThreadPoolExecutor(1, "loader")
 
     def close(self) -> None:
-        """Finish all accepted images, then stop the threads and close the database."""
-        self._batcher.close()
-        self._load_pool.shutdown()
-        self._large_image_pool.shutdown()
-        self._image_pool.shutdown()
+        """Finish all accepted images, then stop the threads and close the database.
+
+        A thread that still decodes after some seconds is not waited for; ``stuck`` tells.
+        """
+        ending = threading.Thread(target=self._end_threads, daemon=True)
+        ending.start()
+        ending.join(_PATIENCE_S)
+        self.stuck = ending.is_alive()
+        self._flusher.close()
         self.history.close()
+
+    def _end_threads(self) -> None:
+        self._batcher.close()
+        for pool in (self._load_pool, self._large_image_pool, self._image_pool, self._disk_pool):
+            pool.shutdown(cancel_futures=True)
 
     @contextmanager
     def admitted(self, images: int = 1) -> Iterator[None]:
@@ -183,25 +164,29 @@ class Service:
     async def model(self, category: str, reload: bool = False) -> ServedModel:
         """Return the model, and load it if it is not in memory. Raises the errors of ``Catalogue.load``."""
         in_memory = None if reload else self.catalogue.loaded(category)
-        if in_memory is None:
-            return await _run_in(self._load_pool, self.catalogue.load, category, reload)
-        # Asked each time, since another server on the same database may have changed it.
-        return await self.in_thread(self.catalogue.with_saved_threshold, in_memory)
+        if in_memory is not None:
+            return in_memory
+        return await _run_in(self._load_pool, self.catalogue.load, category, reload)
+
+    async def model_in_force(self, category: str, reload: bool = False) -> ServedModel:
+        """Return the model as ``model`` does, with the threshold that another server may have changed meanwhile."""
+        return await self.in_thread(self.catalogue.with_saved_threshold, await self.model(category, reload))
 
     async def inspect(
         self, model: ServedModel, upload: Upload, with_pictures: bool, origin: Origin = UNKNOWN_ORIGIN
     ) -> Outcome:
-        """Inspect an image and store the result before returning it.
+        """Inspect an image by the threshold that is in force, and store the result before returning it.
 
         Raises UnusableImage or ImageTooLarge, and UserError or SQLAlchemyError if the result could not be stored.
         """
         start = time.perf_counter()
-        job = upload, model.inspector, with_pictures
-        prepared = await _run_in(self._image_pool, _prepare_unless_large, *job)
+        prepared = await _run_in(self._image_pool, self._prepare_unless_large, upload, model, with_pictures)
         if prepared is None:
-            prepared = await _run_in(self._large_image_pool, _prepare, *job)
-        result = await asyncio.wrap_future(self._batcher.submit(model.inspector, prepared.loaded))
-        outcome = await _run_in(self._image_pool, self._finish, model, prepared, result, start, origin)
+            prepared = await _run_in(self._large_image_pool, self._prepare, upload, model, with_pictures)
+        # The disk is slow: it stores the image while the model computes.
+        stored = self._disk_pool.submit(self.pictures.save, upload.content, prepared.checksum)
+        result = await asyncio.wrap_future(self._batcher.submit(prepared.model.inspector, prepared.loaded))
+        outcome = await _run_in(self._image_pool, self._finish, prepared, result, stored, start, origin)
         self.metrics.inspections.labels(model.category, outcome.row.decision).inc()
         self.metrics.seconds.observe(outcome.row.seconds)
         return outcome
@@ -216,8 +201,16 @@ class Service:
             large = is_large(content, side)
         return self._large_image_pool.submit(small_jpeg, file, side).result() if large else small_jpeg(file, side)
 
+    def _prepare_unless_large(self, upload: Upload, model: ServedModel, with_pictures: bool) -> Prepared | None:
+        large = is_large(BytesIO(upload.content), model.inspector.preprocessor.useful_side)
+        return None if large else self._prepare(upload, model, with_pictures)
+
+    def _prepare(self, upload: Upload, model: ServedModel, with_pictures: bool) -> Prepared:
+        # Thresholds are asked for each time, since another server on the same database may have changed one.
+        return prepare(upload, self.catalogue.with_saved_threshold(model), with_pictures)
+
     def _finish(
-        self, model: ServedModel, prepared: _Prepared, result: Inspection, start: float, origin: Origin
+        self, prepared: Prepared, result: Inspection, stored: Future[str], start: float, origin: Origin
     ) -> Outcome:
         layer, preview = heatmap_rgba(result), prepared.preview
         heatmap = None if layer is None else heatmap_png(layer)
@@ -225,12 +218,12 @@ class Service:
         row = InspectionRow(
             id=uuid4().hex,
             created_at=datetime.now(UTC),
-            category=model.category,
-            model_checksum=model.checksum,
+            category=prepared.model.category,
+            model_checksum=prepared.model.checksum,
             file_name=prepared.upload.name,
             # Pictures are stored first: a row whose image is missing would be worse than an image without a row.
-            image_checksum=self.pictures.save(prepared.upload.content, prepared.checksum),
-            heatmap_checksum=self.pictures.save(heatmap) if heatmap is not None else None,
+            image_checksum=stored.result(),
+            heatmap_checksum=self.pictures.save(heatmap, durable=False) if heatmap is not None else None,
             width=result.photo_size[1],
             height=result.photo_size[0],
             decision=DECISIONS[result.verdict],
@@ -240,31 +233,6 @@ class Service:
         )
         self.history.add(row)
         return Outcome(row, heatmap if preview is not None else None, overlay)
-
-
-def _prepare_unless_large(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prepared | None:
-    if is_large(BytesIO(upload.content), inspector.preprocessor.useful_side):
-        return None
-    return _prepare(upload, inspector, with_pictures)
-
-
-def _prepare(upload: Upload, inspector: Inspector, with_pictures: bool) -> _Prepared:
-    try:
-        side = inspector.preprocessor.useful_side
-        white_level = inspector.preprocessor.settings.white_level
-        content = BytesIO(upload.content)
-        photo = decode_photo(content, "the image", longest=side, white_level=white_level, max_pixels=MAX_PIXELS)
-    except ImageTooLarge:
-        raise
-    except UserError as error:
-        raise UnusableImage(str(error)) from None
-    # Only the reduced photo waits for the model, so that the queue's memory does not grow with the size of photos.
-    return _Prepared(
-        upload,
-        sha256(upload.content).hexdigest(),
-        shrunk(photo.pixels, OVERLAY_SIDE) if with_pictures else None,
-        Loaded(None, inspector.preprocessor.tiles(photo.pixels, photo.size), notes=photo.notes),
-    )
 
 
 async def _run_in(pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:

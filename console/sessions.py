@@ -51,12 +51,17 @@ class Sessions:
             session.add(SessionRow(digest=_digest(identifier), ends_at=now + self.lasts, name=name))
         return identifier
 
+    def known(self, identifier: str) -> Person | None:
+        """Tell who a session belongs to if that was asked lately, else None; never waits for the database."""
+        person, until = self._known.get(_digest(identifier), (None, 0.0))
+        return person if until > time.monotonic() else None
+
     def person(self, identifier: str) -> Person | None:
         """Tell who a session belongs to; None for one that has ended, or whose account is gone."""
-        digest = _digest(identifier)
-        known, until = self._known.get(digest, (None, 0.0))
-        if until > time.monotonic():
+        known = self.known(identifier)
+        if known is not None:
             return known
+        digest = _digest(identifier)
         self._known.pop(digest, None)
         with self._session() as session:
             row = session.get(SessionRow, digest)

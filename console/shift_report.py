@@ -104,10 +104,11 @@ def shift_report(
 
     def table(title: str, name: str) -> Table:
         lines = sorted(by[name].items())
-        found = [_line(key or "–", counts, no_part_fails) for key, counts in lines]
+        found = [_line(key or "–", counts, no_part_fails, words) for key, counts in lines]
         if len(lines) > 1:
-            found.append(_line(words("all"), whole, no_part_fails))
-        head = ("Inspected", "PASS", "LOOK", "FAIL", "NO PART", "Share of FAIL", "False alarms", "Missed")
+            found.append(_line(words("all"), whole, no_part_fails, words))
+        share = "Share of FAIL and NO PART" if no_part_fails else "Share of FAIL"
+        head = ("Inspected", "PASS", "LOOK", "FAIL", "NO PART", share, "False alarms", "Missed")
         return Table(title, (title, *map(words, head)), found)
 
     tables = [table(words("Model"), "category")]
@@ -118,7 +119,7 @@ def shift_report(
         title=words("Shift report"),
         summary=_summary(whole, words),
         facts=[
-            (words("Inspected"), " – ".join(_time(moment, zone) for moment in reversed(ends)) if ends else "–"),
+            (words("Inspected"), _period(ends, zone) if ends else "–"),
             *((words(name), value) for name, value in asked.items()),
             (words("Report made"), _time(datetime.now().astimezone(), zone)),
         ],
@@ -133,14 +134,14 @@ def shift_report(
 def _summary(whole: _Counts, words: Words) -> str:
     found = whole.decisions
     shown = [f"{found[name]} {name.replace('_', ' ')}" for name in (PASS, LOOK, FAIL, NO_PART) if found[name]]
-    return ": ".join([words("{count} inspections", count=found.total()), ", ".join(shown) or "–"])
+    return words("Inspections: {count}", count=found.total()) + (f" ({', '.join(shown)})" if shown else "")
 
 
-def _line(name: str, counts: _Counts, no_part_fails: bool) -> tuple[str, ...]:
+def _line(name: str, counts: _Counts, no_part_fails: bool, words: Words) -> tuple[str, ...]:
     found = counts.decisions
     failed = found[FAIL] + (found[NO_PART] if no_part_fails else 0)
     counted = found.total() - (0 if no_part_fails else found[NO_PART])
-    share = f"{100 * failed / counted:.1f} %" if counted else "–"
+    share = words.number(f"{100 * failed / counted:.1f} %") if counted else "–"
     numbers = (found.total(), found[PASS], found[LOOK], found[FAIL], found[NO_PART])
     return (name, *map(str, numbers), share, str(counts.false_alarms), str(counts.missed))
 
@@ -156,8 +157,8 @@ def _changes(changes: Sequence[ThresholdRow], zone: tzinfo | None, words: Words)
                 one.category,
                 one.changed_by,
                 one.reason,
-                f"{one.old:#.3g}",
-                f"{one.new:#.3g}",
+                _figure(one.old, words),
+                _figure(one.new, words),
             )
             for one in changes
         ],
@@ -169,7 +170,13 @@ def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
     names = {"lot": "Lot", "order": "Order", "serial": "Serial number", "shift": "Shift"}
     origin = ((words(shown), getattr(row, name)) for name, shown in names.items())
     why = (
-        words("Retake the photo: {why}", why=row.problem) if row.problem else f"{row.score:#.3g} / {row.threshold:#.3g}"
+        words("Retake the photo: {why}", why=row.problem)
+        if row.problem
+        else words(
+            "score {score}, threshold {threshold}",
+            score=_figure(row.score, words),
+            threshold=_figure(row.threshold, words),
+        )
     )
     lines = [
         row.file_name,
@@ -187,8 +194,17 @@ def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
     return Stopped(row.id, row.image_checksum, row.decision, tuple(filter(None, lines)))
 
 
-def _figure(value: float) -> str:
-    return f"{value:#.3g}".rstrip(".")
+def _figure(value: float, words: Words) -> str:
+    return words.number(f"{value:#.3g}".rstrip("."))
+
+
+def _period(ends: Sequence[datetime], zone: tzinfo | None) -> str:
+    """Write the first and the last moment; a day, or a minute, that both share stands once."""
+    last, first = (_time(moment, zone) for moment in ends)
+    day, _, minute = last.partition(" ")
+    if first == last:
+        return first
+    return f"{first} – {minute if first.startswith(day) else last}"
 
 
 def _time(moment: datetime, zone: tzinfo | None) -> str:

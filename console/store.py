@@ -33,21 +33,24 @@ class PictureStore:
         self.folder = folder
         self._lock = threading.Lock()
 
-    def save(self, content: bytes, checksum: str | None = None) -> str:
-        """Store ``content`` unless it is stored already, and return its SHA-256; pass ``checksum`` if it is known."""
+    def save(self, content: bytes, checksum: str | None = None, *, durable: bool = True) -> str:
+        """Store ``content`` unless it is stored already, and return its SHA-256; pass ``checksum`` if it is known.
+
+        With ``durable`` it is on the disk when this returns, else a power cut may leave it empty.
+        """
         checksum = checksum or sha256(content).hexdigest()
         path = self._path_of(checksum)
         with self._lock:
-            if path.is_file():
+            if _is_whole(path):
                 os.utime(path)
                 return checksum
-        write_atomically(path, content)
+        write_atomically(path, content, durable)
         return checksum
 
     def path(self, checksum: str) -> Path | None:
-        """Return the file, or None if it was never saved or has been deleted."""
+        """Return the file, or None if it was never saved, was lost in a power cut, or has been deleted."""
         path = self._path_of(checksum)
-        return path if path.is_file() else None
+        return path if _is_whole(path) else None
 
     def derived(self, checksum: str, side: int, make: Callable[[Path, int], bytes]) -> Path | None:
         """Return a smaller copy, which ``make(file, side)`` makes at the first call; None if the file is gone."""
@@ -80,3 +83,11 @@ class PictureStore:
 
     def _path_of(self, checksum: str) -> Path:
         return self.folder / checksum[:2] / checksum
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file is there and not empty, as a power cut may leave one."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from fastener.common.errors import UserError
 from fastener.datasets.colour_profiles import to_srgb
 from fastener.datasets.deep_files import Levels, is_deep, is_tiff, levels_of, refused, tiff_levels
-from fastener.datasets.jpeg_scans import MOST_SCANS, has_too_many_scans
+from fastener.datasets.jpeg_scans import has_too_many_scans, most_scans
 from fastener.datasets.levels import Reach, WhiteLevel, scaled
 from fastener.datasets.listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from fastener.datasets.listing import list_images as list_images
@@ -226,8 +226,9 @@ def _image_in(file: BinaryIO, name: str, max_pixels: int) -> Iterator[Image.Imag
 def _photo(
     image: Image.Image, file: BinaryIO, name: str, *, longest: int | None, white_level: WhiteLevel, max_pixels: int
 ) -> Photo:
-    if image.format == "JPEG" and has_too_many_scans(file):
-        raise UserError(f"{name}: a JPEG of more than {MOST_SCANS} scans, which would take minutes; save it again")
+    scans = most_scans(image.width * image.height)
+    if image.format == "JPEG" and has_too_many_scans(file, scans):
+        raise UserError(f"{name}: a JPEG of more than {scans} scans, which would take minutes; save it again")
     deep, notes = is_deep(image), [_further_pages(image)]  # asked first, as Pillow may load a PNG for its EXIF
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     if deep and white_level != "brightest":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import cast
@@ -10,6 +11,10 @@ import torch
 from torch import nn
 
 from fastener.models.cut_network import CutNetwork, is_module, keep_outputs, require_positions, unknown_layer
+
+# Held while torch.fx traces a network, for which it changes nn.Module in all threads. Where a network may be loaded
+# while another is computed, hold it while computing.
+TRACING = threading.Lock()
 
 
 def torchvision_network(name: str, layers: Sequence[str]) -> nn.Module:
@@ -41,16 +46,17 @@ class _Traced(nn.Module):
 
 
 def _traced(network: nn.Module, layers: Sequence[str], name: str) -> nn.Module:
-    """Cut behind operations that are no modules, such as "layer2.0.add". Tracing stops other threads' networks."""
+    """Cut behind operations that are no modules, such as "layer2.0.add". Other threads' networks wait, see TRACING."""
     from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-    nodes = get_graph_node_names(network)[1]
+    with TRACING:
+        nodes = get_graph_node_names(network)[1]
     known = {".".join(node.split(".")[:n]) for node in nodes for n in range(1, node.count(".") + 2)}
     for layer in layers:
         if layer not in known:
             raise unknown_layer(network, layer, name)
     keep_outputs(network)
-    with warnings.catch_warnings():
+    with TRACING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         graph = create_feature_extractor(network, return_nodes={layer: layer for layer in layers})
     for layer, output in graph(torch.zeros(1, 3, 64, 64)).items():

@@ -71,9 +71,12 @@ def scores_of(client: TestClient, category: str, files: list[Path]) -> list[floa
 
 
 @contextmanager
-def running(models: Path, folder: Path, *flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """``start_app.py`` as a process: its address, and the process, which is killed at the end."""
-    command = [sys.executable, str(ROOT / "start_app.py"), "--models", str(models), "--port", "0", "--no-browser"]
+def running(
+    models: Path, folder: Path, *flags: str, code: str | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """``start_app.py``, or ``code``, as a process: its address, and the process, which is killed at the end."""
+    start = [str(ROOT / "start_app.py")] if code is None else ["-c", code]
+    command = [sys.executable, *start, "--models", str(models), "--port", "0", "--no-browser"]
     command += ["--database", f"sqlite:///{folder}/history.db", "--device", "cpu", *flags]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     with subprocess.Popen(

@@ -1,4 +1,7 @@
-"""Give routes access to the service, and to the person who asks."""
+"""Give routes access to the service, and to the person who asks.
+
+These dependencies are coroutines although they wait for nothing: FastAPI would run plain functions in a thread each.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from fastener.console.guard import PERSON
 from fastener.console.service import Service
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     service = request.app.state.service
     assert isinstance(service, Service)
     return service
@@ -20,7 +23,7 @@ def _service(request: Request) -> Service:
 TheService = Annotated[Service, Depends(_service)]
 
 
-def _person(request: Request) -> Person:
+async def _person(request: Request) -> Person:
     person = getattr(request.state, PERSON, ANYBODY)
     assert isinstance(person, Person)
     return person
@@ -32,7 +35,7 @@ ThePerson = Annotated[Person, Depends(_person)]
 def needs(role: Role) -> Any:
     """Make a dependency of a route that only people of this role, or of a higher one, may call."""
 
-    def allowed(person: ThePerson) -> None:
+    async def allowed(person: ThePerson) -> None:
         if not person.may(role):
             raise HTTPException(403, f"this needs the role {role}; ask an administrator")
 

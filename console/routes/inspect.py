@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from fastener.console import responses
 from fastener.console.catalogue import ServedModel
+from fastener.console.preparing import Upload
 from fastener.console.problems import error_responses, log, public_reason, status_of
 from fastener.console.routes.common import ThePerson, TheService
 from fastener.console.schemas import Batch, Failed, Inspected, Short
-from fastener.console.service import Origin, Service, Upload
+from fastener.console.service import Origin, Service
 
 
 class ManyFiles(APIRoute):
@@ -39,7 +40,7 @@ _NAME_LENGTH = 255
 CategoryField = Annotated[str, Form(description="name of the model, see /categories")]
 
 
-def _origin(
+async def _origin(
     person: ThePerson,
     lot: Annotated[Short, Form(description="lot that the part belongs to")] = "",
     order: Annotated[Short, Form(description="number of the order")] = "",

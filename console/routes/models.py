@@ -27,13 +27,13 @@ async def categories(service: TheService) -> list[Category]:
 @router.get("/model/info/{category:path}", responses=error_responses(404, 503))
 async def model_info(service: TheService, category: str) -> ModelInfo:
     """Describe a model, and load it if it is not in memory."""
-    return await _info(service, await service.model(category))
+    return await _info(service, await service.model_in_force(category))
 
 
 @router.post("/model/reload/{category:path}", responses=error_responses(403, 404, 503), dependencies=[needs("qa")])
 async def reload(service: TheService, category: str) -> ModelInfo:
     """Read the model file again. A replaced file is noticed without this call."""
-    return await _info(service, await service.model(category, reload=True))
+    return await _info(service, await service.model_in_force(category, reload=True))
 
 
 @router.put(
@@ -46,7 +46,7 @@ async def change_threshold(service: TheService, person: ThePerson, category: str
 
     The threshold holds for this model file, also after a restart. A model that is trained again starts with its own.
     """
-    model = await service.model(category)
+    model = await service.model_in_force(category)
     if new.model_checksum != model.checksum:
         raise HTTPException(409, "the model file was replaced in the meantime; look at the new calibration first")
     await service.in_thread(
@@ -63,7 +63,7 @@ async def change_threshold(service: TheService, person: ThePerson, category: str
         own=model.own_threshold,
         replaces=new.replaces,
     )
-    return await _info(service, await service.model(category))
+    return await _info(service, await service.model_in_force(category))
 
 
 @router.get("/model/recent/{category:path}", responses=error_responses(404, 422, 503))
@@ -71,7 +71,7 @@ async def recent(
     service: TheService, category: str, last: Annotated[int, Query(ge=1, le=5000)] = 500
 ) -> list[RecentScore]:
     """List the latest scores by this model file, from which the page tells what another threshold would change."""
-    model = await service.model(category)
+    model = await service.model_in_force(category)
     rows = await service.in_thread(service.history.recent, category, model.checksum, last)
     return [responses.recent(row) for row in rows]
 

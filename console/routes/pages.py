@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fastener import __version__
 from fastener.console.guard import address_of, cookie_name, equal_secrets, session_of
+from fastener.console.language import words_for
 from fastener.console.routes.common import TheService
 from fastener.console.schemas import Health
 from fastener.console.service import Service
@@ -45,17 +46,19 @@ async def sign_in(
     by_name = await service.in_thread(service.accounts.exist)
     if service.settings.token is None and not by_name:
         return RedirectResponse("./", 303)
-    address, name = address_of(request.scope), name.strip()
+    address, name, words = address_of(request.scope), name.strip(), words_for(request)
     wait = service.attempts.must_wait(address)
     if wait:
-        return sign_in_page(429, f"Too many wrong tries. Try again in {math.ceil(wait)} seconds.", by_name=by_name)
+        note = words("Too many wrong tries. Try again in {seconds} seconds.", seconds=math.ceil(wait))
+        return sign_in_page(429, words, note, by_name=by_name)
     if name:
         right = await service.in_thread(service.accounts.check, name, token) is not None
     else:
         right = _is_token(service, token)
     if not right:
         service.attempts.failed(address)
-        return sign_in_page(401, "That is not right." if by_name else "That is not the token.", by_name=by_name)
+        note = words("That is not right.") if by_name else words("That is not the token.")
+        return sign_in_page(401, words, note, by_name=by_name)
     answer = RedirectResponse("./", 303)
     answer.set_cookie(
         cookie_name(request.scope),

@@ -51,6 +51,7 @@ byId("docs").replaceChildren(
   h("p", {}, description.info.description, ` Version ${description.info.version}. The body of every error is {"detail": "the reason"}.`),
   h("pre", {}, `curl -F category=NAME -F image=@part.jpg -F return_visualizations=false ${location.origin}/inspect\n`
     + `curl -H "Authorization: Bearer TOKEN" ${location.origin}/inspections?decision=FAIL`),
+  h("h2", {}, "Calls"),
   ...Object.entries(description.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => section(method, path, operation))),
   h("h2", {}, "Schemas of responses and request bodies"),

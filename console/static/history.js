@@ -41,7 +41,7 @@ async function load() {
     return;
   }
   const pages = Math.max(1, Math.ceil(shown.total / PAGE_SIZE));
-  byId("history-count").textContent = t("{count} inspections", { count: shown.total });
+  byId("history-count").textContent = t("Inspections: {count}", { count: shown.total });
   byId("rows").replaceChildren(...shown.inspections.map(row));
   if (!shown.total) byId("rows").append(h("tr", {}, h("td", { colspan: 8 }, t("No inspection matches these filters."))));
   byId("page-now").textContent = t("page {page} of {pages}", { page, pages });

@@ -15,6 +15,8 @@ import { formatTime, t } from "./words.js";
  */
 export function resultView(container, empty) {
   let current = null;
+  let drawScale = () => {};
+  window.addEventListener("resize", () => drawScale()); // its text keeps its size, also when a tablet is turned
 
   function showMessage(text, ...more) {
     current = null;
@@ -42,9 +44,12 @@ export function resultView(container, empty) {
     const top = h("div", {}, banner(inspection, inspection.threshold, false));
     const chart = h("div", { class: "scale" });
     const judged = inspection.decision !== "NO_PART"; // the score of a photo without a part says nothing of a part
+    let tried = inspection.threshold;
+    drawScale = () => judged && model && chart.replaceChildren(scale(inspection, tried, model.calibration.healthy_scores));
     const trial = judged && model && thresholdTrial(inspection, model, (threshold) => {
       top.replaceChildren(banner(inspection, threshold, threshold !== inspection.threshold));
-      chart.replaceChildren(scale(inspection, threshold, model.calibration.healthy_scores));
+      tried = threshold;
+      drawScale();
     }, show);
     if (judged && !model) chart.append(h("p", { class: "hint" }, cached
       ? t("The model was trained again since this inspection, so its scores of healthy parts are on another scale.")

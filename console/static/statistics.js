@@ -7,6 +7,7 @@ import { t } from "./words.js";
 let WIDTH = 480;
 const HEIGHT = 180, LEFT = 46, BOTTOM = 24, TOP = 10;
 const period = byId("period");
+let last = null; // what was drawn
 
 export async function showStatistics() {
   const { days, category } = Object.fromEntries(new FormData(period));
@@ -21,7 +22,8 @@ export async function showStatistics() {
   }
 }
 
-function draw({ days, references, no_part_fails }) {
+function draw(statistics) {
+  const { days, references, no_part_fails } = (last = statistics);
   WIDTH = Math.max(280, Math.min(480, window.innerWidth - 80)); // so that text stays 13 px on a phone
   const models = new Map();
   for (const day of days) {
@@ -82,7 +84,7 @@ function scores(found, reference) {
     ...found.map((day, index) => s("g", { class: "day" },
       s("line", { x1: x(index), x2: x(index), y1: y(day.low_score), y2: y(day.high_score) }),
       s("circle", { cx: x(index), cy: y(day.median_score), r: Math.min(5, step / 3) }),
-      s("title", {}, `${day.day}: ${formatNumber(day.median_score)}, ${t("{count} inspections", { count: day.inspections })}`))));
+      s("title", {}, `${day.day}: ${formatNumber(day.median_score)}, ${t("Inspections: {count}", { count: day.inspections })}`))));
 }
 
 function across(found) {
@@ -108,3 +110,4 @@ function table(found) {
 }
 
 period.addEventListener("change", showStatistics);
+window.addEventListener("resize", () => last && draw(last));

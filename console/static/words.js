@@ -37,6 +37,7 @@ export function setUpLanguages(select) {
   select.replaceChildren(...Object.entries(LANGUAGES).map(([tag, name]) => new Option(name, tag, false, tag === language)));
   select.addEventListener("change", () => {
     localStorage.setItem("language", select.value);
+    document.cookie = `language=${select.value}; max-age=31536000; samesite=strict`; // for the page that asks who it is
     location.reload();
   });
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import get_args
 
 import pytest
+from console_factory import console
 
 from fastener.console.language import CATALOGUES, Language, Words, _catalogue
 from fastener.console.routes import reports
@@ -43,7 +45,7 @@ def texts() -> set[str]:
     found = page.texts
     for file in STATIC.glob("*.js"):
         found |= set(re.findall(r'\bt\(\s*"([^"]+)"', file.read_text(encoding="utf-8")))
-    for name in ("shift_report.py", "report_html.py", "routes/reports.py"):
+    for name in ("shift_report.py", "report_html.py", "sign_in.py", "routes/reports.py", "routes/pages.py"):
         found |= set(re.findall(r'\bwords\(\s*"([^"]+)"', (STATIC.parent / name).read_text(encoding="utf-8")))
     return (found | set(reports._ASKED.values())) - SAME
 
@@ -55,4 +57,26 @@ def test_catalogues_are_complete_and_fill_in_the_same(language: Language) -> Non
     for text, said in catalogue.items():
         assert said, text
         assert set(re.findall(r"\{\w+\}", said)) == set(re.findall(r"\{\w+\}", text)), text
-    assert Words(language)("{count} inspections", count=3) != "3 inspections"
+    assert Words(language)("Inspections: {count}", count=3) != "Inspections: 3"
+
+
+@pytest.mark.parametrize(
+    ("headers", "language", "title"),
+    [
+        ({}, "en", "Sign in"),
+        ({"accept-language": "de-DE,de;q=0.9,en;q=0.8"}, "de", "Anmelden"),
+        ({"accept-language": "fr, ja;q=0.5"}, "ja", "サインイン"),
+        ({"accept-language": "de", "cookie": "language=ja"}, "ja", "サインイン"),
+        ({"accept-language": "xx", "cookie": "language=<b>"}, "en", "Sign in"),
+    ],
+)
+def test_who_signs_in_is_asked_in_the_browsers_language(
+    headers: dict[str, str], language: str, title: str, console_models: Path, tmp_path: Path
+) -> None:
+    with console(console_models, tmp_path, token="open sesame") as client:
+        page = client.get("/", headers={"accept": "text/html", **headers})
+        assert page.status_code == 401
+        assert f'<html lang="{language}">' in page.text
+        assert f"<button>{title}</button>" in page.text
+        wrong = client.post("/session", data={"token": "wrong"}, headers=headers).text
+        assert Words(language)("That is not the token.") in wrong  # type: ignore[arg-type]

@@ -70,15 +70,15 @@ def test_a_shift_report_counts_names_and_escapes(client: TestClient) -> None:
     change = {"threshold": model["threshold"], "changed_by": "Bob", "reason": "new lamp"}
     client.put("/model/threshold/nut", json=change | {"model_checksum": model["model_checksum"]})
     page = client.get("/report/shift?time_zone=Asia/Tokyo").text
-    assert "4 inspections: 2 PASS, 1 FAIL, 1 NO PART" in page
+    assert "Inspections: 4 (2 PASS, 1 FAIL, 1 NO PART)" in page
     # Of lot L2 one of two failed: the empty frame does not count.
     assert "<td class=words>L2</td><td>3</td><td>1</td><td>0</td><td>1</td><td>1</td><td>50.0 %</td><td>1</td>" in page
     assert "overruled, should be PASS, by Ann" in page
     assert "&lt;i&gt;stain&lt;/i&gt;" in page
     assert "new lamp" in page
     assert f"../inspections/{rusty['id']}/image?size=thumbnail" in page
-    assert "1 inspections: 1 PASS" in client.get("/report/shift?order=47").text
-    assert "0 inspections" in client.get("/report/shift?lot=none").text
+    assert "Inspections: 1 (1 PASS)" in client.get("/report/shift?order=47").text
+    assert "Inspections: 0" in client.get("/report/shift?lot=none").text
     assert client.get("/report/shift?time_zone=Mars").status_code == 422
     file = client.get("/report/shift.pdf?lot=L2&lang=ja")
     assert (file.headers["content-type"], file.content[:5]) == ("application/pdf", b"%PDF-")

@@ -425,7 +425,7 @@ def test_large_images_are_decoded_one_at_a_time_and_hold_up_no_others(
     with console(console_models, tmp_path) as client:
         id = send(client, large.getvalue()).json()["id"]
         monkeypatch.setattr("fastener.console.pictures.LARGE_PIXELS", height * width - 1)
-        monkeypatch.setattr("fastener.console.service.decode_photo", decode)
+        monkeypatch.setattr("fastener.console.preparing.decode_photo", decode)
         monkeypatch.setattr("fastener.console.pictures.decode_reduced", decode_small)
         with ThreadPoolExecutor(12) as pool:
             waiting = [pool.submit(send, client, large.getvalue()) for _ in range(8)]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from fastener.common.errors import UserError
 from fastener.datasets.images import decode_image
-from fastener.datasets.jpeg_scans import MOST_SCANS, has_too_many_scans
+from fastener.datasets.jpeg_scans import MOST_SCANS, has_too_many_scans, most_scans
 
 
 def progressive(side: int = 64) -> bytes:
@@ -51,3 +51,8 @@ def test_markers_across_chunks_count(monkeypatch: pytest.MonkeyPatch, offset: in
     assert has_too_many_scans(file)
     assert file.tell() == 5
     assert not has_too_many_scans(io.BytesIO(b"\xff\xda1" * MOST_SCANS))
+
+
+def test_large_files_may_have_fewer_scans() -> None:
+    assert [most_scans(10**n) for n in range(5, 9)] == [100, 100, 100, 16]
+    assert most_scans(25_000_000) == 40
