@@ -30,6 +30,7 @@ from fastener.evaluation.metrics import auroc, bootstrap_ci
 from fastener.evaluation.tuning import HeldOut, Trial, by_inspector, decide, last_round
 from fastener.evaluation.tuning_candidates import DEFAULT, Candidate, candidates
 from fastener.inspection.choice import choose
+from fastener.inspection.photo_settings import with_posture
 from fastener.inspection.training import with_settings
 from fastener.preprocessing.registration import shrink
 
@@ -61,7 +62,9 @@ def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[Measured]
     """Measure the candidates on one category."""
     config = load_config(MVTEC, arguments.set)
     category = load_category(folder.parent, folder.name)
-    pool, held = last_round(different_photos(category.train, config), config.run.seed)
+    photos = different_photos(category.train, config)
+    config = with_posture(config, photos)
+    pool, held = last_round(photos, config.run.seed)
     test = [shrink(read_image(image.path), SIDE)[0] for image in category.test]
     labels = np.array([image.is_anomalous for image in category.test])
     judge, found = by_inspector(), []

@@ -57,11 +57,13 @@ def tuned(name: str, photos: Sequence[Path], config: Config, arguments: argparse
     from fastener.evaluation.tuning import by_inspector, tune
     from fastener.evaluation.tuning_candidates import candidates
     from fastener.inspection.choice import choose
+    from fastener.inspection.photo_settings import with_posture
     from fastener.inspection.training import with_settings
 
     folder = FOLDER / name if name else FOLDER
     check_writable(folder / "chosen.yaml")
     images = different_photos(photos, config)
+    config = with_posture(config, images)
     wanted = candidates(config, choose(config, arguments.weights))
     memory = _Memory(folder / "trials.json", _key(photos, config))
     done = tune(

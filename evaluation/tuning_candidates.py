@@ -10,13 +10,6 @@ from fastener.config import Config
 from fastener.inspection.choice import Choice
 from fastener.models.backbones import BACKBONES
 
-# The part is found and turned upright; the light stays as it is.
-_UPRIGHT = {
-    "preprocess__enabled": True,
-    "preprocess__white_balance": False,
-    "preprocess__inpaint_highlights": False,
-    "preprocess__clahe_clip_limit": 0.0,
-}
 _SIZES = (192, 256, 320, 384)
 
 
@@ -78,11 +71,13 @@ def _frames(config: Config) -> list[Candidate]:
     found = [
         Candidate(f"{side} px", "resolution", {"preprocess__size": side}) for side in _SIZES if side != preprocess.size
     ]
-    if not preprocess.enabled:
-        found.append(Candidate("part turned upright", "pose", _UPRIGHT))
+    if preprocess.upright:
+        found.append(Candidate("photos taken whole", "pose", {"preprocess__upright": False}))
+    elif not preprocess.enabled:
+        found.append(Candidate("part turned upright", "pose", {"preprocess__upright": True}))
     elif preprocess.align:
         found.append(Candidate("part not turned", "pose", {"preprocess__align": False}))
-    if not preprocess.enabled and preprocess.center_crop == 1.0:
+    if not preprocess.seeks_part and preprocess.center_crop == 1.0:
         found.append(Candidate("central 7/8 of the photo", "crop", {"preprocess__center_crop": 0.875}))
     return found
 

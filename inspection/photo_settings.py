@@ -29,6 +29,12 @@ def settled(config: Config, sources: Sequence[Source]) -> Config:
     return config.model_copy(update={"preprocess": _with_frame(config.preprocess, sources)})
 
 
+def with_posture(config: Config, sources: Sequence[Source]) -> Config:
+    """Settle only whether parts are turned upright."""
+    upright = settled(config, sources).preprocess.upright
+    return config.model_copy(update={"preprocess": config.preprocess.model_copy(update={"upright": upright})})
+
+
 def _with_frame(settings: PreprocessSettings, sources: Sequence[Source]) -> PreprocessSettings:
     """Settle whether parts are turned upright, and the frame: in the proportions of these parts, or of the photos."""
     turned = settings.align if settings.enabled else bool(settings.upright)

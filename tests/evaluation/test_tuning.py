@@ -133,6 +133,10 @@ def test_candidates_turn_one_knob_and_load(photos: list[np.ndarray]) -> None:
     assert knobs >= {"resolution", "pose", "crop", "layers", "evidence", "scale", "bank", "score"}
     without = candidates(mvtec, Choice("filters", ("filters",), None, ""))
     assert not {one.knob for one in without} & {"layers", "evidence"}
+    upright = load_config(flags={"preprocess.enabled": False, "preprocess.upright": True})
+    turned = {one.name: one for one in candidates(upright, Choice("filters", ("filters",), None, ""))}
+    assert turned["photos taken whole"].changes == {"preprocess__upright": False}
+    assert not any(one.knob == "crop" for one in turned.values())
 
 
 def test_together_takes_one_of_each_knob() -> None:
