@@ -17,6 +17,7 @@ from fastener.datasets.images import read_image
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.evaluation.figure_style import PLAIN, Style
 from fastener.evaluation.metrics import image_metrics
+from fastener.evaluation.result_tables import Estimate
 from fastener.evaluation.visualize import PALETTE
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
@@ -51,7 +52,8 @@ def _contrast(photo: np.ndarray, factor: float, rng: np.random.Generator) -> np.
 def _rotation(photo: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
     height, width = photo.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE))
+    # A mirrored border looks like the ground that it continues; a repeated one makes streaks that no camera makes.
+    return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101))
 
 
 def _as_photo(values: np.ndarray) -> np.ndarray:
@@ -98,7 +100,7 @@ def write_robustness(rows: Sequence[dict[str, Any]], folder: Path, style: Style 
     write_atomically(folder / "robustness.csv", csv_text(list(rows[0]), rows))
     lines = ["| disturbance | strength | image AUROC | recall | false alarms |", "|" + "---|" * 5]
     for row in rows:
-        figures = [_text(row[key]) for key in ("image_auroc", "recall", "false_positive_rate")]
+        figures = [_text(row, key) for key in ("image_auroc", "recall", "false_positive_rate")]
         strength = f"{row['strength']:g} {row['unit']}" if row["unit"] else "-"
         lines.append(f"| {row['disturbance']} | {strength} | {' | '.join(figures)} |")
     write_atomically(folder / "robustness.md", "\n".join(lines) + "\n")
@@ -152,5 +154,6 @@ def _measured(
     return {key: found[key] for name in shown for key in (name, f"{name}_ci95")}
 
 
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _text(row: dict[str, Any], metric: str) -> str:
+    found = Estimate.of_metrics(row, metric)
+    return "-" if found is None else " ".join(found.text(3)).strip()
