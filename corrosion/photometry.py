@@ -12,10 +12,15 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _SIDE = 96
 # Width of the robust loss in natural logarithms: pixels that differ by far more than 25 % count for nothing.
 _WIDTH = 0.25
-_STARTS = (0.25, 0.4, 0.5, 0.65)
-_STEPS = 20
+_STARTS = (0.1, 0.25, 0.4, 0.5, 0.65)
+_STEPS = 30
 # A surface of one tone does not tell a veil from a gain. The veil is held back until contrast demands it.
 _VEIL_PENALTY = 0.02
+# Halfway, the loss narrows to the spread of the surface that has not changed, but no further than this.
+_NARROWEST = 0.03
+# Detail that a deposit hides: its scale, the neighbourhood in which it is compared, as shares of the frame's side, and
+# the contrast that is noise. Every place counts a little, also where T0 shows no detail.
+_DETAIL, _AROUND, _NOISE, _KEPT = 0.0026, 0.02, 0.01, 0.5
 # No veil is stronger than the darkest places of its shot.
 _DARKEST = 0.02
 _LEAST = 1e-3
@@ -68,25 +73,49 @@ def match_exposure(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) ->
     if where.sum() < 16:
         return Exposure(1.0, 0.0, 0.0)
     x, y = np.maximum(first[where], _LEAST).astype(np.float64), np.maximum(second[where], _LEAST).astype(np.float64)
+    likeness = cv2.resize(_likeness(baseline, later, mask), size, interpolation=cv2.INTER_AREA)
+    kept = _KEPT + likeness[where].astype(np.float64)
+    kept = kept / kept.mean()
     darkest = float(np.quantile(x, _DARKEST)), float(np.quantile(y, _DARKEST))
     return max(
-        (_fitted(x, y, float(np.quantile(y / x, start)), darkest) for start in _STARTS),
+        (_fitted(x, y, kept, float(np.quantile(y / x, start)), darkest) for start in _STARTS),
         key=lambda found: found.agreement,
     )
 
 
-def _fitted(x: np.ndarray, y: np.ndarray, gain: float, darkest: tuple[float, float]) -> Exposure:
-    veil = 0.0
-    for _ in range(_STEPS):
+def _likeness(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Correlate the detail of two shots place by place, 0 to 1, float32 (h, w): deposit hides what T0 shows."""
+    side, weight = max(mask.shape), mask.astype(np.float32)
+
+    def mean(image: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.GaussianBlur(image * weight, (0, 0), _AROUND * side) / total)
+
+    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), _AROUND * side), 1e-3)
+    one, other = (
+        np.log(np.maximum(cv2.GaussianBlur(image, (0, 0), _DETAIL * side), _LEAST)) for image in (baseline, later)
+    )
+    means = mean(one), mean(other)
+    product = mean(one * other) - means[0] * means[1]
+    spread = (mean(one**2) - means[0] ** 2) * (mean(other**2) - means[1] ** 2)
+    found = product / np.sqrt(np.maximum(spread, 0.0) + _NOISE**4)
+    return np.asarray(np.where(mask, np.clip(found, 0.0, 1.0), 0.0), np.float32)
+
+
+def _fitted(x: np.ndarray, y: np.ndarray, kept: np.ndarray, gain: float, darkest: tuple[float, float]) -> Exposure:
+    veil, width = 0.0, _WIDTH
+    for step in range(_STEPS):
         predicted = np.maximum(gain * x + veil, _LEAST)
-        weight = (_agreements(y, predicted) / predicted) ** 2
+        if step >= _STEPS // 2:
+            off = np.abs(np.log(y / predicted))
+            width = float(np.clip(2.5 * 1.4826 * np.median(off), _NARROWEST, width))
+        weight = kept * (_agreements(y, predicted, width) / predicted) ** 2
         xx, x1, n = (weight * x * x).sum(), (weight * x).sum(), weight.sum() * (1.0 + _VEIL_PENALTY)
         xy, y1 = (weight * x * y).sum(), (weight * y).sum()
         veil = float(np.clip((xx * y1 - x1 * xy) / (xx * n - x1 * x1), -gain * darkest[0], darkest[1]))
         gain = max(float((xy - veil * x1) / xx), _LEAST)
-    return Exposure(gain, veil, float(_agreements(y, np.maximum(gain * x + veil, _LEAST)).mean()))
+    return Exposure(gain, veil, float((kept * _agreements(y, np.maximum(gain * x + veil, _LEAST), _WIDTH)).mean()))
 
 
-def _agreements(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Return 1 where the two agree, falling to 0 where they differ by far more than ``_WIDTH``."""
-    return np.asarray(1.0 / (1.0 + (np.log(y / predicted) / _WIDTH) ** 2))
+def _agreements(y: np.ndarray, predicted: np.ndarray, width: float) -> np.ndarray:
+    """Return 1 where the two agree, falling to 0 where they differ by far more than ``width``."""
+    return np.asarray(1.0 / (1.0 + (np.log(y / predicted) / width) ** 2))

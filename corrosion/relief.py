@@ -47,8 +47,8 @@ class Difference:
     ----------
     lighter, darker
         How much L* lies above (below) T0's, at the scale of detail; negative inside its range.
-    lighter_around, darker_around
-        The same of the neighbourhood's mean.
+    lighter_around
+        How much the neighbourhood's mean lies above T0's.
     rougher
         Doublings of the contrast of detail since T0 at the same place, beyond those of most of the surface.
     """
@@ -56,7 +56,6 @@ class Difference:
     lighter: np.ndarray
     darker: np.ndarray
     lighter_around: np.ndarray
-    darker_around: np.ndarray
     rougher: np.ndarray
 
 
@@ -79,17 +78,19 @@ def relief(luminance: np.ndarray, mask: np.ndarray) -> Relief:
     return Relief(fine, coarse, np.sqrt(np.maximum(variance, 0.0)), mask)
 
 
-def compare_relief(baseline: Relief, later: Relief) -> Difference:
-    """Compare two reliefs of one frame, the first of which is T0 in the light of the later shot."""
+def compare_relief(baseline: Relief, later: Relief, *, reach: float = 1.0) -> Difference:
+    """Compare two reliefs of one frame, the first of which is T0 in the light of the later shot.
+
+    ``reach`` scales the distance within which T0's values count: 1 for a usual registration.
+    """
     # Only contrast above the noise of a photo counts. A sharper focus raises all contrasts alike.
     doublings = np.log2((later.rough + _QUIET) / (baseline.rough + _QUIET))
     both = baseline.mask & later.mask
     usual = float(np.median(doublings[both])) if both.any() else 0.0
     return Difference(
-        lighter=later.fine - _highest(baseline.fine, baseline.mask),
-        darker=-_highest(-baseline.fine, baseline.mask) - later.fine,
-        lighter_around=later.coarse - _highest(baseline.coarse, baseline.mask),
-        darker_around=-_highest(-baseline.coarse, baseline.mask) - later.coarse,
+        lighter=later.fine - _highest(baseline.fine, baseline.mask, reach),
+        darker=-_highest(-baseline.fine, baseline.mask, reach) - later.fine,
+        lighter_around=later.coarse - _highest(baseline.coarse, baseline.mask, reach),
         rougher=doublings - usual,
     )
 
@@ -100,17 +101,23 @@ def _mean(image: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(image * weight, (0, 0), sigma) / np.maximum(total, 1e-3), np.float32)
 
 
-def _highest(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the highest value of the part within reach of each place."""
+def _highest(image: np.ndarray, mask: np.ndarray, factor: float) -> np.ndarray:
+    """Return the highest value of the part within reach of each place; ``factor`` scales the reach."""
     side = max(mask.shape)
     values = np.where(mask, image, np.float32(-1e3)).astype(np.float32)
-    near, far = (cv2.dilate(values, _disc(reach * side)) for reach in (_REACH, _RIM_REACH))
+    near = cv2.dilate(values, _disc(factor * _REACH * side))
+    far = cv2.dilate(near, _disc(factor * (_RIM_REACH - _REACH) * side))
+    return np.asarray(np.where(_rim(mask), far, near))
+
+
+def _rim(mask: np.ndarray) -> np.ndarray:
+    """Find the places near the outline, bool (h, w)."""
+    side = max(mask.shape)
     outside = np.pad(mask.astype(np.uint8), 1)
     depth = cv2.distanceTransform(outside, cv2.DIST_L2, 3)[1:-1, 1:-1]
     around = 2 * round(_AROUND * side) + 1
     thickness = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_RECT, (around, around)))
-    rim = depth < np.minimum(_RIM * side, _RIM_PART * thickness)
-    return np.asarray(np.where(rim, far, near))
+    return np.asarray(depth < np.minimum(_RIM * side, _RIM_PART * thickness))
 
 
 def _disc(radius: float) -> np.ndarray:
