@@ -109,16 +109,17 @@ def _page(
     facts = {
         "command": command,
         "seeds": ", ".join(str(seed) for seed in range(experiment.seed, experiment.seed + experiment.repeats)),
-        "machine": f"{machine['cpu']}, {machine['threads']} threads",
+        "machine": f"{machine['cpu']}, {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}",
         "versions": versions,
         "cost": f"{processor / 60:.1f} minutes of processor time, {clock / 60:.1f} by the clock, of all cells together",
     }
+    left = f"; {results.missing} are missing" if results.missing else ""
     failed = [f"<li>{html.escape(text)}</li>" for text in results.errors.values()]
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Experiment</title><style>{_CSS}</style>',
             "<h1>Experiment</h1>",
-            f"<p>{len(results.cells)} results on {html.escape(', '.join(results.data))}.</p>",
+            f"<p>{len(results.cells)} results on {html.escape(', '.join(results.data))}{left}.</p>",
             *([f"<p>Not measured:</p><ul>{''.join(failed)}</ul>"] if failed else []),
             *(table.to_html() for table in tables),
             "<p>Bold: the best of a column as printed. [ ]: 95 % intervals; of one seed over test images "

@@ -110,7 +110,8 @@ def test_the_command_writes_tables_figures_and_a_page(mvtec: Path, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "| method | plate | sheet | mean |" in done.stdout
     page = (tmp_path / "report.html").read_text()
-    for words in ("--multi-class", "multi_class: true", "image AUROC", "svg+xml", "torch"):
+    assert "are missing" not in page
+    for words in ("--multi-class", "multi_class: true", "minutes of processor time", "image AUROC", "svg+xml", "torch"):
         assert words in page
     rows = list(csv.DictReader((tmp_path / "results.csv").read_text(encoding="utf-8-sig").splitlines()))
     assert [(row["data"], row["shots"], row["n_train"]) for row in rows] == [
