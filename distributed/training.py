@@ -38,7 +38,7 @@ from fastener.inspection.inspector import Inspector
 from fastener.inspection.photo_settings import settled
 from fastener.inspection.reading import Fingerprint, prepare
 from fastener.inspection.registry import EVIDENCE
-from fastener.inspection.training import build_evidence, build_setup, report
+from fastener.inspection.training import build_evidence, build_setup, report, that_speak
 from fastener.models.bank_rows import rows_to_keep
 from fastener.models.moments import Moments
 from fastener.models.patchcore import PatchCore
@@ -119,6 +119,8 @@ def train(
     photos = cluster.collect()
     grouping = Grouping.of(photos)
     scores = cluster.fit(grouping.left_out)
+    evidence = that_speak(evidence, config, warn)
+    scores = {kind: scores[kind] for kind in evidence}
     inspector = Inspector.calibrated(config, setup, evidence=evidence, photos=photos, grouping=grouping, scores=scores)
     inspector.report = report(inspector, sources, photos, grouping, progress=progress)
     for line in inspector.report.warnings():
@@ -164,16 +166,21 @@ class _Cluster:
         shown = self._finish([one[0] for one in seen], "reading")
         self._features = {kind: [one[1 + at] for one in seen] for at, kind in enumerate(kinds)}
         self._positions = shown[0].positions
-        others = [kind for kind in self.evidence if kind not in self.banks]
-        self._scores = {kind: HealthyScores.join([one.scores[kind] for one in shown]) for kind in others}
+        self._scores = {kind: HealthyScores.join([one.scores[kind] for one in shown]) for kind in shown[0].scores}
+        for one in shown:
+            for kind, collected in one.collected.items():
+                self.evidence[kind].take_in(collected)
         return [fingerprint for one in shown for fingerprint in one.fingerprints]
 
     def fit(self, groups: np.ndarray) -> dict[str, HealthyScores]:
         """Make the banks; every photo's score as unseen by them. ``groups`` (n,) are left out together."""
-        return {
-            kind: self._learn(kind, self.banks[kind], groups) if kind in self.banks else self._scores[kind]
-            for kind in self.evidence
-        }
+        scores = {}
+        for kind, one in self.evidence.items():
+            if kind in self.banks:
+                scores[kind] = self._learn(kind, self.banks[kind], groups)
+            else:
+                scores[kind] = one.fit_collected(groups.tolist()) if one.hands_over else self._scores[kind]
+        return scores
 
     def _learn(self, kind: str, one: PatchCore, groups: np.ndarray) -> HealthyScores:
         features = self._features.pop(kind)

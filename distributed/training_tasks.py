@@ -54,12 +54,14 @@ class Lesson:
 class Seen:
     """What is known of a shard's photos beside their features.
 
-    ``scores``: the healthy scores of kinds that learn nothing; ``positions``: patches of an image, of the other kinds.
+    ``scores``: the healthy scores of kinds that learn nothing; ``positions``: patches of an image, of those with a
+    bank; ``collected``: what the others hand over.
     """
 
     fingerprints: list[Fingerprint]
     scores: dict[str, HealthyScores]
     positions: dict[str, int]
+    collected: dict[str, list[Any]]
 
 
 @ray.remote
@@ -71,10 +73,12 @@ def collect_features(lesson: Lesson, extractors: dict[str, dict[str, Any]], sour
         bank.extractor.restore(extractors[kind])
     preprocessor = Preprocessor(lesson.config.preprocess)
     fingerprints = collect(sources, evidence, lesson.config, preprocessor=preprocessor)
-    scores = {kind: one.fit_collected(range(len(sources))) for kind, one in evidence.items() if kind not in banks}
+    collected = {kind: one.handed_over() for kind, one in evidence.items() if one.hands_over}
+    alone = {kind: one for kind, one in evidence.items() if kind not in banks and kind not in collected}
+    scores = {kind: one.fit_collected(range(len(sources))) for kind, one in alone.items()}
     features = [bank.take_features().numpy() for bank in banks.values()]
     positions = {kind: part.shape[1] * part.shape[2] for kind, part in zip(banks, features, strict=True)}
-    seen = Seen(fingerprints, scores, positions)
+    seen = Seen(fingerprints, scores, positions, collected)
     return (seen, *features) if features else seen
 
 

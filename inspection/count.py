@@ -31,13 +31,14 @@ _LIKE, _AWAY = 10.0, 15  # CIELab units; pixels a side of the square round a par
 class CountEvidence(Evidence):
     """Count the parts of a photo by kind: the score is the number of parts that are missing or too many.
 
-    Kinds are told apart by outline, size, hole, colour, and the visual words of their patches. It learns on one
-    machine, and is used only when named.
+    Kinds are told apart by outline, size, hole, colour, and the visual words of their patches. It is used
+    only when named.
     """
 
     family = "count"
     min_unit = 1 / 6  # one part is enough
     prior_spread = 0.0
+    in_shards = hands_over = True
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
@@ -50,10 +51,18 @@ class CountEvidence(Evidence):
         return True
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
-        self._collected += self._parts(batch)
+        nothing = np.empty((0, 0), bool)  # of no use for learning, and large
+        self._collected += [[replace(part, mask=nothing) for part in parts] for parts in self._parts(batch)]
+
+    def handed_over(self) -> list[list[Part]]:
+        collected, self._collected = self._collected, []
+        return collected
+
+    def take_in(self, collected: Sequence[list[Part]]) -> None:
+        self._collected += collected
 
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
-        collected, self._collected = self._collected, []
+        collected = self.handed_over()
         scores = np.zeros(len(collected), np.float32)
         if self.kit is not None:
             scores[:] = [self.kit.tally(self._items(parts)).score if parts else 0 for parts in collected]

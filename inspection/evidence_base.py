@@ -107,8 +107,10 @@ class Evidence(ABC):
         Whether this kind computes the features of a pretrained network: never; where there is one; or always, so that
         naming it without a network is an error.
     in_shards : bool
-        Whether it can be learned in shards on many machines. It then either has a ``patchcore``, whose bank is joined
-        from the shards, or ``fit_collected`` scores each photo by itself.
+        Whether it can be learned in shards on many machines. It then has a ``patchcore``, whose bank is joined from the
+        shards, or hands over what it collects, or ``fit_collected`` scores each photo by itself.
+    hands_over : bool
+        Whether ``handed_over`` and ``take_in`` move what was collected, little for each photo, to another machine.
     holds_features : bool
         Whether it holds the features of all photos while it learns, and so shares ``run.memory_limit_mb``.
     """
@@ -120,6 +122,7 @@ class Evidence(ABC):
     map_threshold: ClassVar[float | None] = None
     backbone_use: ClassVar[Literal["none", "optional", "required"]] = "none"
     in_shards: ClassVar[bool] = False
+    hands_over: ClassVar[bool] = False
     holds_features: ClassVar[bool] = False
 
     def __init__(self, setup: Setup):
@@ -174,6 +177,14 @@ class Evidence(ABC):
     @abstractmethod
     def collect_features(self, batch: Sequence[Prepared]) -> None:
         """Take in one batch of healthy images; the photos themselves are not kept."""
+
+    def handed_over(self) -> list[Any]:
+        """Hand over what was collected of each photo, if ``hands_over``; nothing stays."""
+        raise NotImplementedError(f"{type(self).__name__} hands over nothing")
+
+    def take_in(self, collected: Sequence[Any]) -> None:
+        """Take in what other evidence of this kind has ``handed_over``, as if it had been collected here."""
+        raise NotImplementedError(f"{type(self).__name__} takes in nothing")
 
     @abstractmethod
     def fit_collected(self, groups: Sequence[int]) -> HealthyScores:

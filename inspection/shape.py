@@ -42,6 +42,7 @@ class ShapeEvidence(Evidence):
     family = "shape"
     min_unit = (_ODD - _SILENT) / _UNITS
     prior_spread = 0.0  # most healthy parts score zero
+    in_shards = hands_over = True
 
     def __init__(self, setup: Setup):
         super().__init__(setup)
@@ -70,8 +71,15 @@ class ShapeEvidence(Evidence):
             hopeless = len(self._collected) >= _TRIED and seen <= _HARDLY * len(self._collected)
             self._collected.append(_TOO_FEW if hopeless else seen_shape(prepared))
 
-    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
+    def handed_over(self) -> list[Shape | str]:
         collected, self._collected = self._collected, []
+        return collected
+
+    def take_in(self, collected: Sequence[Shape | str]) -> None:
+        self._collected += collected
+
+    def fit_collected(self, groups: Sequence[int]) -> HealthyScores:
+        collected = self.handed_over()
         at = [i for i, one in enumerate(collected) if not isinstance(one, str)]
         shapes = [one for one in collected if not isinstance(one, str)]
         own = np.asarray(groups)[at]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("ray", reason="ray[data] is not installed (requirements/cluster.txt)")
 
 import fsspec
+import numpy as np
 import pyarrow.parquet as pq
-from data_factory import part, save
+import torch
+from data_factory import part, save, tiny_config
+from drawn_parts import BOLT, HEXAGON, draw
 
 import fastener
 from fastener.common.errors import UserError
@@ -20,10 +24,15 @@ from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.distributed import ray_engine, shards
 from fastener.distributed.images import check_storage, images_in, listed_in, load_named, read_named, relative_names
+from fastener.distributed.registered import Registered
 from fastener.distributed.training import Cover, train
+from fastener.distributed.training_tasks import Lesson, collect_features
+from fastener.inspection.evidence_base import Setup
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure
 from fastener.inspection.tables import record
+from fastener.inspection.training import build_evidence, collect
+from fastener.preprocessing.pipeline import Preprocessor
 
 pytestmark = pytest.mark.cluster
 
@@ -54,6 +63,29 @@ def test_a_bucket_is_listed_and_read_like_a_folder(tmp_path: Path) -> None:
     assert (read_named(every[0]) == read_image(tmp_path / "a.jpg")).all()
     with pytest.raises(UserError, match="holds no image"):
         images_in("memory://bucket/nothing", True)
+
+
+def test_what_shards_hand_over_teaches_as_on_one_machine(tmp_path: Path) -> None:
+    """Shape and count are learned by the driver, from what the workers have seen."""
+    config = tiny_config(preprocess={"size": 128}, evidence=("shape", "count"))
+    photos = [draw((BOLT, HEXAGON)[i % 2] * (1 + 0.01 * i / 12), degrees=float(i)) for i in range(12)]
+    paths = [save(photo, tmp_path / f"{i:02d}.png") for i, photo in enumerate(photos)]
+    setup = Setup(config, torch.device("cpu"), "filters")
+    alone, joined = (build_evidence(setup, ("shape", "count")) for _ in range(2))
+    lesson = Lesson(config, "filters", Registered.of(alone, "filters"), None, 1)
+    collect(paths, alone, config, preprocessor=Preprocessor(config.preprocess))
+    for shard in (paths[:5], paths[5:]):
+        for kind, collected in collect_features._function(lesson, {}, shard).collected.items():
+            joined[kind].take_in(collected)
+    for kind in alone:
+        scores, others = (one[kind].fit_collected(range(12)) for one in (alone, joined))
+        assert scores.images.tolist() == others.images.tolist()
+        assert state_of_arrays(alone[kind].state()) == state_of_arrays(joined[kind].state())
+
+
+def state_of_arrays(state: dict[str, Any]) -> str:
+    with np.printoptions(threshold=10**9, precision=12):
+        return repr(state)
 
 
 def test_an_image_that_cannot_be_had_is_a_failure_with_its_url(inspector: Inspector) -> None:
