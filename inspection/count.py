@@ -181,7 +181,7 @@ def words(tally: Tally, names: Sequence[str]) -> str:
     for name, found, expected in zip(names, tally.found, tally.expected, strict=True):
         if found != expected:
             said.append(f"{name}: {found} found, {expected} expected")
-    unknown = tally.kinds.count(-1)
+    unknown = _unknown(tally)
     if unknown:
         said.append(f"{unknown} of a kind not seen")
     return ", ".join(said)
@@ -194,7 +194,12 @@ def _figures(tally: Tally, names: Sequence[str]) -> dict[str, float]:
             f"{name} found".replace(" ", "_"): float(found),
             f"{name} expected".replace(" ", "_"): float(expected),
         }
-    return {**figures, "kind_not_seen": float(tally.kinds.count(-1))}
+    return {**figures, "kind_not_seen": float(_unknown(tally))}
+
+
+def _unknown(tally: Tally) -> int:
+    """Count the parts like none of the healthy ones, without clumps that hold what is missing."""
+    return sum(tally.kinds[i] < 0 for i in tally.odd)
 
 
 def _drawn(masks: Sequence[np.ndarray], tally: Tally) -> np.ndarray:

@@ -18,7 +18,7 @@ _OLD_OUTLINE = 0.05  # of files that do not state it either
 _MOST_ITEMS = 600
 # Greatest difference of a clump's area from that of the parts that it should hold: in parts of that, and of the
 # smallest part that is missing else.
-_TOUCHING, _LACKING = 0.15, 0.6
+_TOUCHING, _LACKING = 0.055, 0.4
 _USUAL = 0.05  # share of healthy photos from which their numbers are those of a whole kit
 _REACH = 1.5
 _CUT = 2.5  # a part that was cut off another may lie this many times as far from its kind
