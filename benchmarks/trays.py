@@ -1,7 +1,7 @@
 """How many missing, extra and swapped parts of kits are flagged, and how many whole trays: python benchmarks/trays.py
 
-Renders kits of 6 to 12 parts, learns whole trays of each with configs/kit.yaml and judges others. On every tenth tray
-two parts touch.
+Renders kits of 6 to 12 parts, learns whole trays of each with configs/kit.yaml and judges others. On every tenth whole
+tray, and on every fourth with a change, two parts touch.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ def main() -> int:
 
 
 def trays(kit: tuple[KitPart, ...], first: int, count: int, change: str = "none") -> Iterator[np.ndarray]:
-    """Render trays of a kit with seeds from ``first`` on; on every tenth two parts touch."""
-    return (render_tray(kit, first + i, change, touching=i % 10 == 9).image for i in range(count))
+    """Render trays of a kit with seeds from ``first`` on; on every tenth whole one, or fourth changed one, two touch."""
+    every = 10 if change == "none" else 4
+    return (render_tray(kit, first + i, change, touching=i % every == every - 1).image for i in range(count))
 
 
 if __name__ == "__main__":

@@ -184,6 +184,8 @@ def words(tally: Tally, names: Sequence[str]) -> str:
     unknown = _unknown(tally)
     if unknown:
         said.append(f"{unknown} of a kind not seen")
+    if tally.doubt:
+        said.append("parts that touch hardly have the size of those that are missing")
     return ", ".join(said)
 
 

@@ -18,7 +18,9 @@ _OLD_OUTLINE = 0.05  # of files that do not state it either
 _MOST_ITEMS = 600
 # Greatest difference of a clump's area from that of the parts that it should hold: in parts of that, and of the
 # smallest part that is missing else.
-_TOUCHING, _LACKING = 0.055, 0.4
+_TOUCHING, _LACKING = 0.15, 0.6
+# Up to this share of these differences a clump surely holds what is missing; beyond, it counts as half a missing part.
+_SURELY, _DOUBT = 0.4, 0.5
 _USUAL = 0.05  # share of healthy photos from which their numbers are those of a whole kit
 _REACH = 1.5
 _CUT = 2.5  # a part that was cut off another may lie this many times as far from its kind
@@ -38,18 +40,21 @@ class Tally:
         Numbers of parts of each kind, in this photo and in the nearest whole kit.
     odd : tuple of int
         Numbers of the parts that are too many.
+    doubt : float
+        0, or a half if parts that touch count as those that are missing, but hardly have their size.
     """
 
     kinds: tuple[int, ...]
     found: tuple[int, ...]
     expected: tuple[int, ...]
     odd: tuple[int, ...]
+    doubt: float = 0.0
 
     @property
-    def score(self) -> int:
-        """Number of parts that are missing or too many; a swapped part counts twice."""
+    def score(self) -> float:
+        """Number of parts that are missing or too many; a swapped part counts twice, doubt as it is."""
         missing = sum(max(e - n, 0) for e, n in zip(self.expected, self.found, strict=True))
-        return missing + len(self.odd)
+        return missing + len(self.odd) + self.doubt
 
 
 class Kit:
@@ -74,7 +79,10 @@ class Kit:
     """
 
     def fit(self, photos: list[list[Item]]) -> np.ndarray:
-        """Learn from the parts of healthy photos; return each photo's score beside the others, (n,)."""
+        """Learn from the parts of healthy photos; return each photo's score beside the others, (n,).
+
+        Photos in which parts touch score a half at most.
+        """
         kept = [i for i, _ in enumerate(photos) if sum(len(one) for one in photos[: i + 1]) <= _MOST_ITEMS] or [0]
         # Where parts touch, fewer of their kinds are seen than are there.
         clear = [i for i in kept if not any(item.cut for item in photos[i])]
@@ -93,7 +101,10 @@ class Kit:
         self.names_ = self._named()
         self.areas_ = self._areas()
         self.whole_ = self._whole(photos)
-        return np.array([self.tally(items).score for items in photos], float)
+        scores = np.array([self.tally(items).score for items in photos], float)
+        # What cannot be told where parts touch says nothing about photos in which none do.
+        touching = np.array([any(item.cut for item in items) for items in photos], bool)
+        return np.where(touching, np.minimum(scores, _DOUBT), scores)
 
     def tally(self, items: list[Item]) -> Tally:
         """Name the kind of each part, and compare their numbers with the nearest whole kit."""
@@ -108,12 +119,14 @@ class Kit:
                 found[nearest] += 1
         odd = [i for i, kind in enumerate(kinds) if kind < 0]
         missing = np.maximum(expected - found, 0)
-        if (found <= expected).all() and self._touch(items, kinds, missing):
+        doubt = 0.0
+        if (found <= expected).all() and (off := self._off(items, kinds, missing)) <= 1:
             found, odd = found + missing, []
+            doubt = _DOUBT * (off > _SURELY)
         for kind, more in enumerate((found - expected).tolist()):
             own = sorted((i for i, one in enumerate(kinds) if one == kind), key=lambda i: -float(near[i].min()))
             odd += own[: max(more, 0)]
-        return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)))
+        return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)), doubt)
 
     def _whole(self, photos: list[list[Item]]) -> np.ndarray:
         """Numbers that several photos show: (m, kinds). Photos with parts that touch or are unknown have no vote."""
@@ -127,22 +140,23 @@ class Kit:
         usual = [one for one, count in votes.items() if count >= max(2, _USUAL * votes.total())]
         return np.array(usual or list(votes))
 
-    def _touch(self, items: list[Item], kinds: list[int], missing: np.ndarray) -> bool:
+    def _off(self, items: list[Item], kinds: list[int], missing: np.ndarray) -> float:
         """Tell whether the ``missing`` parts are there but touch others, and were cut wrongly or not at all.
 
-        Then all that was cut or is of no kind has the area of what is known of it and of the missing parts together,
-        with the gaps that touching parts enclose or without. A single part of no kind in the place of another that did
-        not touch is no clump.
+        Returns by how much the areas differ, in parts of what may be; infinite where nothing is missing or touches. If
+        they are there, all that was cut or is of no kind has the area of what is known of it and of the missing parts
+        together, with the gaps that touching parts enclose or without. A single part of no kind in the place of another
+        that did not touch is no clump.
         """
         clump = [i for i, kind in enumerate(kinds) if items[i].cut or kind < 0]
         if not missing.any() or not (missing.sum() >= 2 or any(items[i].cut for i in clump)):
-            return False
+            return float("inf")
         known = [kinds[i] for i in clump if kinds[i] >= 0]
         expected = self.areas_[known].sum(axis=0) + (missing[:, None] * self.areas_).sum(axis=0)
         there = np.sum([_area(items[i]) for i in clump], axis=0)
         # Without the smallest of the missing parts the areas have to differ.
         smallest = self.areas_[missing > 0].min(axis=0)
-        return bool((np.abs(there - expected) <= np.minimum(_TOUCHING * expected, _LACKING * smallest)).any())
+        return float((np.abs(there - expected) / np.minimum(_TOUCHING * expected, _LACKING * smallest)).min())
 
     def _areas(self) -> np.ndarray:
         areas = np.array([_area(item) for item in self.known_.items])
