@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def trays(kit: tuple[KitPart, ...], first: int, count: int, change: str = "none") -> Iterator[np.ndarray]:
-    """Render trays of a kit with seeds from ``first`` on; on every tenth whole one, or fourth changed one, two touch."""
+    """Render trays of a kit from seed ``first`` on; on every tenth whole one, or fourth changed one, two touch."""
     every = 10 if change == "none" else 4
     return (render_tray(kit, first + i, change, touching=i % every == every - 1).image for i in range(count))
 

@@ -101,9 +101,10 @@ class Kit:
         self.names_ = self._named()
         self.areas_ = self._areas()
         self.whole_ = self._whole(photos)
-        scores = np.array([self.tally(items).score for items in photos], float)
+        tallies = [self.tally(items) for items in photos]
         # What cannot be told where parts touch says nothing about photos in which none do.
-        touching = np.array([any(item.cut for item in items) for items in photos], bool)
+        touching = [_touches(items, tally) for items, tally in zip(photos, tallies, strict=True)]
+        scores = np.array([tally.score for tally in tallies], float)
         return np.where(touching, np.minimum(scores, _DOUBT), scores)
 
     def tally(self, items: list[Item]) -> Tally:
@@ -220,6 +221,11 @@ class Kit:
         self.names_, self.limit_ = tuple(state["names"]), float(state["limit"])
         self.areas_ = self._areas()
         return self
+
+
+def _touches(items: list[Item], tally: Tally) -> bool:
+    """Tell whether parts of a whole kit touch: one was cut off another, or some are one piece of no known kind."""
+    return any(item.cut for item in items) or (-1 in tally.kinds and len(items) < sum(tally.expected))
 
 
 def _area(item: Item) -> tuple[float, float]:
