@@ -106,7 +106,9 @@ def white_deposit(change: Change, slight: Slight | None, settings: CorrosionSett
 
 
 def look_for_slight(change: Change, coloured: np.ndarray, settings: CorrosionSettings) -> Slight | None:
-    """Choose how slight deposit is looked for on bright metal; None on dark parts, where deposit shows clearly.
+    """Choose how slight deposit is looked for on bright metal.
+
+    None on dark parts, where deposit shows clearly, and in shots whose light differs so much that it cannot be told.
 
     ``coloured`` are the coloured places, bool (h, w). Another exposure changes them and their borders otherwise.
     """
@@ -125,9 +127,10 @@ def look_for_slight(change: Change, coloured: np.ndarray, settings: CorrosionSet
         least = share * settings.min_lighter_rough
         found = Slight(difference, least, where, edges)
         white = white_deposit(change, found, settings, 1.0).sum()
-        if _slight(change, found, difference.darker, settings, 1.0).sum() <= _FALSE * white + _FEW * change.bare.sum():
-            break
-    return found
+        decoy = _slight(change, found, difference.darker, settings, 1.0).sum()
+        if decoy <= _FALSE * white + _FEW * change.bare.sum():
+            return found
+    return None
 
 
 def dark_patches(change: Change, sound: np.ndarray, settings: CorrosionSettings, factor: float) -> np.ndarray:
