@@ -52,8 +52,8 @@ def _contrast(photo: np.ndarray, factor: float, rng: np.random.Generator) -> np.
 def _rotation(photo: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:
     height, width = photo.shape[:2]
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    # A mirrored border looks like the ground that it continues; a repeated one makes streaks that no camera makes.
-    return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101))
+    # A mirrored border shows parts twice where they reach it, which is odder than the streaks of a repeated one.
+    return np.asarray(cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE))
 
 
 def _as_photo(values: np.ndarray) -> np.ndarray:
