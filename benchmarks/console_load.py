@@ -186,10 +186,10 @@ def _half_open(port: int, bodies: list[bytes], count: int) -> None:
 
 
 def _memory(port: int, bodies: list[bytes], count: int, process: int) -> None:
-    """Print the resident memory of the server after each tenth of ``count`` requests."""
+    """Print the resident memory of the server after each tenth of ``count`` requests of 8 clients."""
     seen = []
     for _ in range(10):
-        _client(port, bodies, count // 10)
+        _load(port, bodies, 8, count // 10)
         status = Path(f"/proc/{process}/status").read_text()
         seen.append(int(status.partition("VmRSS:")[2].split()[0]) / 1024)
     shown = ", ".join(f"{one:.0f}" for one in seen)
