@@ -72,7 +72,7 @@ def inspect(arguments: argparse.Namespace, config: Config) -> int:
             job = _job(inspector, model, arguments, config, tag)
             start = time.perf_counter()
             names = picture_names(relative_names(images, arguments.dir))
-            done = _written(score(missing, job, workers), names, arguments.output, tuple(inspector.evidence))
+            done = _written(score(missing, job, workers, cli.warn), names, arguments.output, tuple(inspector.evidence))
             for _ in cli.progress(done, left, "inspecting"):
                 pass
             seconds = time.perf_counter() - start
@@ -166,7 +166,7 @@ def train_categories(jobs: Sequence[TrainingJob], config: Config, arguments: arg
     failed = 0
     with ray_engine.joined(arguments.cluster, arguments.cores) as workers:
         cli.say(f"training {len(outputs)} categories on {workers.describe()}")
-        done = train_side_by_side(photos, config, choice, workers)
+        done = train_side_by_side(photos, config, choice, workers, cli.warn)
         for one in cli.progress(done, len(outputs), "training"):
             if one.error:
                 cli.warn(one.error)

@@ -134,7 +134,7 @@ def _workers(arguments: argparse.Namespace, experiment: Experiment) -> Iterator[
 
         def spread(cells: Sequence[Cell]) -> Iterator[tuple[Cell, Mapping[str, bytes] | UserError]]:
             work = {cell: partial(files_of_cell, cell, same, Path.cwd()) for cell in cells}
-            return side_by_side(work, choice.weights, workers)
+            return side_by_side(work, choice.weights, workers, cli.warn)
 
         yield spread
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,11 +28,15 @@ class Trained:
 
 
 def train_side_by_side(
-    photos: Mapping[str, Sequence[Path]], config: Config, choice: Choice, workers: Workers
+    photos: Mapping[str, Sequence[Path]],
+    config: Config,
+    choice: Choice,
+    workers: Workers,
+    warn: Callable[[str], None],
 ) -> Iterator[Trained]:
     """``Inspector.fit`` for each category, in the order in which they are done; one that fails stops no other.
 
-    ``choice`` is what this machine made of ``config``: workers use its weights.
+    ``choice`` is what this machine made of ``config``: workers use its weights. ``warn`` is told of workers that died.
     """
     # A worker that has weights of its own must not make another model than this machine would.
     config = config.model_copy(update={"model": config.model.model_copy(update={"backbone": choice.backbone})})
@@ -41,7 +45,7 @@ def train_side_by_side(
         name: partial(_train, name, [path.absolute() for path in paths], config, registered)
         for name, paths in photos.items()
     }
-    for name, done in side_by_side(work, choice.weights, workers):
+    for name, done in side_by_side(work, choice.weights, workers, warn):
         yield Trained(name, b"", "", f"{name}: {done}") if isinstance(done, UserError) else done
 
 

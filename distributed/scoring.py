@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,13 @@ class Scored:
     pictures: dict[str, bytes]
 
 
-def score(shards: Sequence[Shard], job: Job, workers: Workers) -> Iterator[tuple[Shard, list[Scored]]]:
+def score(
+    shards: Sequence[Shard], job: Job, workers: Workers, warn: Callable[[str], None]
+) -> Iterator[tuple[Shard, list[Scored]]]:
     """Each shard with its results in the order of its images; shards come as they are done.
 
-    Raises UserError if workers die again and again over the same images.
+    ``warn`` is told of workers that died and were replaced. Raises UserError if workers die again and again over the
+    same images.
     """
     _quiet()
     rows = [{"shard": at, "images": pickle.dumps(shard.images)} for at, shard in enumerate(shards)]
@@ -78,7 +81,11 @@ def score(shards: Sequence[Shard], job: Job, workers: Workers) -> Iterator[tuple
         )
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     for row in scored.iter_rows():
-        yield shards[row["shard"]], pickle.loads(row["scored"])
+        shard = shards[row["shard"]]
+        if row["again"]:
+            repeated = f"{len(shard.images)} images from {shard.images[0]} on were inspected again"
+            warn(f"a worker died; {repeated}, and none is lost")
+        yield shard, pickle.loads(row["scored"])
 
 
 class _Reader:
@@ -106,6 +113,8 @@ class _Scorer:
         with local_copy(job.model) as model, local_copy(job.weights) as weights:
             assert model is not None
             self.inspector = Inspector.load(model, job.config.run.device, weights=weights, run=job.config.run)
+        # A new actor in the place of one that died begins with the shard that was lost.
+        self.again = bool(ray.get_runtime_context().was_current_actor_reconstructed)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         results = [
@@ -118,7 +127,8 @@ class _Scorer:
             entry = {**record(result, is_baseline(Path(name), self.job.tag)), "path": name}
             pictures = _pictures(name, result) if self.job.pictures and isinstance(result, Inspection) else {}
             scored.append(Scored(entry, pictures))
-        return {"shard": row["shard"], "scored": pickle.dumps(scored)}
+        again, self.again = self.again, False
+        return {"shard": row["shard"], "scored": pickle.dumps(scored), "again": again}
 
 
 def _pictures(name: str, result: Inspection) -> dict[str, bytes]:

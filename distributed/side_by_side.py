@@ -16,23 +16,35 @@ Answer = TypeVar("Answer")
 
 
 def side_by_side(
-    work: Mapping[Key, Callable[[Path | None], Answer]], weights: Path | None, workers: Workers
+    work: Mapping[Key, Callable[[Path | None], Answer]],
+    weights: Path | None,
+    workers: Workers,
+    warn: Callable[[str], None],
 ) -> Iterator[tuple[Key, Answer | UserError]]:
     """Call each piece of ``work`` with the file of ``weights`` on a worker; yield what it returns as it is done.
 
-    A piece that raises UserError, or whose worker dies again and again, gives this error and stops no other. Pieces
-    travel by pickle, and start in the order of ``work``.
+    A piece whose worker dies is started again, three times at most, which ``warn`` is told. A piece that raises
+    UserError, or whose worker dies again and again, gives this error and stops no other. Pieces travel by pickle, and
+    start in the order of ``work``.
     """
     shipped = None if weights is None else Shipped.of(weights)
-    task = _call.options(num_cpus=1 if workers.gpus else workers.cores, num_gpus=workers.gpus, max_retries=RETRIES)
+    # Ray itself would repeat in silence.
+    task = _call.options(num_cpus=1 if workers.gpus else workers.cores, num_gpus=workers.gpus, max_retries=0)
+    deaths = dict.fromkeys(work, 0)
     waiting = {task.remote(call, shipped, workers.cores): key for key, call in work.items()}
     while waiting:
         (done,), _ = ray.wait(list(waiting), num_returns=1)
         key = waiting.pop(done)
         try:
-            yield key, ray.get(done)
+            answer: Answer | UserError = ray.get(done)
         except DIED:
-            yield key, UserError("its worker died again and again, as when out of memory")
+            deaths[key] += 1
+            if deaths[key] <= RETRIES:
+                warn(f"{key}: its worker died; it is done again, and nothing is lost")
+                waiting[task.remote(work[key], shipped, workers.cores)] = key
+                continue
+            answer = UserError("its worker died again and again, as when out of memory")
+        yield key, answer
 
 
 @ray.remote

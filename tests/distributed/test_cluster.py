@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -31,6 +32,8 @@ from fastener.common.files import CONFIGS
 from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
+from fastener.distributed import ray_engine
+from fastener.distributed.side_by_side import side_by_side
 from fastener.evaluation.experiments.settings import load_experiment
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import Inspector
@@ -129,7 +132,10 @@ def test_a_killed_worker_loses_no_image(
     assert len(shards_of(tmp_path / "out")) < N_IMAGES // 4
     done = finished(running)
     assert done.returncode == 1, done.stderr  # two photos could not be read
-    assert [line for line in done.stderr.splitlines() if line] == [
+    told = [line for line in done.stderr.splitlines() if line]
+    died = rf"warning: a worker died; \d+ images from {server}/\S+ on were inspected again, and none is lost"
+    assert re.fullmatch(died, told[0])
+    assert told[1:] == [
         f"warning: {server}/broken.jpg: not an image that can be read; convert it to PNG, JPEG or TIFF",
         f"warning: {server}/gone.png: no such file; check the name",
     ]
@@ -140,6 +146,22 @@ def test_a_killed_worker_loses_no_image(
     with (tmp_path / "out/results.csv").open(encoding="utf-8-sig", newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == urls
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_a_piece_whose_worker_dies_is_done_again(tmp_path: Path) -> None:
+    mark = tmp_path / "died"
+
+    def dies_once(_: Path | None) -> str:
+        if mark.exists():
+            return "done"
+        mark.touch()
+        os._exit(1)
+
+    told: list[str] = []
+    with ray_engine.joined("auto", 1) as workers:
+        answers = dict(side_by_side({"weak": dies_once, "well": lambda _: "done"}, None, workers, told.append))
+    assert answers == {"weak": "done", "well": "done"}
+    assert told == ["weak: its worker died; it is done again, and nothing is lost"]
 
 
 def test_a_killed_driver_is_started_again(
