@@ -125,7 +125,7 @@ def speed(options: argparse.Namespace, config: Config) -> None:
                     Shipped.of(model), Shipped.of(options.weights), registered, inspector.config, "T0", pictures=False
                 )
                 plan = shards.plan(images, options.shard_size, Path(folder) / "shards", str(cores))
-                times = [time.perf_counter() for _ in score(plan, job, workers)]
+                times = [time.perf_counter() for _ in score(plan, job, workers, print)]
             steady = (len(times) - 1) * options.shard_size / (times[-1] - times[0])
             print(f"{workers.describe()}: {steady:.2f} images/s, after {times[0] - start:.1f} s for the first shard")
 
