@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastener.commands import cli, cluster
 from fastener.common.errors import UserError
+from fastener.inspection.registry import ANOMALIB
 
 if TYPE_CHECKING:
     from fastener.evaluation.experiments.cells import Cell
@@ -182,7 +183,7 @@ def _protocol(arguments: argparse.Namespace) -> str:
         "--multi-class": arguments.multi_class,
         "--robustness": arguments.robustness,
         "--turns": arguments.turns is not None,
-        f"--method {arguments.method}": arguments.method.startswith("anomalib:"),
+        f"--method {arguments.method}": arguments.method.startswith(ANOMALIB),
     }
     return next((flag for flag, was in given.items() if was), "")
 

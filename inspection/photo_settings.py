@@ -26,33 +26,44 @@ _FEW_OTHER = 1  # of these
 def settled(config: Config, sources: Sequence[Source]) -> Config:
     """Settle what ``config`` leaves to the training photos."""
     config = with_white_level(config, sources)
-    return config.model_copy(update={"preprocess": _with_frame(config.preprocess, sources)})
+    upright, poses = _posture(config.preprocess, sources)
+    settings = config.preprocess.model_copy(update={"upright": upright})
+    if settings.keep_aspect and isinstance(settings.size, int):
+        frame = frame_of(_sizes(settings, sources, poses), settings.size)
+        settings = settings.model_copy(update={"size": frame})
+    return config.model_copy(update={"preprocess": settings})
 
 
 def with_posture(config: Config, sources: Sequence[Source]) -> Config:
     """Settle only whether parts are turned upright."""
-    upright = settled(config, sources).preprocess.upright
+    upright, _ = _posture(with_white_level(config, sources).preprocess, sources)
     return config.model_copy(update={"preprocess": config.preprocess.model_copy(update={"upright": upright})})
 
 
-def _with_frame(settings: PreprocessSettings, sources: Sequence[Source]) -> PreprocessSettings:
-    """Settle whether parts are turned upright, and the frame: in the proportions of these parts, or of the photos."""
-    turned = settings.align if settings.enabled else bool(settings.upright)
-    asked = not settings.enabled and settings.upright is None and settings.center_crop == 1.0
-    poses = _poses(sources, settings, at_most_other=_FEW_OTHER if asked else None) if turned or asked else []
-    if asked:
-        turned = lie_at_various_angles(poses)
-    settings = settings.model_copy(update={"upright": turned and not settings.enabled})
-    if not settings.keep_aspect or not isinstance(settings.size, int):
-        return settings
-    if turned:
-        sizes = [(float(height), float(width)) for width, height in (pose.extent for pose in poses)]
-    else:  # a part that is found and not turned fits into a square at any angle
-        sizes = [] if settings.enabled else _photo_sizes(sources)
-    return settings.model_copy(update={"size": frame_of(sizes, settings.size)})
+def _posture(settings: PreprocessSettings, sources: Sequence[Source]) -> tuple[bool, list[Pose]]:
+    """Tell whether parts are turned upright in photos that are else taken whole; and how they lie, if it was sought."""
+    if settings.enabled:
+        return False, []
+    if settings.upright is not None or settings.center_crop != 1.0:
+        return bool(settings.upright), []
+    poses = _poses(sources, settings, at_most_other=_FEW_OTHER)
+    return lie_at_various_angles(poses), poses
 
 
-def _poses(sources: Sequence[Source], settings: PreprocessSettings, at_most_other: int | None) -> list[Pose]:
+def _sizes(settings: PreprocessSettings, sources: Sequence[Source], poses: Sequence[Pose]) -> list[tuple[float, float]]:
+    """List (height, width) of upright parts, or of photos that are taken whole.
+
+    None of parts that are found and not turned: these fit into a square at any angle.
+    """
+    if settings.enabled and not settings.align:
+        return []
+    if settings.seeks_part:
+        extents = [pose.extent for pose in poses or _poses(sources, settings)]
+        return [(float(height), float(width)) for width, height in extents]
+    return _photo_sizes(sources)
+
+
+def _poses(sources: Sequence[Source], settings: PreprocessSettings, at_most_other: int | None = None) -> list[Pose]:
     """Find how the parts lie in some of the photos; stop after ``at_most_other`` that show no part by itself."""
     preprocessor = Preprocessor(settings if settings.enabled else settings.model_copy(update={"upright": True}))
     poses: list[Pose] = []

@@ -26,6 +26,7 @@ EVIDENCE: Registry[type[Evidence]] = Registry(
         "subspace": "fastener.inspection.density_baselines:SubspaceEvidence",
     }
 )
+ANOMALIB = "anomalib:"
 # Methods of a comparison, and the kinds of evidence that each of them stands for; None: those of the settings. Models
 # of anomalib are no evidence: experiments alone train them, see evaluation/experiments/anomalib_bridge.py.
 METHODS: Registry[tuple[str, ...] | None] = Registry(
@@ -34,5 +35,5 @@ METHODS: Registry[tuple[str, ...] | None] = Registry(
         "patchcore-cnn": ("cnn",),
         **{kind: (kind,) for kind in ("padim", "subspace", "gaussian", "global", "autoencoder")},
     },
-    families={"anomalib:": lambda name: None},
+    families={ANOMALIB: lambda name: None},
 )

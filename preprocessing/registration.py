@@ -63,8 +63,7 @@ def part_transform(
     part comes to lie inside the frame.
     """
     low, high = turned_box(mask, scale, angle)
-    c, s = np.cos(angle), np.sin(angle)
-    turn = np.array([[c, -s], [s, c]])
+    turn = _rotation(angle)
     extent = padded(high - low, padding)
     zoom = min(size[1] / extent[0], size[0] / extent[1])
     centre = (low + high) / 2.0
@@ -81,9 +80,13 @@ def turned_box(mask: np.ndarray, scale: np.ndarray, angle: float) -> tuple[np.nd
     points = np.concatenate(contours).reshape(-1, 2).astype(np.float64)
     corners = (points[:, None, :] + np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])).reshape(-1, 2)
     corners = apply(invert(scale), corners)
-    c, s = np.cos(angle), np.sin(angle)
-    turned = corners @ np.array([[c, -s], [s, c]]).T
+    turned = corners @ _rotation(angle).T
     return turned.min(axis=0), turned.max(axis=0)
+
+
+def _rotation(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s], [s, c]])
 
 
 def padded(extent: np.ndarray, padding: float) -> np.ndarray:

@@ -23,10 +23,10 @@ from fastener.common.errors import UserError
 from fastener.datasets.dataset import Category
 from fastener.datasets.images import read_image
 from fastener.evaluation.measure import Measurement
+from fastener.inspection.registry import ANOMALIB
 from fastener.inspection.result import EvidenceResult, Failure, Inspection
 from fastener.preprocessing.registration import frame_transform
 
-PREFIX = "anomalib:"
 _BATCH = 32  # anomalib's own
 _EPOCHS = 50  # for models that do not set their own number
 _OF_VERDICTS = {"threshold", "confusion", "accuracy", "balanced_accuracy", "precision", "recall", "recall_ci95", "f1"}
@@ -44,7 +44,7 @@ class AnomalibModel:
 
     def __init__(self, method: str):
         self.method = method
-        models, name = _module("anomalib.models"), method.removeprefix(PREFIX)
+        models, name = _module("anomalib.models"), method.removeprefix(ANOMALIB)
         if _plain(name) not in map(_plain, models.list_models()):
             raise UserError(f"{method}: anomalib has no such model; it has {', '.join(sorted(models.list_models()))}")
         with self._named():
@@ -150,7 +150,7 @@ def _module(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        raise UserError(f"{PREFIX}<model> needs anomalib ({error}): pip install anomalib") from None
+        raise UserError(f"{ANOMALIB}<model> needs anomalib ({error}): pip install anomalib") from None
 
 
 def _plain(name: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from fastener.common.errors import UserError
 from fastener.common.files import check_writable, write_atomically
 from fastener.evaluation.categories import category_metrics, measure_category
-from fastener.evaluation.experiments.anomalib_bridge import PREFIX, AnomalibModel, without_verdicts
+from fastener.evaluation.experiments.anomalib_bridge import AnomalibModel, without_verdicts
 from fastener.evaluation.experiments.cells import Cell, Part, cells_of, parts_of
 from fastener.evaluation.experiments.results import METRICS_FILE, Results, read_metrics
 from fastener.evaluation.experiments.settings import ALL, Experiment
@@ -24,6 +24,7 @@ from fastener.evaluation.region_curves import RegionCurves
 from fastener.evaluation.runtime import measured_runtime
 from fastener.evaluation.score_tables import write_scores
 from fastener.inspection.inspector import Inspector
+from fastener.inspection.registry import ANOMALIB
 from fastener.models.layer_memory import LayerMemory
 from fastener.models.progress import Progress, no_progress
 
@@ -162,7 +163,7 @@ def run_cell(
 def _trained(
     cell: Cell, photos: list[Path], experiment: Experiment, memory: LayerMemory, weights: Path | None
 ) -> Inspector | AnomalibModel:
-    if cell.method.startswith(PREFIX):
+    if cell.method.startswith(ANOMALIB):
         return AnomalibModel(cell.method).fit(photos, seed=cell.seed)
     config = cell.config(experiment)
     return Inspector.fit(photos, config, weights=weights, warn=lambda line: None, memory=memory, report=False)

@@ -142,9 +142,9 @@ class Kit:
         return np.array(usual or list(votes))
 
     def _off(self, items: list[Item], kinds: list[int], missing: np.ndarray) -> float:
-        """Tell whether the ``missing`` parts are there but touch others, and were cut wrongly or not at all.
+        """Measure how badly it fits that the ``missing`` parts are there but touch others, and were cut wrongly.
 
-        Returns by how much the areas differ, in parts of what may be; infinite where nothing is missing or touches. If
+        That is by how much areas differ, in parts of what may be; infinite where nothing is missing or touches. If
         they are there, all that was cut or is of no kind has the area of what is known of it and of the missing parts
         together, with the gaps that touching parts enclose or without. A single part of no kind in the place of another
         that did not touch is no clump.
