@@ -42,12 +42,13 @@ def main() -> int:
     with _bound(arguments.host, arguments.port) as listener:
         import uvicorn
 
+        from fastener.commands.serving import read_servable
         from fastener.console.app import LOCAL_NAMES, create_app
         from fastener.console.connections import bounded_protocol, limits_of_this_process
         from fastener.console.service import Service
 
         host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-        service = Service(settings, config.run.device, config.run)
+        service = Service(settings, config.run.device, config.run, read=read_servable)
         # A name that somebody else's site points here is harmless where requests need a token or a session.
         names = LOCAL_NAMES | {host} if local and settings.token is None and not service.accounts.exist() else None
         app = create_app(service, names, root_path=arguments.root_path.rstrip("/"))

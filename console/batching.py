@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from fastener.common.errors import UserError
-from fastener.inspection.inspector import Inspector
+from fastener.console.servable import Servable
 from fastener.inspection.reading import Loaded
 from fastener.inspection.result import Inspection
 from fastener.models.networks import TRACING
@@ -17,7 +17,7 @@ from fastener.models.networks import TRACING
 
 @dataclass(frozen=True)
 class _Job:
-    inspector: Inspector
+    inspector: Servable
     photo: Loaded
     result: Future[Inspection]
 
@@ -44,8 +44,8 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
         self._thread.start()
 
-    def submit(self, inspector: Inspector, photo: Loaded) -> Future[Inspection]:
-        """Queue a photo that ``inspector.preprocessor`` has prepared. Raises RuntimeError after ``close``."""
+    def submit(self, inspector: Servable, photo: Loaded) -> Future[Inspection]:
+        """Queue a photo that ``inspector`` has prepared. Raises RuntimeError after ``close``."""
         job = _Job(inspector, photo, Future())
         with self._changed:
             if self._closed:

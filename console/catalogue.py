@@ -12,8 +12,8 @@ from pathlib import Path
 
 from fastener.common.errors import UserError
 from fastener.config import RunSettings
+from fastener.console.servable import Read, Servable, read_inspector
 from fastener.datasets.listing import files_in
-from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_folder import MODEL_FILE
 from fastener.models.runtime.storage import is_model
 
@@ -41,7 +41,7 @@ class ServedModel:
         SHA-256 of the model file, in hexadecimal.
     stamp : tuple of int, or None
         Modification time in ns, size in bytes and inode of the file when it was loaded; None if it was gone.
-    inspector : Inspector
+    inspector : Servable
         The model itself, with the threshold that is in force.
     own_threshold : float
         The threshold that is stored in the model file.
@@ -51,7 +51,7 @@ class ServedModel:
     path: Path
     checksum: str
     stamp: Stamp | None
-    inspector: Inspector
+    inspector: Servable
     own_threshold: float
 
 
@@ -73,6 +73,8 @@ class Catalogue:
     saved_threshold : callable
         ``saved_threshold(category, checksum)`` returns the threshold that a person saved for this very model file, or
         None. A threshold for an earlier file is not used: after training, scores are on another scale.
+    read : callable
+        ``read(file, device, run)`` reads a model's file, and raises UserError if it cannot be used here.
     """
 
     def __init__(
@@ -83,11 +85,12 @@ class Catalogue:
         run: RunSettings,
         memory_mb: int,
         saved_threshold: Callable[[str, str], float | None],
+        read: Read = read_inspector,
     ):
         self.folder = folder
         self._device, self._run = device, run
         self._memory = memory_mb * MIB
-        self._saved_threshold = saved_threshold
+        self._saved_threshold, self._read_model = saved_threshold, read
         self._models: OrderedDict[str, ServedModel] = OrderedDict()
         self._models_lock, self._load_lock = threading.Lock(), threading.Lock()
 
@@ -174,7 +177,7 @@ class Catalogue:
             try:
                 with path.open("rb") as file:
                     checksum = file_digest(file, "sha256").hexdigest()
-                inspector = Inspector.load(path, self._device, run=self._run)
+                inspector = self._read_model(path, self._device, self._run)
             except OSError as error:
                 raise UserError(f"{path} cannot be read: {error.strerror}") from None
             if _stamp(path) == stamp:  # else it was replaced, and the checksum may be that of another model

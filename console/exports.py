@@ -15,6 +15,11 @@ from fastener.console.tables import FAIL, NO_PART, ORIGIN, RESULT_COLUMNS, Inspe
 from fastener.datasets.dataset import CSV_NAME
 
 _FIGURES = tuple(field.name for field in RESULT_COLUMNS if field.kind is float)
+# Columns of the kind of defect, and where they are in ``naming``.
+_KIND = {
+    "kind": "verdict", "most_like": "named", "most_like_share": "confidence", "unlike_known": "score",
+    "unknown_above": "threshold",
+}  # fmt: skip
 _COLUMNS = (
     "id",
     "time",
@@ -25,6 +30,7 @@ _COLUMNS = (
     *ORIGIN,
     *_FIGURES,
     "decision",
+    *_KIND,
     "problem",
     "reviewed_verdict",
     "reviewer",
@@ -59,6 +65,7 @@ def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
                 *(getattr(row, name) for name in ORIGIN),
                 *(getattr(row, name) for name in _FIGURES),
                 row.decision,
+                *((row.naming or {}).get(name, "") for name in _KIND.values()),
                 row.problem,
                 review.verdict if review else "",
                 review.reviewer if review else "",

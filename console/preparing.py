@@ -80,5 +80,5 @@ def prepare(upload: Upload, model: ServedModel, with_pictures: bool) -> Prepared
         sha256(upload.content).hexdigest(),
         model,
         shrunk(photo.pixels, OVERLAY_SIDE) if with_pictures else None,
-        Loaded(None, preprocessor.tiles(photo.pixels, photo.size), notes=photo.notes),
+        model.inspector.prepared(photo),
     )

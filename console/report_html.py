@@ -33,7 +33,10 @@ def report_html(report: ShiftReport, words: Words, pdf_address: str) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
+    head = "".join(
+        f'<th scope="col"{" class=words" if column < table.words else ""}>{escape(cell)}</th>'
+        for column, cell in enumerate(table.head)
+    )
     rows = "".join(
         "<tr>"
         + "".join(

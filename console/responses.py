@@ -29,7 +29,7 @@ from fastener.models.calibration import false_alarm_rate
 
 # Fields of the response whose column in the database has another name, and fields that have no column.
 _RENAMED = {"timestamp": "created_at", "anomaly_score": "score"}
-_COMPUTED = {"is_anomaly"}
+_COMPUTED = {"is_anomaly", "has_heatmap"}
 
 
 def reviewed(row: InspectionRow) -> ReviewedInspection:
@@ -68,9 +68,11 @@ def category(name: str, model: ServedModel | None) -> Category:
     return Category(name=name, model_loaded=True, threshold=threshold, calibration=calibration(model))
 
 
-def calibration(model: ServedModel) -> Calibration:
-    """Describe the healthy photos that set the model's threshold."""
-    healthy = np.sort(model.inspector.decision.healthy_joined)
+def calibration(model: ServedModel) -> Calibration | None:
+    """Describe the healthy photos that set the model's threshold; None for a model that learned none."""
+    healthy = np.sort(model.inspector.healthy_scores)
+    if not len(healthy):
+        return None
     return Calibration(
         photos=len(healthy),
         alpha=false_alarm_rate(healthy, model.inspector.threshold),
@@ -79,9 +81,12 @@ def calibration(model: ServedModel) -> Calibration:
     )
 
 
-def reference(model: ServedModel) -> Reference:
-    """Summarise the scores at calibration by the same quantiles as the statistics of a day."""
-    low, median, high = np.quantile(model.inspector.decision.healthy_joined, [0.1, 0.5, 0.9]).tolist()
+def reference(model: ServedModel) -> Reference | None:
+    """Summarise the scores at calibration by the same quantiles as the statistics of a day; None without scores."""
+    healthy = model.inspector.healthy_scores
+    if not len(healthy):
+        return None
+    low, median, high = np.quantile(healthy, [0.1, 0.5, 0.9]).tolist()
     return Reference(
         category=model.category,
         model_checksum=model.checksum,
@@ -99,6 +104,7 @@ def model_info(model: ServedModel, changes: Sequence[ThresholdRow]) -> ModelInfo
         model_checksum=model.checksum,
         description=model.inspector.describe().splitlines(),
         evidence=list(model.inspector.evidence),
+        kinds=list(model.inspector.kinds),
         threshold=model.inspector.threshold,
         own_threshold=model.own_threshold,
         calibration=calibration(model),
@@ -131,7 +137,7 @@ def threshold_basis(model: ServedModel) -> ThresholdBasis | None:
 def _values(row: InspectionRow) -> dict[str, object]:
     names = set(StoredInspection.model_fields) - _COMPUTED
     values = {name: getattr(row, _RENAMED.get(name, name)) for name in names}
-    return values | {"is_anomaly": row.decision in FAILED}
+    return values | {"is_anomaly": row.decision in FAILED, "has_heatmap": row.heatmap_checksum is not None}
 
 
 def _base64(picture: bytes | None) -> str | None:

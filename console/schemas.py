@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from types import GenericAlias
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from fastener.console.accounts import PASSWORD_LENGTH, Role
-from fastener.console.tables import MAY_BE_NULL, RESULT_COLUMNS
-from fastener.inspection.fields import RESULT_FIELDS, ByEvidence, Rows
-from fastener.inspection.fields import Field as ResultField
+from fastener.console.result_schemas import API_NAMES, Answer, Named, with_fields
+from fastener.console.tables import RESULT_COLUMNS
 
-# Fields of a result that responses call by another name.
-API_NAMES = {"score": "anomaly_score"}
-M = TypeVar("M", bound=BaseModel)
 Decision = Literal["PASS", "LOOK", "FAIL", "NO_PART"]
 Right = Literal["PASS", "FAIL", "NO_PART"]
 
@@ -31,12 +25,6 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), 
 Short = Annotated[Text, StringConstraints(max_length=80)]
 Name = Annotated[Short, StringConstraints(min_length=1)]
 Reason = Annotated[Text, StringConstraints(min_length=1)]
-
-
-class Answer(BaseModel):
-    """Common base of all responses."""
-
-    model_config = ConfigDict(from_attributes=True)
 
 
 class Closed(BaseModel):
@@ -116,9 +104,12 @@ class ModelInfo(Answer):
     model_checksum: str = Field(description="SHA-256 of the model file")
     description: list[str]
     evidence: list[str]
+    kinds: list[str] = Field(description="kinds of defects that the model names; empty for a model that names none")
     threshold: float = Field(description="threshold in force: an image whose score lies above it fails")
     own_threshold: float = Field(description="the threshold in the model file")
-    calibration: Calibration
+    calibration: Calibration | None = Field(
+        description="null for a model that cannot say that there is no defect, and fails every photo"
+    )
     threshold_basis: ThresholdBasis | None = Field(
         description="what the model's own threshold rests on; null for models of earlier versions"
     )
@@ -167,43 +158,6 @@ class NewThreshold(Closed):
     )
 
 
-def with_fields(fields: Sequence[ResultField], names: dict[str, str] | None = None) -> Callable[[type[M]], type[M]]:
-    """Decorate a model so that it also has ``fields`` of a result; ``names`` renames some of them."""
-
-    def decorated(model: type[M]) -> type[M]:
-        derived: dict[str, Any] = {}
-        for field in fields:
-            kind, default = (_type(field) | None, None) if field.name in MAY_BE_NULL else (_type(field), ...)
-            derived[(names or {}).get(field.name, field.name)] = kind, Field(default, description=field.description)
-        return create_model(model.__name__, __base__=model, __doc__=model.__doc__, __module__=__name__, **derived)
-
-    return decorated
-
-
-def _type(field: ResultField) -> Any:
-    """Choose the type of a field: a nested one is a list of models, or a dictionary of them by kind of evidence."""
-    if isinstance(field.kind, Rows):
-        return GenericAlias(list, (_NESTED[field.name],))
-    if isinstance(field.kind, ByEvidence):
-        return GenericAlias(dict, (str, _NESTED[field.name]))
-    return field.kind
-
-
-class Region(Answer):
-    """A box in pixels of the image as it is seen upright."""
-
-
-class EvidenceScore(Answer):
-    """The result of one kind of evidence."""
-
-
-_NESTED = {
-    field.name: with_fields(field.kind.fields)(Region if isinstance(field.kind, Rows) else EvidenceScore)
-    for field in RESULT_FIELDS
-    if isinstance(field.kind, Rows | ByEvidence)
-}
-
-
 @with_fields(RESULT_COLUMNS, API_NAMES)
 class StoredInspection(Answer):
     """An inspection as the history stores it."""
@@ -220,6 +174,8 @@ class StoredInspection(Answer):
     decision: Decision = Field(
         description="NO_PART: the photo cannot be judged, see problem; LOOK: passed, but a person should look at it"
     )
+    naming: Named | None = Field(None, description="kind of defect; null for models that name none")
+    has_heatmap: bool = Field(description="whether the model marked places, so that /heatmap returns them")
     seconds: float = Field(description="time from the upload to the answer, in seconds")
     lot: str = Field(description="as the sender of the image said, like the next three")
     order: str

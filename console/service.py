@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
+from math import isnan
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -27,6 +28,7 @@ from fastener.console.history import History
 from fastener.console.metrics import Metrics
 from fastener.console.pictures import heatmap_png, heatmap_rgba, is_large, overlay_jpeg, small_jpeg
 from fastener.console.preparing import Prepared, Upload, prepare
+from fastener.console.servable import Read, read_inspector
 from fastener.console.sessions import Attempts, Sessions
 from fastener.console.settings import ConsoleSettings
 from fastener.console.store import PictureStore
@@ -99,9 +101,11 @@ class Service:
         Device that the models compute on: "auto", "cpu" or "cuda".
     run : RunSettings
         Settings that every model is loaded with.
+    read : callable
+        Reads a model's file, see ``Catalogue``.
     """
 
-    def __init__(self, settings: ConsoleSettings, device: str, run: RunSettings):
+    def __init__(self, settings: ConsoleSettings, device: str, run: RunSettings, *, read: Read = read_inspector):
         self.settings = settings
         self.device = resolve_device(device)
         engine = open_database(settings.database)
@@ -115,6 +119,7 @@ class Service:
             run=run,
             memory_mb=settings.model_memory_mb,
             saved_threshold=self.history.saved_threshold,
+            read=read,
         )
         self.metrics = Metrics(lambda: self.in_flight)
         self.in_flight = 0
@@ -229,10 +234,16 @@ class Service:
             decision=DECISIONS[result.verdict],
             seconds=time.perf_counter() - start,
             **asdict(origin),
-            **{field.name: field.value(result) for field in RESULT_COLUMNS},
+            naming=None if result.naming is None else asdict(result.naming),
+            **{field.name: _known(field.value(result)) for field in RESULT_COLUMNS},
         )
         self.history.add(row)
         return Outcome(row, heatmap if preview is not None else None, overlay)
+
+
+def _known(value: object) -> object:
+    """Turn NaN, the value of what a model does not know, into None."""
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 async def _run_in(pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: object) -> T:

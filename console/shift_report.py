@@ -9,6 +9,7 @@ from datetime import datetime, tzinfo
 
 from fastener.console.language import Words
 from fastener.console.tables import FAIL, FAILED, LOOK, NO_PART, PASS, InspectionRow, ThresholdRow
+from fastener.inspection.naming import UNKNOWN
 
 MOST_STOPPED = 200
 
@@ -90,11 +91,14 @@ def shift_report(
 ) -> ShiftReport:
     """Summarise ``rows``, the newest first, which meet the filters ``asked`` (name to value, as shown)."""
     by: dict[str, dict[str, _Counts]] = {"category": {}, "lot": {}, "operator": {}}
+    kinds: Counter[tuple[str, str]] = Counter()
     whole = _Counts()
     stopped: list[Stopped] = []
     ends: list[datetime] = []
     for row in rows:
         whole.add(row)
+        if row.naming is not None and row.decision == FAIL:
+            kinds[row.category, row.naming["verdict"]] += 1
         for name, groups in by.items():
             groups.setdefault(getattr(row, name), _Counts()).add(row)
         ends = [ends[0] if ends else row.created_at, row.created_at]
@@ -113,6 +117,8 @@ def shift_report(
 
     tables = [table(words("Model"), "category")]
     tables += [table(words(title), name) for title, name in (("Lot", "lot"), ("Operator", "operator")) if any(by[name])]
+    if kinds:
+        tables.append(_kinds(kinds, words))
     if changes:
         tables.append(_changes(changes, zone, words))
     return ShiftReport(
@@ -146,6 +152,18 @@ def _line(name: str, counts: _Counts, no_part_fails: bool, words: Words) -> tupl
     return (name, *map(str, numbers), share, str(counts.false_alarms), str(counts.missed))
 
 
+def _kinds(kinds: Mapping[tuple[str, str], int], words: Words) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (category, _kind(kind, words), str(count)) for (category, kind), count in sorted(kinds.items())
+    ]
+    return Table(words("Kinds of defects"), (words("Model"), words("kind of defect"), words("FAIL")), rows, words=2)
+
+
+def _kind(verdict: str, words: Words) -> str:
+    """Write the name of a kind of defect for people."""
+    return words("unknown kind") if verdict == UNKNOWN else verdict.replace("_", " ")
+
+
 def _changes(changes: Sequence[ThresholdRow], zone: tzinfo | None, words: Words) -> Table:
     head = ("Time", "Model", "By", "Reason", "Before", "After")
     return Table(
@@ -169,20 +187,14 @@ def _changes(changes: Sequence[ThresholdRow], zone: tzinfo | None, words: Words)
 def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
     names = {"lot": "Lot", "order": "Order", "serial": "Serial number", "shift": "Shift"}
     origin = ((words(shown), getattr(row, name)) for name, shown in names.items())
-    why = (
-        words("Retake the photo: {why}", why=row.problem)
-        if row.problem
-        else words(
-            "score {score}, threshold {threshold}",
-            score=_figure(row.score, words),
-            threshold=_figure(row.threshold, words),
-        )
-    )
+    verdict = row.decision.replace("_", " ")
+    if row.naming is not None and row.decision == FAIL:
+        verdict += f", {_kind(row.naming['verdict'], words)}"
     lines = [
         row.file_name,
         f"{_time(row.created_at, zone)}  {row.category}",
         ", ".join(f"{name} {value}" for name, value in origin if value),
-        f"{row.decision.replace('_', ' ')}: {why}",
+        ": ".join(filter(None, (verdict, _why(row, words)))),
     ]
     if row.review is not None:
         verdict, by = row.review.verdict.replace("_", " "), row.review.reviewer
@@ -192,6 +204,16 @@ def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
             lines.append(words("overruled, should be {verdict}, by {name}", verdict=verdict, name=by))
         lines.append(row.review.note)
     return Stopped(row.id, row.image_checksum, row.decision, tuple(filter(None, lines)))
+
+
+def _why(row: InspectionRow, words: Words) -> str:
+    """Say why a part did not pass; "" for a model that flags every photo, whose score says nothing."""
+    if row.problem:
+        return words("Retake the photo: {why}", why=row.problem)
+    if row.p_value is None:
+        return ""
+    figures = {"score": _figure(row.score, words), "threshold": _figure(row.threshold, words)}
+    return words("score {score}, threshold {threshold}", **figures)
 
 
 def _figure(value: float, words: Words) -> str:

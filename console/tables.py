@@ -18,8 +18,9 @@ PASS, FAIL, NO_PART, LOOK = "PASS", "FAIL", "NO_PART", "LOOK"
 DECISIONS = {"normal": PASS, "LOOK": LOOK, "ANOMALOUS": FAIL, "NO PART": NO_PART}
 # Decisions that stop a part. A photo without a part counts as one of them: nothing passed.
 FAILED = (FAIL, NO_PART)
-# Fields of a result that may be null: photos without a part have no confidence, older rows lack the others.
-MAY_BE_NULL = ("area", "inspected_share", "confidence", "figures", "note")
+# Fields of a result that may be null: photos without a part have no confidence, a model that flags every photo gives no
+# p-value either, older rows lack the others.
+MAY_BE_NULL = ("area", "inspected_share", "confidence", "p_value", "figures", "note")
 # Fields of a result that have a column of their name. The console names files and verdicts in columns of its own, and
 # knows no baseline shots.
 RESULT_COLUMNS = tuple(
@@ -70,6 +71,7 @@ class InspectionRow(Base):
     height: Mapped[int] = mapped_column(Integer)
     decision: Mapped[str] = mapped_column(String(8), index=True)
     seconds: Mapped[float] = mapped_column(Float(53))
+    naming: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     review_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id", use_alter=True))
     lot: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
     order: Mapped[str] = mapped_column(String(ORIGIN_LENGTH), default="")
@@ -82,7 +84,7 @@ class InspectionRow(Base):
     if TYPE_CHECKING:  # of the derived columns, those that the code names
         score: Mapped[float]
         threshold: Mapped[float]
-        p_value: Mapped[float]
+        p_value: Mapped[float | None]
         confidence: Mapped[float | None]
         problem: Mapped[str]
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastener.config import Config
+from fastener.datasets.images import Photo
 from fastener.inspection.decision import Decision
 from fastener.inspection.description import CONFORMAL
 from fastener.inspection.input_check import InputCheck
@@ -47,6 +48,8 @@ class BaseInspector:
         Brings photos into the canonical frame. A subclass such as ``SquareTiles`` is not saved with the model.
     """
 
+    kinds: tuple[str, ...] = ()  # of defects, which only other models name
+
     def __init__(
         self,
         config: Config,
@@ -67,6 +70,15 @@ class BaseInspector:
     def alpha(self) -> float:
         """Return the share of healthy parts that a threshold from the training photos flags at most."""
         return self.decision.threshold()[1]
+
+    @property
+    def healthy_scores(self) -> np.ndarray:
+        """Return the joined scores of the healthy photos that the threshold is compared with, float64 (n,)."""
+        return self.decision.healthy_joined
+
+    def prepared(self, photo: Photo) -> Loaded:
+        """Prepare a decoded photo for ``inspect_loaded``."""
+        return Loaded(None, self.preprocessor.tiles(photo.pixels, photo.size), notes=photo.notes)
 
     def inspect(self, images: Images) -> list[Inspection | Failure]:
         """Inspect photos, in their order. A photo that cannot be read gives a Failure instead of an Inspection."""

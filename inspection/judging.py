@@ -96,6 +96,7 @@ def _judged(
                 part_found=any(tile.part_found for tile in photo.tiles),
                 photo=photo.photo,
                 notes=photo.notes,
+                worst_tile=int(joined[first:end].argmax()),
                 problem=_problem(photo.tiles, check),
                 healthy_score=healthy,
                 look=bool(scores[at] <= threshold and (overall[at] <= look_below or (map_ > place_limit).any())),

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from fastener.inspection.naming import Naming
 from fastener.inspection.regions import Region as Region
 from fastener.inspection.regions import find_regions
 from fastener.preprocessing.pipeline import map_to_photo
@@ -84,6 +85,10 @@ class Inspection:
         Share of the photo's pixels that lie inside the frame that was looked at.
     notes : tuple of str
         What the user should know about how the photo was read, such as that only the first of its pages was.
+    worst_tile : int
+        Number of the frame that gave the score, for photos of several frames.
+    naming : Naming or None
+        Kind of defect; None for models that know no kinds.
     photo : ndarray of uint8, (H, W, 3), or None
         The photo, RGB, as far as it is held; a photo that came from a file is usually not, and is decoded again for
         a picture.
@@ -119,6 +124,8 @@ class Inspection:
     healthy_score: float = 0.0
     look: bool = False
     notes: tuple[str, ...] = ()
+    worst_tile: int = 0
+    naming: Naming | None = None
 
     @property
     def is_anomalous(self) -> bool:

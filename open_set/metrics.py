@@ -13,8 +13,8 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, f1_score
 
 from fastener.evaluation.metrics import auroc
-
-UNKNOWN, NO_DEFECT = "unknown", "no_defect"
+from fastener.inspection.naming import NO_DEFECT as NO_DEFECT
+from fastener.inspection.naming import UNKNOWN as UNKNOWN
 
 
 def fpr_at_tpr(known: npt.ArrayLike, unknown: npt.ArrayLike, tpr: float = 0.95) -> float:

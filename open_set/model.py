@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from fastener.common.errors import UserError
 from fastener.config import RunSettings
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_state import state_of
+from fastener.inspection.naming import NO_DEFECT, UNKNOWN, Naming
 from fastener.models.calibration import Scale
 from fastener.models.runtime.device import resolve_device
 from fastener.models.runtime.storage import load_state, save_state
 from fastener.models.runtime.weights import read_state_dict
 from fastener.open_set.classifier import Classifier, Embedded
 from fastener.open_set.images import elongation_of
-from fastener.open_set.metrics import NO_DEFECT, UNKNOWN
 from fastener.open_set.network import as_square
 from fastener.open_set.rejection import Rejector
 from fastener.open_set.scores import fit_scores
@@ -35,28 +35,15 @@ _LONGER = 1.5
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Hold the answer for one photo.
+class Verdict(Naming):
+    """Hold the answer for one photo: the kind of defect, and what PatchCore says.
 
     Parameters
     ----------
-    verdict
-        A known class, "unknown" or "no_defect".
-    named
-        The most likely known class, whatever the verdict.
-    confidence
-        Softmax probability of ``named``, 0 to 1.
-    score, threshold
-        How unknown the photo looks, and the score above which it is rejected.
     gate_score, gate_threshold
         PatchCore's score, and the score above which there is a defect; None without PatchCore.
     """
 
-    verdict: str
-    named: str
-    confidence: float
-    score: float
-    threshold: float
     gate_score: float | None = None
     gate_threshold: float | None = None
 
@@ -93,25 +80,42 @@ class OpenSetModel:
     gate: SteelGate | None
     weights: Mapping[str, Mapping[str, torch.Tensor]]
 
-    def judge(self, photo: np.ndarray) -> Verdict:
-        """Judge a photo, uint8 RGB (H, W, 3). Of a photo that is longer than all learned ones, the worst square."""
+    def squares(self, photo: np.ndarray) -> np.ndarray:
+        """Resize a photo, uint8 RGB (H, W, 3), for ``name``: uint8 (n, side, side, 3).
+
+        It becomes one square, squeezed as the training images were. A photo that is longer than all of those becomes
+        the squares that PatchCore judges one by one.
+        """
         views = [photo]
         if self.gate is not None and elongation_of(photo) > _LONGER * self.elongation:
             side = min(photo.shape[:2])
             views = [photo[top : top + side, left : left + side] for top, left in tile_corners(photo.shape[:2])]
-        gate_scores = [self.gate.score(view) for view in views] if self.gate is not None else [0.0]
-        worst = int(np.argmax(gate_scores))
-        embedded = self.classifier(as_square(views[worst], self.classifier.settings.size)[None])
-        score, place = float(self.rejector(embedded)[0]), int(embedded.classes[0])
-        named = self.known[place]
-        verdict = UNKNOWN if score > self.rejector.threshold else named
-        logits = embedded.logits[0].astype(float)
-        share = float(1 / np.exp(logits - logits[place]).sum())
+        return np.stack([as_square(view, self.classifier.settings.size) for view in views])
+
+    def name(self, squares: np.ndarray, is_defect: Sequence[bool]) -> list[Naming]:
+        """Name what ``squares``, uint8 RGB (n, side, side, 3), show; ``is_defect`` (n,) is PatchCore's answer."""
+        embedded = self.classifier(squares)
+        logits = embedded.logits.astype(float)
+        shares = 1 / np.exp(logits - logits.max(1, keepdims=True)).sum(1)
+        limit = self.rejector.threshold
+        namings = []
+        for score, place, share, found in zip(
+            self.rejector(embedded), embedded.classes, shares, is_defect, strict=True
+        ):
+            named = self.known[int(place)]
+            verdict = (UNKNOWN if score > limit else named) if found else NO_DEFECT
+            namings.append(Naming(verdict, named, float(share), float(score), limit))
+        return namings
+
+    def judge(self, photo: np.ndarray) -> Verdict:
+        """Judge a photo, uint8 RGB (H, W, 3). Of a photo that is longer than all learned ones, the worst square."""
+        squares = self.squares(photo)
         if self.gate is None:
-            return Verdict(verdict, named, share, score, self.rejector.threshold)
-        limit = self.gate.threshold
-        verdict = NO_DEFECT if gate_scores[worst] <= limit else verdict
-        return Verdict(verdict, named, share, score, self.rejector.threshold, gate_scores[worst], limit)
+            return Verdict(**asdict(self.name(squares, [True])[0]))
+        result = self.gate.inspect(photo)
+        worst = squares[[result.worst_tile % len(squares)]]
+        (naming,) = self.name(worst, [result.score > self.gate.threshold])
+        return Verdict(**asdict(naming), gate_score=result.score, gate_threshold=self.gate.threshold)
 
     def save(self, path: Path) -> None:
         """Write everything that is needed to judge photos on another machine. Raises UserError if that fails."""
@@ -158,6 +162,14 @@ def load_open_set_model(path: Path, device: str = "auto", *, with_gate: bool = T
             return _restored(state, files, device, with_gate)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path} was written by another version of this toolkit ({error}); run report again") from None
+
+
+def is_open_set_model(path: Path) -> bool:
+    """Tell whether a file holds an open-set model."""
+    try:
+        return load_state(path).get("kind") == _KIND
+    except UserError:
+        return False
 
 
 def weights_in(files: Mapping[str, Path | None]) -> dict[str, dict[str, torch.Tensor]]:

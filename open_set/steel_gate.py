@@ -7,6 +7,7 @@ its score is the score of its most anomalous square. A square NEU image is one t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from fastener.open_set.splits import hold_out
 from fastener.preprocessing.tiles import SquareTiles
 
 HELD_OUT = "held-out defect-free strips"
+_CALIBRATION = "calibration scores"  # the note that keeps them in the model's file
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class SteelGate:
         )
         held_out = cls(fitted).scores([strips[place].path for place in roles.calibration], progress)
         tail = fitted.decision.tail(held_out)
-        return cls(fitted.with_threshold(tail.threshold, HELD_OUT)), tail.bound
+        gate = fitted.with_threshold(tail.threshold, HELD_OUT)
+        gate.notes = {**gate.notes, _CALIBRATION: json.dumps(held_out.tolist())}
+        return cls(gate), tail.bound
 
     @property
     def threshold(self) -> float:
@@ -88,18 +92,22 @@ class SteelGate:
     def scores(self, paths: Sequence[Path], progress: Progress = no_progress) -> np.ndarray:
         """Score images by their worst tile: float64 (n,). Raises UserError for an image that cannot be read."""
         results = progress(self.inspector.stream(paths), len(paths), "PatchCore")
-        return np.array([_score_of(one) for one in results])
+        return np.array([_inspected(one).score for one in results])
 
-    def score(self, photo: np.ndarray) -> float:
-        """Score a photo, uint8 RGB (H, W, 3), by its worst tile."""
-        (result,) = self.inspector.inspect(photo)
-        return _score_of(result)
+    def inspect(self, photo: np.ndarray) -> Inspection:
+        """Inspect a photo, uint8 RGB (H, W, 3); its score is the score of its worst tile."""
+        return _inspected(self.inspector.inspect(photo)[0])
+
+    def healthy_scores(self) -> np.ndarray:
+        """Return the scores of the calibration strips, float64 (n,); of models saved without, of the training tiles."""
+        kept = self.inspector.notes.get(_CALIBRATION)
+        return self.inspector.healthy_scores if kept is None else np.array(json.loads(kept))
 
 
-def _score_of(result: Inspection | Failure) -> float:
+def _inspected(result: Inspection | Failure) -> Inspection:
     if isinstance(result, Failure):
         raise UserError(result.error)
-    return result.score
+    return result
 
 
 def steel_roles(strips: Sequence[SteelStrip], settings: SteelSettings, seed: int) -> SteelRoles:

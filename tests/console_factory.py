@@ -23,6 +23,7 @@ from fastener.console.app import LOCAL_NAMES, create_app
 from fastener.console.service import Service
 from fastener.console.settings import ConsoleSettings
 from fastener.datasets.images import decode_image
+from fastener.inspection.inspector import Inspector
 
 LOCAL = "http://127.0.0.1"
 
@@ -63,6 +64,7 @@ def send(
 def scores_of(client: TestClient, category: str, files: list[Path]) -> list[float]:
     """What the library says, one image at a time."""
     model = service_of(client).catalogue.load(category)
+    assert isinstance(model.inspector, Inspector)
     photos = []
     for file in files:
         with file.open("rb") as content:

@@ -49,6 +49,8 @@ async def change_threshold(service: TheService, person: ThePerson, category: str
     model = await service.model_in_force(category)
     if new.model_checksum != model.checksum:
         raise HTTPException(409, "the model file was replaced in the meantime; look at the new calibration first")
+    if not len(model.inspector.healthy_scores):
+        raise HTTPException(409, "this model fails every photo: it has no threshold that could be changed")
     await service.in_thread(
         service.history.change_threshold,
         ThresholdRow(

@@ -74,9 +74,10 @@ def statistics(service: TheService, wanted: Annotated[StatisticsQuery, Query()])
     fails = service.settings.no_part == "fail"
     days = per_day(service.history.scores(wanted.filter()), wanted.zone(), no_part_fails=fails)
     loaded = [service.catalogue.loaded(name) for name in service.catalogue.loaded_categories()]
+    references = (responses.reference(model) for model in loaded if model is not None)
     return Statistics(
         days=[DayStatistics.model_validate(day) for day in days],
-        references=[responses.reference(model) for model in loaded if model is not None],
+        references=[one for one in references if one is not None],
         no_part_fails=fails,
     )
 

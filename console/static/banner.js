@@ -1,6 +1,6 @@
 // The verdict, large.
 
-import { decisionAt, formatNumber, formatPercent, h, isOverruled, mark, shortName, wordOf } from "./dom.js";
+import { decisionAt, formatNumber, formatPercent, h, isOverruled, kindOf, mark, shortName, wordOf } from "./dom.js";
 import { t } from "./words.js";
 
 /** Show the decision that `threshold` gives; `onTrial` says that it is not the recorded one. */
@@ -13,13 +13,16 @@ export function banner(inspection, threshold, onTrial) {
     where ? h("span", { class: "where" }, where) : null);
   const correction = overruled ? h("p", { class: "why" },
     t("Overruled by {name}: it should be {verdict}.", { name: inspection.review.reviewer, verdict: wordOf(inspection.review.verdict) })) : null;
-  const head = [mark(decision), h(overruled ? "s" : "strong", { class: "decision" }, wordOf(decision)), name];
+  const kind = onTrial ? null : kindOf(inspection);
+  const head = [mark(decision), h(overruled ? "s" : "strong", { class: "decision" }, wordOf(decision)),
+    kind && h(overruled ? "s" : "strong", { class: "kind" }, kind), name];
   const properties = { class: `banner ${decision.toLowerCase()}${overruled ? " struck" : ""}`, role: "status" };
   if (decision === "NO_PART") {
     return h("div", properties, ...head, h("p", { class: "why" }, t("Retake the photo: {why}", { why: inspection.problem })), correction);
   }
+  // A model without healthy photos fails every photo; its score says nothing.
   return h("div", properties, ...head,
-    h("dl", {},
+    inspection.p_value === null ? null : h("dl", {},
       figure(t("score"), formatNumber(inspection.anomaly_score)),
       figure(onTrial ? t("trial threshold") : t("threshold"), formatNumber(threshold)),
       figure(t("confidence"), onTrial ? "–" : formatPercent(inspection.confidence))),

@@ -39,10 +39,17 @@ export const ownVerdict = ({ decision }) => (decision === "LOOK" ? "PASS" : deci
 /** Tell whether a person overruled the decision of an inspection. */
 export const isOverruled = (inspection) => Boolean(inspection.review) && inspection.review.verdict !== ownVerdict(inspection);
 
+/** Name the kind of defect that fails a part; null where nothing fails, or the model names none. */
+export function kindOf({ decision, naming }) {
+  if (!naming || decision !== "FAIL" || naming.verdict === "no_defect") return null;
+  return naming.verdict === "unknown" ? t("unknown kind") : naming.verdict.replaceAll("_", " ");
+}
+
 /** Show the decision of an inspection as word, shape and colour; one that was overruled is struck out. */
 export function badge(inspection) {
   const one = (decision, ...more) => h("span", { class: `badge ${decision.toLowerCase()}` }, mark(decision), ...more);
-  if (!isOverruled(inspection)) return one(inspection.decision, wordOf(inspection.decision));
+  const kind = kindOf(inspection);
+  if (!isOverruled(inspection)) return one(inspection.decision, wordOf(inspection.decision), kind && h("small", {}, kind));
   const { verdict } = inspection.review;
   return h("span", { class: "overruled", title: t("overruled by {name}", { name: inspection.review.reviewer }) },
     h("s", {}, wordOf(inspection.decision)), one(verdict, wordOf(verdict)));

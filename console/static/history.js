@@ -62,7 +62,7 @@ function row(inspection) {
     h("td", { class: "name" }, short(link)),
     h("td", { class: "name" }, short(where || "–")),
     inspection.problem ? h("td", {}, short(inspection.problem))
-      : h("td", { class: "short" }, `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
+      : h("td", { class: "short" }, inspection.p_value === null ? "–" : `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", {}, badge(inspection)),
     h("td", { class: "review" }, short(reviewText(inspection))));
 }

@@ -43,7 +43,8 @@ export function resultView(container, empty) {
     const inspection = current;
     const top = h("div", {}, banner(inspection, inspection.threshold, false));
     const chart = h("div", { class: "scale" });
-    const judged = inspection.decision !== "NO_PART"; // the score of a photo without a part says nothing of a part
+    // The score of a photo without a part says nothing of a part, nor does that of a model that fails every photo.
+    const judged = inspection.decision !== "NO_PART" && inspection.p_value !== null;
     let tried = inspection.threshold;
     drawScale = () => judged && model && chart.replaceChildren(scale(inspection, tried, model.calibration.healthy_scores));
     const trial = judged && model && thresholdTrial(inspection, model, (threshold) => {
@@ -54,6 +55,8 @@ export function resultView(container, empty) {
     if (judged && !model) chart.append(h("p", { class: "hint" }, cached
       ? t("The model was trained again since this inspection, so its scores of healthy parts are on another scale.")
       : t("The scores of healthy parts are not loaded.")));
+    if (inspection.p_value === null) chart.append(h("p", { class: "hint" },
+      t("This model names a defect in every photo; it cannot say that there is none.")));
     const pictures = container.querySelector(".viewer")?.dataset.id === inspection.id
       ? container.querySelector(".viewer") : viewer(inspection);
     container.replaceChildren(top, chart, pictures, ...[reviewPanel(inspection, changed), trial, facts(inspection), basis(model)].filter(Boolean));
@@ -81,13 +84,24 @@ function facts(inspection) {
       line(t("Operator"), inspection.operator),
       line(t("model"), `${inspection.category}, ${inspection.model_checksum.slice(0, 12)}`),
       line(t("image"), `${inspection.width}×${inspection.height} px, ${inspection.image_checksum.slice(0, 12)}`),
-      line(t("p-value"), t("{value}: share of healthy parts that score at least as high", { value: formatNumber(inspection.p_value) })),
+      ...kindLines(inspection.naming),
+      line(t("p-value"), inspection.p_value === null ? null : t("{value}: share of healthy parts that score at least as high", { value: formatNumber(inspection.p_value) })),
       line(t("problem"), inspection.problem),
       line(t("part"), inspection.part_found ? t("found") : t("not found; the whole photo was inspected")),
       line(t("inspected"), inspection.inspected_share === null ? null : t("{share} of the photo", { share: formatPercent(inspection.inspected_share) })),
       ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, t("score {score}, p {p}", { score: formatNumber(one.score), p: formatNumber(one.p_value) }) + (one.note ? `; ${one.note}` : ""))),
       line(t("regions above the threshold"), String(inspection.regions.length)),
       line(t("duration"), `${inspection.seconds.toFixed(2)} s`)));
+}
+
+/** Say what an open-set model makes of the photo. */
+function kindLines(naming) {
+  if (!naming) return [];
+  const { verdict, named, confidence, score, threshold } = naming;
+  const said = { no_defect: t("no defect"), unknown: t("unknown kind") }[verdict] ?? verdict;
+  return [line(t("kind of defect"), said),
+    line(t("most like"), `${named} (${formatPercent(confidence)})`),
+    line(t("unlike all known kinds"), t("{score}; unknown above {threshold}", { score: formatNumber(score), threshold: formatNumber(threshold) }))];
 }
 
 /** Say what the threshold in the model file rests on. */

@@ -8,6 +8,7 @@ const chosen = { mode: "overlay", opacity: 0.6, boxes: true };
 
 /** Build the pictures of an inspection with their controls. */
 export function viewer(inspection) {
+  const marked = inspection.has_heatmap;
   let zoom = 1;
   const panes = h("div", { class: "panes" });
   const modes = h("div", { class: "modes", role: "group", "aria-label": t("Pictures") },
@@ -21,7 +22,8 @@ export function viewer(inspection) {
   const zoomBy = (factor) => h("button", { type: "button", class: "small", "aria-label": factor > 1 ? t("Zoom in") : t("Zoom out"),
     onclick: () => setZoom(zoom * factor) }, factor > 1 ? "+" : "−");
   const fit = h("button", { type: "button", class: "small", onclick: () => setZoom(1) }, t("Fit"));
-  const controls = h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, ` ${t("Boxes")}`));
+  const controls = marked ? h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, ` ${t("Boxes")}`))
+    : h("p", { class: "hint" }, t("This model marks no place in the photo."));
   const zooms = h("div", { class: "zooms", role: "group", "aria-label": t("Zoom") }, zoomBy(1 / 1.5), fit, zoomBy(1.5));
   const legend = h("p", { class: "legend" }, `${t("Heatmap")}: `, h("span", {}, t("half the threshold")), h("span", { class: "ramp" }),
     h("span", {}, t("2.5 times the threshold and more")), h("span", { class: "unseen" }), h("span", {}, t("not inspected: outside the frame around the part")));
@@ -30,10 +32,11 @@ export function viewer(inspection) {
 
   function set(change) {
     Object.assign(chosen, change);
-    for (const button of modes.children) button.setAttribute("aria-pressed", String(button.dataset.mode === chosen.mode));
-    legend.hidden = chosen.mode === "photo";
-    opacityField.hidden = chosen.mode !== "overlay";
-    const wanted = chosen.mode === "beside" ? ["photo", "heatmap"] : [chosen.mode];
+    const mode = marked ? chosen.mode : "photo";
+    for (const button of modes.children) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+    legend.hidden = mode === "photo";
+    opacityField.hidden = mode !== "overlay";
+    const wanted = mode === "beside" ? ["photo", "heatmap"] : [mode];
     if (panes.dataset.shown !== wanted.join()) {
       panes.dataset.shown = wanted.join();
       panes.replaceChildren(...wanted.map((kind) => pane(inspection, kind, panes, setZoom, () => zoom)));

@@ -97,6 +97,7 @@ def test_console_and_latency_report_take_it(good_photos: list[Path], tmp_path: P
         tmp_path, device="cpu", run=config.run, memory_mb=100, saved_threshold=lambda category, version: None
     )
     served = catalogue.load("nut")
+    assert isinstance(served.inspector, Inspector)
     result = served.inspector.inspect(good_photos[:1])[0]
     assert isinstance(result, Inspection)
     assert "brightness" in result.evidence

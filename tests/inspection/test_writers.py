@@ -11,7 +11,8 @@ import pytest
 from data_factory import part, run_inside, save
 from inspection_factory import inspection
 
-from fastener.console.schemas import API_NAMES, ReviewedInspection, StoredInspection
+from fastener.console.result_schemas import API_NAMES
+from fastener.console.schemas import ReviewedInspection, StoredInspection
 from fastener.console.tables import InspectionRow
 from fastener.datasets import images
 from fastener.inspection.fields import RESULT_FIELDS

@@ -71,6 +71,19 @@ def test_strips_are_judged_in_tiles_of_their_whole_height(strips: list[SteelStri
             np.testing.assert_array_equal(tile.image, plain(crop).image)
 
 
+def test_the_worst_tile_is_the_one_that_scores_most_alone(strips: list[SteelStrip]) -> None:
+    roles = steel_roles(strips, SETTINGS, seed=1)
+    gate, _ = SteelGate.train(strips, roles, SETTINGS, backbone="filters", weights=None, run=RUN)
+    for place in roles.test_defective:
+        photo = read_image(strips[place].path)
+        side = photo.shape[0]
+        alone = [gate.inspect(photo[:, left : left + side]).score for _, left in tile_corners(photo.shape[:2])]
+        whole = gate.inspect(photo)
+        assert (whole.worst_tile, whole.score) == (int(np.argmax(alone)), pytest.approx(max(alone)))
+    held_out = gate.scores([strips[place].path for place in roles.calibration])
+    assert np.sort(gate.healthy_scores()) == pytest.approx(np.sort(held_out))
+
+
 def test_training_holds_few_strips_at_a_time(strips: list[SteelStrip], monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are; 6000 of the whole data set would take gigabytes."""
     read: list[weakref.ref[np.ndarray]] = []

@@ -181,6 +181,7 @@ def test_the_console_lists_the_folder_by_its_name(exported: dict[str, Path], mod
     )
     assert list(catalogue.categories()) == ["mine", "mine-fp32", "mine-int8"]
     served = catalogue.load("mine-int8")
+    assert isinstance(served.inspector, Inspector)
     assert served.inspector.config.run.precision == "int8"
     assert catalogue.loaded("mine-int8") is served
 
