@@ -15,7 +15,7 @@ from fastener.inspection.pictures import colour_range
 from fastener.inspection.result import Inspection
 
 # The heatmap is smooth: a larger picture would show no more detail.
-HEATMAP_SIDE = 512
+HEATMAP_SIDE = 256
 # Decoding a PNG takes 20 bytes a pixel or more.
 LARGE_PIXELS = 25_000_000
 # For smooth pictures, the filter "up" gives smaller files than choosing a filter for each line, in a quarter of the
@@ -38,7 +38,7 @@ _OPENED = tuple(kind for kind in _KINDS if kind != "MPO")  # Pillow opens MPO by
 def heatmap_rgba(inspection: Inspection) -> np.ndarray | None:
     """Draw the heatmap as a transparent layer, uint8 RGBA (h, w, 4), with the aspect ratio of the photo.
 
-    The longer side has at most 512 pixels. None means that no kind of evidence gave a map.
+    The longer side has at most 256 pixels. None means that no kind of evidence gave a map.
     """
     if np.isnan(inspection.map).all():
         return None
