@@ -14,8 +14,8 @@ from fastener.inspection.drawing import Picture, heatmap_layer
 from fastener.inspection.pictures import colour_range
 from fastener.inspection.result import Inspection
 
-# The heatmap is smooth: a larger picture would show no more detail.
-HEATMAP_SIDE = 256
+# Heatmaps are as fine as the map, but not so coarse that the border of what was inspected shows steps.
+_HEATMAP_SIDES = 256, 512
 # Decoding a PNG takes 20 bytes a pixel or more.
 LARGE_PIXELS = 25_000_000
 # For smooth pictures, the filter "up" gives smaller files than choosing a filter for each line, in a quarter of the
@@ -38,12 +38,14 @@ _OPENED = tuple(kind for kind in _KINDS if kind != "MPO")  # Pillow opens MPO by
 def heatmap_rgba(inspection: Inspection) -> np.ndarray | None:
     """Draw the heatmap as a transparent layer, uint8 RGBA (h, w, 4), with the aspect ratio of the photo.
 
-    The longer side has at most 256 pixels. None means that no kind of evidence gave a map.
+    The longer side has 256 pixels, or up to 512 as the map has; a smaller photo keeps its size. None means that no
+    kind of evidence gave a map.
     """
     if np.isnan(inspection.map).all():
         return None
     height, width = inspection.photo_size
-    scale = min(1.0, HEATMAP_SIDE / max(height, width))
+    side = np.clip(max(inspection.map.shape), *_HEATMAP_SIDES)
+    scale = min(1.0, side / max(height, width))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     return heatmap_layer(inspection.photo_map(size), *colour_range(inspection), colours="ice")
 

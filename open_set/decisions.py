@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastener.evaluation.metrics import auroc, average_precision, bootstrap_ci, proportion_ci
-from fastener.open_set.metrics import NO_DEFECT, UNKNOWN, confusion_table, fpr_at_tpr, open_set_f1, oscr
+from fastener.inspection.naming import NO_DEFECT, UNKNOWN
+from fastener.open_set.metrics import confusion_table, fpr_at_tpr, open_set_f1, oscr
 
 _DIGITS = 6
 

@@ -14,7 +14,7 @@ from fastener.datasets.images import Photo
 from fastener.inspection.evidence_base import Evidence
 from fastener.inspection.reading import Loaded
 from fastener.inspection.result import Failure, Inspection
-from fastener.open_set.model import OpenSetModel
+from fastener.open_set.model import OpenSetModel, worst_square
 from fastener.preprocessing.registration import frame_transform
 from fastener.preprocessing.tiles import SquareTiles
 
@@ -103,7 +103,7 @@ class OpenSetInspector:
             found = list(self._gate.inspect_loaded(batch))
         judged = [(at, one) for at, one in enumerate(found) if isinstance(one, Inspection)]
         if judged:
-            squares = [batch[at].squares[one.worst_tile % len(batch[at].squares)] for at, one in judged]
+            squares = [worst_square(batch[at].squares, one) for at, one in judged]
             namings = self.model.name(np.stack(squares), [one.score > one.threshold for _, one in judged])
             for (at, one), naming in zip(judged, namings, strict=True):
                 found[at] = replace(one, naming=naming)

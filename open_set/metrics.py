@@ -13,8 +13,7 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, f1_score
 
 from fastener.evaluation.metrics import auroc
-from fastener.inspection.naming import NO_DEFECT as NO_DEFECT
-from fastener.inspection.naming import UNKNOWN as UNKNOWN
+from fastener.inspection.naming import UNKNOWN
 
 
 def fpr_at_tpr(known: npt.ArrayLike, unknown: npt.ArrayLike, tpr: float = 0.95) -> float:

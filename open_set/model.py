@@ -16,6 +16,7 @@ from fastener.config import RunSettings
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.model_state import state_of
 from fastener.inspection.naming import NO_DEFECT, UNKNOWN, Naming
+from fastener.inspection.result import Inspection
 from fastener.models.calibration import Scale
 from fastener.models.runtime.device import resolve_device
 from fastener.models.runtime.storage import load_state, save_state
@@ -113,8 +114,7 @@ class OpenSetModel:
         if self.gate is None:
             return Verdict(**asdict(self.name(squares, [True])[0]))
         result = self.gate.inspect(photo)
-        worst = squares[[result.worst_tile % len(squares)]]
-        (naming,) = self.name(worst, [result.score > self.gate.threshold])
+        (naming,) = self.name(worst_square(squares, result)[None], [result.score > self.gate.threshold])
         return Verdict(**asdict(naming), gate_score=result.score, gate_threshold=self.gate.threshold)
 
     def save(self, path: Path) -> None:
@@ -162,6 +162,11 @@ def load_open_set_model(path: Path, device: str = "auto", *, with_gate: bool = T
             return _restored(state, files, device, with_gate)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path} was written by another version of this toolkit ({error}); run report again") from None
+
+
+def worst_square(squares: np.ndarray, result: Inspection) -> np.ndarray:
+    """Pick the one of a photo's ``squares`` that PatchCore scored highest; a photo that stayed whole has but one."""
+    return np.asarray(squares[result.worst_tile % len(squares)])
 
 
 def is_open_set_model(path: Path) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastener.inspection.naming import UNKNOWN
 from fastener.open_set.classifier import Embedded
 from fastener.open_set.decisions import Decisions
-from fastener.open_set.metrics import UNKNOWN
 from fastener.open_set.rejection import Rejector
 from fastener.open_set.scores import fit_scores
 from fastener.open_set.settings import PARTS, SCORE_NAMES, RejectionSettings, SingleScore

@@ -20,8 +20,8 @@ from fastener.evaluation.visualize import (
     save_figure,
     score_distribution,
 )
+from fastener.inspection.naming import UNKNOWN
 from fastener.open_set.decisions import Decisions
-from fastener.open_set.metrics import UNKNOWN
 
 TITLES = {
     "one_stage": "one stage",

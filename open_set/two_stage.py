@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from fastener.inspection.naming import NO_DEFECT
 from fastener.open_set.classifier import Embedded
 from fastener.open_set.decisions import Decisions
-from fastener.open_set.metrics import NO_DEFECT
 from fastener.open_set.one_stage import Rule, decide, fit_rejectors
 from fastener.open_set.settings import CONFIDENCE, PARTS, SCORE_NAMES, RejectionSettings, ScoreName
 from fastener.open_set.splits import TEST, UNKNOWN, OpenSetSplit

@@ -1,6 +1,6 @@
 // The verdict, large.
 
-import { decisionAt, formatNumber, formatPercent, h, isOverruled, kindOf, mark, shortName, wordOf } from "./dom.js";
+import { decisionAt, failsAll, formatNumber, formatPercent, h, isOverruled, kindOf, mark, shortName, wordOf } from "./dom.js";
 import { t } from "./words.js";
 
 /** Show the decision that `threshold` gives; `onTrial` says that it is not the recorded one. */
@@ -20,9 +20,8 @@ export function banner(inspection, threshold, onTrial) {
   if (decision === "NO_PART") {
     return h("div", properties, ...head, h("p", { class: "why" }, t("Retake the photo: {why}", { why: inspection.problem })), correction);
   }
-  // A model without healthy photos fails every photo; its score says nothing.
   return h("div", properties, ...head,
-    inspection.p_value === null ? null : h("dl", {},
+    failsAll(inspection) ? null : h("dl", {},
       figure(t("score"), formatNumber(inspection.anomaly_score)),
       figure(onTrial ? t("trial threshold") : t("threshold"), formatNumber(threshold)),
       figure(t("confidence"), onTrial ? "–" : formatPercent(inspection.confidence))),

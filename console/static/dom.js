@@ -39,6 +39,9 @@ export const ownVerdict = ({ decision }) => (decision === "LOOK" ? "PASS" : deci
 /** Tell whether a person overruled the decision of an inspection. */
 export const isOverruled = (inspection) => Boolean(inspection.review) && inspection.review.verdict !== ownVerdict(inspection);
 
+/** Tell whether a model without healthy photos, which fails every photo, made an inspection: its score says nothing. */
+export const failsAll = ({ p_value }) => p_value === null;
+
 /** Name the kind of defect that fails a part; null where nothing fails, or the model names none. */
 export function kindOf({ decision, naming }) {
   if (!naming || decision !== "FAIL" || naming.verdict === "no_defect") return null;

@@ -1,7 +1,7 @@
 // The history view: filters, order, pages, export and reports.
 
 import { fetchJson, queryString, request } from "./api.js";
-import { badge, byId, formatNumber, h, isOverruled, openDialog, shortName, wordOf } from "./dom.js";
+import { badge, byId, failsAll, formatNumber, h, isOverruled, openDialog, shortName, wordOf } from "./dom.js";
 import { formatTime, language, t } from "./words.js";
 
 const PAGE_SIZE = 25, TYPING_MS = 300;
@@ -62,7 +62,7 @@ function row(inspection) {
     h("td", { class: "name" }, short(link)),
     h("td", { class: "name" }, short(where || "–")),
     inspection.problem ? h("td", {}, short(inspection.problem))
-      : h("td", { class: "short" }, inspection.p_value === null ? "–" : `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
+      : h("td", { class: "short" }, failsAll(inspection) ? "–" : `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", {}, badge(inspection)),
     h("td", { class: "review" }, short(reviewText(inspection))));
 }

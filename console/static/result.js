@@ -2,7 +2,7 @@
 
 import { cachedModel, fetchJson, fetchModel } from "./api.js";
 import { banner } from "./banner.js";
-import { formatNumber, formatPercent, h } from "./dom.js";
+import { failsAll, formatNumber, formatPercent, h } from "./dom.js";
 import { reviewPanel } from "./review.js";
 import { scale } from "./scale.js";
 import { thresholdTrial } from "./threshold.js";
@@ -44,7 +44,7 @@ export function resultView(container, empty) {
     const top = h("div", {}, banner(inspection, inspection.threshold, false));
     const chart = h("div", { class: "scale" });
     // The score of a photo without a part says nothing of a part, nor does that of a model that fails every photo.
-    const judged = inspection.decision !== "NO_PART" && inspection.p_value !== null;
+    const judged = inspection.decision !== "NO_PART" && !failsAll(inspection);
     let tried = inspection.threshold;
     drawScale = () => judged && model && chart.replaceChildren(scale(inspection, tried, model.calibration.healthy_scores));
     const trial = judged && model && thresholdTrial(inspection, model, (threshold) => {
@@ -55,7 +55,7 @@ export function resultView(container, empty) {
     if (judged && !model) chart.append(h("p", { class: "hint" }, cached
       ? t("The model was trained again since this inspection, so its scores of healthy parts are on another scale.")
       : t("The scores of healthy parts are not loaded.")));
-    if (inspection.p_value === null) chart.append(h("p", { class: "hint" },
+    if (failsAll(inspection)) chart.append(h("p", { class: "hint" },
       t("This model names a defect in every photo; it cannot say that there is none.")));
     const pictures = container.querySelector(".viewer")?.dataset.id === inspection.id
       ? container.querySelector(".viewer") : viewer(inspection);
@@ -85,7 +85,7 @@ function facts(inspection) {
       line(t("model"), `${inspection.category}, ${inspection.model_checksum.slice(0, 12)}`),
       line(t("image"), `${inspection.width}×${inspection.height} px, ${inspection.image_checksum.slice(0, 12)}`),
       ...kindLines(inspection.naming),
-      line(t("p-value"), inspection.p_value === null ? null : t("{value}: share of healthy parts that score at least as high", { value: formatNumber(inspection.p_value) })),
+      line(t("p-value"), failsAll(inspection) ? null : t("{value}: share of healthy parts that score at least as high", { value: formatNumber(inspection.p_value) })),
       line(t("problem"), inspection.problem),
       line(t("part"), inspection.part_found ? t("found") : t("not found; the whole photo was inspected")),
       line(t("inspected"), inspection.inspected_share === null ? null : t("{share} of the photo", { share: formatPercent(inspection.inspected_share) })),
