@@ -126,10 +126,14 @@ def test_a_killed_worker_loses_no_image(
         *("--json", "--csv", "--device", "cpu", "--shard-size", 4),
     )
     wait_for(lambda: shards_of(tmp_path / "out"), "the first shard")
-    workers = nodes.workers("_Scorer")
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
+    scoring: list[int] = []
+    wait_for(lambda: scoring.extend(nodes.workers("(_Scorer)).submit")) or scoring, "a worker that scores")
+    # While it is stopped, it is given shards and finishes none: one that starts up or is idle would lose nothing.
+    os.kill(scoring[0], signal.SIGSTOP)
+    written = len(shards_of(tmp_path / "out"))
+    wait_for(lambda: len(shards_of(tmp_path / "out")) >= written + 8, "eight more shards")
     assert len(shards_of(tmp_path / "out")) < N_IMAGES // 4
+    os.kill(scoring[0], signal.SIGKILL)
     done = finished(running)
     assert done.returncode == 1, done.stderr  # two photos could not be read
     told = [line for line in done.stderr.splitlines() if line]
