@@ -10,14 +10,13 @@ from functools import partial
 import numpy as np
 
 from fastener.config import ColourSettings, CorrosionSettings, PreprocessSettings
+from fastener.corrosion.baselines import BaselineShot, measure_baselines
 from fastener.corrosion.colour_growth import Sectors
 from fastener.corrosion.comparison import (
     Z95,
-    BaselineShot,
     MeasuredShot,
     baseline_as_measured,
     compare,
-    measure_baselines,
     measure_without_baseline,
 )
 from fastener.corrosion.severity import BASELINE, DEGRADING, NOT_JUDGED, STABLE, Change, Changes, Verdict, judge

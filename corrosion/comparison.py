@@ -5,57 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
-from fastener.common.errors import UserError
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
-from fastener.corrosion.calibration import no_change_level
+from fastener.corrosion.baselines import BaselineShot, measure_alone
 from fastener.corrosion.colour_growth import RUST, Baseline, Colour, Sectors, measure
-from fastener.corrosion.growth import HeatBaseline, heat_growth
+from fastener.corrosion.growth import heat_growth
+from fastener.corrosion.places import square
 from fastener.corrosion.registration import Registration
 from fastener.corrosion.severity import Change, Changes
-from fastener.corrosion.shots import ShotView, heat_baselines, in_threads
+from fastener.corrosion.shots import ShotView
 from fastener.corrosion.surface_change import SurfaceChange, all_classes, surface_change
 from fastener.corrosion.views import Match, View, match_view
-from fastener.corrosion.zones import Zone
-from fastener.inspection.inspector import Inspector
 
 PLACES, NO_VIEW = "places", "distributions, view not at T0"
 Z95 = 1.96
+# Half the width from which a piece of the part is no error of the registration, as a share of the frame's side.
+_PIECE = 0.01
 # Deposit that is lighter by less than this, in L*, is hard to see even for an eye.
 _LITTLE_ROOM = 15.0
-
-
-@dataclass(frozen=True)
-class BaselineShot:
-    """Hold a T0 shot and what later shots are compared with.
-
-    Parameters
-    ----------
-    view
-        The shot itself, with the significant surface only.
-    whole
-        The shot with the whole part, by which later shots are registered.
-    zone
-        The significant places of its frame, bool (h, w); None if the whole part is significant.
-    colour
-        Shares of its surface by colour.
-    no_change
-        Apparent white deposit and dark patches, in percent of the part, caused by disturbances of the photo.
-    heat
-        Its anomaly map, with and without disturbances; None without a model.
-    noise
-        Apparent growth in percent caused by each small disturbance of the photo; empty without a model.
-    """
-
-    view: ShotView
-    whole: ShotView
-    zone: np.ndarray | None
-    colour: Colour
-    no_change: tuple[float, float]
-    heat: HeatBaseline | None
-    noise: list[float]
 
 
 @dataclass(frozen=True)
@@ -104,36 +74,6 @@ class MeasuredShot:
         return all_classes(self.colour, self.surface)
 
 
-def measure_baselines(
-    views: Sequence[ShotView],
-    sectors: Sectors,
-    inspector: Inspector | None,
-    *,
-    settings: CorrosionSettings,
-    zone: Zone | None = None,
-) -> list[BaselineShot]:
-    """Measure the T0 shots, and how surfaces and heatmaps react to small disturbances.
-
-    ``zone`` marks the significant surface; None for the whole part. Raises UserError if it misses the part in a shot.
-    """
-    zones = [None if zone is None else zone(view.shot.path, view.prepared) for view in views]
-    wholes, views = views, [_significant(view, one) for view, one in zip(views, zones, strict=True)]
-    heats: Sequence[tuple[HeatBaseline | None, list[float]]] = [(None, [])] * len(views)
-    if inspector is not None:
-        heats = heat_baselines(views, inspector, dead_band=settings.dead_band)
-
-    def surface(view: ShotView) -> tuple[Colour, tuple[float, float]]:
-        colour = _measure_alone(view, sectors, settings)
-        return colour, no_change_level(view.scene, colour.classes > 0, settings)
-
-    return [
-        BaselineShot(view, whole, one, colour, level, heat, noise)
-        for view, whole, one, (colour, level), (heat, noise) in zip(
-            views, wholes, zones, in_threads(surface, views), heats, strict=True
-        )
-    ]
-
-
 def baseline_as_measured(baseline: BaselineShot, index: int) -> MeasuredShot:
     """Present T0 shot number ``index`` as a measured shot: no change, and only the growth that disturbances cause.
 
@@ -167,7 +107,7 @@ def measure_without_baseline(view: ShotView, sectors: Sectors, settings: Corrosi
     """Measure the colours of a shot whose component has no T0 to compare with."""
     return MeasuredShot(
         view=view,
-        colour=_measure_alone(view, sectors, settings),
+        colour=measure_alone(view, sectors, settings),
         growth=None,
         growth_noise=0.0,
         compared="",
@@ -198,7 +138,7 @@ def compare(
     index, registration = match.index, match.registration
     same_view = registration.believable
     if registration.bitten:
-        view = view.with_part(registration.warp(baselines[index].whole.surface.mask.astype(np.uint8), (side, side)) > 0)
+        view = view.with_part(_unbitten(view.surface.mask, baselines[index].whole.surface.mask, registration))
     zone = baselines[index].zone
     if same_view and zone is not None:
         size = (view.surface.mask.shape[0], view.surface.mask.shape[1])
@@ -248,18 +188,11 @@ def compare(
     )
 
 
-def _significant(view: ShotView, zone: np.ndarray | None) -> ShotView:
-    if zone is None:
-        return view
-    within = view.within(zone)
-    if not within.surface.mask.any():
-        raise UserError(f"--zone: covers no part of {view.shot.path}; draw it on the part as this photo shows it")
-    return within
-
-
-def _measure_alone(view: ShotView, sectors: Sectors, settings: CorrosionSettings) -> Colour:
-    """Measure the colours of a shot without a T0 to tell the part's own colours by."""
-    return measure(view.surface, sectors, None, reach=settings.own_hue_reach, light_certain=view.light.certain)
+def _unbitten(mask: np.ndarray, before: np.ndarray, registration: Registration) -> np.ndarray:
+    """Add to ``mask`` the pieces of T0's part ``before`` that it lacks, both bool (h, w); slivers err in place."""
+    size = (mask.shape[0], mask.shape[1])
+    lacking = ((registration.warp(before.astype(np.uint8), size) > 0) & ~mask).astype(np.uint8)
+    return mask | (cv2.morphologyEx(lacking, cv2.MORPH_OPEN, square(_PIECE * max(size))) > 0)
 
 
 def _changes(

@@ -53,8 +53,8 @@ class Registration:
         Correlation of the edges with the mirrored T0 shot, which no later shot shows: how well the rings and rims of
         such a part agree without being the same; None where the marks are too clear to ask.
     bitten
-        Whether the later outline lacks a piece of T0's, though the marks agree clearly: deposit as light as the
-        background was taken for it. A part does not shrink, so T0's outline holds.
+        Whether the later part lies within T0's and the marks agree clearly. A part does not shrink, so what the later
+        part lacks of T0's is deposit as light as the background, which was taken for it.
     """
 
     transform: np.ndarray
@@ -173,7 +173,7 @@ def register(baseline: Picture, later: Picture, *, scale: float = 1.0, settings:
         _, reverse = _search(flipped, later)
         chance = reverse[1]
         mirrored = _rank(reverse) > _rank(agreement) + _MIRROR_MARGIN
-    bitten = overlap < settings.min_overlap and marks >= settings.clear_marks and _is_bitten(baseline, later, best)
+    bitten = marks >= settings.clear_marks and _lies_within(baseline, later, best)
     believable = (
         (marks + correlation) / 2.0 >= settings.min_correlation
         and (overlap >= settings.min_overlap or bitten)
@@ -287,7 +287,7 @@ def _agreement(baseline: Picture, later: Picture, transform: np.ndarray) -> tupl
     return overlap, marks, _correlation(surface[both], later.surface[both])
 
 
-def _is_bitten(baseline: Picture, later: Picture, transform: np.ndarray) -> bool:
+def _lies_within(baseline: Picture, later: Picture, transform: np.ndarray) -> bool:
     """Tell whether the later mask lies within T0's, and is no less than half of it."""
     size = (later.shape[1], later.shape[0])
     moved = cv2.warpAffine(baseline.mask.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0

@@ -72,7 +72,7 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "min_darker": ("flaked", 90.0),
     "coating_weight": ("crust", 1.0),
     "clear_marks": ("other number", 1.0),
-    "min_overlap": ("rust", 1.0),
+    "min_overlap": ("crust", 1.0),
     "dead_band": ("rust", 0.0),
     "min_change": ("rust", 50.0),
     "min_growth": ("rust", 100.0),

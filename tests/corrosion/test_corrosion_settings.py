@@ -52,7 +52,7 @@ def series(name: str) -> tuple[list[np.ndarray], list[str]]:
         case "speck":
             return [first, rendered((0.0, 0.02), jitter=0.5)[1].image], ["0", "24"]
         case "crust" | "bright crust" | "flaked":
-            state = Corrosion(dark=0.3) if name == "flaked" else Corrosion(white=0.2)
+            state = Corrosion(dark=0.3) if name == "flaked" else Corrosion(white=0.3)
             finish = "black" if name == "crust" else "silver"
             return [one.image for one in render_corrosion(4, "washer", finish, [Corrosion(), state])], ["0", "24"]
         case "no t0":
