@@ -102,7 +102,10 @@ def _cell(value: Any) -> Any:
         return ""
     if isinstance(value, Path):
         value = str(value)
-    return _RUNS.sub(r"\1'\2", value) if isinstance(value, str) and not _is_number(value) else value
+    # Nearly no cell begins like a formula, so whether it is a number is asked last.
+    if value and isinstance(value, str) and _RUNS.search(value) and not _is_number(value):
+        return _RUNS.sub(r"\1'\2", value)
+    return value
 
 
 def _is_number(text: str) -> bool:

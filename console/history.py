@@ -141,9 +141,8 @@ class History:
 
     def saved_threshold(self, category: str, model_checksum: str) -> float | None:
         """Return the threshold that was saved last for this very model file, or None."""
-        latest = _latest_threshold(category, model_checksum)
-        with self._session() as session:
-            return session.scalar(latest)
+        with self._engine.connect() as connection:  # asked for every photo; a session would take longer
+            return connection.scalar(_latest_threshold(category, model_checksum))
 
 
 def _query(wanted: Filter, sort: Sort = "time", descending: bool = True) -> Select[InspectionRow]:

@@ -57,10 +57,11 @@ def heatmap_png(layer: np.ndarray) -> bytes:
 
 def overlay_jpeg(photo: Picture, layer: np.ndarray) -> bytes:
     """Blend the layer of ``heatmap_rgba`` over the photo, or over a smaller copy of it, and encode it as JPEG."""
-    heat = cv2.resize(layer, (photo.shape[1], photo.shape[0]), interpolation=cv2.INTER_LINEAR)
-    opacity = heat[..., 3:].astype(np.float32) / 255
-    blended = photo * (1 - opacity) + heat[..., :3] * opacity
-    return _encoded(".jpg", blended.astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    size = photo.shape[1], photo.shape[0]
+    heat = cv2.resize(cv2.cvtColor(layer, cv2.COLOR_RGBA2BGR), size)
+    opacity = cv2.resize(layer[..., 3].astype(np.float32) / 255, size)
+    blended = cv2.blendLinear(cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), heat, 1 - opacity, opacity)
+    return _encoded(".jpg", blended, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def small_jpeg(file: Path, side: int) -> bytes:
@@ -68,7 +69,7 @@ def small_jpeg(file: Path, side: int) -> bytes:
     with file.open("rb") as content:
         photo, _ = decode_reduced(content, "the stored image", side)
     photo = shrunk(photo, side)
-    return _encoded(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return _encoded(".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
 
 
 def is_large(file: BinaryIO, side: int) -> bool:

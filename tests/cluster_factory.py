@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from data_factory import ROOT
 
@@ -20,6 +21,7 @@ from data_factory import ROOT
 RAY = Path(sys.executable).with_name("ray")
 HEAD, OTHER = "127.0.0.1", "127.0.0.2"
 PATIENCE_S = 300
+T = TypeVar("T")
 
 
 class TwoNodes:
@@ -112,12 +114,13 @@ def finished(process: subprocess.Popen[str], timeout: float = PATIENCE_S) -> sub
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Until it holds; AssertionError after what is long even for a busy machine."""
+def wait_for(condition: Callable[[], T], what: str) -> T:
+    """Until it holds, and what it gave; AssertionError after what is long even for a busy machine."""
     end = time.monotonic() + PATIENCE_S
-    while not condition():
+    while not (given := condition()):
         assert time.monotonic() < end, f"{what} did not come in {PATIENCE_S} s"
         time.sleep(0.02)
+    return given
 
 
 def _processes(sessions: Iterable[int]) -> dict[int, str]:

@@ -126,8 +126,7 @@ def test_a_killed_worker_loses_no_image(
         *("--json", "--csv", "--device", "cpu", "--shard-size", 4),
     )
     wait_for(lambda: shards_of(tmp_path / "out"), "the first shard")
-    scoring: list[int] = []
-    wait_for(lambda: scoring.extend(nodes.workers("(_Scorer)).submit")) or scoring, "a worker that scores")
+    scoring = wait_for(lambda: nodes.workers("(_Scorer)).submit"), "a worker that scores")
     # While it is stopped, it is given shards and finishes none: one that starts up or is idle would lose nothing.
     os.kill(scoring[0], signal.SIGSTOP)
     written = len(shards_of(tmp_path / "out"))
