@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from fastener.inspection.inspector import Inspector
 
 EXAMPLE = "python export.py --model saved_models/mine.pkl --format onnx --precision int8 --images photos/good"
-_MB = 1_000_000
 TOLERANCE = 0.005  # loss of AUROC up to which auto takes int8
 LEAST_GAIN = 0.9  # of the time of fp32: an int8 network that takes longer is not worth its rounding
 LEAST_AUROC = 0.7  # least AUROC of fp32 for a comparison: below it, fp32 hardly finds the defects itself
@@ -34,7 +33,7 @@ LEAST_AUROC = 0.7  # least AUROC of fp32 for a comparison: below it, fp32 hardly
 def main() -> int:
     arguments = _arguments()
     from fastener.inspection.inspector import CONFORMAL, Inspector
-    from fastener.inspection.model_folder import MODEL_FILE
+    from fastener.inspection.model_folder import MODEL_FILE, size_of
     from fastener.inspection.pretrained import learned_in
 
     run = cli.config_from(arguments).run.model_copy(update={"precision": "auto", "runtime": "auto"})
@@ -78,19 +77,6 @@ def _add_features(inspector: Inspector) -> None:
     for one in inspector.evidence.values():
         if isinstance(one, StructureEvidence):
             one.feature_graph = feature_graph(one.extractor, inspector.preprocessor.size)
-
-
-def size_of(folder: Path) -> str:
-    """State how large a model's folder is, and of what."""
-    from fastener.inspection.model_folder import MODEL_FILE, load_model
-
-    graphs = sum(path.stat().st_size for path in folder.glob("*.onnx"))
-    whole = graphs + (folder / MODEL_FILE).stat().st_size
-    banks = [one["bank"] for one in load_model(folder)["evidence"].values() if "bank" in one]
-    bank = sum(one.numel() * one.element_size() for one in banks)
-    kinds = ", ".join(dict.fromkeys(str(one.dtype).removeprefix("torch.") for one in banks))
-    parts = f"network {graphs / _MB:.1f} MB, bank {bank / _MB:.1f} MB ({kinds})"
-    return f"{whole / _MB:.1f} MB, of it {parts}"
 
 
 def _arguments() -> argparse.Namespace:

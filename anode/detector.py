@@ -116,6 +116,11 @@ class RfDetr:
         """
         _require_package(training=False)
         file = named_checkpoint(settings)
+        if not file.is_file() and settings.rf_detr_checkpoint is not None:
+            raise UserError(
+                f"rf_detr_checkpoint: no checkpoint at {file}, nor below {settings.output_dir_model_rf_detr}; "
+                "train one (anode_inspection.py train-rf-detr), or name another"
+            )
         check_checkpoint(file, "rf_detr_checkpoint")
         model = _load(file, settings)
         if settings.class_label not in model.class_names:

@@ -8,12 +8,17 @@ import numpy as np
 
 from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import VolumeResult
-from fastener.models.calibration import gross_outliers, robust_threshold
+from fastener.inspection.decision import softplus_inverse
+from fastener.models.calibration import gross_outliers, healthy_threshold
 
 # From this share of NG slices on, the threshold is doubted rather than the batteries.
 _NEARLY_ALL = 0.9
 # Fewer batteries do not say which of them is unlike the others.
 _LEAST_BATTERIES = 4
+# Fewer slices say too little of a spread.
+_LEAST_SLICES = 8
+# A guess below this share of the calibrated threshold is doubted.
+_FAR_BELOW = 0.5
 
 
 def doubts(results: Sequence[VolumeResult], settings: AnodeSettings) -> Iterator[str]:
@@ -43,19 +48,33 @@ def suggestion(
     found = []
     for region in settings.roi_config:
         peaks = np.array(_peaks("patchcore", region.name, results))
-        if len(peaks) < _LEAST_BATTERIES:
+        if len(peaks) < _LEAST_SLICES:
+            yield f"region {region.name}: {len(peaks)} slices are too few for a guess; {_LEAST_SLICES} are needed"
             continue
-        # Cracks raise peaks only, so the lower half alone says how those of good slices spread.
-        lower = peaks[peaks <= np.median(peaks)]
-        mirrored = np.concatenate([lower, 2 * np.median(peaks) - lower])
-        threshold = robust_threshold(mirrored, settings.patchcore.alpha).threshold
-        found.append(threshold)
+        # PatchCore's scale squeezes low peaks together; straightened, those of good slices are nearly normal. Cracks
+        # raise peaks only, so the lower half alone says how those of good slices spread.
+        straight = softplus_inverse(peaks)
+        middle = np.median(straight)
+        lower = straight[straight <= middle]
+        mirrored = np.concatenate([lower, 2 * middle - lower])
+        threshold = float(np.logaddexp(0.0, healthy_threshold(mirrored, settings.patchcore.alpha).threshold))
+        doubt = _doubt_about(threshold, peaks, calibrated[region.name])
         yield (
             f"region {region.name}: {threshold:.3f} is a guess by {len(peaks)} slices at hand, most of which are taken "
-            f"for good; calibrated on the good slices: {calibrated[region.name]:.3f}"
+            f"for good; calibrated on the good slices: {calibrated[region.name]:.3f}" + doubt
         )
+        found += [] if doubt else [threshold]
     if found:
         yield f"to use the guess: patchcore_threshold: {max(found):.3f}"
+
+
+def _doubt_about(guess: float, peaks: np.ndarray, calibrated: float) -> str:
+    """Say in which case a guess is worth nothing; "" if it lies near the calibrated threshold."""
+    if np.median(peaks) > calibrated:
+        return ". Most of these slices peak above that: if they are cracked, the guess lets such cracks pass"
+    if guess < _FAR_BELOW * calibrated:
+        return ". It is far lower: slices that the model has learned say nothing, give it slices that it has not"
+    return ""
 
 
 def _all_ng(name: str, results: Sequence[VolumeResult]) -> Iterator[str]:

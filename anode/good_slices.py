@@ -51,10 +51,13 @@ class GoodSlices:
         Region name -> the region's picture in each readable slice.
     batteries
         Region name -> number of the battery of each picture, counted from 0.
+    names
+        Region name -> battery, axis and slice of each picture.
     """
 
     crops: dict[str, GreyPictures]
     batteries: dict[str, list[int]]
+    names: dict[str, list[str]]
 
 
 def read_good_slices(
@@ -72,7 +75,9 @@ def read_good_slices(
     chosen = [every[index] for index in evenly(len(every), settings.patchcore.max_slices)]
     numbers = {name: index for index, name in enumerate(dict.fromkeys(volume.battery for volume in listing.volumes))}
     names = [region.name for region in settings.roi_config]
-    good = GoodSlices({name: GreyPictures() for name in names}, {name: [] for name in names})
+    good = GoodSlices(
+        {name: GreyPictures() for name in names}, {name: [] for name in names}, {name: [] for name in names}
+    )
     windows: dict[str, Window] = {}
     with SliceReader() as reader:
         for volume, one in progress(chosen, len(chosen), "reading"):
@@ -90,6 +95,7 @@ def read_good_slices(
                     warn(str(error))
                     continue
                 good.batteries[region.name].append(numbers[volume.battery])
+                good.names[region.name].append(f"{volume.name}/{one.name}")
     return good
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from fastener.anode.good_slices import GoodSlices
 from fastener.anode.hits import Box, Found
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
+from fastener.anode.wording import COMMAND, name_slices, of_slices
 from fastener.common.errors import UserError
 from fastener.config import CalibrationSettings, Config, ModelSettings, PreprocessSettings
 from fastener.inspection.inspector import Inspector
@@ -19,7 +20,6 @@ from fastener.models.progress import Progress, no_progress
 
 # A single volume is cut into this many stretches, which stand in for batteries when the threshold is calibrated.
 _STRETCHES = 5
-_COMMAND = "anode_inspection.py train-patchcore"
 # Notes that are saved with a model: number of good batteries, battery of each slice, spread of the threshold.
 BATTERIES, GROUPS, SPREAD = "good_batteries", "batteries_of_slices", "threshold_spread"
 _LEAST_SCORES = 2
@@ -107,7 +107,14 @@ def train(
         raise UserError(f"region {region.name}: {len(crops)} good slices can be read, at least two are needed")
     count = len(set(batteries))
     groups = batteries if count >= 2 else [index * _STRETCHES // len(crops) for index in range(len(crops))]
-    inspector = Inspector.fit(crops, _config(settings), weights=weights, progress=progress, warn=warn, groups=groups)
+    said: list[str] = []
+    config = _config(settings)
+    inspector = Inspector.fit(crops, config, weights=weights, progress=progress, warn=said.append, groups=groups)
+    of_photos = inspector.report.warnings() if inspector.report is not None else []
+    name_slices(inspector, good.names[region.name])
+    said = [line for line in said if line not in of_photos]
+    for text in [*said, *(inspector.report.warnings() if inspector.report is not None else [])]:
+        warn(f"region {region.name}: {of_slices(text)}")
     low, high = threshold_spread(inspector, groups)
     inspector.notes = {
         **_how_made(region, settings),
@@ -174,6 +181,7 @@ def update(
     count = int(inspector.notes.get(BATTERIES, 0))
     first = max(before, default=-1) + 1
     inspector.partial_fit(crops, groups=[first + battery for battery in batteries], progress=progress)
+    name_slices(inspector, good.names[region.name])
     groups = [*before, *(first + battery for battery in batteries)]
     low, high = threshold_spread(inspector, groups)
     inspector.notes |= {
@@ -186,12 +194,11 @@ def update(
 def _loaded(file: Path, settings: AnodeSettings, device: str, weights: Path | None) -> Inspector:
     """Load a model or the folder that export.py made of it; messages name the command of this job."""
     if not file.exists():
-        raise UserError(f"no model at {file}; train it: {_COMMAND}, or set output_dir_model_patchcore")
+        raise UserError(f"no model at {file}; train it: {COMMAND}, or set output_dir_model_patchcore")
     try:
         return Inspector.load(file, device, weights=weights, run=settings.run)
     except UserError as error:
-        text = str(error).replace("train.py", _COMMAND).replace("--model", "output_dir_model_patchcore")
-        raise UserError(text) from None
+        raise UserError(of_slices(str(error))) from None
 
 
 def model_file(region: str, settings: AnodeSettings) -> Path:

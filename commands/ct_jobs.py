@@ -27,6 +27,7 @@ def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> i
     from fastener.anode import patchcore
     from fastener.anode.good_slices import read_good_slices
     from fastener.anode.regions import check_regions
+    from fastener.anode.wording import of_slices
     from fastener.datasets.ct_folders import list_good_slices
 
     listing = list_good_slices(settings.good_images_dir, settings.axis_names, _numbers(settings))
@@ -50,7 +51,8 @@ def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> i
                 good, region, settings, weights=arguments.weights, progress=cli.progress, warn=cli.warn
             )
         inspector.save(file)
-        print(f"region {region.name}: {inspector.describe()}\n{patchcore.spread_line(inspector)}\nsaved {file}")
+        print(f"region {region.name}: {of_slices(inspector.describe())}")
+        print(f"{patchcore.spread_line(inspector)}\nsaved {file}")
     return cli.EXIT_SOME_FAILED if listing.problems else cli.EXIT_OK
 
 
@@ -61,9 +63,10 @@ def export_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> 
     """
     from fastener.anode import patchcore
     from fastener.anode.good_slices import read_good_slices
+    from fastener.anode.wording import of_slices
     from fastener.datasets.ct_folders import list_good_slices
     from fastener.inspection.inspector import Inspector
-    from fastener.inspection.model_folder import MODEL_FILE
+    from fastener.inspection.model_folder import MODEL_FILE, size_of
 
     precision = "int8" if settings.run.precision == "int8" else "fp32"
     run = settings.run.model_copy(update={"device": "cpu", "precision": precision, "runtime": "onnx"})
@@ -81,7 +84,8 @@ def export_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> 
         else:
             inspector = patchcore.train(good, region, asked, weights=arguments.weights, progress=cli.progress)
         inspector.save(folder / MODEL_FILE)
-        print(f"region {region.name}: {inspector.describe()}\nsaved {folder}, in {precision}")
+        print(f"region {region.name}: {of_slices(inspector.describe())}")
+        print(f"saved {folder}, in {precision}: {size_of(folder)}")
     print(f"to use it: --precision {precision} --runtime onnx")
     return cli.EXIT_OK
 

@@ -193,7 +193,7 @@ class Decision:
             threshold, alpha = conformal_threshold(healthy, self.alpha)
             return HealthyTail(threshold, alpha, alpha, np.empty(0, np.int64))
         # The soft rectifier of "norm" squeezes scores below the median together; without it they are nearly normal.
-        straight = _softplus_inverse(healthy) if self.rule == "norm" else healthy
+        straight = softplus_inverse(healthy) if self.rule == "norm" else healthy
         tail = healthy_threshold(straight, self.alpha, prior_deviation=_PRIOR_DEVIATION)
         return replace(tail, threshold=float(np.logaddexp(0.0, tail.threshold))) if self.rule == "norm" else tail
 
@@ -285,7 +285,7 @@ def _norm(voices: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(np.square(np.logaddexp(0.0, voices)).sum(0)))
 
 
-def _softplus_inverse(values: np.ndarray) -> np.ndarray:
+def softplus_inverse(values: np.ndarray) -> np.ndarray:
     """Undo ``log(1 + exp(x))`` for positive values of any shape."""
     values = np.maximum(values, np.finfo(float).tiny)
     return np.asarray(values + np.log(-np.expm1(-values)))

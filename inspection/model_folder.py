@@ -18,6 +18,7 @@ from fastener.common.files import write_atomically
 from fastener.models.runtime.storage import load_state, save_state
 
 MODEL_FILE = "exported.pkl"
+_MB = 1_000_000
 _GRAPHS = "*-????????.onnx"
 _PARTS = {"graph": "", "features": "_features"}  # what follows the kind of evidence in the name of the graph's file
 
@@ -70,6 +71,17 @@ def load_model(path: Path, *, by_numpy: bool = False) -> dict[str, Any]:
             if isinstance(one.get(part), dict):
                 one[part] = _read_graph(path.parent / Path(one[part]["file"]).name, one[part]["sha256"], by_numpy)
     return state
+
+
+def size_of(folder: Path) -> str:
+    """State how large a model's folder is, and of what."""
+    graphs = sum(path.stat().st_size for path in folder.glob("*.onnx"))
+    whole = graphs + (folder / MODEL_FILE).stat().st_size
+    banks = [one["bank"] for one in load_model(folder)["evidence"].values() if "bank" in one]
+    bank = sum(one.numel() * one.element_size() for one in banks)
+    kinds = ", ".join(dict.fromkeys(str(one.dtype).removeprefix("torch.") for one in banks))
+    parts = f"network {graphs / _MB:.1f} MB, bank {bank / _MB:.1f} MB ({kinds})"
+    return f"{whole / _MB:.1f} MB, of it {parts}"
 
 
 def _read_graph(path: Path, digest: str, by_numpy: bool) -> Any:

@@ -138,11 +138,14 @@ def healthy_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: flo
     """Find the threshold that at most about ``alpha`` of healthy parts exceed, from nearly normal scores (n,).
 
     It is the robust limit of a tail narrower than alpha, since healthy scores lean to the right. Where many healthy
-    photos are odd they are no outliers: at most twice alpha of them may lie above the threshold. ``bound`` is alpha or
-    more. ``prior_deviation`` is as in ``robust_threshold``; raises ValueError for fewer than two scores.
+    photos are odd they are no outliers: at most twice alpha of them may lie above the threshold, of so few photos that
+    this is none (twice alpha of them is less than two) only the outliers. ``bound`` is alpha or more.
+    ``prior_deviation`` is as in ``robust_threshold``; raises ValueError for fewer than two scores.
     """
     tail = robust_threshold(healthy, _NORMAL_SHARE * alpha, prior_deviation=prior_deviation)
-    threshold = max(tail.threshold, conformal_threshold(healthy, min(_MOST_ABOVE * alpha, 0.5))[0])
+    most = min(_MOST_ABOVE * alpha, 0.5)
+    few = most * (len(healthy) + 1) < 2 - 1e-9
+    threshold = max(tail.threshold, conformal_threshold(np.delete(healthy, tail.outliers) if few else healthy, most)[0])
     return HealthyTail(threshold, alpha, max(alpha, false_alarm_rate(healthy, threshold)), tail.outliers)
 
 

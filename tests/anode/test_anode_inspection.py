@@ -255,6 +255,8 @@ def test_a_region_is_learned_by_leaving_out_batteries(home: Path) -> None:
     groups = inspector.evidence["filters"].state()["bank_groups"]
     assert sorted(set(groups.tolist())) == [0, 1, 2, 3]
     assert len(inspector.decision.healthy_joined) == 20
+    assert inspector.report is not None
+    assert all(one.name.startswith("good_0") and "/axial/slice_0" in one.name for one in inspector.report.highest)
 
 
 def test_a_flat_folder_is_one_volume_and_says_so(home: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fastener.anode.pictures import PictureWriter
 from fastener.anode.report import write_json, write_tables
 from fastener.anode.settings import AnodeSettings
 from fastener.anode.volumes import InspectedSlice, VolumeResult
+from fastener.anode.wording import of_slices
 from fastener.common.settings import load_settings
 from fastener.datasets.ct_slices import CtSlice, Volume
 from fastener.datasets.ct_window import Window
@@ -84,6 +85,31 @@ def test_a_suggestion_lies_between_good_slices_and_a_cracked_battery(tmp_path: P
     lines = list(suggestion(runs, settings(tmp_path), {"left": 2.0}))
     assert "is a guess by 130 slices" in lines[0]
     assert 1.3 < float(lines[-1].rsplit(" ", 1)[1]) < 8
+
+
+def test_a_guess_that_can_be_worth_nothing_says_when(tmp_path: Path) -> None:
+    chosen, good = settings(tmp_path), [result(f"b{n}", 1 + n / 50) for n in range(3)]
+    cracked = [result(f"c{n}", 8.0) for n in range(4)]
+    assert "if they are cracked" in next(suggestion([*good, *cracked], chosen, {"left": 2.0}))
+    learned = [result(f"b{n}", 0.05) for n in range(3)]
+    assert "slices that the model has learned say nothing" in next(suggestion(learned, chosen, {"left": 2.0}))
+    few = result("b", 1.0, unreadable=tuple(range(6)))
+    assert next(suggestion([few], chosen, {"left": 2.0})) == (
+        "region left: 4 slices are too few for a guess; 8 are needed"
+    )
+
+
+def test_what_an_inspector_says_is_said_of_slices() -> None:
+    assert of_slices(
+        "only 60% of synthetic defects are found at this threshold: look at the oddest training photos "
+        "(train.py --review), add healthy photos, or choose a larger --alpha"
+    ) == (
+        "only 60% of synthetic defects are found at this threshold: look at the oddest good slices, add good slices, "
+        "or choose a larger patchcore.alpha"
+    )
+    assert of_slices("no model; train.py, --model") == (
+        "no model; anode_inspection.py train-patchcore, output_dir_model_patchcore"
+    )
 
 
 def test_results_hold_peaks_and_bridges(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from fastener.models.calibration import Scale, gross_outliers, robust_threshold
+from fastener.models.calibration import Scale, gross_outliers, healthy_threshold, robust_threshold
 
 FINITE = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -108,3 +108,11 @@ def test_unit_of_two_close_scores_is_near_the_expected_one() -> None:
     scale = Scale.fit(np.array([10.0, 10.001]), 0.84, prior_spread=0.05)
     assert scale.unit == pytest.approx(0.5 * math.sqrt(6 / 8), rel=1e-3)
     assert Scale.fit(np.array([10.0, 10.001]), 0.84).unit < 1e-3
+
+
+@pytest.mark.parametrize("n", [30, 60, 90])
+def test_one_odd_photo_does_not_set_the_threshold_at_a_small_alpha(n: int) -> None:
+    scores = np.random.default_rng(n).normal(size=n)
+    tail = healthy_threshold(np.append(scores, 30.0), 0.01)
+    assert tail.outliers.tolist() == [n]
+    assert scores.max() <= tail.threshold < 6

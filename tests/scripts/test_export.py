@@ -22,10 +22,9 @@ from fastener.datasets.mvtec import load_category
 from fastener.evaluation import precision_cost
 from fastener.evaluation.metrics import auroc
 from fastener.evaluation.precision_cost import PrecisionCost
-from fastener.export import size_of
 from fastener.inspection.evidence import StructureEvidence
 from fastener.inspection.inspector import CONFORMAL, Inspector
-from fastener.inspection.model_folder import MODEL_FILE
+from fastener.inspection.model_folder import MODEL_FILE, size_of
 from fastener.inspection.result import Inspection
 from fastener.models.runtime.storage import load_state, save_state
 
