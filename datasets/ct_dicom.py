@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
 
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
-# Added to Hounsfield units, which may be negative, so that all slices are unsigned 16-bit.
-OFFSET = 2**15
+# Grey values beyond these are cut off: twice the range of 16 bits, for slopes up to 2.
+LOWEST, HIGHEST = -(2**17), 2**17 - 1
+# With a smaller slope, whole units would be coarser than the stored values, which are then kept as they are.
+_LEAST_SLOPE = 0.1
 _MAGIC_PLACE, _MAGIC = 128, b"DICM"
 
 
@@ -34,9 +36,11 @@ class DicomHeader:
     size
         (height, width) in pixels.
     window
-        Grey values that the scanner shows as black and white, with ``OFFSET`` added; None if the file does not say.
+        Grey values that the scanner shows as black and white; None if the file does not say.
     spacing
         Distance of rows, columns and slices in mm; None for each that the file does not say.
+    place
+        Place of the slice along the axis in mm; None if the file does not say.
     """
 
     frames: int
@@ -44,6 +48,7 @@ class DicomHeader:
     size: tuple[int, int]
     window: tuple[float, float] | None
     spacing: tuple[float | None, float | None, float | None]
+    place: float | None = None
 
 
 def is_dicom(path: Path) -> bool:
@@ -62,7 +67,7 @@ def is_dicom(path: Path) -> bool:
 @lru_cache(maxsize=4096)
 def read_header(path: Path) -> DicomHeader:
     """Read what a file says of its slices, without their pixels. Raises UserError for a file that is no DICOM."""
-    data = _opened(path, pixels=False)
+    data = _opened(path)
     try:
         number = data.get("InstanceNumber")
         inner = [float(value) for value in (data.get("PixelSpacing") or data.get("ImagerPixelSpacing") or ())]
@@ -74,24 +79,26 @@ def read_header(path: Path) -> DicomHeader:
             size=(int(data.Rows), int(data.Columns)),
             window=_window(data),
             spacing=(rows, columns, None if between is None else float(between)),
+            place=_place(data),
         )
     except (AttributeError, TypeError, ValueError, IndexError) as error:
         raise UserError(f"{path}: no DICOM slice ({error}); export it again") from None
 
 
 def read_pixels(path: Path, page: int) -> np.ndarray:
-    """Read one slice as uint16 (H, W): Hounsfield units, or the scanner's values, plus ``OFFSET``.
+    """Read one slice as int32 (H, W): Hounsfield units, or the scanner's values.
 
     Raises UserError for a file that is no DICOM, damaged, in colour, or compressed in a way that cannot be read.
     """
-    data = _opened(path, pixels=True)
+    from pydicom.pixels import pixel_array
+
+    data = _opened(path)
     try:
-        values = np.asarray(data.pixel_array)
-        frames = values if int(data.get("NumberOfFrames") or 1) > 1 else values[None]
-        values = frames[page]
+        values = pixel_array(path, index=page)  # of a file with many frames, only this one is decoded
         if values.ndim != 2:
             raise UserError(f"{path}: a colour picture, no CT slice; export the slice itself")
-        values = values * float(data.get("RescaleSlope", 1) or 1) + float(data.get("RescaleIntercept", 0) or 0)
+        slope, intercept = _scale(data)
+        values = values * slope + intercept
         if data.get("PhotometricInterpretation") == "MONOCHROME1":  # the lowest value is white
             values = -values
     except UserError:
@@ -99,17 +106,38 @@ def read_pixels(path: Path, page: int) -> np.ndarray:
     except Exception as error:  # each decoder has its own family of exceptions
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{path}: its pixels cannot be read ({reason}); export it uncompressed") from None
-    return np.asarray(np.clip(np.rint(values + OFFSET), 0, 2 * OFFSET - 1), np.uint16)
+    return np.asarray(np.clip(np.rint(values), LOWEST, HIGHEST), np.int32)
 
 
 def _window(data: FileDataset) -> tuple[float, float] | None:
-    """Read the first window that the scanner suggests; of an inverted picture, none."""
+    """Read the first window that the scanner suggests; of an inverted picture or with a fine slope, none."""
     centre, width = (_first(data.get(name)) for name in ("WindowCenter", "WindowWidth"))
-    if centre is None or width is None or width <= 1 or data.get("PhotometricInterpretation") == "MONOCHROME1":
+    if centre is None or width is None or width <= 1:
+        return None
+    if data.get("PhotometricInterpretation") == "MONOCHROME1" or abs(_stated_slope(data)) < _LEAST_SLOPE:
         return None
     # DICOM PS3.3, C.11.2.1.2: the window reaches half its width, less half a unit, to either side.
     half = (width - 1) / 2
-    return centre - 0.5 - half + OFFSET, centre - 0.5 + half + OFFSET
+    return centre - 0.5 - half, centre - 0.5 + half
+
+
+def _stated_slope(data: FileDataset) -> float:
+    return float(data.get("RescaleSlope", 1) or 1)
+
+
+def _scale(data: FileDataset) -> tuple[float, float]:
+    """Read slope and intercept of Hounsfield units or the like; 1 and 0 where whole units would be too coarse."""
+    slope, intercept = _stated_slope(data), float(data.get("RescaleIntercept", 0) or 0)
+    return (slope, intercept) if abs(slope) >= _LEAST_SLOPE else (1.0, 0.0)
+
+
+def _place(data: FileDataset) -> float | None:
+    """Project the slice's position on the normal of its plane (DICOM PS3.3, C.7.6.2.1.1)."""
+    position = [float(value) for value in data.get("ImagePositionPatient") or ()]
+    plane = [float(value) for value in data.get("ImageOrientationPatient") or (1, 0, 0, 0, 1, 0)]
+    if len(position) != 3 or len(plane) != 6:
+        return None
+    return float(np.dot(position, np.cross(plane[:3], plane[3:])))
 
 
 def _first(value: object) -> float | None:
@@ -119,12 +147,12 @@ def _first(value: object) -> float | None:
     return float(one)  # type: ignore[arg-type]
 
 
-def _opened(path: Path, *, pixels: bool) -> FileDataset:
+def _opened(path: Path) -> FileDataset:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+        return pydicom.dcmread(path, stop_before_pixels=True)
     except InvalidDicomError:
         raise UserError(f"{path}: not a DICOM file; copy or export it again") from None
     except OSError as error:

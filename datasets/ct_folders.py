@@ -119,17 +119,25 @@ def _read_folder(folder: Path, battery: str, axis: str) -> tuple[Volume, list[st
         else:
             kept[one.number] = one
     numbers = sorted(kept)
-    spacing = _spacing(kept[numbers[0]].path) if numbers else None
     step = _step(numbers)
+    spacing = _spacing([kept[number] for number in numbers], step)
     return Volume(battery, axis, tuple(kept[number] for number in numbers), step, spacing=spacing), problems
 
 
-def _spacing(path: Path) -> float | None:
-    """Read the distance of the slices in mm, which only DICOM files state."""
-    try:
-        return read_header(path).spacing[2] if is_dicom(path) else None
-    except UserError:
-        return None
+def _spacing(slices: Sequence[CtSlice], step: int) -> float | None:
+    """Find the distance of neighbouring slices in mm, which only DICOM files state: by their places, else as noted."""
+    places: dict[int, float] = {}
+    noted = None
+    for one in slices:
+        if not is_dicom(one.path):
+            continue
+        with suppress(UserError):
+            header = read_header(one.path)
+            noted = noted if noted is not None else header.spacing[2]
+            if header.place is not None and header.frames == 1:
+                places[one.number] = header.place
+    gaps = sorted(abs(places[n + step] - place) for n, place in places.items() if n + step in places)
+    return gaps[len(gaps) // 2] or noted if gaps else noted
 
 
 def _step(numbers: Sequence[int]) -> int:

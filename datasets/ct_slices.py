@@ -15,7 +15,7 @@ from fastener.common.errors import UserError
 from fastener.datasets.ct_dicom import is_dicom, read_header, read_pixels
 from fastener.datasets.images import opened
 
-LEVELS = 2**16  # grey values of the deepest slices
+_LEVELS = 2**16  # grey values of the deepest slices that are no DICOM
 # Memory for slices that are read before they are needed; beyond that they are read again.
 _KEPT_BYTES = 256 * 2**20
 
@@ -76,7 +76,7 @@ class Volume:
 
 
 def read_slice(one: CtSlice) -> np.ndarray:
-    """Read the stored grey values of a slice: uint8 or uint16 (H, W). Colour becomes grey.
+    """Read the grey values of a slice: uint8 or uint16 (H, W) as stored, of DICOM int32. Colour becomes grey.
 
     Raises UserError for a file that is missing, truncated, deeper than 16 bits or not an image, and for a slice in
     which every pixel has the same value.
@@ -123,7 +123,7 @@ class SliceReader:
 
     def _read(self, one: CtSlice) -> np.ndarray:
         if is_dicom(one.path):
-            return _checked(read_pixels(one.path, one.page), one)
+            return _not_constant(read_pixels(one.path, one.page), one)
         thread = threading.get_ident()
         last = self._files.pop(thread, None)
         if last is not None and last.path != one.path:
@@ -162,10 +162,14 @@ def _grey(image: Image.Image, page: int) -> np.ndarray:
 
 
 def _checked(grey: np.ndarray, one: CtSlice) -> np.ndarray:
-    if grey.ndim != 2 or grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= LEVELS:
+    if grey.ndim != 2 or grey.dtype.kind == "f" or grey.min() < 0 or grey.max() >= _LEVELS:
         raise UserError(f"{one.path}: {grey.dtype} grey values are no 8- or 16-bit slice; export it as unsigned 16-bit")
+    return _not_constant(grey.astype(np.uint8 if grey.dtype.itemsize == 1 else np.uint16), one)
+
+
+def _not_constant(grey: np.ndarray, one: CtSlice) -> np.ndarray:
     if grey.min() == grey.max():
         raise UserError(
             f"{one.path}: slice {one.name} is constant, every pixel is {grey.flat[0]}; scan or export it again"
         )
-    return grey.astype(np.uint8 if grey.dtype.itemsize == 1 else np.uint16)
+    return grey

@@ -14,8 +14,8 @@ import numpy as np
 
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
-from fastener.datasets.ct_dicom import is_dicom, read_header
-from fastener.datasets.ct_slices import LEVELS, CtSlice, SliceReader, Volume
+from fastener.datasets.ct_dicom import HIGHEST, LOWEST, is_dicom, read_header
+from fastener.datasets.ct_slices import CtSlice, SliceReader, Volume
 
 # Percentiles of more slices would hardly differ.
 _SAMPLE = 64
@@ -88,10 +88,11 @@ def volume_window(
     if read is None:
         with SliceReader() as reader:
             return volume_window(slices, percentiles, reader)
-    counts = np.zeros(LEVELS, np.int64)
+    counts = np.zeros(HIGHEST - LOWEST + 1, np.int64)
     for index in evenly(len(slices), _SAMPLE):
         try:
-            counts += np.bincount(read(slices[index]).ravel(), minlength=LEVELS)
+            values = read(slices[index]).ravel().astype(np.int32)
+            counts += np.bincount(values - LOWEST, minlength=len(counts))
         except UserError:
             continue
     return _percentile_window(counts, percentiles)
@@ -105,4 +106,4 @@ def _percentile_window(counts: np.ndarray, percentiles: tuple[float, float]) -> 
     if low == high:  # nearly all pixels are background
         used = np.flatnonzero(counts)
         low, high = used[0], used[-1]
-    return Window(float(low), float(high))
+    return Window(float(low + LOWEST), float(high + LOWEST))
