@@ -103,6 +103,11 @@ class Run:
         """Number of the last slice."""
         return self.hits[-1].number
 
+    @property
+    def region(self) -> str:
+        """Name of the region in which all hits lie."""
+        return self.hits[0].region
+
 
 def find_runs(
     hits: Sequence[Hit], at_least: int, step: int = 1, unreadable: Collection[int] = frozenset()

@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fastener.anode.report import told
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
+from fastener.anode.strip import strip_picture
 from fastener.anode.volumes import InspectedSlice, VolumeResult
 from fastener.common.sampling import evenly
-from fastener.inspection.drawing import contact_sheet, draw_boxes, raw_heatmap, save_picture, with_colour_bar
+from fastener.inspection.drawing import contact_sheet, draw_boxes, save_picture
 
 _CELL, _COLUMNS, _MOST = 200, 6, 36
-_WIDTH = 900  # pixels along the axis of a strip
-_HEIGHT = 160
 
 
 class HitSheet:
@@ -43,23 +43,30 @@ class HitSheet:
 def write_overview(
     result: VolumeResult, sheet: HitSheet, settings: AnodeSettings, thresholds: Mapping[str, Mapping[str, float]]
 ) -> list[Path]:
-    """Write ``overview/<battery>_<axis>_...png``: a strip for each detector and region, and the sheet of hits.
+    """Write ``overview/<battery>/<axis>_...png``: a strip for each detector and region, and the sheet of hits.
 
     A strip shows, for each slice (left to right, by number) and each row of the region (top to bottom), the highest
-    score of the map in that row, so that a crack through several slices is a line. White marks slices without a map.
-    ``thresholds`` are by detector and region.
+    score of the map in that row, so that a crack through several slices is a line. White marks slices without a map;
+    the runs that count stand below. ``thresholds`` are by detector and region.
     """
-    folder = settings.output_inference_dir / "overview"
-    stem = "_".join(part for part in (result.volume.battery, result.volume.axis) if part)
+    folder = settings.output_inference_dir / "overview" / result.volume.battery
+    stem = f"{result.volume.axis}_" if result.volume.axis else ""
     written = []
     for name, profiles in result.profiles.items():
         for region in settings.roi_config:
             strip = _strip(result, region, {n: p for (n, where), p in profiles.items() if where == region.name})
             if strip is not None:
-                path = folder / f"{stem}_{name}_{region.name}_strip.png"
-                save_picture(_drawn(strip, thresholds[name][region.name]), path)
+                path = folder / f"{stem}{name}_{region.name}_strip.png"
+                drawn = strip_picture(
+                    strip,
+                    thresholds[name][region.name],
+                    title=f"{result.volume.name}, {name}, {region.name}",
+                    numbers=[one.number for one in result.volume.slices],
+                    runs={run: told(run, result.volume) for run in result.runs[name] if run.region == region.name},
+                )
+                save_picture(drawn, path)
                 written.append(path)
-    hits = folder / f"{stem}_hits.png"
+    hits = folder / f"{stem}hits.png"
     hits.unlink(missing_ok=True)
     if sheet.pictures:
         chosen = [sheet.pictures[index] for index in evenly(len(sheet.pictures), _MOST)]
@@ -80,15 +87,6 @@ def _strip(result: VolumeResult, region: RegionOfInterest, profiles: Mapping[int
         if number in profiles:
             strip[:, place] = profiles[number]
     return strip
-
-
-def _drawn(strip: np.ndarray, threshold: float) -> np.ndarray:
-    width = max(_WIDTH, strip.shape[1])
-    large = cv2.resize(strip, (width, _HEIGHT), interpolation=cv2.INTER_NEAREST)
-    top = max(2 * threshold, 1e-6)
-    picture = raw_heatmap(np.nan_to_num(large, nan=0.0), 0.0, top)
-    picture[np.isnan(large)] = 255
-    return with_colour_bar(picture, 0.0, top, {"threshold": threshold})
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from fastener.datasets.ct_slices import CtSlice, Volume
 
 DETECTED_COLUMNS = ("file_name", "xmin", "ymin", "xmax", "ymax", "region", "detector", "score", "axis")
 _DIGITS = 4
+_SHOWN_RUNS = 12
 
 
 def write_tables(results: Sequence[VolumeResult], settings: AnodeSettings) -> None:
@@ -73,6 +74,8 @@ def earlier_results(results: Sequence[VolumeResult], settings: AnodeSettings) ->
     for leaf in sorted(folder.glob("AI_RESULTS/*")):
         if leaf.name not in tables and any(leaf.glob("*.csv")):
             old.append(f"AI_RESULTS/{leaf.name}")
+    batteries = {result.volume.battery for result in results}
+    old += [f"overview/{leaf.name}" for leaf in sorted(folder.glob("overview/*")) if leaf.name not in batteries]
     return list(dict.fromkeys(old))
 
 
@@ -86,14 +89,7 @@ def summarise(results: Sequence[VolumeResult], seconds: float) -> dict[str, Any]
         "slices_failed": sum(len(result.errors) for result in results),
         "seconds": round(seconds, 2),
         "seconds_per_slice": round(seconds / max(slices, 1), 4),
-        "bridged": [
-            f"{result.volume.name}, {name}: the run from slice {run.first} to {run.last} passes over slices that could "
-            f"not be read: {', '.join(map(str, run.bridged))}"
-            for result in results
-            for name, runs in result.runs.items()
-            for run in runs
-            if run.bridged
-        ],
+        "longest_runs": list(_longest_runs(results)),
         "detectors": {name: _summary_of(name, results) for name in (results[0].hits if results else ())},
     }
 
@@ -106,11 +102,28 @@ def describe(summary: dict[str, Any], at_least: int) -> Iterator[str]:
             f"{name}: {one['hits']} hits, {one['hits_counted']} of them in {one['runs']} run(s) of {at_least} or more "
             f"slices; NG: {one['slices_ng']} of {summary['slices']} slices, batteries: {flagged}"
         )
-    yield from summary["bridged"]
+    yield from summary["longest_runs"]
     yield (
         f"{summary['batteries']} batteries, {summary['slices']} slices, {summary['slices_failed']} could not be "
         f"inspected; {summary['seconds']:.1f} s, {summary['seconds_per_slice']:.3f} s a slice"
     )
+
+
+def told(run: Run, volume: Volume) -> str:
+    """Say from where to where a run goes, how long it is, and which of its slices could not be read."""
+    extent = _extent(run, volume)
+    text = f"slices {run.first} to {run.last}: {length(run, volume.step)} slices"
+    text += "" if extent is None else f", {extent:.3g} mm"
+    return text + (f"; passes over unreadable {', '.join(map(str, run.bridged))}" if run.bridged else "")
+
+
+def _longest_runs(results: Sequence[VolumeResult]) -> Iterator[str]:
+    runs = [(result.volume, name, run) for result in results for name, found in result.runs.items() for run in found]
+    runs.sort(key=lambda one: -length(one[2], one[0].step))
+    for volume, name, run in runs[:_SHOWN_RUNS]:
+        yield f"{volume.name}, {name}, {run.region}: {told(run, volume)}"
+    if len(runs) > _SHOWN_RUNS:
+        yield f"and {len(runs) - _SHOWN_RUNS} shorter runs, see results.json"
 
 
 def _summary_of(name: str, results: Sequence[VolumeResult]) -> dict[str, Any]:
@@ -171,10 +184,16 @@ def _hit_record(detector: str, hit: Hit, counts: bool) -> dict[str, Any]:
 
 
 def _run_record(detector: str, run: Run, volume: Volume) -> dict[str, Any]:
-    record = {"detector": detector, "region": run.hits[0].region, "first": run.first, "last": run.last}
+    record = {"detector": detector, "region": run.region, "first": run.first, "last": run.last}
     record |= {"slices": length(run, volume.step), "bridged": list(run.bridged)}
-    extent = (run.last - run.first + volume.step) / volume.step
-    return record | {"length_mm": None if volume.spacing is None else round(extent * volume.spacing, _DIGITS)}
+    extent = _extent(run, volume)
+    return record | {"length_mm": None if extent is None else round(extent, _DIGITS)}
+
+
+def _extent(run: Run, volume: Volume) -> float | None:
+    """Return the length of a run along the axis in mm; None if the files do not state the distance of slices."""
+    slices = (run.last - run.first + volume.step) / volume.step
+    return None if volume.spacing is None else slices * volume.spacing
 
 
 def _peaks(result: VolumeResult, number: int) -> dict[str, dict[str, float]]:

@@ -90,7 +90,7 @@ def read_pixels(path: Path, page: int) -> np.ndarray:
 
     Raises UserError for a file that is no DICOM, damaged, in colour, or compressed in a way that cannot be read.
     """
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     data = _opened(path)
     try:

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastener.common.files import write_atomically
 from fastener.datasets.listing import marked
+from fastener.inspection.fonts import drawable
 from fastener.inspection.fonts import font as load_font
 
 Picture = npt.NDArray[np.uint8]
@@ -125,6 +126,7 @@ def contact_sheet(
     Raises:
         ValueError: no pictures, captions or titles that do not match them, or a picture that is not uint8 RGB.
     """
+    captions = [drawable(text) for text in captions]
     columns = max((len(row) for row in rows), default=0)
     if not columns or len(captions) != len(rows):
         raise ValueError(f"a sheet needs pictures and a caption a row; got {len(rows)} rows, {len(captions)} captions")

@@ -37,6 +37,13 @@ def font_file(text: str) -> Path | None:
     return next((path for path in (BUNDLED, *_of_system()) if wanted <= _characters(path)), None)
 
 
+def drawable(text: str) -> str:
+    """Replace characters by "?" if no font of this machine has all of ``text``, so that no empty square is drawn."""
+    if font_file(text) is not None:
+        return text
+    return "".join(one if one.isspace() or ord(one) in _characters(BUNDLED) else "?" for one in text)
+
+
 @cache
 def _loaded(path: Path, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, size)

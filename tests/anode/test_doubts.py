@@ -12,8 +12,9 @@ from fastener.anode.doubts import about_threshold, doubts, suggestion
 from fastener.anode.hits import Box, Hit, counted_in, find_runs, length
 from fastener.anode.overview import HitSheet, write_overview
 from fastener.anode.pictures import PictureWriter
-from fastener.anode.report import write_json, write_tables
+from fastener.anode.report import told, write_json, write_tables
 from fastener.anode.settings import AnodeSettings
+from fastener.anode.strip import strip_picture
 from fastener.anode.volumes import InspectedSlice, VolumeResult
 from fastener.anode.wording import of_slices
 from fastener.common.settings import load_settings
@@ -132,8 +133,23 @@ def test_the_overview_has_a_strip_a_region_and_a_sheet_of_hits(tmp_path: Path) -
         counted = {"patchcore": one.counted["patchcore"].get(part.number, [])}
         sheet(InspectedSlice(part, np.full((256, 384), 90, np.uint8), counted))
     written = write_overview(one, sheet, chosen, {"patchcore": {"left": 2.0, "right": 2.0}})
-    assert [path.name for path in written] == ["a_axial_patchcore_left_strip.png", "a_axial_hits.png"]
+    assert [path.name for path in written] == ["axial_patchcore_left_strip.png", "axial_hits.png"]
     assert len(sheet.pictures) == 3
+
+
+def test_a_strip_shows_where_a_crack_is_and_marks_its_run(tmp_path: Path) -> None:
+    one = result("a", 1.0, (2, 3, 4))
+    strip = np.zeros((16, 10), np.float32)
+    strip[4:6, 2:5], strip[:, 7] = 20.0, np.nan
+    (run,) = one.runs["patchcore"]
+    text = told(run, one.volume)
+    assert text == "slices 2 to 4: 3 slices, 1.5 mm"
+    drawn = strip_picture(strip, 2.0, title="a", numbers=list(range(10)), runs={run: text})
+    assert drawn[20 + 50, 315].tolist() == [252, 255, 164]  # the brightest of inferno, at the crack
+    assert drawn[20 + 50, 100].tolist() == [0, 0, 4]
+    assert drawn[20 + 50, 675].tolist() == [255, 255, 255]
+    bar = (drawn[180:] == (255, 64, 64)).all(axis=2).any(axis=0).nonzero()[0]
+    assert (bar[0], bar[-1]) == (180, 449)
 
 
 def test_a_label_without_a_font_becomes_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +159,7 @@ def test_a_label_without_a_font_becomes_a_number(tmp_path: Path, monkeypatch: py
     writer = PictureWriter(volume, ["patchcore"], tmp_path)
     shown = {"patchcore": [hit(0, "亀裂"), hit(0, "crack")]}
     writer(InspectedSlice(volume.slices[0], np.full((256, 384), 90, np.uint8), shown))
+    assert fonts.drawable("亀裂 1") == "?? 1"
     assert (tmp_path / "inference_patchcore/legend.txt").read_text(encoding="utf-8") == "1: 亀裂\n"
     fonts.font_file.cache_clear()
 
