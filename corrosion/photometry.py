@@ -73,8 +73,8 @@ def match_exposure(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) ->
     if where.sum() < 16:
         return Exposure(1.0, 0.0, 0.0)
     x, y = np.maximum(first[where], _LEAST).astype(np.float64), np.maximum(second[where], _LEAST).astype(np.float64)
-    likeness = cv2.resize(_likeness(baseline, later, mask), size, interpolation=cv2.INTER_AREA)
-    kept = _KEPT + likeness[where].astype(np.float64)
+    alike = cv2.resize(likeness(baseline, later, mask), size, interpolation=cv2.INTER_AREA)
+    kept = _KEPT + alike[where].astype(np.float64)
     kept = kept / kept.mean()
     darkest = float(np.quantile(x, _DARKEST)), float(np.quantile(y, _DARKEST))
     return max(
@@ -83,7 +83,7 @@ def match_exposure(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) ->
     )
 
 
-def _likeness(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def likeness(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Correlate the detail of two shots place by place, 0 to 1, float32 (h, w): deposit hides what T0 shows."""
     side, weight = max(mask.shape), mask.astype(np.float32)
 

@@ -51,12 +51,16 @@ class Difference:
         How much the neighbourhood's mean lies above T0's.
     rougher
         Doublings of the contrast of detail since T0 at the same place, beyond those of most of the surface.
+    rougher_around, smoother_around
+        The same beyond all that T0 shows within reach, and of T0 beyond all that the shot shows.
     """
 
     lighter: np.ndarray
     darker: np.ndarray
     lighter_around: np.ndarray
     rougher: np.ndarray
+    rougher_around: np.ndarray
+    smoother_around: np.ndarray
 
 
 def lightness(luminance: np.ndarray) -> np.ndarray:
@@ -84,14 +88,16 @@ def compare_relief(baseline: Relief, later: Relief, *, reach: float = 1.0) -> Di
     ``reach`` scales the distance within which T0's values count: 1 for a usual registration.
     """
     # Only contrast above the noise of a photo counts. A sharper focus raises all contrasts alike.
-    doublings = np.log2((later.rough + _QUIET) / (baseline.rough + _QUIET))
+    old, new = (np.log2(one.rough + _QUIET) for one in (baseline, later))
     both = baseline.mask & later.mask
-    usual = float(np.median(doublings[both])) if both.any() else 0.0
+    usual = float(np.median((new - old)[both])) if both.any() else 0.0
     return Difference(
         lighter=later.fine - _highest(baseline.fine, baseline.mask, reach),
         darker=-_highest(-baseline.fine, baseline.mask, reach) - later.fine,
         lighter_around=later.coarse - _highest(baseline.coarse, baseline.mask, reach),
-        rougher=doublings - usual,
+        rougher=new - old - usual,
+        rougher_around=new - usual - _highest(old, baseline.mask, reach),
+        smoother_around=old + usual - _highest(new, later.mask, reach),
     )
 
 

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 
 from fastener.config import CorrosionSettings
+from fastener.corrosion.bright_metal import deposit_on_bright_metal, look_at_bright_metal
 from fastener.corrosion.colour_growth import OWN, UNJUDGED, Colour
-from fastener.corrosion.deposit import Change, dark_patches, look_for_slight, white_deposit
+from fastener.corrosion.deposit import Change, clear_deposit, dark_patches
 from fastener.corrosion.holes import lightness_of, shared_holes
-from fastener.corrosion.photometry import luminance, match_exposure
+from fastener.corrosion.photometry import likeness, luminance, match_exposure
 from fastener.corrosion.registration import Registration
 from fastener.corrosion.relief import relief
 
@@ -110,13 +111,15 @@ def surface_change(
     burnt = (second.photo.min(axis=2) >= _BURNT) | (move.warp(first.photo, size).min(axis=2) >= _BURNT)
     judged = inner & ~burnt
     bare = judged & ~coloured[::step, ::step]
-    change = Change.between(old, new, lightness_of(second.white), bare)
+    change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
     # Where the background is burnt out, the camera flattens what is nearly as light.
     flattened = second.white.max() >= _BURNT
-    slight = None if flattened else look_for_slight(change, coloured[::step, ::step], settings)
+    bright = None if flattened else look_at_bright_metal(change, coloured[::step, ::step], settings)
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
-        white = white_deposit(change, slight, settings, factor)
+        white = clear_deposit(change, settings, factor)
+        if bright is not None:
+            white |= deposit_on_bright_metal(change, bright, settings, factor)
         return white, dark_patches(change, bare & ~white, settings, factor)
 
     white, dark = areas(1.0)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from corrosion_factory import small_config, small_inspector, write_series
 
+from fastener.config import CorrosionSettings
 from fastener.corrosion.analysis import Analyser, ComponentResult
 from fastener.corrosion.photometry import match_exposure
 from fastener.corrosion.ratings import rated
 from fastener.corrosion.records import component_record
+from fastener.corrosion.registration import Registration
 from fastener.corrosion.severity import NOT_JUDGED, STABLE
+from fastener.corrosion.surface_change import WHITE as DEPOSIT
+from fastener.corrosion.surface_change import Scene, SurfaceChange, surface_change
 from fastener.corrosion.text import headline, overview
 from fastener.datasets.components import load_components
 from fastener.datasets.synthetic.corrosion import (
@@ -51,6 +56,31 @@ def test_exposure_is_found_under_deposit_on_a_third() -> None:
     found = match_exposure(before, after, np.ones(before.shape, bool))
     assert found.gain == pytest.approx(0.6, rel=0.03)
     assert found.veil == pytest.approx(0.01, abs=0.003)
+
+
+def test_rough_crust_as_light_as_the_metal_is_found_and_a_reflection_is_not() -> None:
+    rng = np.random.default_rng(5)
+    metal = 165.0 + cv2.GaussianBlur(rng.normal(size=(384, 384)).astype(np.float32), (0, 0), 12.0) * 60.0
+    mask = np.zeros((384, 384), bool)
+    mask[40:344, 40:344] = True
+    crust = np.zeros_like(mask)
+    crust[100:220, 100:220] = True
+    grains = cv2.GaussianBlur(rng.normal(size=mask.shape).astype(np.float32), (0, 0), 2.0) * 90.0
+
+    def scene(lightness: np.ndarray) -> Scene:
+        noisy = np.where(mask, lightness, 225.0) + rng.normal(size=mask.shape)
+        photo = np.repeat(np.clip(np.rint(noisy), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        return Scene(photo, mask, np.ones_like(mask), np.full(3, 225.0))
+
+    def change(lightness: np.ndarray) -> SurfaceChange:
+        still = Registration(np.eye(2, 3), 1.0, 1.0, True)
+        return surface_change(scene(metal), scene(lightness), still, np.zeros_like(mask), CorrosionSettings())
+
+    found = change(np.where(crust, 165.0 + grains, metal))
+    assert found.white == pytest.approx(100 * crust.sum() / mask.sum(), abs=3.0)
+    assert (found.classes[crust] == DEPOSIT).mean() > 0.8
+    reflection = 12.0 * np.exp(-((np.arange(384) - 160.0) ** 2) / (2 * 30.0**2))
+    assert change(metal + reflection[None]).white < 0.5
 
 
 @pytest.mark.slow
