@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
-    from fastener.open_set.summary import describe
+    from fastener.open_set.summary import describe, left_out_lines
 
     if command == "report":
         from fastener.open_set.report import default_results, warnings_of, write_report, write_split
@@ -66,6 +66,9 @@ def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
             print(f"saved {save_model(pipeline, name)}")
             for measured in default_results(write_split(pipeline, name)).values():
                 print("\n".join(describe(name, measured)))
+                if measured["approach"] == "one_stage":
+                    for line in left_out_lines(pipeline.left_out(name), measured):
+                        print(line)
             for line in warnings_of(pipeline, name):
                 cli.warn(line)
         print(f"wrote {pipeline.output / 'summary.md'}")
@@ -76,11 +79,16 @@ def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
         cli.say(f"PatchCore: threshold {gate.threshold:.3f}, from {gate.inspector.threshold_source}")
         print(gate_text(gate_metrics(pipeline.gate_scores(), pipeline.settings.run.seed)))
     elif command in ("run-osr", "run-cascade"):
-        from fastener.open_set.report import measure_default
+        from fastener.open_set.report import measure_default, warnings_about
 
         for name in pipeline.splits:
             for measured in measure_default(pipeline, name, cascade=command == "run-cascade"):
                 print("\n".join(describe(name, measured)))
+                if measured["approach"] == "one_stage":
+                    for line in left_out_lines(pipeline.left_out(name), measured):
+                        print(line)
+                    for line in warnings_about(pipeline, name, measured):
+                        cli.warn(line)
     elif command == "save-model":
         from fastener.open_set.saving import save_model
 

@@ -20,8 +20,8 @@ from fastener.inspection.description import describe
 from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.inspection.grouping import Grouping
 from fastener.inspection.input_check import InputCheck
-from fastener.inspection.model_folder import save_model
-from fastener.inspection.model_state import read_model, state_of
+from fastener.inspection.model_folder import load_model, save_model
+from fastener.inspection.model_state import restore_from, state_of
 from fastener.inspection.one_photo import add_disturbed, as_of_other_parts, is_one_photo
 from fastener.inspection.photo_settings import settled
 from fastener.inspection.pretrained import graph_of
@@ -270,7 +270,20 @@ class Inspector(BaseInspector):
             If the file is missing, damaged or of another version, the weights are missing or differ, or the model
             cannot be computed in the precision or by the runtime of ``run``.
         """
-        parts = read_model(Path(path), device=device, weights=weights, run=run)
+        return cls.of_state(load_model(Path(path)), Path(path), device, weights=weights, run=run)
+
+    @classmethod
+    def of_state(
+        cls,
+        state: dict[str, Any],
+        path: Path,
+        device: str = "auto",
+        *,
+        weights: Path | None = None,
+        run: RunSettings | None = None,
+    ) -> Inspector:
+        """Restore an inspector from the ``state`` in the file at ``path``; see ``load``."""
+        parts = restore_from(state, path, device=device, weights=weights, run=run)
         loaded = cls(
             parts.config,
             parts.setup,

@@ -66,10 +66,13 @@ def load_model(path: Path, *, by_numpy: bool = False) -> dict[str, Any]:
             raise UserError(f"{path} is a folder without {MODEL_FILE}: not a model; name one with --model")
         path = path / MODEL_FILE
     state = load_state(path, by_numpy=by_numpy)
-    for one in state["evidence"].values():
-        for part in _PARTS:
-            if isinstance(one.get(part), dict):
-                one[part] = _read_graph(path.parent / Path(one[part]["file"]).name, one[part]["sha256"], by_numpy)
+    try:
+        for one in state.get("evidence", {}).values():  # an open-set model has none
+            for part in _PARTS:
+                if isinstance(one.get(part), dict):
+                    one[part] = _read_graph(path.parent / Path(one[part]["file"]).name, one[part]["sha256"], by_numpy)
+    except (AttributeError, LookupError, TypeError):
+        raise UserError(f"{path} was written by another version of this toolkit; train it again") from None
     return state
 
 

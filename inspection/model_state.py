@@ -16,7 +16,6 @@ from fastener.config import Config, RunSettings
 from fastener.inspection.decision import Decision
 from fastener.inspection.evidence_base import Evidence, Setup, sharing
 from fastener.inspection.input_check import InputCheck
-from fastener.inspection.model_folder import load_model
 from fastener.inspection.pretrained import decided, for_saved
 from fastener.inspection.registry import EVIDENCE
 from fastener.inspection.saved_config import saved_config
@@ -83,13 +82,15 @@ def _small(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "bank": half} if torch.equal(half.float(), bank) else state
 
 
-def read_model(path: Path, *, device: str, weights: Path | None, run: RunSettings | None) -> Restored:
-    """Read the parts of an inspector from a model's file or folder; ``run`` as in ``restore``.
+def restore_from(
+    state: dict[str, Any], path: Path, *, device: str, weights: Path | None, run: RunSettings | None
+) -> Restored:
+    """Rebuild the parts of an inspector from the ``state`` in the model at ``path``; ``run`` as in ``restore``.
 
-    Raises UserError if the model cannot be read or used on this machine.
+    Raises UserError if the model is of another version or cannot be used on this machine.
     """
     try:
-        return restore(load_model(path), device=device, weights=weights, run=run)
+        return restore(state, device=device, weights=weights, run=run)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" in str(error):
             raise  # the file is good, but the machine has too little memory

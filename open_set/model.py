@@ -153,8 +153,14 @@ def load_open_set_model(path: Path, device: str = "auto", *, with_gate: bool = T
 
     Raises UserError if the file is missing, damaged, of another kind, or cannot be used on this machine.
     """
-    state = load_state(path)
-    if state.get("kind") != _KIND:
+    return open_set_model_of(load_state(path), path, device, with_gate=with_gate)
+
+
+def open_set_model_of(
+    state: Mapping[str, Any], path: Path, device: str = "auto", *, with_gate: bool = True
+) -> OpenSetModel:
+    """Restore a model from the ``state`` in the file at ``path``. Raises UserError as ``load_open_set_model`` does."""
+    if not is_open_set(state):
         raise UserError(f"{path} is no open-set model; open_set_recognition.py writes one as split_<name>/model.pt")
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -169,12 +175,9 @@ def worst_square(squares: np.ndarray, result: Inspection) -> np.ndarray:
     return np.asarray(squares[result.worst_tile % len(squares)])
 
 
-def is_open_set_model(path: Path) -> bool:
-    """Tell whether a file holds an open-set model."""
-    try:
-        return load_state(path).get("kind") == _KIND
-    except UserError:
-        return False
+def is_open_set(state: Mapping[str, Any]) -> bool:
+    """Tell whether the content of a model's file is that of an open-set model."""
+    return state.get("kind") == _KIND
 
 
 def weights_in(files: Mapping[str, Path | None]) -> dict[str, dict[str, torch.Tensor]]:

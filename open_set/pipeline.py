@@ -227,6 +227,7 @@ class Pipeline(Inputs):
                 weights=self.gate_weights,
                 run=settings.run,
                 progress=self.progress,
+                warn=self.warn,
             )
             gate.inspector.save(self._gate_file)
             return {"threshold": gate.threshold, "alpha": alpha}

@@ -131,15 +131,19 @@ def default_results(metrics: Row) -> dict[str, Row]:
 
 
 def warnings_of(pipeline: Pipeline, name: str) -> list[str]:
-    """Warn of classes that overlap, and of too few images, in one split that has been measured."""
-    metrics = write_split(pipeline, name)
+    """Warn of classes that overlap, and of too few images, in one split of which all is measured."""
+    return warnings_about(pipeline, name, default_results(write_split(pipeline, name))["one_stage"])
+
+
+def warnings_about(pipeline: Pipeline, name: str, measured: Row) -> list[str]:
+    """Warn as ``warnings_of`` does; ``measured`` is what one stage does with the score that stands for it."""
     split = pipeline.split(name)
     tested = split.truth[split.indices(TEST)]
     counts = {known: int((tested == place).sum()) for place, known in enumerate(split.known)}
     return [
         *few_images(name, counts),
-        *overlaps(name, default_results(metrics)["one_stage"]),
-        *left_out_overlaps(name, metrics["left_out"], metrics["default"]["one_stage"]),
+        *overlaps(name, measured),
+        *left_out_overlaps(name, pipeline.left_out(name), measured["score"]),
     ]
 
 

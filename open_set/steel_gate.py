@@ -8,7 +8,7 @@ its score is the score of its most anomalous square. A square NEU image is one t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from fastener.open_set.splits import hold_out
 from fastener.preprocessing.tiles import SquareTiles
 
 HELD_OUT = "held-out defect-free strips"
+_SHOWN = 3  # names of odd strips in a warning
 _CALIBRATION = "calibration scores"  # the note that keeps them in the model's file
 
 
@@ -63,13 +64,15 @@ class SteelGate:
         weights: Path | None,
         run: RunSettings,
         progress: Progress = no_progress,
+        warn: Callable[[str], None] = lambda line: None,
     ) -> tuple[SteelGate, float]:
         """Fit to the training strips, and take the threshold from the calibration strips, by images and not by tiles.
 
         Returns the gate, and the share of defect-free images that its threshold flags at most. This share is higher
-        than ``settings.alpha`` if there are too few calibration strips. ``backbone`` "filters" needs no weights. Raises
-        UserError for a strip that cannot be read.
+        than ``settings.alpha`` if there are too few calibration strips. ``backbone`` "filters" needs no weights.
+        ``warn`` names strips that are unlike all others. Raises UserError for a strip that cannot be read.
         """
+        said: list[str] = []
         config = gate_config(settings, backbone, run)
         fitted = Inspector.fit(
             [strips[place].path for place in roles.train],
@@ -77,9 +80,13 @@ class SteelGate:
             weights=weights if backbone != "filters" else None,
             preprocessor=SquareTiles(config.preprocess),
             progress=progress,
+            warn=said.append,
         )
         held_out = cls(fitted).scores([strips[place].path for place in roles.calibration], progress)
         tail = fitted.decision.tail(held_out)
+        odd = [strips[roles.calibration[place]].path.name for place in tail.outliers.tolist()]
+        for line in _doubts(fitted, said, odd):
+            warn(line)
         gate = fitted.with_threshold(tail.threshold, HELD_OUT)
         gate.notes = {**gate.notes, _CALIBRATION: json.dumps(held_out.tolist())}
         return cls(gate), tail.bound
@@ -102,6 +109,23 @@ class SteelGate:
         """Return the scores of the calibration strips, float64 (n,); of models saved without, of the training tiles."""
         kept = self.inspector.notes.get(_CALIBRATION)
         return self.inspector.healthy_scores if kept is None else np.array(json.loads(kept))
+
+
+def _doubts(fitted: Inspector, said: Sequence[str], odd: Sequence[str]) -> Iterator[str]:
+    """Yield what to look at: strips unlike all others among those learned, and ``odd`` ones among those held out.
+
+    What the fit has ``said`` of its own threshold does not count, as another one is taken.
+    """
+    report = fitted.report
+    of_threshold = report.warnings() if report is not None else []
+    yield from (line for line in said if line not in of_threshold)
+    learned = list(dict.fromkeys(photo.name for photo in report.left_out)) if report is not None else []
+    for names, what in (
+        (learned, "learned strip(s) look unlike all others; a defect in them is taken for good steel"),
+        (odd, "held-out strip(s) look unlike all others and do not set the threshold"),
+    ):
+        if names:
+            yield f"PatchCore: {len(names)} {what}: look at {', '.join(names[:_SHOWN])}"
 
 
 def _inspected(result: Inspection | Failure) -> Inspection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,18 @@ def left_out_overlaps(split: str, rows: Sequence[Row], score: str) -> list[str]:
         for row in rows
         if row["score"] == score and row["rejected"] < _REJECTED_ENOUGH * row["n"]
     ]
+
+
+def left_out_lines(rows: Sequence[Row], measured: Row) -> Iterator[str]:
+    """Yield the estimate from known classes left out in turn, for the score of ``measured``."""
+    chosen = [row for row in rows if row["score"] == measured["score"]]
+    if not chosen:
+        return
+    mean = np.mean([row["rejected"] / row["n"] for row in chosen])
+    yield f"  estimate without unknown images, known classes left out in turn: {mean:.1%} rejected"
+    for row in chosen:
+        called = "".join(f", {count} called {name}" for name, count in list(row["called"].items())[:_MANY])
+        yield f"    {row['left_out']}: {row['rejected']} of {row['n']} rejected{called}"
 
 
 def few_images(split: str, counts: Mapping[str, int], least: int = 20) -> list[str]:

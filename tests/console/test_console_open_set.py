@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from console_factory import LOCAL, send, service_of
@@ -21,6 +22,9 @@ from fastener.console.app import LOCAL_NAMES, create_app
 from fastener.console.service import Service
 from fastener.console.settings import ConsoleSettings
 from fastener.datasets.images import read_image
+from fastener.inspection import model_folder
+from fastener.models.runtime import storage
+from fastener.open_set import model as open_set_model
 from fastener.open_set.model import OpenSetModel, load_open_set_model
 from fastener.open_set.pipeline import Pipeline
 from fastener.open_set.saving import model_of
@@ -148,6 +152,21 @@ def test_the_table_and_the_report_name_the_kind(client: TestClient, photos: dict
     assert "Kinds of defects" in report
     assert f"FAIL, {shown}</p>" in report  # without a score, which says nothing
     assert client.get("/report/shift.pdf").content.startswith(b"%PDF")
+
+
+def test_a_model_is_read_from_its_file_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    load = storage.load_state
+
+    def counted(path: Path, **how: bool) -> dict[str, Any]:
+        if path.suffix == ".pkl" and path.parent == models:
+            read.append(path.name)
+        return load(path, **how)
+
+    monkeypatch.setattr(model_folder, "load_state", counted)
+    monkeypatch.setattr(open_set_model, "load_state", counted)
+    assert read_servable(models / "steel.pkl", "cpu", RunSettings()).kinds
+    assert read == ["steel.pkl"]
 
 
 def test_other_files_are_refused_as_before(client: TestClient, models: Path, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from data_factory import save
 from steel_factory import write_severstal
 
 from fastener.common.errors import UserError
@@ -56,6 +58,21 @@ def test_one_odd_strip_does_not_silence_the_gate(strips: list[SteelStrip]) -> No
     held_out = gate.scores([strips[place].path for place in roles.calibration])
     odd = np.append(np.tile(held_out, 3), 20 * held_out.max())
     assert gate.inspector.decision.tail(odd).threshold < 1.5 * gate.threshold
+
+
+def test_odd_strips_are_named_in_the_words_of_this_job(strips: list[SteelStrip], tmp_path: Path) -> None:
+    roles = steel_roles(strips, SETTINGS, seed=1)
+    blob = read_image(strips[roles.calibration[0]].path).copy()
+    blob[:, :60] = 255 * (np.indices((blob.shape[0], 60)).sum(0)[..., None] // 4 % 2)
+    every = [*strips, replace(strips[roles.calibration[0]], path=save(blob, tmp_path / "blob.png"))]
+    with_blob = replace(roles, calibration=np.append(roles.calibration, len(strips)))
+    said: list[str] = []
+    SteelGate.train(every, with_blob, SETTINGS, backbone="filters", weights=None, run=RUN, warn=said.append)
+    (line,) = [line for line in said if "held-out" in line]
+    assert line == (
+        "PatchCore: 1 held-out strip(s) look unlike all others and do not set the threshold: look at blob.png"
+    )
+    assert not any("train.py" in line or "alpha" in line for line in said)
 
 
 def test_strips_are_judged_in_tiles_of_their_whole_height(strips: list[SteelStrip]) -> None:

@@ -299,3 +299,5 @@ def test_folders_of_other_kinds_without_an_unknown_one(home: Path, tmp_path: Pat
     arguments = ["run-osr", "--frozen-features", "--known", "dent", "stain", "hole"]
     lines = run(home, tmp_path / "output", *arguments, neu=tmp_path / "own")
     assert [line for line in lines if line.startswith("split own, one_stage") and "no unknown images" in line]
+    assert [line for line in lines if "known classes left out in turn" in line]
+    assert [line for line in lines if line.startswith("    dent: ") and " rejected" in line]
