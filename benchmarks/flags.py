@@ -73,7 +73,7 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_peers(parser: argparse.ArgumentParser) -> None:
-    only = ("coreset", "fit", "inspect")
+    only = ("coreset", "fit", "inspect", "wait")
     parser.add_argument("--anomalib-python", type=Path, metavar="P", help="python of an environment with anomalib")
     parser.add_argument("--amazon-dir", type=Path, metavar="D", help="a clone of amazon-science/patchcore-inspection")
     parser.add_argument("--only", nargs="+", choices=only, default=only, help="tasks to compare (default: all)")

@@ -7,6 +7,7 @@ Python or from the clone that the flags name. A peer without a flag is left out,
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fastener.benchmarks.features import category_features, resnet18_weights, sp
 from fastener.benchmarks.fit import CHANNELS, PATCHES, fit_flop, resnet18_flop
 from fastener.benchmarks.machine import measure_machine
 from fastener.benchmarks.report import Report
+from fastener.benchmarks.waiting import Waiting
 from fastener.benchmarks.work import distances_flop
 from fastener.common.errors import UserError
 
@@ -26,6 +28,8 @@ BATCHES = (1, 8)
 AMAZON_PROJECTION = 128  # the default of amazon's sampler
 # amazon's exact sampler holds three copies of the distances of all pairs while it computes them.
 EXACT_COPIES = 3
+# Our settings nearest to those of the peers: one network, the same weights.
+LIKE_PEERS = ("--backbone", "resnet18", "--evidence", "cnn")
 
 
 class Race:
@@ -119,6 +123,17 @@ class Race:
                 row = self.row(f"inspect, batch {batch}", name, _joined(several), _joined(answers["ours"]), flop)
                 row["p95_s"] = float(np.percentile(np.concatenate([one["seconds"] for one in several]), 95))
 
+    def wait(self) -> None:
+        """Measure whole commands: ours with our defaults, ours with the network of the peers alone, and anomalib's."""
+        arguments = self.arguments
+        waiting = Waiting(arguments.category_dir, self.folder, arguments.photos)
+        self.report.rows += waiting.ours("ours", ())
+        self.report.rows += waiting.ours("ours, ResNet-18 alone", LIKE_PEERS, Path(self.weights))
+        if self.anomalib:
+            engine = replace(self.anomalib, script="anomalib_engine.py")
+            for kind in ("Patchcore", "MHPatchcore"):
+                self.report.rows += waiting.anomalib(engine, kind, self.weights, arguments.keep)
+
     def quickest(self, model: Path) -> Path | None:
         """Fit our model on the same photos in int8, with a bank of the same size.
 
@@ -177,7 +192,7 @@ class Race:
 
 
 def run(arguments: argparse.Namespace) -> Report:
-    """Run the tasks of ``--only`` in the order coreset, fit, inspect; inspecting alone fits our model first."""
+    """Run the tasks of ``--only`` in the order coreset, fit, inspect, wait; inspecting alone fits our model first."""
     with scratch() as folder:
         race = Race(arguments, Path(folder))
         if "coreset" in arguments.only:
@@ -187,7 +202,9 @@ def run(arguments: argparse.Namespace) -> Report:
             model = race.fit(peers="fit" in arguments.only)
             if "inspect" in arguments.only:
                 race.inspect(model)
-        if any(row["estimated"] for row in race.report.rows):
+        if "wait" in arguments.only:
+            race.wait()
+        if any(row.get("estimated") for row in race.report.rows):
             race.report.notes.append(
                 f"estimated: {arguments.picks} picks were made, and the time of the others extrapolated from them"
             )

@@ -26,6 +26,7 @@ from fastener.benchmarks.machine import Machine, measure_machine
 from fastener.benchmarks.report import table
 from fastener.benchmarks.work import network_flop
 from fastener.common.errors import UserError
+from fastener.datasets.mvtec import load_category
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
 
@@ -180,6 +181,57 @@ def test_a_peer_is_set_beside_ours_and_one_that_fails_costs_its_rows_only(
     assert [(row["contender"], row["ratio"], row["memory_ratio"]) for row in found["rows"]] == fitted + 2 * inspected
     assert found["notes"]
     assert all("out of memory" in note for note in found["notes"])
+
+
+def test_what_a_user_waits_for_is_whole_commands_and_their_verdicts(
+    report: Callable[..., dict[str, Any]], category: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores that fall or rise with the names of the photos."""
+    commands: list[tuple[str, ...]] = []
+
+    def cold(*words: object) -> float:
+        commands.append(tuple(map(str, words)))
+        flags = dict(zip(words[1::2], words[2::2], strict=False))
+        if words[0] == "train.py":
+            return 3.0
+        photos = sorted(Path(str(flags["--dir"])).iterdir())
+        entries = [
+            {"path": str(path), "score": float(at), "is_anomalous": at > 0} for at, path in enumerate(reversed(photos))
+        ]
+        Path(str(flags["--output"])).mkdir()
+        (Path(str(flags["--output"])) / "results.json").write_text(json.dumps(entries))
+        return 2.0
+
+    def ask(contender: Contender, task: str, **values: Any) -> dict[str, Any]:
+        assert contender.script == "anomalib_engine.py"
+        photos = sorted(Path(values["images"]).iterdir())
+        assert len(photos) == (2 if task == "learn" else 4)
+        return {"found": {path.name: (float(at), False) for at, path in enumerate(photos)}}
+
+    monkeypatch.setattr("fastener.benchmarks.waiting.cold", cold)
+    monkeypatch.setattr(Contender, "ask", ask)
+    flags = ("--weights", weights, "--anomalib-python", sys.executable, "--photos", 2, "--only", "wait")
+    found = report("peers", "--category-dir", category, *flags)
+    assert [(row["contender"], row["seconds"]) for row in found["rows"][:4]] == [
+        ("ours", 3),
+        ("ours", 2),
+        ("ours, ResNet-18 alone", 3),
+        ("ours, ResNet-18 alone", 2),
+    ]
+    assert [command[0] for command in commands] == ["train.py", "inference.py"] * 2
+    assert "--weights" in commands[3]
+    assert "--weights" not in commands[0]
+    *_, last = found["rows"]
+    assert (last["defects found"], last["good flagged"]) == ("0 of 2", "0 of 2")
+    shares = [row["image AUROC (95 %)"].split()[0] for row in found["rows"] if "image AUROC (95 %)" in row]
+    defects = [
+        image.is_anomalous
+        for image in sorted(load_category(category.parent, category.name).test, key=lambda one: one.path)
+    ]
+    pairs = [at > other for at, bad in enumerate(defects) if bad for other, worse in enumerate(defects) if not worse]
+    rising = sum(pairs) / len(pairs)
+    assert rising in (0, 1), "all good photos are on one side"
+    assert [float(share) for share in shares] == [1 - rising, 1 - rising, rising, rising]
 
 
 @pytest.mark.parametrize(
