@@ -21,6 +21,8 @@ _GROUND_COLOUR, _SEPARABILITY, _ROUNDNESS = 0.25, 0.75, 0.8
 # A bright face of metal has the ground's colour, but more grain or another place: holes of fasteners are central.
 # Grain is in units of the border's median grain, distance from the centre in square roots of the piece's area.
 _GRAIN_SIGMA, _MOST_GRAIN, _OFF_CENTRE, _LEAST_ROUNDNESS = 2.0, 1.8, 0.15, 0.6
+# A ground that is so bright that the camera cuts it off has less grain than rounding to grey levels of 0.4 units makes.
+_ROUNDING = 0.15
 _INNER = np.ones((5, 5), np.uint8)
 
 
@@ -53,7 +55,9 @@ class Ground:
         inner = cv2.erode(region.astype(np.uint8), _INNER) > 0
         if not inner.any():
             inner = region
-        return bool(np.median(self.grain[inner]) <= _MOST_GRAIN * max(float(np.median(self.grain[self.border])), 1e-3))
+        return bool(
+            np.median(self.grain[inner]) <= _MOST_GRAIN * max(float(np.median(self.grain[self.border])), _ROUNDING)
+        )
 
 
 def grain_of(lightness: np.ndarray) -> np.ndarray:

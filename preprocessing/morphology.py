@@ -9,6 +9,7 @@ import numpy as np
 _GAP = 0.01
 # Notches of up to twice this width are filled if more than this share of their rim is part of the mask.
 _NOTCH, _NOTCH_ENCLOSED = 0.03, 0.75
+_NARROW = 0.0125  # half the width, in parts of the longer side, up to which a faint bay is the blur of an outline
 
 
 def closed(mask: np.ndarray) -> np.ndarray:
@@ -38,6 +39,30 @@ def mended(mask: np.ndarray) -> np.ndarray:
         rim = (cv2.dilate(notch.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~notch
         if mask[rim].mean() > _NOTCH_ENCLOSED:
             result |= notch
+    return result
+
+
+def with_faint_bays(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
+    """Add to bool ``mask`` (H, W) its bays that are ``faint``, bool (H, W): faces that nearly have the ground's colour.
+
+    Most of the rim of a face is the rest of the part. A shadow lies beside the part: at most some 60 % of its rim is.
+    """
+    reach = max(2, round(_NARROW * max(mask.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    beside = (filled(mask | faint) & ~mask).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        cv2.morphologyEx(beside, cv2.MORPH_OPEN, disc), connectivity=4
+    )
+    result = mask
+    for label in range(1, count):
+        x, y, width, height, _ = stats[label].tolist()
+        near = np.s_[max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach]
+        bay = (labels[near] == label).astype(np.uint8)
+        wider = cv2.dilate(bay, disc) > 0
+        rim = wider & (cv2.dilate(bay, np.ones((3, 3), np.uint8)) == 0)
+        if mask[near][rim].mean() > _NOTCH_ENCLOSED:
+            result = result.copy()
+            result[near] |= wider & beside[near].astype(bool)
     return result
 
 

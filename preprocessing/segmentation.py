@@ -9,7 +9,7 @@ import numpy as np
 
 from fastener.preprocessing.edges import sharp_edges
 from fastener.preprocessing.holes import Ground, cut_holes, grain_of
-from fastener.preprocessing.morphology import closed, filled, mended, opened
+from fastener.preprocessing.morphology import closed, filled, mended, opened, with_faint_bays
 from fastener.preprocessing.otsu import otsu_threshold
 
 # Colour distances are in CIELab units, lengths in parts of a side, areas in parts of the photo where nothing else
@@ -23,6 +23,8 @@ _RING = 0.04
 _MIN_AREA, _MAX_AREA = 0.001, 0.9
 # A background that varies by more than this part of the threshold is texture: what differs from it is no part.
 _MAX_UNREST = 0.3
+# From these many medians of the border, and this distance, on a pixel differs from the ground, if only by a shadow.
+_FAINT, _LEAST_FAINT = 6.0, 4.0
 COMPARABLE = 0.2  # pieces at least this large beside the largest are parts too
 # A piece this many times longer along the photo's border than deep is an edge of the ground.
 _STRIP = 2.5
@@ -65,7 +67,9 @@ def find_part(photo: np.ndarray, smallest_piece: float = COMPARABLE) -> Part:
     mask = _comparable_pieces(mask, smallest_piece)
     ring = np.zeros((height, width), bool)
     ring[top:bottom] = border
-    mask = cut_holes(filled(mended(mask)), Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
+    faint = distance > max(_FAINT * float(np.median(distance[ring])), _LEAST_FAINT)
+    mask = with_faint_bays(filled(mended(mask)), faint & picture)
+    mask = cut_holes(mask, Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
     ground = distance[picture & ~mask]
     if not _MIN_AREA <= mask.mean() <= _MAX_AREA or ground.size == 0 or np.median(ground) > _MAX_UNREST * threshold:
         return Part(np.ones((height, width), bool), 0, False)

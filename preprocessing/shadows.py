@@ -2,8 +2,8 @@
 
 A shadow merges softly with the ground, and ends at the part's own edge, which is sharp. So the border between what is
 surely ground and what is surely part is sought at the steepest place between them, by watershed (Vincent and Soille,
-"Watersheds in digital spaces", 1991), and what then falls to the ground is a shadow if its outer border is much softer
-than its inner one: a bright face of metal has a sharp outer border, too.
+"Watersheds in digital spaces", 1991). What then falls to the ground is a shadow if it is a band along the part whose
+outer border is soft for what lies behind it. A bright face of metal has a sharp outer border, if a faint one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import numpy as np
 
 # A pixel is surely of the part if it differs from the ground as much as its darkest quarter, or nearly so.
 _FARTHEST, _SURE = 0.75, 0.95
-# A shadow's outer border is at most this part as steep as its inner one; a shadow covers at most this share of a mask,
-_SOFT, _MOST = 0.45, 0.3
-# and its outer border is at least this part as long as its inner one.
-_OPEN = 0.35
+# Steepest step within three pixels, at a shadow's outer border and within it, in parts of its difference from the
+# ground.
+_SOFT = 0.25
+# A shadow covers at most this share of a mask, and is a band: its borders with ground and part are about as long.
+_MOST, _OUTER = 0.25, (0.5, 1.4)
 # No part lies beyond a shadow: what would be cut off the part with it is at most this share of the part.
 _MOST_BEYOND = 0.01
 _AWAY = 4  # pixels between the mask and what is surely ground
 _SMALLEST = 12  # pixels
 _FEW = 2000  # pixels of the ground whose median is its colour
+_DEEP = 0.75  # quantile of the differences from the ground that is the shadow's own
 _CROSS, _WIDE = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
 
@@ -50,7 +52,7 @@ def without_shadows(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     darker = (_strongest(photo) < ground.max()).view(np.uint8)
     to_ground = (cv2.watershed(calm, markers) != 2).view(np.uint8) & solid & darker
     found = np.asarray(cv2.morphologyEx(to_ground, cv2.MORPH_OPEN, _CROSS), np.uint8)
-    lost = _shadows(found, solid, calm) if found.any() else found
+    lost = _shadows(found, solid, calm, differs) if found.any() else found
     if not lost.any():
         return mask
     kept = _largest(solid & (1 - lost))
@@ -61,19 +63,16 @@ def without_shadows(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return result
 
 
-def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Keep the pieces of ``found`` that are shadows: uint8 (h, w). ``photo`` is uint8 (h, w, 3)."""
+def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray, differs: np.ndarray) -> np.ndarray:
+    """Keep the pieces of ``found`` that are shadows: uint8 (h, w).
+
+    ``photo`` is uint8 (h, w, 3), ``differs`` the difference of each pixel from the ground, uint8 (h, w).
+    """
     steep = _strongest(cv2.morphologyEx(photo, cv2.MORPH_GRADIENT, _CROSS))
     outer = np.asarray(cv2.dilate(1 - solid, _CROSS), np.uint8)
     inner = np.asarray(cv2.dilate(solid & (1 - found), _CROSS), np.uint8)
-    edges = steep[(found & inner).view(bool)]
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=4, ltype=cv2.CV_16U)
     lost = np.zeros_like(found)
-    if not edges.size:
-        return lost
-    # A bright face may be joined to a shadow by a gap in its outline: no step leads from the ground into a shadow.
-    soft = found & (steep <= _SOFT * np.median(edges)).view(np.uint8)
-    wide = np.asarray(cv2.dilate(_touching(soft, outer), _WIDE), np.uint8) & found
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(wide, connectivity=4, ltype=cv2.CV_16U)
     most = _MOST * cv2.countNonZero(solid)
     for label in range(1, count):
         x, y, width, height, area = stats[label].tolist()
@@ -81,9 +80,13 @@ def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray) -> np.ndar
             continue
         at = np.s_[y : y + height, x : x + width]
         piece = labels[at] == label
-        outside, inside = steep[at][piece & (outer[at] > 0)], steep[at][piece & (inner[at] > 0)]
-        if outside.size >= _OPEN * inside.size > 0 and np.median(outside) < _SOFT * np.median(inside):
-            lost[at][piece] = 1
+        outside, inside = steep[at][piece & (outer[at] > 0)], np.count_nonzero(piece & (inner[at] > 0))
+        is_band = inside and _OUTER[0] * inside <= outside.size <= _OUTER[1] * inside
+        deep = float(np.quantile(differs[at][piece], _DEEP))
+        if is_band and np.median(outside) < _SOFT * deep:
+            # A bright face may be joined to a shadow by a gap in its outline: no step leads into a shadow.
+            soft = (piece & (steep[at] <= _SOFT * deep)).view(np.uint8)
+            lost[at] |= np.asarray(cv2.dilate(_touching(soft, outer[at]), _WIDE), np.uint8) & piece
     return lost
 
 

@@ -118,10 +118,31 @@ def test_light_metal_on_a_light_sheet_does_not_split_at_its_rust(kind: str, back
         assert overlap(find_part(drawn.image).mask, drawn.part_mask) > least
 
 
+def test_a_hole_shows_a_ground_too_bright_to_have_grain() -> None:
+    rows, columns = np.mgrid[:200, :200] - 100.0
+    away = np.hypot(rows, columns)
+    level = np.where(away < 40, 253 - 0.2 * away, np.where(away < 80, 90.0, 255.0))
+    mask = find_part(np.rint(level).astype(np.uint8)[..., None].repeat(3, axis=2)).mask
+    assert not mask[away < 36].any()
+
+
 def test_small_reflections_are_part_of_the_part() -> None:
     photo = draw(BOLT)
     photo[180:186, 175:185] = WHITE
     assert find_part(photo).mask[183, 180]
+
+
+def test_a_face_of_nearly_the_colour_of_the_ground_is_part_and_a_shadow_is_not() -> None:
+    part, face = np.zeros((200, 200), bool), np.zeros((200, 200), bool)
+    part[40:80, 50:150] = part[80:170, 85:115] = True
+    face[44:80, 112:145] = True  # open to the ground over 30 px
+    shadow = cv2.GaussianBlur(np.roll(part, -6, axis=1).astype(np.float32), (0, 0), 6)
+    level = np.where(face, 205, np.where(part, 80, 230 - 60 * shadow)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 1, (200, 200))
+    seen = cv2.GaussianBlur(level, (0, 0), 0.8) + noise
+    mask = find_part(np.clip(seen, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)).mask
+    assert mask[face].mean() > 0.97
+    assert overlap(mask, part) > 0.9
 
 
 def test_uneven_light_is_no_part() -> None:

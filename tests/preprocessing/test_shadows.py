@@ -37,6 +37,13 @@ def test_a_bright_face_with_a_sharp_border_stays() -> None:
     assert (part & ~found).sum() < 0.05 * part.sum()
 
 
+def test_a_faint_face_that_reaches_the_outline_stays() -> None:
+    photo, part = bolt()
+    photo[30:60, 40:80] = 200
+    found = without_shadows(cv2.GaussianBlur(photo, (0, 0), 0.7), part)
+    assert (part & ~found).sum() < 0.05 * part.sum()
+
+
 def test_a_soft_face_beyond_which_the_part_goes_on_stays() -> None:
     photo, part = bolt()
     face = np.linspace(0, 1, 30)
