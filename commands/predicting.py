@@ -141,5 +141,6 @@ def _draw(photo: np.ndarray, entry: dict[str, Any], path: Path) -> None:
     """Write the photo under its verdict."""
     from fastener.inspection.drawing import contact_sheet, save_picture
 
-    caption = f"{entry['verdict']}: score {entry['score']:.2f}, threshold {entry['threshold']:.2f}"
-    save_picture(contact_sheet([[photo]], [caption], cell=420), path)
+    caption = f"{entry['verdict']}: {entry['score']:.2f} of {entry['threshold']:.2f}"
+    most_like = f"most like {entry['named']}, {entry['confidence']:.0%}"
+    save_picture(contact_sheet([[photo]], [caption], [most_like], cell=420), path)
