@@ -146,11 +146,11 @@ def few_batteries(region: str, inspector: Inspector) -> str | None:
     count = int(inspector.notes.get(BATTERIES, _FEW_BATTERIES))
     if count >= _FEW_BATTERIES:
         return None
-    part = "battery" if count > 1 else "stretch of neighbouring slices"
+    unknown = "" if count > 1 else " How batteries differ is not known from one."
     return (
         f"region {region}: good slices of {count} battery(ies): threshold {inspector.threshold:.3f}, "
-        f"{inspector.notes.get(SPREAD, '?')} without one {part} or another. It may be too low for other good "
-        "batteries, all of whose slices are then NG, or too high, so that cracks pass: compare the peaks in _log.csv, "
+        f"{inspector.notes.get(SPREAD, '?')} without one {_part(count)} or another.{unknown} It may be too low for other "
+        "good batteries, all of whose slices are then NG, or too high, so that cracks pass: compare the peaks in _log.csv, "
         f"and learn {_FEW_BATTERIES} good batteries or more"
     )
 
@@ -159,8 +159,12 @@ def spread_line(inspector: Inspector) -> str:
     """State from how many good batteries a model learned, and how its threshold moves without one of them."""
     return (
         f"good batteries: {inspector.notes.get(BATTERIES, '?')}; threshold {inspector.threshold:.3f}, "
-        f"{inspector.notes.get(SPREAD, '?')} with one left out"
+        f"{inspector.notes.get(SPREAD, '?')} with one {_part(int(inspector.notes.get(BATTERIES, 2)))} left out"
     )
+
+
+def _part(batteries: int) -> str:
+    return "battery" if batteries > 1 else "stretch of neighbouring slices"
 
 
 def update(

@@ -35,7 +35,8 @@ def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> i
     check_regions(settings.roi_config, listing.volumes)
     for region in settings.roi_config:
         check_writable(patchcore.model_file(region.name, settings))
-    good = read_good_slices(listing, settings, progress=cli.progress, warn=cli.warn)
+    unread: list[str] = []
+    good = read_good_slices(listing, settings, progress=cli.progress, warn=_and_kept(unread))
     for region in settings.roi_config:
         file = patchcore.model_file(region.name, settings)
         if arguments.update:
@@ -53,7 +54,7 @@ def train_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> i
         inspector.save(file)
         print(f"region {region.name}: {of_slices(inspector.describe())}")
         print(f"{patchcore.spread_line(inspector)}\nsaved {file}")
-    return cli.EXIT_SOME_FAILED if listing.problems else cli.EXIT_OK
+    return _told(listing, unread)
 
 
 def export_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
@@ -73,8 +74,11 @@ def export_patchcore(settings: AnodeSettings, arguments: argparse.Namespace) -> 
     asked = settings.model_copy(update={"run": run})
     if settings.backbone == "filters":
         raise UserError("backbone: filters have no network to export; their models run anywhere as they are")
-    listing = list_good_slices(settings.good_images_dir, settings.axis_names, _numbers(settings))
-    good = read_good_slices(listing, asked, progress=cli.progress, warn=cli.warn) if precision == "int8" else None
+    good = None
+    if precision == "int8":  # only then is anything learned
+        listing = list_good_slices(settings.good_images_dir, settings.axis_names, _numbers(settings))
+        _report(listing)
+        good = read_good_slices(listing, asked, progress=cli.progress, warn=cli.warn)
     for region in settings.roi_config:
         folder = patchcore.exported_model(region.name, settings, precision)
         check_writable(folder / MODEL_FILE)
@@ -105,12 +109,14 @@ def train_rf_detr(settings: AnodeSettings, arguments: argparse.Namespace) -> int
     labels = read_labels(settings.labelled_dir / "labels.csv", listing.volumes, listing.passed_over)
     check_writable(checkpoint_file(settings))
     dataset = settings.output_dir_model_rf_detr / "coco"
-    for split in export_coco(listing.volumes, labels, settings, dataset, progress=cli.progress, warn=cli.warn):
+    unread: list[str] = []
+    warn = _and_kept(unread)
+    for split in export_coco(listing.volumes, labels, settings, dataset, progress=cli.progress, warn=warn):
         print(f"{split.name}: {', '.join(split.batteries)}; {split.images} images, {split.boxes} boxes")
     losses = detector.fit(dataset)
     print(f"training loss {losses[0]:.3f} in the first epoch, {losses[-1]:.3f} in the last of {len(losses)}")
     print(f"saved {checkpoint_file(settings)}")
-    return cli.EXIT_OK
+    return _told(listing, unread)
 
 
 def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
@@ -172,6 +178,23 @@ def infer(settings: AnodeSettings, arguments: argparse.Namespace) -> int:
         print(table(summary["evaluation"]))
     print(f"wrote {settings.output_inference_dir / 'results.json'}")
     return cli.EXIT_SOME_FAILED if summary["slices_failed"] or listing.problems else cli.EXIT_OK
+
+
+def _and_kept(lines: list[str]) -> Callable[[str], None]:
+    """Make a function that warns of a line and keeps it in ``lines``."""
+
+    def warn(line: str) -> None:
+        cli.warn(line)
+        lines.append(line)
+
+    return warn
+
+
+def _told(listing: Listing, unread: list[str]) -> int:
+    """Say how much was not read, and return the exit code."""
+    if count := len(listing.problems) + len(unread):
+        print(f"{count} file(s), slice(s) or folder(s) were not read, see the warnings")
+    return cli.EXIT_SOME_FAILED if listing.problems or unread else cli.EXIT_OK
 
 
 def _both(first: Show, second: Show) -> Show:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +26,7 @@ from fastener.anode.pictures import PictureWriter
 from fastener.anode.regions import in_slice
 from fastener.anode.settings import AnodeSettings, RegionOfInterest
 from fastener.anode.volumes import VolumeResult, inspect_volume
+from fastener.commands import ct_jobs
 from fastener.common.errors import UserError
 from fastener.common.settings import load_settings
 from fastener.datasets.ct_folders import list_good_slices, list_volumes
@@ -293,6 +295,21 @@ def test_slices_of_another_size_cost_themselves(home: Path, tmp_path: Path) -> N
     result = inspect_volume(volume, settings, detectors)
     assert list(result.errors) == [3]
     assert "reaches outside slice" in result.errors[3]
+
+
+def test_good_slices_that_cannot_be_read_are_counted_and_told_by_the_exit_code(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(home / "good" / "good_01" / "axial", tmp_path / "good")
+    (tmp_path / "good" / "slice_0001.tif").write_bytes(b"no slice")
+    settings = settings_of(home, good_images_dir=str(tmp_path / "good"))
+    settings = settings.model_copy(update={"output_dir_model_patchcore": tmp_path / "models"})
+    assert ct_jobs.train_patchcore(settings, Namespace(update=False, weights=None)) == 1
+    said = capsys.readouterr()
+    assert "slice_0001.tif" in said.err
+    assert "1 file(s), slice(s) or folder(s) were not read" in said.out
+    assert "with one stretch of neighbouring slices left out" in said.out
+    assert "How batteries differ is not known from one" in said.err
 
 
 class Blind:
