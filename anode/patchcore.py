@@ -149,9 +149,9 @@ def few_batteries(region: str, inspector: Inspector) -> str | None:
     unknown = "" if count > 1 else " How batteries differ is not known from one."
     return (
         f"region {region}: good slices of {count} battery(ies): threshold {inspector.threshold:.3f}, "
-        f"{inspector.notes.get(SPREAD, '?')} without one {_part(count)} or another.{unknown} It may be too low for other "
-        "good batteries, all of whose slices are then NG, or too high, so that cracks pass: compare the peaks in _log.csv, "
-        f"and learn {_FEW_BATTERIES} good batteries or more"
+        f"{inspector.notes.get(SPREAD, '?')} without one {_part(count)} or another.{unknown} It may be too low for "
+        "other good batteries, all of whose slices are then NG, or too high, so that cracks pass: compare the peaks in "
+        f"_log.csv, and learn {_FEW_BATTERIES} good batteries or more"
     )
 
 
