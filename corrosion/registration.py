@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 
 from fastener.config import CorrosionSettings
+from fastener.corrosion.small_picture import Picture
 from fastener.preprocessing.registration import compose, invert
 
-# The search runs on copies of this side, in pixels: corrosion changes fine detail, outline and edges stay.
-_SIDE = 192
-_BLUR = 1.5
 _STARTS = 3
 _ECC_STEPS = 40
 # Elongated parts already stand upright in the canonical frame, so only upright and upside down are tried.
@@ -20,13 +18,15 @@ _LONG = 1.35
 _TILTS = (-8.0, -4.0, 0.0, 4.0, 8.0)
 # Round parts are turned in polar coordinates, in steps of one degree; two starts lie at least this far apart.
 _RINGS, _TURNS, _APART = 64, 360, 8
-# The distance to the outline counts up to this many pixels.
-_NEAR = 6.0
 _INSIDE = 4
 # Weight of the surface's correlation beside outline and edges, which corrosion changes less.
 _SURFACE_WEIGHT = 0.3
 # An outline lies within another if this share of it does.
 _WITHIN = 0.97
+# Two outlines differ by a bite if their shares of their convex hulls differ by this.
+_BITTEN = 0.02
+# Surfaces agree around a place within this many pixels. Corrosion leaves more than the rest above this quantile.
+_AROUND, _KEPT = 8.0, 2 / 3
 # A photo is mirrored if the mirrored T0 shot fits better by this margin.
 _MIRROR_MARGIN = 0.12
 
@@ -80,73 +80,6 @@ class Registration:
         return replace(self, transform=np.column_stack([self.transform[:, :2], self.transform[:, 2] / step]))
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Hold what is registered of one shot, on a small copy of its canonical frame.
-
-    Parameters
-    ----------
-    surface
-        Relief of the part with mean 0 and deviation 1, 0 outside: float32 (h, w).
-    edges
-        Strength of the edges, 0 to 1, 0 outside the part: float32 (h, w). Contrast cancels out.
-    outline
-        Distance to the outline, positive inside, -1 to 1: float32 (h, w).
-    mask, seen
-        The part, and what the photo shows of the frame: bool (h, w).
-    """
-
-    surface: np.ndarray
-    edges: np.ndarray
-    outline: np.ndarray
-    mask: np.ndarray
-    seen: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.mask.shape[0], self.mask.shape[1]
-
-    def mirrored(self) -> Picture:
-        """Return the picture with left and right exchanged."""
-        flipped = (
-            np.ascontiguousarray(one[:, ::-1]) for one in (self.surface, self.edges, self.outline, self.mask, self.seen)
-        )
-        return Picture(*flipped)
-
-
-def picture_of(lightness: np.ndarray, mask: np.ndarray, seen: np.ndarray | None = None) -> Picture:
-    """Shrink one shot for ``register``: lightness float32 (h, w); mask and the seen part of the frame, bool (h, w)."""
-    shrink = _SIDE / max(mask.shape)
-    size = (round(mask.shape[1] * shrink), round(mask.shape[0] * shrink))
-    small_mask, small_seen = (
-        cv2.resize(one.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
-        for one in (mask, np.ones(mask.shape, bool) if seen is None else seen)
-    )
-    small_mask = _filled(small_mask)
-    small = cv2.GaussianBlur(cv2.resize(lightness, size, interpolation=cv2.INTER_AREA), (0, 0), _BLUR)
-    surface = np.zeros(small.shape, np.float32)
-    edges = np.zeros(small.shape, np.float32)
-    if small_mask.any():
-        inside = small[small_mask]
-        relief = (small - inside.mean()) / max(float(inside.std()), 1e-3)
-        # Highlights move with the lamp. Unclipped, they would outweigh the surface.
-        surface = np.where(small_mask, np.clip(relief, -2.5, 2.5), 0.0).astype(np.float32)
-        slope = np.hypot(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
-        usual = max(float(np.median(slope[small_mask])), 1e-3)
-        edges = np.where(small_mask, slope / (slope + 2.0 * usual), 0.0).astype(np.float32)
-    inner = cv2.distanceTransform(small_mask.astype(np.uint8), cv2.DIST_L2, 3)
-    outer = cv2.distanceTransform((~small_mask).astype(np.uint8), cv2.DIST_L2, 3)
-    outline = (np.clip(inner - outer, -_NEAR, _NEAR) / _NEAR).astype(np.float32)
-    return Picture(surface, edges, outline, small_mask, small_seen)
-
-
-def _filled(mask: np.ndarray) -> np.ndarray:
-    """Fill the holes of a mask: whether a hole is left out depends on its shade, while its rim shows in the edges."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, -1) > 0
-
-
 def register(baseline: Picture, later: Picture, *, scale: float = 1.0, settings: CorrosionSettings) -> Registration:
     """Find the affine transform from ``baseline`` to ``later``, both made by ``picture_of``.
 
@@ -174,12 +107,11 @@ def register(baseline: Picture, later: Picture, *, scale: float = 1.0, settings:
         chance = reverse[1]
         mirrored = _rank(reverse) > _rank(agreement) + _MIRROR_MARGIN
     bitten = marks >= settings.clear_marks and _lies_within(baseline, later, best)
-    believable = (
-        (marks + correlation) / 2.0 >= settings.min_correlation
-        and (overlap >= settings.min_overlap or bitten)
-        and not mirrored
-        and _is_nearly_similarity(best)
-    )
+    agree = (marks + correlation) / 2.0 >= settings.min_correlation
+    if not agree:
+        kept = _kept_correlation(baseline, later, best)
+        agree = (marks + kept) / 2.0 >= settings.min_correlation
+    believable = agree and (overlap >= settings.min_overlap or bitten) and not mirrored and _is_nearly_similarity(best)
     to_small = np.array([[1 / scale, 0.0, (1 / scale - 1) / 2], [0.0, 1 / scale, (1 / scale - 1) / 2]])
     transform = compose(invert(to_small), compose(best, to_small))
     return Registration(transform, correlation, overlap, believable, marks, mirrored, chance, bitten)
@@ -187,11 +119,30 @@ def register(baseline: Picture, later: Picture, *, scale: float = 1.0, settings:
 
 def _search(baseline: Picture, later: Picture) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Find the best transform in pixels of the pictures, and its agreements."""
-    starts = [_start(baseline.mask, later.mask, angle) for angle in _angles(baseline, later)]
+    starts = [
+        _start(first, second, angle)
+        for first, second in _outlines(baseline, later)
+        for angle in _angles(replace(baseline, mask=first), replace(later, mask=second))
+    ]
     ranked = sorted(starts, key=lambda start: -_rank(_agreement(baseline, later, start)))[:_STARTS]
     found = [candidate for start in ranked for candidate in _refined(baseline, later, start)]
     best = max(found, key=lambda one: _rank(_agreement(baseline, later, one)))
     return best, _agreement(baseline, later, best)
+
+
+def _outlines(first: Picture, second: Picture) -> list[tuple[np.ndarray, np.ndarray]]:
+    """List the pairs of masks whose centres and areas may be aligned: the parts, and their hulls if one is bitten."""
+    hulls = _hull(first.mask), _hull(second.mask)
+    solid = [mask.sum() / max(int(hull.sum()), 1) for mask, hull in zip((first.mask, second.mask), hulls, strict=True)]
+    bitten = abs(solid[0] - solid[1]) > _BITTEN
+    return [(first.mask, second.mask), *([hulls] if bitten else [])]
+
+
+def _hull(mask: np.ndarray) -> np.ndarray:
+    points = np.argwhere(mask)[:, ::-1].astype(np.int32)
+    if not len(points):
+        return mask
+    return cv2.fillConvexPoly(np.zeros(mask.shape, np.uint8), cv2.convexHull(points), 1) > 0
 
 
 def _rank(agreement: tuple[float, float, float]) -> float:
@@ -285,6 +236,29 @@ def _agreement(baseline: Picture, later: Picture, transform: np.ndarray) -> tupl
     inside = cv2.erode(both.astype(np.uint8), np.ones((2 * _INSIDE + 1, 2 * _INSIDE + 1), np.uint8), borderValue=0) > 0
     marks = _correlation(edges[inside], later.edges[inside]) if inside.sum() >= 16 else 0.0
     return overlap, marks, _correlation(surface[both], later.surface[both])
+
+
+def _kept_correlation(baseline: Picture, later: Picture, transform: np.ndarray) -> float:
+    """Correlate the surfaces around each place, and return the value that the best-kept third of the places exceeds.
+
+    Deposit changes places beyond recognition, and a heavy one outweighs the rest of the surface. On another part, or
+    another side, hardly any place agrees.
+    """
+    size = (later.shape[1], later.shape[0])
+    moved = cv2.warpAffine(baseline.mask.astype(np.uint8), transform, size, flags=cv2.INTER_NEAREST) > 0
+    both = moved & later.mask & later.seen
+    if both.sum() < 16:
+        return 0.0
+    surface, weight = cv2.warpAffine(baseline.surface, transform, size), both.astype(np.float32)
+    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), _AROUND), 1e-3)
+
+    def mean(image: np.ndarray) -> np.ndarray:
+        return np.asarray(cv2.GaussianBlur(image * weight, (0, 0), _AROUND) / total)
+
+    one, other = mean(surface), mean(later.surface)
+    spread = (mean(surface**2) - one**2) * (mean(later.surface**2) - other**2)
+    local = (mean(surface * later.surface) - one * other) / np.sqrt(np.maximum(spread, 1e-6))
+    return float(np.quantile(local[both], _KEPT))
 
 
 def _lies_within(baseline: Picture, later: Picture, transform: np.ndarray) -> bool:

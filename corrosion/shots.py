@@ -18,7 +18,7 @@ from fastener.corrosion import quality
 from fastener.corrosion.colour_growth import Surface
 from fastener.corrosion.growth import HeatBaseline, disturbed_photos, heat_baseline, heat_noise
 from fastener.corrosion.light import Light, find_light, neutralised, share_the_light
-from fastener.corrosion.registration import Picture, picture_of
+from fastener.corrosion.small_picture import Picture, picture_of
 from fastener.corrosion.surface_change import Scene
 from fastener.datasets.components import Shot
 from fastener.datasets.images import read_image

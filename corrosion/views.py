@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fastener.config import CorrosionSettings
-from fastener.corrosion.registration import Picture, Registration, register
+from fastener.corrosion.registration import Registration, register
+from fastener.corrosion.small_picture import Picture
 
 # The edges agree by this much better than by chance if the marks of the surface itself are found again.
 _OWN_MARKS = 0.1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fastener.config import Config
-from fastener.corrosion.registration import Registration, picture_of, register
+from fastener.corrosion.registration import Registration, register
+from fastener.corrosion.small_picture import picture_of
 from fastener.corrosion.views import View, match_view
 
 SETTINGS = Config().corrosion
@@ -104,3 +105,19 @@ def test_a_mirrored_shot_is_told_from_a_turned_one() -> None:
     turned = lay_over((lightness, mask), moved(lightness, mask, 100.0)[:2])
     assert (mirrored.mirrored, mirrored.believable) == (True, False)
     assert (turned.mirrored, turned.believable) == (False, True)
+
+
+def test_deposit_on_two_fifths_of_the_surface_and_a_bite_leave_the_view() -> None:
+    lightness, mask = textured("disc")
+    field = cv2.GaussianBlur(np.random.default_rng(3).normal(size=mask.shape).astype(np.float32), (0, 0), 16)
+    deposit = mask & (field > np.quantile(field[mask], 0.6))
+    white = np.where(deposit, 160.0, lightness).astype(np.float32)
+    assert lay_over((lightness, mask), (white, mask)).believable
+    assert not lay_over(textured("disc", 5), (white, mask)).believable
+    bitten = mask.copy()
+    bitten[: SIDE // 2, SIDE // 2 + 20 :] = False
+    later, _, move = moved(lightness, mask, 50.0)
+    part = cv2.warpAffine(bitten.astype(np.uint8), move, (SIDE, SIDE), flags=cv2.INTER_NEAREST) > 0
+    found = lay_over((lightness, mask), (later, part))
+    assert (found.bitten, found.believable) == (True, True)
+    assert worst(found.transform, move, mask) < 3.0
