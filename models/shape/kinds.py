@@ -100,8 +100,9 @@ class Kit:
         self.limit_ = max(1.0, _REACH * robust_threshold(seen, 0.01).threshold) if len(seen) > 2 else 1.0
         self.names_ = self._named()
         self.areas_ = self._areas()
-        self.whole_ = self._whole(photos)
-        tallies = [self.tally(items) for items in photos]
+        near = [[self._distances(item) for item in items] for items in photos]
+        self.whole_ = self._whole(photos, near)
+        tallies = [self._tally(items, apart) for items, apart in zip(photos, near, strict=True)]
         # What cannot be told where parts touch says nothing about photos in which none do.
         touching = [_touches(items, tally) for items, tally in zip(photos, tallies, strict=True)]
         scores = np.array([tally.score for tally in tallies], float)
@@ -109,7 +110,10 @@ class Kit:
 
     def tally(self, items: list[Item]) -> Tally:
         """Name the kind of each part, and compare their numbers with the nearest whole kit."""
-        near = [self._distances(item) for item in items]
+        return self._tally(items, [self._distances(item) for item in items])
+
+    def _tally(self, items: list[Item], near: list[np.ndarray]) -> Tally:
+        """Compare parts with the nearest whole kit; ``near`` are the distances of each from the known ones."""
         kinds = [self._kind(item, one) for item, one in zip(items, near, strict=True)]
         found = np.array(self._numbers(kinds))
         expected = self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()]
@@ -129,12 +133,12 @@ class Kit:
             odd += own[: max(more, 0)]
         return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)), doubt)
 
-    def _whole(self, photos: list[list[Item]]) -> np.ndarray:
+    def _whole(self, photos: list[list[Item]], near: list[list[np.ndarray]]) -> np.ndarray:
         """Numbers that several photos show: (m, kinds). Photos with parts that touch or are unknown have no vote."""
         votes: Counter[tuple[int, ...]] = Counter()
         unclear: Counter[tuple[int, ...]] = Counter()
-        for items in photos:
-            kinds = [self._kind(item, self._distances(item)) for item in items]
+        for items, apart in zip(photos, near, strict=True):
+            kinds = [self._kind(item, one) for item, one in zip(items, apart, strict=True)]
             clear = min(kinds, default=-1) >= 0 and not any(item.cut for item in items)
             (votes if clear else unclear)[self._numbers(kinds)] += 1
         votes = votes or unclear
