@@ -13,8 +13,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 # Lengths are in pixels: half the band along the border that is looked at; the side of the square in which the levels
-# inside and outside are averaged; and the radius of the disc that does not fit into a notch.
-_BAND, _REACH, _NOTCH = 4, 25, 7
+# inside and outside are averaged; and the disc that does not fit into a notch.
+_BAND, _REACH = 4, 25
+_NOTCH = (3, 4)  # steps of a square and of a diamond, which together make an octagon, nearly a disc, of radius 7
 NEIGHBOURHOOD = _BAND + _REACH // 2 + 4  # pixels round a part of which the ground is looked at
 # Levels nearer to each other than this, of 255, do not tell part from ground: the mask stays.
 _LEAST_CONTRAST = 20.0
@@ -46,9 +47,8 @@ def cover_of(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     mixed = soft.copy()
     mixed.ravel()[band] = trust * share + (1 - trust) * mixed.ravel()[band]
     seen = (mixed > 0.5).astype(np.uint8) & solid
-    closed = np.asarray(cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _disc(_NOTCH)), np.uint8)
     # A bright rim of metal has gaps, too, but these are narrower than the valleys of a thread.
-    notches = cv2.morphologyEx(closed & solid & (1 - seen), cv2.MORPH_OPEN, _disc(1))
+    notches = cv2.morphologyEx(_closed(seen) & solid & (1 - seen), cv2.MORPH_OPEN, _disc(1))
     near = np.asarray(cv2.dilate(notches, np.ones((3, 3), np.uint8)), np.uint8).view(bool)
     np.minimum(soft, mixed, out=soft, where=near)
     return soft
@@ -66,6 +66,16 @@ def _spread(level: np.ndarray, where: np.ndarray, at: np.ndarray) -> np.ndarray:
     square = (_REACH, _REACH)
     known = cv2.boxFilter(where, cv2.CV_32F, square).ravel()[at] + np.float32(1e-6)
     return np.asarray(cv2.blur(level * where, square).ravel()[at] / known)
+
+
+def _closed(seen: np.ndarray) -> np.ndarray:
+    """Close uint8 ``seen`` (h, w) by a disc, in steps, which take a fraction of the time."""
+    shapes = ((np.ones((3, 3), np.uint8), _NOTCH[0]), (_disc(1), _NOTCH[1]))
+    closed = seen
+    for step in (cv2.dilate, cv2.erode):
+        for shape, times in shapes:
+            closed = step(closed, shape, iterations=times)
+    return closed
 
 
 def without_shadow(points: np.ndarray, grey: np.ndarray) -> np.ndarray:

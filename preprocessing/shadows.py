@@ -71,7 +71,7 @@ def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray, differs: n
     steep = _strongest(cv2.morphologyEx(photo, cv2.MORPH_GRADIENT, _CROSS))
     outer = np.asarray(cv2.dilate(1 - solid, _CROSS), np.uint8)
     inner = np.asarray(cv2.dilate(solid & (1 - found), _CROSS), np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=4, ltype=cv2.CV_16U)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(found, ltype=cv2.CV_16U)
     lost = np.zeros_like(found)
     most = _MOST * cv2.countNonZero(solid)
     for label in range(1, count):
@@ -81,9 +81,10 @@ def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray, differs: n
         at = np.s_[y : y + height, x : x + width]
         piece = labels[at] == label
         outside, inside = steep[at][piece & (outer[at] > 0)], np.count_nonzero(piece & (inner[at] > 0))
-        is_band = inside and _OUTER[0] * inside <= outside.size <= _OUTER[1] * inside
+        if not (inside and _OUTER[0] * inside <= outside.size <= _OUTER[1] * inside):
+            continue
         deep = float(np.quantile(differs[at][piece], _DEEP))
-        if is_band and np.median(outside) < _SOFT * deep:
+        if np.median(outside) < _SOFT * deep:
             # A bright face may be joined to a shadow by a gap in its outline: no step leads into a shadow.
             soft = (piece & (steep[at] <= _SOFT * deep)).view(np.uint8)
             lost[at] |= np.asarray(cv2.dilate(_touching(soft, outer[at]), _WIDE), np.uint8) & piece
@@ -92,7 +93,7 @@ def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray, differs: n
 
 def _touching(solid: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Keep the pieces of ``solid``, uint8 (h, w), of which a pixel lies in ``where``, uint8 (h, w): uint8 (h, w)."""
-    count, labels = cv2.connectedComponents(solid, connectivity=4, ltype=cv2.CV_16U)
+    count, labels = cv2.connectedComponents(solid, ltype=cv2.CV_16U)
     kept = np.zeros(count, np.uint8)
     kept[labels[(solid & where).view(bool)]] = 1
     return np.asarray(kept[labels])
@@ -106,6 +107,8 @@ def _strongest(photo: np.ndarray) -> np.ndarray:
 
 def _largest(solid: np.ndarray) -> np.ndarray:
     """The largest connected piece of ``solid``, uint8 (h, w), as bool."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=4, ltype=cv2.CV_16U)
-    stats[0, cv2.CC_STAT_AREA] = 0
-    return np.asarray((labels == stats[:, cv2.CC_STAT_AREA].argmax()) & (solid > 0))
+    count, labels = cv2.connectedComponents(solid, ltype=cv2.CV_16U)
+    if count <= 2:
+        return solid.view(bool)
+    areas = np.bincount(labels.ravel(), minlength=count)
+    return np.asarray(labels == 1 + int(areas[1:].argmax()))

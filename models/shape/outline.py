@@ -47,7 +47,8 @@ class Outline:
 
 def outline_of(points: np.ndarray) -> Outline:
     """Sample a closed polygon, float (n, 2) as x and y in pixels, at equal steps. Raises ValueError without an area."""
-    z = np.asarray(points, float) @ np.array([1, 1j])
+    x, y = np.asarray(points, float).T
+    z = x + 1j * y
     following = np.roll(z, -1)
     cross = (z.conj() * following).imag
     area = float(cross.sum()) / 2
@@ -79,7 +80,7 @@ def contour(cover: np.ndarray) -> np.ndarray:
     # Stair-steps go, corners as sharp as a thread's stay.
     reach = max(3, round(len(largest) * _SMOOTHING)) | 1
     padded = np.concatenate([largest[-reach:], largest, largest[:reach]])
-    smooth = cv2.GaussianBlur(padded[:, None], (1, 2 * reach + 1), reach / 2)[reach:-reach, 0]
+    smooth = cv2.GaussianBlur(padded[None], (2 * reach + 1, 1), reach / 2)[0, reach:-reach]
     return np.asarray((smooth + 0.5) / _FINER - 0.5, float)
 
 
