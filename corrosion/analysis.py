@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,17 @@ from fastener.corrosion.comparison import (
     compare,
     measure_without_baseline,
 )
-from fastener.corrosion.severity import BASELINE, DEGRADING, NOT_JUDGED, STABLE, Change, Changes, Verdict, judge
+from fastener.corrosion.severity import (
+    BASELINE,
+    DEGRADING,
+    NOT_JUDGED,
+    STABLE,
+    Change,
+    Changes,
+    Verdict,
+    damage_of,
+    judge,
+)
 from fastener.corrosion.shots import in_threads, view_shots
 from fastener.corrosion.trend import Trend, fit_trend
 from fastener.corrosion.zones import Zone
@@ -56,7 +66,7 @@ class TimePoint:
     verdicts
         Verdict on each shot.
     verdict
-        Verdict on the worst view: a part degrades if any side of it does.
+        Verdict on the worst view: a part degrades if any side of it does. Its damage type names that of all views.
     status
         ``BASELINE``, ``STABLE``, ``DEGRADING``, or ``NOT_JUDGED`` if no shot shows a view of T0; None without T0.
     white, dark
@@ -247,7 +257,7 @@ def time_point(
         changes=changes if compared else None,
         growth_change=growth_change,
         verdicts=verdicts,
-        verdict=verdicts[worst],
+        verdict=replace(verdicts[worst], damage_type=damage_of([verdicts[worst], *verdicts])),
         status=status if compared else None,
         white=white,
         white_ci95=white_ci95,

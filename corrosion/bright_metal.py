@@ -21,10 +21,10 @@ _ROUGHER, _ROUGHEST = 0.5, 1.0
 _CHANGED = 0.25
 # T0's contrast counts within this share of the usual distance. Crust hides T0's detail: it agrees no better than this.
 _ROUGH_REACH, _HIDDEN = 0.5, 0.75
-# Ways to look for slight deposit, the finest first: within which share of the usual distance T0's values count, and
-# which share of the least rise. A way holds at which no more than this share of the found places, and this share of
-# the part, would be deposit if T0 and the shot changed places: errors of light and registration go both ways.
-_WAYS = ((0.25, 0.5), (0.25, 1.0), (0.5, 1.0), (1.0, 1.0))
+# Shares of the usual distance within which T0's values count when slight deposit is looked for, the finest first. The
+# first holds at which no more than this share of the found places, and this share of the part, would be deposit if T0
+# and the shot changed places: errors of light and registration go both ways.
+_REACHES = (0.25, 0.5, 1.0)
 _FALSE, _FEW = 0.15, 0.005
 # Slight rises count from several levels up, so that a patch on a face that the lamp lights more is seen by itself.
 _LEVELS = (1.0, 1.5, 2.25)
@@ -47,21 +47,18 @@ class Ground:
         How the shot differs from T0, for rough crust.
     slight
         The same for slight rises.
-    least
-        Least slight rise in L*.
     """
 
     where: np.ndarray
     edges: np.ndarray
     rough: Difference | None
     slight: Difference | None = None
-    least: float = 0.0
 
 
-def look_at_bright_metal(change: Change, coloured: np.ndarray, settings: CorrosionSettings) -> Ground | None:
+def look_at_bright_metal(change: Change, left_out: np.ndarray, settings: CorrosionSettings) -> Ground | None:
     """Choose how deposit on bright metal is looked for; None on dark parts, where it shows clearly.
 
-    ``coloured`` are the coloured places, bool (h, w). Another exposure changes them and their borders otherwise.
+    ``left_out``, bool (h, w), is coloured or burnt out: another exposure changes it and its border otherwise.
     """
     way = settings.min_cover * change.room
     if not change.bare.any() or np.median(way[change.bare]) >= settings.min_lighter:
@@ -71,7 +68,7 @@ def look_at_bright_metal(change: Change, coloured: np.ndarray, settings: Corrosi
     both = (change.old.mask & change.new.mask).astype(np.uint8)
     inner = cv2.erode(both, square(EDGE_WIDTH * side), borderValue=0) > 0
     edges = np.where(inner, steepness(np.where(change.old.mask, change.old.fine, 0.0)), np.inf)
-    where = change.bare & (way < settings.min_lighter) & ~_beside(coloured)
+    where = change.bare & (way < settings.min_lighter) & ~_beside(left_out)
     rough = compare_relief(change.old, change.new, reach=_ROUGH_REACH)
     ground = Ground(where, edges, rough)
     crust, decoy = (_crust(change, ground, one, settings, 1.0) for one in (rough.rougher_around, rough.smoother_around))
@@ -80,9 +77,9 @@ def look_at_bright_metal(change: Change, coloured: np.ndarray, settings: Corrosi
     # Within crust, dark and light lie side by side.
     elsewhere = replace(ground, where=where & ~_beside(crust))
     clear = clear_deposit(change, settings, 1.0)
-    for reach, share in _WAYS:
+    for reach in _REACHES:
         difference = compare_relief(change.old, change.new, reach=reach)
-        found = replace(elsewhere, slight=difference, least=share * settings.min_lighter_rough)
+        found = replace(elsewhere, slight=difference)
         lighter, darker = (
             _slight(change, found, one, settings, 1.0) for one in (difference.lighter, difference.darker)
         )
@@ -146,13 +143,14 @@ def _slight(change: Change, ground: Ground, rise: np.ndarray, settings: Corrosio
     The light of a lamp is smooth, and ends where the part's faces end. ``rise`` is a lightness or its opposite, in L*.
     """
     assert ground.slight is not None  # only asked for where it is
-    limit = np.maximum(ground.least, _SLIGHT_COVER * settings.min_cover * change.room) * factor
+    least = settings.min_lighter_rough
+    limit = np.maximum(least, _SLIGHT_COVER * settings.min_cover * change.room) * factor
     found = np.zeros(rise.shape, bool)
     for level in _LEVELS:
         count, labels = labelled((rise >= level * limit) & ground.where & ~found)
         total = np.bincount(labels.ravel(), minlength=count)
         rough = np.bincount(labels[ground.slight.rougher >= _ROUGHER], minlength=count)
-        slope = level * ground.least * factor / EDGE_WIDTH
+        slope = level * least * factor / EDGE_WIDTH
         ends = (change.contrast >= slope) & (ground.edges < slope)
         keep = (rough * 2 >= total) | (edge_shares(labels, count, ends) >= _EDGE_PART)
         keep[0] = False

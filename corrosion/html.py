@@ -190,7 +190,10 @@ def _point_table(record: Mapping[str, Any]) -> str:
         )
     )
     lines = "".join(_point_line(hours, point) for hours, point in record["timepoints"].items())
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return (
+        "<h3>Rust, other colours, status</h3>"
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+    )
 
 
 def _point_line(hours: str, point: Mapping[str, Any]) -> str:

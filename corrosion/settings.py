@@ -85,8 +85,7 @@ class CorrosionSettings(Section):
         2.0,
         ge=1.0,
         le=100.0,
-        description="the same of deposit on bright metal that is rougher than T0 or ends sharply, and half of it in "
-        "shots that agree well with T0; 1 to 100",
+        description="the same of deposit on bright metal that is rougher than T0 or ends sharply; 1 to 100",
     )
     min_darker: float = Field(
         10.0,

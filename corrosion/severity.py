@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastener.config import CorrosionSettings
@@ -87,6 +88,12 @@ class Verdict:
 def level_of(value: float, cutoffs: tuple[float, ...]) -> int:
     """Return an index into LEVELS: the number of ascending ``cutoffs`` that ``value`` reaches."""
     return bisect_right(cutoffs, value)
+
+
+def damage_of(verdicts: Sequence[Verdict]) -> str:
+    """Join the kinds of damage of several views, each once, in the order of ``verdicts``; "none" without any."""
+    kinds = [kind for one in verdicts if one.damage_type != "none" for kind in one.damage_type.split(" and ")]
+    return " and ".join(dict.fromkeys(kinds)) or "none"
 
 
 def judge(changes: Changes, settings: CorrosionSettings) -> Verdict:

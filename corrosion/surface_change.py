@@ -114,7 +114,7 @@ def surface_change(
     change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
     # Where the background is burnt out, the camera flattens what is nearly as light.
     flattened = second.white.max() >= _BURNT
-    bright = None if flattened else look_at_bright_metal(change, coloured[::step, ::step], settings)
+    bright = None if flattened else look_at_bright_metal(change, burnt | coloured[::step, ::step], settings)
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
         white = clear_deposit(change, settings, factor)

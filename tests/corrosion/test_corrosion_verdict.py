@@ -12,7 +12,7 @@ from scipy.stats import linregress
 from scipy.stats import t as student
 
 from fastener.config import Config
-from fastener.corrosion.severity import LEVELS, Change, Changes, judge, level_of
+from fastener.corrosion.severity import LEVELS, Change, Changes, damage_of, judge, level_of
 from fastener.corrosion.trend import fit_trend, forecast
 
 SETTINGS = Config().corrosion
@@ -98,3 +98,9 @@ def test_forecast_crosses_where_the_line_does_and_is_open_where_its_band_never_d
     assert vague is not None
     assert forecast(vague, 8.0).latest is None
     assert forecast(vague, 500.0).hours is None
+
+
+def test_damage_of_all_views_is_named_once_and_the_worst_view_leads() -> None:
+    dark, white = (judge(Changes(NONE, NONE, NONE, **{kind: Change(9.0, 0.5)}), SETTINGS) for kind in ("dark", "white"))
+    assert damage_of([dark, white, dark]) == "dark staining or lost coating and white corrosion"
+    assert damage_of([]) == "none"
