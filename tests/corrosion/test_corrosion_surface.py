@@ -32,9 +32,11 @@ from fastener.datasets.synthetic.corrosion import (
 from fastener.inspection.inspector import Inspector
 
 
-def analysed(folder: Path, photos: list[np.ndarray], inspector: Inspector | None = None) -> ComponentResult:
+def analysed(
+    folder: Path, photos: list[np.ndarray], inspector: Inspector | None = None, frame: int = 384
+) -> ComponentResult:
     write_series(folder, "Part", photos, [str(24 * index) for index in range(len(photos))])
-    config = small_config(corrosion__frame=384)
+    config = small_config(corrosion__frame=frame)
     return Analyser(inspector, config.corrosion, config.colour)(load_components(folder)[0][0])
 
 
@@ -123,7 +125,8 @@ def test_verdict_is_the_same_with_any_model_and_with_none(tmp_path: Path) -> Non
     photos = [part.image for part in render("nut", "black", Corrosion(white=0.1))]
     own = Inspector.fit([photos[0]] * 2, small_config())
     results = [
-        analysed(tmp_path / str(index), photos, model) for index, model in enumerate((None, own, small_inspector()))
+        analysed(tmp_path / str(index), photos, model, frame=192)
+        for index, model in enumerate((None, own, small_inspector()))
     ]
     first = results[0].points[1]
     for result in results[1:]:
