@@ -15,9 +15,9 @@ import numpy as np
 _FARTHEST, _SURE = 0.75, 0.95
 # Steepest step within three pixels, at a shadow's outer border and within it, in parts of its difference from the
 # ground.
-_SOFT = 0.25
+_SOFT = 0.22
 # A shadow covers at most this share of a mask, and is a band: its borders with ground and part are about as long.
-_MOST, _OUTER = 0.25, (0.5, 1.4)
+_MOST, _OUTER = 0.3, (0.45, 1.5)
 # No part lies beyond a shadow: what would be cut off the part with it is at most this share of the part.
 _MOST_BEYOND = 0.01
 _AWAY = 4  # pixels between the mask and what is surely ground
