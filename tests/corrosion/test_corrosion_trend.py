@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from corrosion_factory import analyse, rendered, small_config, write_series
 
 from fastener.config import Config
-from fastener.corrosion import comparison
+from fastener.corrosion import baselines, comparison
 from fastener.corrosion.analysis import ComponentResult
-from fastener.corrosion.colour_growth import measure
+from fastener.corrosion.colour_growth import Colour, measure
 from fastener.corrosion.records import component_record
 from fastener.corrosion.severity import Change, Changes, judge
 from fastener.corrosion.text import rate_sentence
@@ -26,11 +27,12 @@ DEVIATIONS = (1.0, 2.0, 3.0)
 def measured(monkeypatch: pytest.MonkeyPatch, folder: Path, hours: list[str]) -> ComponentResult:
     """A series whose measurements are RUST, with DEVIATIONS of rust, tarnish and green."""
     genuine, shares = measure, iter(RUST)
-    monkeypatch.setattr(
-        comparison,
-        "measure",
-        lambda *given, **named: replace(genuine(*given, **named), rust=next(shares), deviations=DEVIATIONS),
-    )
+
+    def given_shares(*given: Any, **named: Any) -> Colour:
+        return replace(genuine(*given, **named), rust=next(shares), deviations=DEVIATIONS)
+
+    for module in (baselines, comparison):
+        monkeypatch.setattr(module, "measure", given_shares)
     write_series(folder, "Bolt", [part.image for part in rendered((0.0, 0.0, 0.0))], hours)
     return analyse(folder)[0]
 
