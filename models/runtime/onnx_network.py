@@ -99,8 +99,8 @@ def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """The same graph in int8, as uint8 (n,): weights by channel, activations by the range they have on ``images``.
 
     ``images``: RGB float32 (n, 3, H, W) in [0, 1]. Static quantisation with QDQ nodes; what goes in and what comes out
-    stays float32. On an x86 CPU without VNNI instructions sums may saturate, so that features differ from those of one
-    with them: quantise and run on the same kind. Raises UserError if a package is missing.
+    stays float32. Weights use seven of their eight bits, since sums of eight would saturate on an x86 CPU without VNNI
+    instructions. Raises UserError if a package is missing.
     """
     require("onnx", "onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -119,6 +119,7 @@ def quantised(graph: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
+            reduce_range=True,
         )
         return _as_tensor(result.read_bytes())
 

@@ -16,7 +16,8 @@ from random_networks import random_state, without_head
 from fastener import runtime
 from fastener.benchmarks.work import inspection_flop
 from fastener.common.errors import UserError
-from fastener.config import RunSettings
+from fastener.common.files import CONFIGS
+from fastener.config import RunSettings, load_config
 from fastener.console.catalogue import Catalogue
 from fastener.datasets.mvtec import load_category
 from fastener.evaluation import precision_cost
@@ -129,10 +130,11 @@ def test_int8_has_a_bank_and_a_threshold_of_its_own(model: Path, exported: dict[
 
 
 def test_int8_finds_what_fp32_finds(model: Path, exported: dict[str, Path]) -> None:
-    images = [*parts(8, 100), *parts(8, 200, "pit")]
+    images = [*parts(8, 100), *parts(8, 200, "rust")]
     labels = np.arange(16) >= 8
     original, small = Inspector.load(model, "cpu", weights=weights(model)), Inspector.load(exported["int8"], "cpu")
     found = [auroc(labels, [one.evidence["cnn"].score for one in scored(m, images)]) for m in (original, small)]
+    assert found[0] > 0.9  # below, the random network tells the photos apart by chance only
     assert found[1] >= found[0] - 0.05  # two of the 64 pairs, and a bit
 
 
@@ -337,15 +339,12 @@ SCREW = Path(os.environ.get("FASTENER_DATA_DIR", "")) / "mvtec" / "screw"
 @pytest.mark.real_data
 @pytest.mark.skipif(not (REAL.is_file() and SCREW.is_dir()), reason="FASTENER_WEIGHTS_DIR or FASTENER_DATA_DIR unset")
 def test_on_real_photos_onnx_is_torch_and_int8_costs_little(tmp_path: Path) -> None:
-    """MVTec screw with ImageNet weights; every patch is kept, so that no coreset differs. A minute."""
+    """MVTec screw in the papers' frame, with ImageNet weights. A minute."""
     category = load_category(SCREW.parent, "screw")
     learning, testing = list(category.train)[::4], list(category.test)
     labels = np.array([image.is_anomalous for image in testing])
-    config = tiny_config(
-        preprocess={"size": 224, "enabled": False, "center_crop": 0.875},
-        model={"backbone": "resnet18", "coreset_ratio": 1.0},
-        evidence=("cnn",),
-    )
+    settings = ["model.backbone=resnet18", "evidence=[cnn]", "model.coreset_ratio=0.05", "run.device=cpu"]
+    config = load_config(CONFIGS / "mvtec_paper.yaml", settings)
     in_int8 = config.model_copy(update={"run": config.run.model_copy(update={"precision": "int8"})})
     Inspector.fit(learning, config, weights=REAL).save(tmp_path / "model.pkl")
     models = {
@@ -359,8 +358,8 @@ def test_on_real_photos_onnx_is_torch_and_int8_costs_little(tmp_path: Path) -> N
         for name, model in models.items()
     }
     np.testing.assert_allclose(scores["onnx"], scores["torch"], rtol=1e-3)
-    # Of a quarter of the photos a model is weak, and int8 moves it by half a point; benchmarks/precision.py uses all.
-    assert auroc(labels, scores["int8"]) >= auroc(labels, scores["torch"]) - 0.01
+    # A quarter of the photos makes a weak model, which int8 moves by a point; where sums saturated, it took four.
+    assert auroc(labels, scores["int8"]) >= auroc(labels, scores["torch"]) - 0.02
 
 
 def test_a_bank_is_saved_in_half_the_bytes_without_losing_a_digit(model: Path, exported: dict[str, Path]) -> None:
