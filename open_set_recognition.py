@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastener.commands import cli, predicting
 from fastener.open_set.settings import DEFAULT_FILE, load_open_set
@@ -54,9 +54,17 @@ def main() -> int:
     return cli.EXIT_SOME_FAILED if images.errors else cli.EXIT_OK
 
 
-def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
+def _show(pipeline: Pipeline, name: str, measured: dict[str, Any]) -> None:
+    """Print what an approach does in a split, and for one stage the estimate from left-out classes."""
     from fastener.open_set.summary import describe, left_out_lines
 
+    print("\n".join(describe(name, measured)))
+    if measured["approach"] == "one_stage":
+        for line in left_out_lines(pipeline.left_out(name), measured):
+            print(line)
+
+
+def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
     if command == "report":
         from fastener.open_set.report import default_results, warnings_of, write_report, write_split
         from fastener.open_set.saving import save_model
@@ -65,10 +73,7 @@ def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
         for name in pipeline.splits:
             print(f"saved {save_model(pipeline, name)}")
             for measured in default_results(write_split(pipeline, name)).values():
-                print("\n".join(describe(name, measured)))
-                if measured["approach"] == "one_stage":
-                    for line in left_out_lines(pipeline.left_out(name), measured):
-                        print(line)
+                _show(pipeline, name, measured)
             for line in warnings_of(pipeline, name):
                 cli.warn(line)
         print(f"wrote {pipeline.output / 'summary.md'}")
@@ -83,10 +88,8 @@ def _run(command: str, pipeline: Pipeline, with_gate: bool) -> None:
 
         for name in pipeline.splits:
             for measured in measure_default(pipeline, name, cascade=command == "run-cascade"):
-                print("\n".join(describe(name, measured)))
+                _show(pipeline, name, measured)
                 if measured["approach"] == "one_stage":
-                    for line in left_out_lines(pipeline.left_out(name), measured):
-                        print(line)
                     for line in warnings_about(pipeline, name, measured):
                         cli.warn(line)
     elif command == "save-model":

@@ -110,9 +110,9 @@ def train(
     said: list[str] = []
     config = _config(settings)
     inspector = Inspector.fit(crops, config, weights=weights, progress=progress, warn=said.append, groups=groups)
-    of_photos = inspector.report.warnings() if inspector.report is not None else []
+    if inspector.report is not None:
+        said = inspector.report.others(said)
     name_slices(inspector, good.names[region.name])
-    said = [line for line in said if line not in of_photos]
     for text in [*said, *(inspector.report.warnings() if inspector.report is not None else [])]:
         warn(f"region {region.name}: {of_slices(text)}")
     low, high = threshold_spread(inspector, groups)

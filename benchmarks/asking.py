@@ -54,7 +54,7 @@ class Contender:
                 input=request,
                 capture_output=True,
                 text=True,
-                env=self._environment(),
+                env={**plain_environment(), **({"OMP_WAIT_POLICY": "PASSIVE"} if self.tuned else {})},
             )
         except OSError as error:
             raise UserError(f"{self.name}: cannot run {self.python}: {error.strerror}") from None
@@ -64,10 +64,10 @@ class Contender:
         answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return answer
 
-    def _environment(self) -> dict[str, str]:
-        """Set OMP_WAIT_POLICY for this project only: its scripts set it themselves, the peers' scripts do not."""
-        others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-        return {**others, "OMP_WAIT_POLICY": "PASSIVE"} if self.tuned else others
+
+def plain_environment() -> dict[str, str]:
+    """Copy the environment without OMP_WAIT_POLICY: this project's scripts set it themselves, the peers' do not."""
+    return {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
 
 
 OURS = Contender("ours", "ours.py", tuned=True)

@@ -125,14 +125,17 @@ class Race:
 
     def wait(self) -> None:
         """Measure whole commands: ours with our defaults, ours with the network of the peers alone, and anomalib's."""
-        arguments = self.arguments
-        waiting = Waiting(arguments.category_dir, self.folder, arguments.photos)
+        waiting = Waiting(self.arguments.category_dir, self.folder, [Path(image) for image in self.images])
         self.report.rows += waiting.ours("ours", ())
         self.report.rows += waiting.ours("ours, ResNet-18 alone", LIKE_PEERS, Path(self.weights))
-        if self.anomalib:
-            engine = replace(self.anomalib, script="anomalib_engine.py")
-            for kind in ("Patchcore", "MHPatchcore"):
-                self.report.rows += waiting.anomalib(engine, kind, self.weights, arguments.keep)
+        if self.anomalib is None:
+            return
+        engine = replace(self.anomalib, script="anomalib_engine.py")
+        for kind in ("Patchcore", "MHPatchcore"):
+            try:
+                self.report.rows += waiting.anomalib(engine, kind, self.weights, self.arguments.keep)
+            except UserError as error:
+                self.report.notes.append(f"anomalib, {kind}: left out, {error}")
 
     def quickest(self, model: Path) -> Path | None:
         """Fit our model on the same photos in int8, with a bank of the same size.

@@ -7,7 +7,6 @@ count. AUROC and verdicts stand beside the seconds: fast and wrong is no answer.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastener.benchmarks.asking import Contender
+from fastener.benchmarks.asking import Contender, plain_environment
 from fastener.benchmarks.features import spread
 from fastener.common.errors import UserError
 from fastener.datasets.mvtec import load_category
@@ -37,18 +36,14 @@ class Waiting:
         Folder of an MVTec category.
     folder : Path
         Folder for the copies, the models and the results.
-    learn : int or None
-        Largest number of photos to learn from; None means all.
+    learn : sequence of Path
+        The healthy photos of the category to learn from.
     """
 
-    def __init__(self, category: Path, folder: Path, learn: int | None):
-        found = load_category(category.parent, category.name)
-        train = list(found.train)
-        test = {image.path: image.is_anomalous for image in found.test}
+    def __init__(self, category: Path, folder: Path, learn: Sequence[Path]):
+        test = {image.path: image.is_anomalous for image in load_category(category.parent, category.name).test}
         judged = spread(sorted(test), min(_JUDGED, len(test)))
-        self.learn = _copied(
-            spread(train, min(len(train), learn or len(train))), folder / "mvtec" / "parts" / "train" / "good"
-        )
+        self.learn = _copied(learn, folder / "mvtec" / "parts" / "train" / "good")
         self.judge = _copied(judged, folder / "judge")
         self.labels = np.array([test[path] for path in judged])
         self.folder = folder
@@ -98,9 +93,8 @@ class Waiting:
 def cold(script: str, *arguments: object) -> float:
     """Run a script of this project in a new process and return the seconds. Raises UserError if it fails."""
     command = [sys.executable, str(_ROOT / script), *map(str, arguments)]
-    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=others)
+    done = subprocess.run(command, capture_output=True, text=True, env=plain_environment())
     seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise UserError(f"{script} ended with code {done.returncode}: {done.stderr.strip()[-300:]}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fastener.preprocessing.morphology import filled
+
 # Corrosion changes fine detail; on copies of this side in pixels, outline and edges stay.
 _SIDE = 192
 _BLUR = 1.5
@@ -57,7 +59,8 @@ def picture_of(lightness: np.ndarray, mask: np.ndarray, seen: np.ndarray | None 
         cv2.resize(one.astype(np.float32), size, interpolation=cv2.INTER_AREA) >= 0.5
         for one in (mask, np.ones(mask.shape, bool) if seen is None else seen)
     )
-    small_mask = _filled(small_mask)
+    # Whether a hole is left out depends on its shade, while its rim shows in the edges.
+    small_mask = filled(small_mask)
     small = cv2.GaussianBlur(cv2.resize(lightness, size, interpolation=cv2.INTER_AREA), (0, 0), _BLUR)
     surface = np.zeros(small.shape, np.float32)
     edges = np.zeros(small.shape, np.float32)
@@ -73,9 +76,3 @@ def picture_of(lightness: np.ndarray, mask: np.ndarray, seen: np.ndarray | None 
     outer = cv2.distanceTransform((~small_mask).astype(np.uint8), cv2.DIST_L2, 3)
     outline = (np.clip(inner - outer, -_NEAR, _NEAR) / _NEAR).astype(np.float32)
     return Picture(surface, edges, outline, small_mask, small_seen)
-
-
-def _filled(mask: np.ndarray) -> np.ndarray:
-    """Fill the holes of a mask: whether a hole is left out depends on its shade, while its rim shows in the edges."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, -1) > 0

@@ -121,6 +121,11 @@ class ThresholdReport:
             )
         return lines
 
+    def others(self, said: Sequence[str]) -> list[str]:
+        """Keep the lines that a fit has ``said`` of anything but its threshold."""
+        own = self.warnings()
+        return [line for line in said if line not in own]
+
     def warnings(self) -> list[str]:
         """List what the user should look at before trusting the threshold."""
         warnings = few_photos.warnings(self.n_photos, self.disturbed)

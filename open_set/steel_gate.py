@@ -117,8 +117,7 @@ def _doubts(fitted: Inspector, said: Sequence[str], odd: Sequence[str]) -> Itera
     What the fit has ``said`` of its own threshold does not count, as another one is taken.
     """
     report = fitted.report
-    of_threshold = report.warnings() if report is not None else []
-    yield from (line for line in said if line not in of_threshold)
+    yield from said if report is None else report.others(said)
     learned = list(dict.fromkeys(photo.name for photo in report.left_out)) if report is not None else []
     for names, what in (
         (learned, "learned strip(s) look unlike all others; a defect in them is taken for good steel"),
