@@ -22,17 +22,22 @@ def sharp_edges(lab: np.ndarray, ground: np.ndarray) -> np.ndarray:
 
     ``ground``, bool (H, W), is a sample of the background; gradients as strong as the background's are no edges.
     """
-    gradients = [_gradient(channel) for channel in cv2.split(cv2.GaussianBlur(lab, (0, 0), _BLUR))]
     # At each pixel the steepest channel gives the gradient of a colour picture.
-    across, down = gradients[0]
-    for x, y in gradients[1:]:
-        steeper = x * x + y * y > across * across + down * down
-        across, down = np.where(steeper, x, across), np.where(steeper, y, down)
-    noise = float(np.quantile(np.hypot(across, down)[ground], _NOISE_QUANTILE))
+    across, down = _gradient(lab, 0)
+    squared = across * across + down * down
+    for number in range(1, lab.shape[2]):
+        x, y = _gradient(lab, number)
+        other = x * x + y * y
+        steeper = (other > squared).view(np.uint8)
+        for taken, into in ((x, across), (y, down), (other, squared)):
+            cv2.copyTo(taken, steeper, into)
+    noise = float(np.quantile(np.sqrt(squared[ground]), _NOISE_QUANTILE))
     limit = _STEPS * max(_MIN_GRADIENT, _NOISE_FACTOR * noise)
-    whole = [np.rint(_STEPS * one).astype(np.int16) for one in (across, down)]
-    return np.asarray(cv2.Canny(whole[0], whole[1], _LOWER * limit, limit, L2gradient=True) > 0)
+    steps = [np.rint(np.multiply(one, _STEPS, out=one), out=one).astype(np.int16) for one in (across, down)]
+    return np.asarray(cv2.Canny(steps[0], steps[1], _LOWER * limit, limit, L2gradient=True) > 0)
 
 
-def _gradient(channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return cv2.Sobel(channel, cv2.CV_32F, 1, 0) / _SOBEL_GAIN, cv2.Sobel(channel, cv2.CV_32F, 0, 1) / _SOBEL_GAIN
+def _gradient(lab: np.ndarray, channel: int) -> tuple[np.ndarray, np.ndarray]:
+    calm = cv2.GaussianBlur(cv2.extractChannel(lab, channel), (0, 0), _BLUR)
+    across = cv2.Sobel(calm, cv2.CV_32F, 1, 0, scale=1 / _SOBEL_GAIN)
+    return across, cv2.Sobel(calm, cv2.CV_32F, 0, 1, scale=1 / _SOBEL_GAIN)

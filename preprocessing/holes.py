@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
-from fastener.preprocessing.morphology import opened
+from fastener.preprocessing.morphology import box_of, closed, components, opened
 from fastener.preprocessing.otsu import otsu_threshold
 
 # Least and greatest area of a hole, in parts of its piece. A ring that is thinner keeps its hole as part of it.
@@ -34,30 +35,41 @@ class Ground:
     ----------
     distance : float32 (H, W), CIELab units
         Colour distance of each pixel from the background.
-    grain : float32 (H, W), CIELab units
-        Local contrast of each pixel, see ``grain_of``.
+    lightness : float32 (H, W), CIELab units
+        Lightness of each pixel.
     border : bool (H, W)
         The ring along the photo's border where the background is seen.
     threshold : float, CIELab units
         Distance from which a pixel differs from the background.
+    usual : float, CIELab units
+        Median distance along the border.
     """
 
     distance: np.ndarray
-    grain: np.ndarray
+    lightness: np.ndarray
     border: np.ndarray
     threshold: float
+    usual: float
 
-    def is_plain(self, region: np.ndarray) -> bool:
-        """Tell whether a region, bool (H, W), has hardly more grain than the background.
+    @cached_property
+    def grain(self) -> np.ndarray:
+        """Local contrast of each pixel, float32 (H, W), see ``grain_of``."""
+        return grain_of(np.ascontiguousarray(self.lightness))
+
+    @cached_property
+    def most_grain(self) -> float:
+        """Grain of a region that has hardly more than the background."""
+        return _MOST_GRAIN * max(float(np.median(self.grain[self.border])), _ROUNDING)
+
+    def is_plain(self, region: np.ndarray, grain: np.ndarray) -> bool:
+        """Tell whether a region, bool (h, w), has hardly more grain, float32 (h, w), than the background.
 
         The region's rim is left out, since it is a blend of two surfaces.
         """
-        inner = cv2.erode(region.astype(np.uint8), _INNER) > 0
+        inner = cv2.erode(region.view(np.uint8), _INNER) > 0
         if not inner.any():
             inner = region
-        return bool(
-            np.median(self.grain[inner]) <= _MOST_GRAIN * max(float(np.median(self.grain[self.border])), _ROUNDING)
-        )
+        return bool(np.median(grain[inner]) <= self.most_grain)
 
 
 def grain_of(lightness: np.ndarray) -> np.ndarray:
@@ -69,54 +81,81 @@ def cut_holes(whole: np.ndarray, ground: Ground, edges: np.ndarray) -> np.ndarra
     """Cut the through holes out of filled outlines, bool ``whole`` (H, W); bool (H, W).
 
     Reflections look like the ground, and the ground in a deep hole is dim, so neither follows from one threshold. A
-    region that looks like the ground within unbroken ``edges``, bool (H, W), is a hole if it is of one piece without
-    bays. A second Otsu threshold within the outlines gives the regions nearer to the ground: one of these is a hole if
-    it clearly has the ground's colour, or if it is round and the two classes are well apart. Neither is one if it has
-    more grain than the ground, is long, fills most of its piece, or lies off centre. A hole off centre counts as
-    part, which harms less than a lost face: all photos of such parts show it.
+    region that looks like the ground within unbroken ``edges``, bool (H, W), whose gaps are closed, is a hole if it is
+    of one piece without bays. A second Otsu threshold within the outlines gives the regions nearer to the ground: one
+    of these is a hole if it clearly has the ground's colour, or if it is round and the two classes are well apart.
+    Neither is one if it has more grain than the ground, is long, fills most of its piece, or lies off centre. A hole
+    off centre counts as part, which harms less than a lost face: all photos of such parts show it.
     """
-    inner, separability = otsu_threshold(ground.distance[whole])
-    count, pieces, stats, centres = cv2.connectedComponentsWithStats(whole.astype(np.uint8))
-    rim = cv2.erode(whole.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    smallest = _SMALLEST * whole.sum() / max(count - 1, 1)
-
-    def fits(region: np.ndarray) -> bool:
-        piece = pieces[region][0]
-        area = float(stats[piece, cv2.CC_STAT_AREA])
-        rows, columns = np.nonzero(region)
-        off_centre = np.hypot(columns.mean() - centres[piece, 0], rows.mean() - centres[piece, 1]) / np.sqrt(area)
-        compact = roundness(region) > _LEAST_ROUNDNESS and region.sum() <= _LARGEST * area
-        return compact and off_centre <= _OFF_CENTRE and ground.is_plain(region)
-
     result = whole.copy()
-    like_ground = ground.distance < _EDGED_DISTANCE * np.median(ground.distance[ground.border])
-    for hole in _regions(whole & like_ground & ~edges, smallest, rim):
-        if solidity(hole) > _EDGED_SOLIDITY and fits(hole):
-            result &= ~cv2.dilate(hole.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    for hole in _regions(whole & (ground.distance < inner), smallest, rim):
-        same_colour = np.median(ground.distance[hole]) < _GROUND_COLOUR * ground.threshold
-        if (same_colour or (separability > _SEPARABILITY and roundness(hole) > _ROUNDNESS)) and fits(hole):
-            result &= ~hole
+    if not whole.any():
+        return result
+    box = box_of(whole, 1)
+    part, distance = np.ascontiguousarray(whole[box]), ground.distance[box]
+    inner, separability = otsu_threshold(distance[part])
+    count, pieces, stats, centres = components(part.view(np.uint8))
+    rim = cv2.erode(part.view(np.uint8), np.ones((3, 3), np.uint8)) == 0
+    smallest = _SMALLEST * np.count_nonzero(part) / max(count - 1, 1)
+
+    def regions(like_ground: np.ndarray) -> Iterator[_Region]:
+        for region in _regions(opened(part & like_ground, whole.shape), smallest):
+            if not (region.mask & rim[region.at]).any():
+                yield region
+
+    def fits(region: _Region) -> bool:
+        piece = pieces[region.at][region.mask][0]
+        area = float(stats[piece, cv2.CC_STAT_AREA])
+        off_centre = float(np.hypot(*(region.centre - centres[piece]))) / np.sqrt(area)
+        compact = roundness(region.mask) > _LEAST_ROUNDNESS and region.area <= _LARGEST * area
+        return bool(compact and off_centre <= _OFF_CENTRE) and ground.is_plain(
+            region.mask, ground.grain[box][region.at]
+        )
+
+    def cut(region: _Region, hole: np.ndarray) -> None:
+        result[box][region.at] &= ~hole
+
+    for one in regions((distance < _EDGED_DISTANCE * ground.usual) & ~closed(edges, within=box)):
+        if solidity(one.mask) > _EDGED_SOLIDITY and fits(one):
+            cut(one, cv2.dilate(one.mask.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool))
+    for one in regions(distance < inner):
+        same_colour = np.median(distance[one.at][one.mask]) < _GROUND_COLOUR * ground.threshold
+        if (same_colour or (separability > _SEPARABILITY and roundness(one.mask) > _ROUNDNESS)) and fits(one):
+            cut(one, one.mask)
     return result
 
 
-def _regions(mask: np.ndarray, smallest: float, rim: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the pieces of ``mask``, bool (H, W) each, of at least ``smallest`` pixels that do not touch ``rim``."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened(mask).astype(np.uint8), connectivity=4)
+@dataclass(frozen=True)
+class _Region:
+    """Hold a connected region: its place ``at``, with a margin of a pixel, and there its mask, bool (h, w)."""
+
+    at: tuple[slice, slice]
+    mask: np.ndarray
+    area: int
+    centre: np.ndarray  # x and y
+
+
+def _regions(mask: np.ndarray, smallest: float) -> Iterator[_Region]:
+    """Yield the pieces of uint8 ``mask`` (H, W) that have at least ``smallest`` pixels."""
+    if cv2.countNonZero(mask) < smallest:
+        return
+    count, labels, stats, centres = components(mask, 4)
     for label in range(1, count):
-        region = labels == label
-        if stats[label, cv2.CC_STAT_AREA] >= smallest and not (region & rim).any():
-            yield region
+        x, y, width, height, area = stats[label].tolist()
+        if area >= smallest:
+            at = np.s_[max(0, y - 1) : y + height + 1, max(0, x - 1) : x + width + 1]
+            yield _Region(at, labels[at] == label, area, centres[label])
 
 
 def solidity(region: np.ndarray) -> float:
     """Area of a region, bool (H, W), over that of its convex hull: 1 for a disc or a lens, less for a ring."""
-    hull = cv2.convexHull(np.argwhere(region).astype(np.int32))
-    return float(region.sum() / max(cv2.contourArea(hull), 1.0))
+    return np.count_nonzero(region) / max(cv2.contourArea(_hull(region)), 1.0)
 
 
 def roundness(region: np.ndarray) -> float:
     """Area over that of a circle with the perimeter of the region's convex hull; bool (H, W), 1 for a disc."""
-    points = np.argwhere(region).astype(np.int32)
-    perimeter = cv2.arcLength(cv2.convexHull(points), True)
-    return float(4.0 * np.pi * region.sum() / max(perimeter, 1.0) ** 2)
+    return 4.0 * np.pi * np.count_nonzero(region) / max(cv2.arcLength(_hull(region), True), 1.0) ** 2
+
+
+def _hull(region: np.ndarray) -> np.ndarray:
+    outlines, _ = cv2.findContours(region.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return np.asarray(cv2.convexHull(np.concatenate(outlines)))

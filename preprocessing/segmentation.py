@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from fastener.preprocessing.edges import sharp_edges
-from fastener.preprocessing.holes import Ground, cut_holes, grain_of
-from fastener.preprocessing.morphology import closed, filled, mended, opened, with_faint_bays
+from fastener.preprocessing.holes import Ground, cut_holes
+from fastener.preprocessing.morphology import closed, components, filled, mended, opened, with_faint_bays
 from fastener.preprocessing.otsu import otsu_threshold
 
 # Colour distances are in CIELab units, lengths in parts of a side, areas in parts of the photo where nothing else
@@ -59,21 +59,20 @@ def find_part(photo: np.ndarray, smallest_piece: float = COMPARABLE) -> Part:
     border = _border(bottom - top, width)
     distance[top:bottom] = background_distance(lab[top:bottom])
     edges[top:bottom] = sharp_edges(lab[top:bottom], border)
-    picture = np.zeros((height, width), bool)
-    picture[top:bottom] = True
-    threshold = max(otsu_threshold(distance[picture])[0], _MIN_THRESHOLD)
-    mask = _tidy(picture & (distance > threshold), edges)
-    mask[top:bottom] = _without_strips(mask[top:bottom])
-    mask = _comparable_pieces(mask, smallest_piece)
+    threshold = max(otsu_threshold(distance[top:bottom])[0], _MIN_THRESHOLD)
+    mask = _parts(_tidy(distance > threshold, edges), (top, bottom), smallest_piece)
+    usual = float(np.median(distance[top:bottom][border]))
+    mask = with_faint_bays(filled(mended(mask)), distance > max(_FAINT * usual, _LEAST_FAINT))
     ring = np.zeros((height, width), bool)
     ring[top:bottom] = border
-    faint = distance > max(_FAINT * float(np.median(distance[ring])), _LEAST_FAINT)
-    mask = with_faint_bays(filled(mended(mask)), faint & picture)
-    mask = cut_holes(mask, Ground(distance, grain_of(lab[..., 0]), ring, threshold), closed(edges))
-    ground = distance[picture & ~mask]
-    if not _MIN_AREA <= mask.mean() <= _MAX_AREA or ground.size == 0 or np.median(ground) > _MAX_UNREST * threshold:
+    mask = cut_holes(mask, Ground(distance, lab[..., 0], ring, threshold, usual), edges)
+    ground = ~mask[top:bottom]
+    size = np.count_nonzero(ground)
+    unrest = np.count_nonzero(ground & (distance[top:bottom] > _MAX_UNREST * threshold))
+    share = np.count_nonzero(mask) / mask.size
+    if not _MIN_AREA <= share <= _MAX_AREA or size == 0 or 2 * unrest > size:
         return Part(np.ones((height, width), bool), 0, False)
-    return Part(mask, cv2.connectedComponents(mask.astype(np.uint8))[0] - 1, True)
+    return Part(mask, cv2.connectedComponents(mask.view(np.uint8), ltype=cv2.CV_32S)[0] - 1, True)
 
 
 def background_distance(lab: np.ndarray) -> np.ndarray:
@@ -84,19 +83,30 @@ def background_distance(lab: np.ndarray) -> np.ndarray:
     """
     height, width = lab.shape[:2]
     rows, cols = np.nonzero(_border(height, width))
-    design = np.stack([np.ones(len(rows)), cols / width - 0.5, rows / height - 0.5], axis=1)
-    colours = lab[rows, cols].astype(np.float64)
-    gap = np.linalg.norm(colours - np.median(colours, axis=0), axis=1)
+    design = np.stack([np.ones(len(rows)), cols / width - 0.5, rows / height - 0.5])
+    colours = lab[rows, cols].T.astype(np.float64)
+    gap = _lengths(colours - np.median(colours, axis=1, keepdims=True))
     for _ in range(4):
-        near = gap <= max(2.5 * float(np.median(gap)), 3.0)
-        planes = np.linalg.lstsq(design[near], colours[near], rcond=None)[0]
-        gap = np.linalg.norm(colours - design @ planes, axis=1)
+        near = (gap <= max(2.5 * float(np.median(gap)), 3.0)).astype(np.float64)
+        # The normal equations: products of three rows of tens of thousands of pixels, too few for BLAS's threads.
+        weighed = design * near
+        squares, products = np.einsum("in,jn->ij", weighed, design), np.einsum("in,cn->ic", weighed, colours)
+        planes = np.linalg.lstsq(squares, products, rcond=None)[0]
+        gap = _lengths(colours - np.einsum("ic,in->cn", planes, design))
     x = np.arange(width, dtype=np.float32)[None, :] / width - 0.5
     y = np.arange(height, dtype=np.float32)[:, None] / height - 0.5
     squared = np.zeros((height, width), np.float32)
-    for channel, (level, across, down) in zip(cv2.split(lab), planes.T.astype(np.float32), strict=True):
-        squared += (channel - (x * across + (y * down + level))) ** 2
-    return np.minimum(np.sqrt(squared), _MAX_DISTANCE)
+    # One channel at a time, and in place: the memory that whole photos take costs more than the arithmetic.
+    for number, (level, across, down) in enumerate(planes.T.astype(np.float32)):
+        off = x * across + (y * down + level)
+        off = cv2.subtract(cv2.extractChannel(lab, number), off, dst=off)
+        cv2.accumulateSquare(off, squared)
+    return np.minimum(np.sqrt(squared, out=squared), _MAX_DISTANCE, out=squared)
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """Length of each column of ``vectors`` (k, n): (n,)."""
+    return np.asarray(np.sqrt(np.einsum("kn,kn->n", vectors, vectors)))
 
 
 def _border(height: int, width: int) -> np.ndarray:
@@ -118,7 +128,8 @@ def caption_bars(lab: np.ndarray) -> tuple[int, int]:
 def _bar_height(lab: np.ndarray) -> int:
     deepest = round(_MAX_BAR * lab.shape[0])
     bar = np.median(lab[0], axis=0)
-    off = (np.linalg.norm(lab[: deepest + 4] - bar, axis=2) > _BAR_DISTANCE).mean(axis=1)
+    apart = lab[: deepest + 4] - bar
+    off = (np.einsum("ijk,ijk->ij", apart, apart) > _BAR_DISTANCE**2).mean(axis=1)
     for end in range(2, deepest + 1):
         # Behind a bar the colour has changed along the whole row; behind plain ground only where the part is.
         if off[end - 2] < 0.2 and off[end + 1 : end + 4].min() > 0.9 and off[:end].mean() < 0.4:
@@ -135,29 +146,25 @@ def _tidy(differs: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return opened(inside | differs) > 0
 
 
-def _without_strips(mask: np.ndarray) -> np.ndarray:
-    """Drop pieces that lie along the photo's border, much longer there than deep: edges of the ground, not parts."""
-    height, width = mask.shape
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    keep = np.ones(count, bool)
-    keep[0] = False
+def _parts(mask: np.ndarray, picture: tuple[int, int], smallest: float) -> np.ndarray:
+    """Keep the largest connected piece within the rows of the picture, and those of at least ``smallest`` of its area.
+
+    Pieces that lie along the picture's border, much longer there than deep, are edges of the ground, no parts.
+    """
+    solid = mask[picture[0] : picture[1]]
+    height, width = solid.shape
+    count, labels, stats, _ = components(solid.view(np.uint8))
     right = stats[:, cv2.CC_STAT_LEFT] + stats[:, cv2.CC_STAT_WIDTH]
     bottom = stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT]
+    areas = stats[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
     for line, depth in (
         (labels[:, 0], right),
         (labels[:, -1], width - stats[:, cv2.CC_STAT_LEFT]),
         (labels[0], bottom),
         (labels[-1], height - stats[:, cv2.CC_STAT_TOP]),
     ):
-        keep &= np.bincount(line, minlength=count) < _STRIP * depth
-    return np.asarray(keep[labels])
-
-
-def _comparable_pieces(mask: np.ndarray, smallest: float) -> np.ndarray:
-    """The largest connected piece, and those of at least the share ``smallest`` of its area."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    if count == 1:
-        return mask
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    return np.asarray((areas >= smallest * areas.max())[labels] & mask)
+        areas[np.bincount(line, minlength=count) >= _STRIP * depth] = 0
+    kept = np.zeros(mask.shape, bool)
+    kept[picture[0] : picture[1]] = ((areas >= smallest * areas.max()) & (areas > 0))[labels]
+    return kept
