@@ -58,24 +58,24 @@ function add(files) {
 }
 
 function finished(item) {
-  if (item.state === "failed") {
-    if (!selected || !pinned) choose(item);
-    return;
-  }
   if (selected === item || takesOver(item)) choose(item);
-  document.dispatchEvent(new CustomEvent("decided", { detail: item.result.decision }));
+  if (item.result) document.dispatchEvent(new CustomEvent("decided", { detail: item.result.decision }));
 }
 
-const stops = (item) => item?.result?.decision === "FAIL" || item?.result?.decision === "NO_PART";
+const URGENCY = ["PASS", "LOOK", "not inspected", "NO_PART", "FAIL"];
+const stops = ({ result }) => result?.decision === "FAIL" || result?.decision === "NO_PART";
+const urgency = (item) => URGENCY.indexOf(item.state === "failed" ? "not inspected" : item.result?.decision);
 
 /**
- * Tell whether a new result is shown instead of the present one: the newest is, unless the user pinned one. A FAIL takes
- * over from anything else, and is not hidden by a PASS of the same drop.
+ * Tell whether a new verdict is shown instead of the present one. What was brought after the present verdict was there
+ * takes over, unless the user pinned a photo; what had been brought before takes over only where it matters as much: no
+ * PASS and no unreadable file hides a FAIL. A FAIL, and a photo without a part, take over from anything less, pinned or not.
  */
 function takesOver(item) {
   if (!selected) return true;
-  if (stops(item) && !stops(selected)) return true;
-  return !pinned && !(stops(selected) && !stops(item) && selected.drop === item.drop);
+  const more = urgency(item) - urgency(selected);
+  if (more > 0 && stops(item)) return true;
+  return !pinned && (more >= 0 || item.brought > selected.decided);
 }
 
 function pin(item) {

@@ -9,7 +9,6 @@ const MAX_REQUESTS = 4; // at the same time
 export class Queue {
   items = [];
   #list; #pick; #finished; #counted;
-  #drops = 0;
   #running = 0;
   #paused = false;
 
@@ -31,9 +30,8 @@ export class Queue {
   }
 
   add(files, category, origin) {
-    this.#drops += 1;
     for (const file of files) {
-      const item = { file, name: file.name || "pasted.png", category, origin, state: "waiting", drop: this.#drops };
+      const item = { file, name: file.name || "pasted.png", category, origin, state: "waiting", brought: performance.now() };
       item.button = h("button", { type: "button", onclick: () => this.#pick(item) });
       item.line = h("li", {}, item.button);
       this.items.push(item);
@@ -62,6 +60,7 @@ export class Queue {
   #offers(item) {
     const retry = () => {
       item.state = "waiting";
+      item.brought = performance.now();
       this.draw(item);
       this.#work();
     };
@@ -109,6 +108,7 @@ export class Queue {
       item.result = await fetchJson("inspect", { method: "POST", body: form });
       item.result.review = null;
       item.state = "done";
+      item.decided = performance.now();
       item.file = null;
     } catch (error) {
       if (error instanceof ServiceUnreachable) {
@@ -128,6 +128,7 @@ export class Queue {
 
   #failed(item, reason) {
     item.state = "failed";
+    item.decided = performance.now();
     item.reason = reason;
     this.draw(item);
     this.#finished(item);

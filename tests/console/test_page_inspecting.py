@@ -34,9 +34,10 @@ def test_many_files_by_the_picker_drop_and_paste(
 
 
 def test_the_banner_follows_the_newest_and_a_fail_takes_over(
-    watch: Callable[[str], Watched], address: str, photos: list[Path]
+    watch: Callable[[str], Watched], address: str, photos: list[Path], tmp_path: Path
 ) -> None:
-    page = watch(address).page
+    watched = watch(address)
+    page = watched.page
     banner = page.locator(".banner")
     choose(page, photos[:1])
     expect(banner).to_contain_text(photos[0].name)
@@ -53,6 +54,13 @@ def test_the_banner_follows_the_newest_and_a_fail_takes_over(
     choose(page, photos[3:4])
     expect(banner).to_contain_text(photos[3].name)
     expect(page.locator("#queue button").last).to_be_in_viewport()
+    (tmp_path / "note.png").write_text("not an image")
+    page.get_by_role("button", name="Clear list").click()
+    page.set_input_files("#files", [photos[4], *photos[:4], *photos[:2], tmp_path / "note.png", *photos[:4]])
+    page.locator("#queue li.done").nth(10).wait_for()
+    expect(page.locator("#queue li.failed")).to_have_count(1)
+    expect(banner).to_contain_text(photos[4].name)  # neither a PASS nor an unreadable file hides a FAIL
+    watched.problems.clear()  # the 415
 
 
 def test_the_station_view_fills_the_screen_and_is_reviewed_by_keys(
