@@ -34,7 +34,8 @@ class Words:
 
     def __call__(self, text: str, **values: object) -> str:
         """Translate ``text`` and fill ``values`` in; a text that the catalogue lacks stays English."""
-        return self._texts.get(text, text).format(**values)
+        found = self._texts.get(text, text)
+        return found.format(**values) if values else found  # texts of other programs may hold braces
 
     def number(self, text: str) -> str:
         """Write a number with the language's decimal mark."""

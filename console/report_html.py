@@ -40,8 +40,8 @@ def _table(table: Table) -> str:
     rows = "".join(
         "<tr>"
         + "".join(
-            f"<td{' class=words' if column < table.words else ''}>{_visible(cell)}</td>"
-            for column, cell in enumerate(row)
+            f'<td data-head="{escape(name)}"{" class=words" if column < table.words else ""}>{_visible(cell)}</td>'
+            for column, (name, cell) in enumerate(zip(table.head, row, strict=True))
         )
         + "</tr>"
         for row in table.rows

@@ -209,7 +209,7 @@ def _stopped(row: InspectionRow, zone: tzinfo | None, words: Words) -> Stopped:
 def _why(row: InspectionRow, words: Words) -> str:
     """Say why a part did not pass; "" for a model that flags every photo, whose score says nothing."""
     if row.problem:
-        return words("Retake the photo: {why}", why=row.problem)
+        return words("Retake the photo: {why}", why=words(row.problem))
     if row.p_value is None:
         return ""
     figures = {"score": _figure(row.score, words), "threshold": _figure(row.threshold, words)}

@@ -18,7 +18,7 @@ export function banner(inspection, threshold, onTrial) {
     kind && h(overruled ? "s" : "strong", { class: "kind" }, kind), name];
   const properties = { class: `banner ${decision.toLowerCase()}${overruled ? " struck" : ""}`, role: "status" };
   if (decision === "NO_PART") {
-    return h("div", properties, ...head, h("p", { class: "why" }, t("Retake the photo: {why}", { why: inspection.problem })), correction);
+    return h("div", properties, ...head, h("p", { class: "why" }, t("Retake the photo: {why}", { why: t(inspection.problem) })), correction);
   }
   return h("div", properties, ...head,
     failsAll(inspection) ? null : h("dl", {},

@@ -58,13 +58,15 @@ export function badge(inspection) {
     h("s", {}, wordOf(inspection.decision)), one(verdict, wordOf(verdict)));
 }
 
-const MOST_LETTERS = 34;
+const MOST_LETTERS = 34; // an East Asian character is as wide as two letters
 
 /** Shorten a file name in its middle, as beginnings and ends tell files apart. */
 export function shortName(name) {
   const letters = [...name];
-  const half = (MOST_LETTERS - 1) / 2;
-  return letters.length <= MOST_LETTERS ? name : `${letters.slice(0, Math.ceil(half)).join("")}…${letters.slice(-Math.floor(half)).join("")}`;
+  const width = (some) => some.reduce((sum, one) => sum + (one > "\u2e7f" ? 2 : 1), 0);
+  if (width(letters) <= MOST_LETTERS) return name;
+  const half = (some) => some.slice(0, some.findIndex((_, index) => width(some.slice(0, index + 1)) > (MOST_LETTERS - 1) / 2));
+  return `${half(letters).join("")}…${half(letters.reverse()).reverse().join("")}`;
 }
 
 const CROSS = [["path", { d: "M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z" }], ["path", { d: "M8 8l8 8M16 8l-8 8", class: "stroke" }]];

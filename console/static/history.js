@@ -57,13 +57,13 @@ function row(inspection) {
   const short = (text) => h("div", { class: "clamp" }, text);
   return h("tr", { onclick: (event) => { if (event.target !== link) link.click(); } },
     h("td", {}, picture),
-    h("td", { class: "short" }, formatTime(inspection.timestamp, { dateStyle: "short", timeStyle: "medium" })),
-    h("td", {}, short(inspection.category)),
-    h("td", { class: "name" }, short(link)),
-    h("td", { class: "name" }, short(where || "–")),
-    inspection.problem ? h("td", {}, short(inspection.problem))
-      : h("td", { class: "short" }, failsAll(inspection) ? "–" : `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", {}, badge(inspection)),
+    h("td", { class: "name file" }, short(link)),
+    h("td", {}, formatTime(inspection.timestamp, { dateStyle: "short", timeStyle: "medium" })),
+    h("td", {}, short(inspection.category)),
+    h("td", { class: "name", title: where }, short(shortName(where || "–"))),
+    inspection.problem ? h("td", {}, short(t(inspection.problem)))
+      : h("td", { class: "short" }, failsAll(inspection) ? "–" : `${formatNumber(inspection.anomaly_score)} / ${formatNumber(inspection.threshold)}`),
     h("td", { class: "review" }, short(reviewText(inspection))));
 }
 

@@ -11,7 +11,7 @@ import { setUpStation } from "./station.js";
 import { t } from "./words.js";
 
 const MOST_WAITING = 4; // photos that the camera may be ahead of the service
-const EMPTY = t("Drop images on the left. Each image gets PASS or FAIL, and is stored in the history.");
+const EMPTY = t("Drop or paste images anywhere on this page. Each image gets PASS or FAIL, and is stored in the history.");
 const view = resultView(byId("inspect-result"), EMPTY);
 const queue = new Queue(byId("queue"), { pick: pin, finished, counted: count });
 

@@ -86,7 +86,7 @@ function facts(inspection) {
       line(t("image"), `${inspection.width}×${inspection.height} px, ${inspection.image_checksum.slice(0, 12)}`),
       ...kindLines(inspection.naming),
       line(t("p-value"), failsAll(inspection) ? null : t("{value}: share of healthy parts that score at least as high", { value: formatNumber(inspection.p_value) })),
-      line(t("problem"), inspection.problem),
+      line(t("problem"), t(inspection.problem)),
       line(t("part"), inspection.part_found ? t("found") : t("not found; the whole photo was inspected")),
       line(t("inspected"), inspection.inspected_share === null ? null : t("{share} of the photo", { share: formatPercent(inspection.inspected_share) })),
       ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, t("score {score}, p {p}", { score: formatNumber(one.score), p: formatNumber(one.p_value) }) + (one.note ? `; ${one.note}` : ""))),

@@ -25,8 +25,9 @@ export function viewer(inspection) {
   const controls = marked ? h("div", { class: "row controls" }, modes, opacityField, h("label", { class: "inline" }, boxes, ` ${t("Boxes")}`))
     : h("p", { class: "hint" }, t("This model marks no place in the photo."));
   const zooms = h("div", { class: "zooms", role: "group", "aria-label": t("Zoom") }, zoomBy(1 / 1.5), fit, zoomBy(1.5));
-  const legend = h("p", { class: "legend" }, `${t("Heatmap")}: `, h("span", {}, t("half the threshold")), h("span", { class: "ramp" }),
-    h("span", {}, t("2.5 times the threshold and more")), h("span", { class: "unseen" }), h("span", {}, t("not inspected: outside the frame around the part")));
+  const legend = h("p", { class: "legend" },
+    h("span", { class: "key" }, h("span", {}, `${t("Heatmap")}: ${t("half the threshold")}`), h("span", { class: "ramp" }), h("span", {}, t("2.5 times the threshold and more"))),
+    h("span", { class: "key" }, h("span", { class: "unseen" }), h("span", {}, t("not inspected: outside the frame around the part"))));
   const root = h("section", { class: "viewer", "data-id": inspection.id, "aria-label": t("Pictures") }, controls,
     h("div", { class: "stack" }, panes, zooms), legend);
 

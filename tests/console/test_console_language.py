@@ -12,6 +12,7 @@ from console_factory import console
 
 from fastener.console.language import CATALOGUES, Language, Words, _catalogue
 from fastener.console.routes import reports
+from fastener.inspection import input_check
 
 STATIC = CATALOGUES.parent
 SHOWN = {"title", "aria-label", "placeholder", "data-auto", "data-light", "data-dark"}
@@ -47,7 +48,8 @@ def texts() -> set[str]:
         found |= set(re.findall(r'\bt\(\s*"([^"]+)"', file.read_text(encoding="utf-8")))
     for name in ("shift_report.py", "report_html.py", "sign_in.py", "routes/reports.py", "routes/pages.py"):
         found |= set(re.findall(r'\bwords\(\s*"([^"]+)"', (STATIC.parent / name).read_text(encoding="utf-8")))
-    return (found | set(reports._ASKED.values())) - SAME
+    found |= {*reports._ASKED.values(), *input_check._PROBLEMS.values(), input_check.NO_PART}
+    return found - SAME
 
 
 @pytest.mark.parametrize("language", [name for name in get_args(Language) if name != "en"])

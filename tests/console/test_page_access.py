@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from data_factory import save
 from page_factory import IN_CHROMIUM, Serve, Watched, choose
 from playwright.sync_api import Browser, Page, expect
 
 from fastener.console.language import Language, Words
+from fastener.inspection.input_check import NO_PART
 
 pytest_plugins = "page_factory"
 pytestmark = IN_CHROMIUM
@@ -64,11 +68,13 @@ def on(page: Page, screen: tuple[int, int, ColorScheme]) -> str:
     return f"{width} {theme}"
 
 
-def test_views_on_every_screen(german: Page, address: str, photos: list[Path]) -> None:
+def test_views_on_every_screen(german: Page, address: str, photos: list[Path], tmp_path: Path) -> None:
     page = german
     page.goto(address)
     expect(page.locator("#choose")).to_have_text("Bilder wählen")
-    choose(page, photos[3:5])
+    long = tmp_path / "line3_camera_left_2026-11-29_front_side_view_of_the_very_long_named_part_000123456.png"
+    shutil.copy(photos[3], long)
+    choose(page, [long, photos[4]])
     page.locator(".banner.fail").wait_for()
     page.locator(".trial summary").click()
     page.locator(".effect p").first.wait_for()
@@ -80,10 +86,67 @@ def test_views_on_every_screen(german: Page, address: str, photos: list[Path]) -
             check(page, f"{view} {name}")
             rows = page.locator("#rows tr").evaluate_all("rows => rows.map((row) => row.offsetHeight)")
             assert screen[0] < 400 or max(rows, default=0) < 60
+            if view == "history":
+                assert cut_off(page) == []
         page.goto(f"{address}/#inspect")
         page.locator("#station").click()
         check(page, f"station {name}")
         page.keyboard.press("Escape")
+    swatch, meaning = (page.locator(one).bounding_box() for one in (".unseen", ".unseen + span"))
+    assert swatch is not None
+    assert meaning is not None
+    assert meaning["y"] <= swatch["y"] <= meaning["y"] + meaning["height"]  # on the phone, too
+    page.goto(f"{address}/#history")
+    page.set_viewport_size({"width": 768, "height": 1024})
+    assert cut_off(page) == []
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.locator("#rows a").first).to_have_css("color", "rgb(0, 0, 0)")
+
+
+def cut_off(page: Page) -> list[str]:
+    """Decisions that are not on the screen, and names of files that are shortened in two ways."""
+    page.locator("#rows .badge").first.wait_for()
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll("#rows .badge, #rows .file .clamp")]
+          .filter((one) => one.getBoundingClientRect().right > (one.className === "clamp" ? Infinity : innerWidth)
+            || one.scrollHeight > one.clientHeight + 1).map((one) => one.textContent)"""
+    )
+    return found
+
+
+def test_the_station_view_in_every_state(browser: Browser, address: str, photos: list[Path], tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 1024, "height": 768}, locale="de-DE")
+    page = context.new_page()
+    page.goto(address)
+    expect(page.locator("#model-state")).to_have_text("Bereit")
+    (tmp_path / "note.png").write_text("not an image")
+    empty = save(np.full((96, 96, 3), 128, np.uint8), tmp_path / "empty.png")
+
+    def look(state: str, shown: str) -> None:
+        page.locator("#station").click()
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            check(page, f"station {state} {theme}")
+            box = page.locator(shown).bounding_box()
+            assert box is not None
+            assert box["width"] == 1024
+        page.keyboard.press("Escape")
+
+    look("empty", ".message")
+    page.set_input_files("#files", tmp_path / "note.png")
+    expect(page.locator(".message")).to_contain_text("note.png wurde nicht geprüft")
+    look("unreadable", ".message")
+    for state, file in (("PASS", photos[0]), ("FAIL", photos[4]), ("NO PART", empty)):
+        choose(page, [file])
+        expect(page.locator(".banner .decision")).to_have_text(state)
+        if state != "FAIL":
+            look(state, ".banner")
+    expect(page.locator(".banner .why")).to_have_text(f"Foto neu aufnehmen: {Words('de')(NO_PART)}")
+    page.locator(".review-card button").last.click()
+    page.locator("#dialog-review [name=reviewer]").fill("Ann")
+    page.locator("#dialog-review [value=save]").click()
+    look("overruled", ".banner.struck")
+    context.close()
 
 
 def test_dialogs_on_every_screen(german: Page, address: str, photos: list[Path]) -> None:
@@ -117,6 +180,7 @@ def test_the_shift_report_on_every_screen(german: Page, address: str, photos: li
     for screen in SCREENS:
         name = on(page, screen)
         check(page, f"report {name}")
+        assert page.locator(".scroll").first.evaluate("one => one.scrollWidth <= one.clientWidth"), name
 
 
 @pytest.mark.parametrize("language", ["en", "de", "ja"])

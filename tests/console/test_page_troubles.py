@@ -67,6 +67,8 @@ def test_folders_are_walked_and_what_failed_is_tried_again(
     page.set_input_files("#files", photos[2:4])
     expect(page.locator("#queue li.failed")).to_have_count(2)
     page.unroute("**/inspect")
+    card = page.locator("#queue li.failed").first
+    assert card.evaluate("one => getComputedStyle(one).borderTopWidth") == "1px"  # its buttons stand inside
     page.locator("#queue li.failed").first.get_by_role("button", name="Retry").click()
     expect(page.locator("#queue li.done")).to_have_count(3)
     page.get_by_role("button", name="Remove").click()
