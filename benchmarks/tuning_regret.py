@@ -27,8 +27,10 @@ from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
 from fastener.evaluation.metrics import auroc, bootstrap_ci
-from fastener.evaluation.tuning import HeldOut, Trial, by_inspector, decide, last_round
+from fastener.evaluation.tuning import by_inspector
 from fastener.evaluation.tuning_candidates import DEFAULT, Candidate, candidates
+from fastener.evaluation.tuning_choice import decide
+from fastener.evaluation.tuning_trials import HeldOut, Round, Trial, drawn_apart, for_last_round
 from fastener.inspection.choice import choose
 from fastener.inspection.photo_settings import with_posture
 from fastener.inspection.training import with_settings
@@ -64,7 +66,8 @@ def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[Measured]
     category = load_category(folder.parent, folder.name)
     photos = different_photos(category.train, config)
     config = with_posture(config, photos)
-    pool, held = last_round(photos, config.run.seed)
+    pool, held_out = drawn_apart(photos, config.run.seed)
+    held = for_last_round(held_out, config.run.seed)
     test = [shrink(read_image(image.path), SIDE)[0] for image in category.test]
     labels = np.array([image.is_anomalous for image in category.test])
     judge, found = by_inspector(), []
@@ -81,7 +84,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> tuple[list[Measured]
 
 def show(name: str, found: Sequence[Measured], held: HeldOut) -> float:
     """Print the table of one category; return the regret."""
-    chosen, reason = decide([one.candidate for one in found], [one.trial for one in found], held, None)
+    chosen, reason = decide([Round(tuple(one.candidate for one in found), tuple(one.trial for one in found), held)])
     rows = [
         {
             "data": name,

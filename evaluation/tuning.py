@@ -7,89 +7,29 @@ that the winner's luck is not taken for merit. Where it cannot tell the winner f
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fastener.common.errors import UserError
 from fastener.config import Config
-from fastener.datasets.synthetic.defects import KINDS, add_defect
-from fastener.evaluation.metrics import auroc, paired_difference_ci
-from fastener.evaluation.tuning_candidates import DEFAULT, Candidate, together
+from fastener.evaluation.tuning_candidates import DEFAULT, Candidate
+from fastener.evaluation.tuning_choice import better_third, decide, finalists, keeps_to
+from fastener.evaluation.tuning_trials import HeldOut, Round, Trial, drawn_apart, for_early_rounds, for_last_round
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
 from fastener.inspection.training import with_settings
 from fastener.models.progress import Progress, no_progress
-from fastener.preprocessing.segmentation import find_part
 
-LEAST_PHOTOS = 12
-_HELD_OUT, _MOST_HELD_OUT, _MOST_LEARNED = 1 / 3, 48, 160
-_LEARNED = (30, 80)  # photos in the first two rounds
-_KEPT = 1 / 3
-_FINALISTS = 3
-_LAST_DEFECTS = 3  # defects a photo in the last round; one before
-# Shares of the time after which each round ends.
-_ENDS = (0.5, 0.75, 1.0)
+_LEARNED, _MOST_LEARNED = (30, 80), 160  # photos in the first rounds, and in the last
+# Shares of the time after which each round ends, by the number of rounds.
+_ENDS = {2: (0.65, 1.0), 3: (0.5, 0.75, 1.0)}
+_MARGIN = 1.2  # a bank takes more than twice the time for twice the photos
 
 Judge = Callable[[Sequence[np.ndarray], Config, Sequence[np.ndarray]], tuple[list[float], float]]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Record what one candidate did in one round.
-
-    Parameters
-    ----------
-    name : str
-        Name of the candidate.
-    round : int
-        0, 1 or 2.
-    learned : int
-        Number of photos it learned from.
-    scores : tuple of float
-        Of the held-out photos as they are, then of those with defects; empty if it was not tried.
-    ms : float
-        Milliseconds a photo took to inspect.
-    seconds : float
-        Time of the whole trial.
-    reason : str
-        Why it was not tried; "" if it was.
-    """
-
-    name: str
-    round: int
-    learned: int
-    scores: tuple[float, ...] = ()
-    ms: float = float("nan")
-    seconds: float = 0.0
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Held-out photos: ``images`` as they are, then with defects; ``groups`` numbers the photo behind each."""
-
-    images: tuple[np.ndarray, ...]
-    labels: np.ndarray
-    groups: np.ndarray
-
-    @property
-    def n_photos(self) -> int:
-        """Number of held-out photos."""
-        return int((~self.labels).sum())
-
-    def auroc(self, trial: Trial) -> float:
-        """AUROC of a trial; NaN if it was not tried."""
-        return auroc(self.labels, trial.scores) if trial.scores else float("nan")
-
-    def gain(self, trial: Trial, over: Trial) -> tuple[float, float, float]:
-        """Difference of two AUROCs on the same images, with its 95 % interval over photos."""
-        low, high = paired_difference_ci(self.labels, trial.scores, over.scores, groups=self.groups)
-        return self.auroc(trial) - self.auroc(over), low, high
 
 
 @dataclass(frozen=True)
@@ -100,18 +40,20 @@ class Tuning:
     ----------
     chosen : Candidate
         The default, unless another is better beyond doubt or the default is too slow.
-    trials : tuple of Trial
+    rounds : tuple of Round
         All that was tried, in order.
-    held : tuple of HeldOut
-        The held-out photos of each round.
     reason : str
         Why it was chosen, one sentence.
     """
 
     chosen: Candidate
-    trials: tuple[Trial, ...]
-    held: tuple[HeldOut, ...]
+    rounds: tuple[Round, ...]
     reason: str
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials of all rounds, in order."""
+        return tuple(trial for one in self.rounds for trial in one.trials)
 
 
 def tune(
@@ -128,6 +70,9 @@ def tune(
 ) -> Tuning:
     """Choose among ``wanted`` candidates, the default first, by healthy ``photos``, uint8 RGB (H, W, 3), all different.
 
+    A round that would learn from no more photos than the round before is left out, unless it is the last, whose
+    defects are new.
+
     Parameters
     ----------
     photos : sequence of uint8 RGB (H, W, 3)
@@ -139,9 +84,11 @@ def tune(
     judge : callable
         ``judge(training, config, images)`` returns the images' scores and milliseconds a photo; see ``by_inspector``.
     seconds : float
-        Time for all trials together. A trial that would not end in time is not begun.
+        Time for all trials together. A trial that by those before it would not end in time is not begun; the very
+        first trial always is.
     target_ms : float, optional
-        Candidates that take longer for a photo are not chosen.
+        Candidates that take longer for a photo are not chosen while there are others. Those likely to be fast are tried
+        first.
     known : mapping, optional
         Trials of an earlier run, by round and name, which are not repeated.
     keep : callable
@@ -152,23 +99,23 @@ def tune(
     Raises
     ------
     UserError
-        For too few photos, if no defect shows on them, or if no candidate is as fast as ``target_ms``.
+        For too few photos, or if no defect shows on them.
     """
-    pool, late = last_round(photos, config.run.seed)
-    early = _with_defects(late.images[: late.n_photos], range(1), config.run.seed)
-    runner = _Runner(pool, config, judge, known or {}, keep, seconds)
-    alive, trials = list(wanted), list[Trial]()
-    for number, most in enumerate(_LEARNED):
-        done = runner.run(alive, number, most, early, progress)
-        trials += done
-        alive = _better_third(alive, done, early, target_ms)
-    best = [one for one in alive if one is not DEFAULT][:_FINALISTS]
-    worth = {trial.name: early.auroc(trial) for trial in done if trial.scores}
-    joined = together([one for one in best if worth[one.name] > worth[DEFAULT.name]])
-    last = [DEFAULT, *best, *([joined] if joined else [])]
-    done = runner.run(last, len(_LEARNED), _MOST_LEARNED, late, progress)
-    chosen, reason = decide(last, done, late, target_ms)
-    return Tuning(chosen, (*trials, *done), (early, early, late), reason)
+    started = time.perf_counter()
+    pool, held_out = drawn_apart(photos, config.run.seed)
+    early, late = (draw(held_out, config.run.seed) for draw in (for_early_rounds, for_last_round))
+    sizes = sorted({min(most, len(pool)) for most in _LEARNED})
+    ends = [started + share * seconds for share in _ENDS[len(sizes) + 1]]
+    runner = _Runner(pool, config, judge, known or {}, keep, target_ms, ends, progress)
+    alive, rounds = list(wanted), list[Round]()
+    if target_ms is not None:
+        alive.sort(key=lambda one: (one is not DEFAULT, one.cost))
+    for learned in sizes:
+        rounds.append(runner.run(alive, learned, early))
+        alive = better_third(rounds[-1], target_ms)
+    rounds.append(runner.run(finalists(rounds, alive, target_ms), min(_MOST_LEARNED, len(pool)), late))
+    chosen, reason = decide(rounds, target_ms)
+    return Tuning(chosen, tuple(rounds), reason)
 
 
 def by_inspector(weights: Path | None = None) -> Judge:
@@ -178,7 +125,12 @@ def by_inspector(weights: Path | None = None) -> Judge:
         training: Sequence[np.ndarray], config: Config, images: Sequence[np.ndarray]
     ) -> tuple[list[float], float]:
         inspector = Inspector.fit(
-            list(training), config, weights=weights, groups=range(len(training)), warn=lambda line: None
+            list(training),
+            config,
+            weights=weights,
+            groups=range(len(training)),
+            warn=lambda line: None,
+            report=False,
         )
         begun = time.perf_counter()
         scores = [one.score for one in inspector.inspect(list(images)) if isinstance(one, Inspection)]
@@ -187,39 +139,59 @@ def by_inspector(weights: Path | None = None) -> Judge:
     return judge
 
 
-@dataclass
 class _Runner:
-    """Run candidates one after another while there is time, unless their trials are known."""
+    """Run rounds of candidates one after another while there is time, unless their trials are known."""
 
-    pool: Sequence[np.ndarray]
-    config: Config
-    judge: Judge
-    known: Mapping[tuple[int, str], Trial]
-    keep: Callable[[Trial], None]
-    seconds: float
-    started: float = field(default_factory=time.perf_counter)
+    def __init__(
+        self,
+        pool: Sequence[np.ndarray],
+        config: Config,
+        judge: Judge,
+        known: Mapping[tuple[int, str], Trial],
+        keep: Callable[[Trial], None],
+        target_ms: float | None,
+        ends: Sequence[float],
+        progress: Progress,
+    ):
+        self.pool, self.config, self.judge, self.known, self.keep = pool, config, judge, known, keep
+        self.target_ms, self.ends, self.progress = target_ms, ends, progress
+        self.rounds = 0
+        self._past: list[tuple[Candidate, float]] = []  # trials that were run, with seconds an image
 
-    def run(
-        self, wanted: Sequence[Candidate], number: int, most: int, held: HeldOut, progress: Progress
-    ) -> list[Trial]:
-        """Try each candidate once with up to ``most`` photos; the first, the default, even if time is over."""
-        learned = min(most, len(self.pool))
-        done: list[Trial] = []
-        for one in progress(wanted, len(wanted), f"tuning, round {number + 1} of {len(_ENDS)}"):
+    def run(self, wanted: Sequence[Candidate], learned: int, held: HeldOut) -> Round:
+        """Try each candidate once with ``learned`` photos."""
+        number, done = self.rounds, list[Trial]()
+        for one in self.progress(wanted, len(wanted), f"tuning, round {number + 1} of {len(self.ends)}"):
             trial = self.known.get((number, one.name))
-            if trial is None or trial.learned != learned:
-                if done and self._is_late(number, done):
-                    done.append(Trial(one.name, number, learned, reason="no time left"))
+            if trial is None or trial.learned != learned or len(trial.scores) not in (0, len(held.images)):
+                reason = self._reason_against(one, done, learned + len(held.images))
+                if reason:
+                    done.append(Trial(one.name, number, learned, reason=reason))
                     continue
                 trial = self._tried(one, number, learned, held)
                 self.keep(trial)
+            if trial.scores:
+                self._past.append((one, trial.seconds / (learned + len(held.images))))
             done.append(trial)
-        return done
+        self.rounds += 1
+        return Round(tuple(wanted), tuple(done), held)
 
-    def _is_late(self, number: int, done: Sequence[Trial]) -> bool:
-        """Tell whether one more trial as long as the longest of this round would end too late."""
-        longest = max(trial.seconds for trial in done)
-        return time.perf_counter() - self.started + longest > _ENDS[number] * self.seconds
+    def _reason_against(self, one: Candidate, done: Sequence[Trial], images: int) -> str:
+        """Say why a trial that learns from and inspects so many ``images`` is not begun; "" if it is."""
+        if done and not done[0].scores:
+            return "no time left"  # without the default there is nothing to compare with
+        if done and one.cost > 1 and not keeps_to(done[0], self.target_ms):
+            return "slower than the default, which is too slow"
+        # The default of a later round may take the time of the rounds to come, as it is what all are compared with.
+        end = self.ends[-1] if one is DEFAULT else self.ends[self.rounds]
+        expected = self._seconds_an_image(one) * images
+        return "no time left" if self._past and time.perf_counter() + expected > end else ""
+
+    def _seconds_an_image(self, one: Candidate) -> float:
+        """Estimate from trials of the same candidate, else from all others by what they cost."""
+        own = [seconds for other, seconds in self._past if other.name == one.name]
+        others = [seconds / other.cost * one.cost for other, seconds in self._past]
+        return _MARGIN * float(own[-1] if own else np.median(others) if others else 0.0)
 
     def _tried(self, one: Candidate, number: int, learned: int, held: HeldOut) -> Trial:
         begun = time.perf_counter()
@@ -231,75 +203,3 @@ class _Runner:
                 raise
             return Trial(one.name, number, learned, reason=str(error), seconds=time.perf_counter() - begun)
         return Trial(one.name, number, learned, tuple(scores), ms, time.perf_counter() - begun)
-
-
-def _split(photos: Sequence[np.ndarray], seed: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Draw the photos to learn from, in random order, and those that are held out."""
-    if len(photos) < LEAST_PHOTOS:
-        raise UserError(
-            f"--tune needs at least {LEAST_PHOTOS} different healthy photos, got {len(photos)}: leave it out"
-        )
-    order = np.random.default_rng(seed).permutation(len(photos)).tolist()
-    n_held = min(_MOST_HELD_OUT, round(_HELD_OUT * len(photos)))
-    return [photos[i] for i in order[n_held:]], [photos[i] for i in order[:n_held]]
-
-
-def last_round(photos: Sequence[np.ndarray], seed: int) -> tuple[list[np.ndarray], HeldOut]:
-    """Draw the photos to learn from, and the held-out ones with the synthetic defects of the last round."""
-    pool, held_out = _split(photos, seed)
-    return pool, _with_defects(held_out, range(1, 1 + _LAST_DEFECTS), seed)
-
-
-def _with_defects(photos: Sequence[np.ndarray], turns: range, seed: int) -> HeldOut:
-    """List photos as they are, then each with one synthetic defect a turn; kinds take turns."""
-    images, groups, kinds = list(photos), list(range(len(photos))), list(KINDS)
-    for number, photo in enumerate(photos):
-        part = find_part(photo).mask
-        for turn in turns:
-            kind = kinds[(number + turn) % len(kinds)]
-            try:
-                images.append(add_defect(photo, part, (seed * 97 + turn) * 1_000_003 + number, kind).image)
-            except UserError:  # too even a surface for this kind
-                continue
-            groups.append(number)
-    if len(images) == len(photos):
-        raise UserError("--tune draws synthetic defects on healthy photos, and none shows on these: leave it out")
-    return HeldOut(tuple(images), np.arange(len(images)) >= len(photos), np.array(groups))
-
-
-def _better_third(
-    alive: Sequence[Candidate], done: Sequence[Trial], held: HeldOut, target_ms: float | None
-) -> list[Candidate]:
-    """Keep the third of the candidates with the highest AUROC among those that are fast enough, best first."""
-    tried = [(held.auroc(trial), one) for one, trial in zip(alive, done, strict=True) if _fits(trial, target_ms)]
-    best = sorted(tried, key=lambda pair: -pair[0])[: max(_FINALISTS, math.ceil(_KEPT * len(alive)))]
-    return [DEFAULT, *(one for _, one in best if one is not DEFAULT)]
-
-
-def _fits(trial: Trial, target_ms: float | None) -> bool:
-    return bool(trial.scores) and (target_ms is None or trial.ms <= target_ms)
-
-
-def decide(
-    last: Sequence[Candidate], done: Sequence[Trial], held: HeldOut, target_ms: float | None
-) -> tuple[Candidate, str]:
-    """Choose among the finalists, the default first, and say why."""
-    default = done[0]
-    fast = [(one, trial) for one, trial in zip(last, done, strict=True) if _fits(trial, target_ms)]
-    if not fast:
-        least = min(trial.ms for trial in done if trial.scores)
-        raise UserError(f"no setting inspects a photo within {target_ms:g} ms here; the fastest takes {least:.0f} ms")
-    if not any(trial.scores for trial in done[1:]):
-        return DEFAULT, "no other setting could be tried in the last round; raise --budget"
-    best, trial = max(fast, key=lambda pair: held.auroc(pair[1]))
-    if not _fits(default, target_ms):
-        return best, f"the default takes {default.ms:.0f} ms a photo, more than {target_ms:g}"
-    if best is DEFAULT:
-        return DEFAULT, "no setting found more synthetic defects than the default"
-    gain, low, high = held.gain(trial, default)
-    figures = (
-        f"{held.auroc(trial):.3f} against {held.auroc(default):.3f}, a gain of {gain:.3f} ({low:.3f} to {high:.3f})"
-    )
-    if low > 0:
-        return best, f"AUROC on synthetic defects {figures}"
-    return DEFAULT, f"the synthetic defects cannot tell the settings apart: {best.name} has an AUROC of {figures}"

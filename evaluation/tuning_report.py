@@ -1,4 +1,4 @@
-"""Show what --tune tried: one row a candidate of the last round it reached, and a figure."""
+"""Show what --tune tried: one row a candidate, of the last round it was measured in, and a figure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fastener.evaluation.metrics import bootstrap_ci
-from fastener.evaluation.tuning import Trial, Tuning
-from fastener.evaluation.tuning_candidates import DEFAULT
+from fastener.evaluation.tuning import Tuning
+from fastener.evaluation.tuning_trials import Trial
 from fastener.evaluation.visualize import GREY, PALETTE
 
 COLUMNS = (
@@ -33,8 +33,12 @@ def rows(tuning: Tuning) -> list[dict[str, Any]]:
 
     ``gain`` is the difference from the default of the same round, on the same images, with its 95 % interval.
     """
-    last = {trial.name: trial for trial in tuning.trials}
-    found = [_row(tuning, trial) for trial in last.values()]
+    last: dict[str, Trial] = {}
+    for trial in tuning.trials:
+        if trial.scores or trial.name not in last:
+            last[trial.name] = trial
+    stopped = {trial.name: f"round {trial.round + 1}: {trial.reason}" for trial in tuning.trials if trial.reason}
+    found = [_row(tuning, trial, stopped.get(trial.name, "")) for trial in last.values()]
     return sorted(found, key=lambda row: (-row["round"], -(row["auroc"] if row["auroc"] is not None else -1.0)))
 
 
@@ -56,17 +60,16 @@ def figure(table: Sequence[Mapping[str, Any]], chosen: str) -> Figure:
     return fig
 
 
-def _row(tuning: Tuning, trial: Trial) -> dict[str, Any]:
+def _row(tuning: Tuning, trial: Trial, note: str) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row.update(candidate=trial.name, round=trial.round + 1, learned=trial.learned, note=trial.reason)
+    row.update(candidate=trial.name, round=trial.round + 1, learned=trial.learned, note=note)
     if trial.name == tuning.chosen.name:
         row["note"] = "chosen"
     if not trial.scores:
         return row
-    held = tuning.held[trial.round]
+    held, default = tuning.rounds[trial.round].held, tuning.rounds[trial.round].default
     low, high = bootstrap_ci(held.labels, trial.scores, groups=held.groups)
     row.update(auroc=held.auroc(trial), ci95_low=low, ci95_high=high, ms=trial.ms)
-    default = next((one for one in tuning.trials if (one.round, one.name) == (trial.round, DEFAULT.name)), None)
-    if default is not None and default.scores and trial is not default:
+    if default.scores and trial is not default:
         row["gain"], row["gain_low"], row["gain_high"] = held.gain(trial, default)
     return {key: round(value, 4) if isinstance(value, float | np.floating) else value for key, value in row.items()}
