@@ -46,8 +46,8 @@ class Fingerprint:
         Whether the part was told from the ground in any tile; True where no part was sought.
     tiles : int
         Number of frames that the preprocessor made of the photo.
-    figures : ndarray of float64, (tiles, 3), or None
-        Lightness, contrast and detail of each frame, see inspection/input_check.py; None where they are not needed.
+    figures : ndarray of float64, (tiles, 5), or None
+        Lightness, contrast and more of each frame, see inspection/input_check.py; None where they are not needed.
     name : str
         File name; "" for a photo that came as an array.
     outline : ndarray of float64, (4,), or None

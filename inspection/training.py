@@ -279,7 +279,7 @@ def calibrate(
 
 
 def figures_of(photos: Sequence[Fingerprint]) -> np.ndarray:
-    """Join the input figures of all frames of the photos: float64 (n, 3)."""
+    """Join the input figures of all frames of the photos: float64 (n, 5)."""
     return np.concatenate([one.figures for one in photos if one.figures is not None])
 
 

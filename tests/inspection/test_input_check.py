@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from data_factory import parts
@@ -59,9 +60,43 @@ def test_part_is_expected_only_where_training_photos_show_one() -> None:
     assert InputCheck.fit(figures, [False] * 3).problem(prepared) == ""
 
 
+def test_a_blurred_photo_is_named() -> None:
+    check = learned(PLAIN)
+    blurred = [cv2.GaussianBlur(photo, (0, 0), photo.shape[0] / 48) for photo in parts(4, first=50)]
+    assert {check.problem(PLAIN(photo)) for photo in blurred} == {"far less sharp than every training photo"}
+
+
+def test_size_is_the_share_of_the_photo_that_the_part_fills() -> None:
+    photo = parts(1)[0]
+    figures = input_figures(PARTS(photo))
+    height, width = photo.shape[:2]
+    small = cv2.copyMakeBorder(photo, height, height, width, width, cv2.BORDER_REPLICATE)
+    assert input_figures(PARTS(small))[4] == pytest.approx(figures[4] - np.log(9), abs=0.1)
+    check = learned(PARTS)
+    assert check.problem(PARTS(small)) == "the part is far smaller in it than in every training photo"
+
+
+def test_one_photo_allows_for_more_blur_than_many() -> None:
+    blurred = PLAIN(cv2.GaussianBlur(parts(1)[0], (0, 0), 1.0))
+    figures = input_figures(PLAIN(parts(1)[0]))[None]
+    assert InputCheck.fit(figures, [True]).problem(blurred) == ""
+    assert InputCheck.fit(figures.repeat(50, 0), [True] * 50).problem(blurred) != ""
+
+
+def test_checks_of_earlier_versions_compare_the_figures_that_they_know() -> None:
+    now = learned(PLAIN)
+    old = {"low": now.low[:3].tolist(), "high": now.high[:3].tolist(), "expects_part": now.expects_part}
+    check = InputCheck.from_state(old)
+    photo = parts(1, first=50)[0]
+    assert check.problem(PLAIN(photo)) == ""
+    assert check.problem(PLAIN(flat(0))) == "far darker than every training photo"
+    assert len(check.extended(input_figures(PLAIN(photo))[None]).low) == 3
+
+
 def test_state_comes_back() -> None:
     check = learned(PLAIN)
     again = InputCheck.from_state(check.state())
     assert (again.low == check.low).all()
     assert (again.high == check.high).all()
     assert again.expects_part == check.expects_part
+    assert again.photos == check.photos == 12
