@@ -283,9 +283,10 @@ class RunSettings(Section):
 class Config(Section):
     """All settings.
 
-    ``evidence`` null means every kind that is a default for these settings: cnn with a network, filters, and colour
-    and shape with preprocessing. The baselines (autoencoder, gaussian, global, padim, subspace) serve comparisons, and
-    are used only when named.
+    ``evidence`` null means every kind that is a default for these settings: cnn with a network, filters, colour with
+    preprocessing, and shape unless parts are cut off by a crop; a kind that finds nothing to judge in the training
+    photos is left out. The baselines (autoencoder, gaussian, global, padim, subspace) serve comparisons, and are used
+    only when named.
     """
 
     preprocess: PreprocessSettings = PreprocessSettings()
@@ -298,8 +299,8 @@ class Config(Section):
     evidence: tuple[Annotated[str, OneOf(EVIDENCE)], ...] | None = Field(
         None,
         min_length=1,
-        description="kinds of evidence, a list of {names}; null = cnn with a network, filters, and colour and shape "
-        "with preprocessing",
+        description="kinds of evidence, a list of {names}; null = cnn with a network, filters, colour with "
+        "preprocessing, and shape where parts are seen",
     )
     baseline_tag: str = Field(
         "T0", pattern=r"^[A-Za-z0-9]+$", description="token at the end of a file name that marks a baseline shot"

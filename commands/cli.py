@@ -106,7 +106,8 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
         "--evidence",
         type=names,
         metavar="A,B",
-        help=f"of {', '.join(EVIDENCE)} (default: cnn with a network, filters, colour and shape with preprocessing)",
+        help=f"of {', '.join(EVIDENCE)} (default: cnn with a network, filters, colour with preprocessing, shape where "
+        "parts are seen)",
     )
     group.add_argument(
         "--alpha", type=float, metavar="A", help="share of healthy parts that may be flagged (default: 0.05)"

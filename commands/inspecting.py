@@ -127,7 +127,12 @@ def _loaded(model: Path, weights: Path | None, run: RunSettings) -> BaseInspecto
         raise UserError(
             f"{model}: PyTorch is not installed; without it models are folders that export.py wrote"
         ) from None
-    return Inspector.load(model, run.device, weights=weights, run=run)
+    from fastener.inspection import few_photos
+
+    inspector = Inspector.load(model, run.device, weights=weights, run=run)
+    if inspector.report is not None and inspector.report.disturbed:
+        cli.warn(few_photos.GUESS)
+    return inspector
 
 
 def _of_dataset(arguments: argparse.Namespace, dataset: Dataset) -> Photos:

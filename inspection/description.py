@@ -15,21 +15,26 @@ def describe(inspector: Inspector) -> str:
     """Describe a model in a few lines: its photos, evidence and threshold, and what the threshold rests on."""
     training = inspector.training
     backbone = "" if inspector.backbone == "filters" else f" ({inspector.backbone})"
-    own = inspector.threshold_source == CONFORMAL
-    rests_on = (
-        f"flags at most {inspector.alpha:.1%} of healthy parts like these"
-        if own
-        else f"from {inspector.threshold_source}"
-    )
     lines = [
         f"{training.n_photos} healthy photo{'s' * (training.n_photos > 1)}, {training.n_different} of them different",
         f"evidence: {', '.join(inspector.evidence)}{backbone}, on {inspector.device}",
-        f"threshold {inspector.threshold:.3f}, {rests_on}",
+        f"threshold {inspector.threshold:.3f}, {_rests_on(inspector)}",
     ]
+    report, own = inspector.report, inspector.threshold_source == CONFORMAL
     asked = inspector.config.calibration.alpha
-    if inspector.alpha > asked and own:
+    if inspector.alpha > asked and own and not (report is not None and report.disturbed):
         count = len(inspector.decision.healthy_joined)
         lines.append(f"alpha {asked:g} was asked for; {count} photos vouch for no less than {inspector.alpha:.3f}")
-    if inspector.report is not None and own:
-        lines += inspector.report.lines()
+    if report is not None:
+        if not own:
+            lines.append(f"the {CONFORMAL} alone give a threshold of {report.threshold:.3f}, of which holds:")
+        lines += report.lines()
     return "\n".join(lines)
+
+
+def _rests_on(inspector: Inspector) -> str:
+    if inspector.threshold_source != CONFORMAL:
+        return f"from {inspector.threshold_source}"
+    if inspector.report is not None and inspector.report.disturbed:
+        return "a guess from disturbed copies of one photo"
+    return f"flags at most {inspector.alpha:.1%} of healthy parts like these"

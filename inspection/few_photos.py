@@ -7,6 +7,12 @@ from __future__ import annotations
 WORTH = {1: (0.53, 0.36), 2: (0.40, 0.12), 3: (0.41, 0.08), 4: (0.45, 0.11), 5: (0.46, 0.08)}
 
 
+GUESS = (
+    "the model knows a single photo, and its threshold is a guess from disturbed copies of it: train on more healthy "
+    "photos, 50 if you can"
+)
+
+
 def lines(n_photos: int, disturbed: int = 0) -> list[str]:
     """Say what a model of one to five photos is worth, and whether its threshold is a guess; nothing for more photos.
 
@@ -24,13 +30,3 @@ def lines(n_photos: int, disturbed: int = 0) -> list[str]:
             f"{false_alarms:.0%} of healthy parts"
         )
     return said
-
-
-def warnings(n_photos: int, disturbed: int = 0) -> list[str]:
-    """Advise against trusting a threshold that rests on a single photo."""
-    if not disturbed:
-        return []
-    return [
-        "the model knows a single photo, and its threshold is a guess from disturbed copies of it: train on more "
-        "healthy photos, 50 if you can"
-    ]

@@ -122,6 +122,7 @@ RESULT_FIELDS = (
                 Field("area", float, "area of the region's own pixels, in square photo pixels", digits=1),
             )
         ),
-        "boxes round the places where an anomalous photo's map exceeds the threshold, in pixels of the upright photo",
+        "boxes round the places where an anomalous photo's map exceeds the threshold, or that of a photo to look at "
+        "what healthy places reach, in pixels of the upright photo",
     ),
 )

@@ -100,6 +100,7 @@ def _judged(
                 problem=_problem(photo.tiles, check),
                 healthy_score=healthy,
                 look=bool(scores[at] <= threshold and (overall[at] <= look_below or (map_ > place_limit).any())),
+                place_limit=place_limit,
             )
         )
     return results

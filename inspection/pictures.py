@@ -99,15 +99,24 @@ def result_picture(photo: Picture, inspection: Inspection, mask: np.ndarray | No
 def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
     """Draw the raw anomaly map in the size of ``photo``, also below the threshold, with a colour bar at its right.
 
-    Colours follow the logarithm, as most places of a healthy part lie far below the threshold. The scale is the same
-    for all photos of a model: from a thousandth of the threshold to 2.5 times it.
+    Colours follow the logarithm, as most places of a healthy part lie far below the threshold, of what a place has
+    beyond the map's lowest value: kinds of evidence that are silent there give every place the same value, below which
+    nothing could be seen. The scale reaches from a thousandth of the threshold to 2.5 times it.
     """
     high = colour_range(inspection)[1]
     low = _FAINTEST * high
-    shown = np.log(np.maximum(inspection.photo_map(photo.shape[:2]), low))
-    values = {"": high, "threshold ": inspection.threshold, "healthy ": inspection.healthy_score, " ": low}
-    marks = {f"{name}{value:.3g}".strip(): float(np.log(max(value, low))) for name, value in values.items()}
-    return with_colour_bar(raw_heatmap(shown, np.log(low), np.log(high)), np.log(low), np.log(high), marks)
+    map_ = inspection.photo_map(photo.shape[:2])
+    least = float(np.nanmin(map_)) if np.isfinite(map_).any() else 0.0
+    silent = max(0.0, min(least, inspection.threshold / 2))
+
+    def level(value: np.ndarray | float) -> np.ndarray:
+        # Voices are joined as the sides of a right angle are.
+        return np.asarray(np.log(np.maximum(np.sqrt(np.maximum(np.square(value) - silent**2, 0.0)), low)))
+
+    bottom, top = float(np.log(low)), float(level(high))
+    values = {"": high, "threshold ": inspection.threshold, "healthy ": inspection.healthy_score, " ": silent or low}
+    marks = {f"{name}{value:.3g}".strip(): float(level(value)) for name, value in values.items()}
+    return with_colour_bar(raw_heatmap(level(map_), bottom, top), bottom, top, marks)
 
 
 def preprocessing_sheet(pairs: Sequence[tuple[Path, Prepared]], *, cell: int = 200) -> Picture:
@@ -125,9 +134,11 @@ def _caption(inspection: Inspection) -> str:
 
 
 def _regions_title(inspection: Inspection) -> str:
-    """Say what boxes the picture has: only a flagged photo has any."""
-    if inspection.problem:
-        return "no region: not judged"
-    if not inspection.regions:
-        return "no region over the threshold"
-    return "regions over the threshold"
+    """Say what boxes the picture has: a photo that passes has none, whatever its map."""
+    some = bool(inspection.regions)
+    return {
+        "NO PART": "no region: not judged",
+        "normal": "no region: it passes",
+        "LOOK": "places to look at" if some else "no single place to look at",
+        "ANOMALOUS": "regions over the threshold" if some else "no single place over the threshold",
+    }[inspection.verdict]

@@ -78,6 +78,8 @@ class Inspection:
     look : bool
         Whether a person should look at the photo though its score is not above the threshold; see
         ``calibration.look_band``.
+    place_limit : float
+        Map value that even the highest places of healthy photos rarely exceed; infinite where nobody asked for LOOK.
     problem : str
         Why the photo cannot be judged, in a few words, such as that no part is in it; "" if it can. Such a photo never
         passes.
@@ -123,6 +125,7 @@ class Inspection:
     problem: str = ""
     healthy_score: float = 0.0
     look: bool = False
+    place_limit: float = float("inf")
     notes: tuple[str, ...] = ()
     worst_tile: int = 0
     naming: Naming | None = None
@@ -155,11 +158,13 @@ class Inspection:
     def regions(self) -> tuple[Region, ...]:
         """Boxes round clusters of map pixels above the threshold, highest score first; found when first asked for.
 
-        A photo that passes has none, nor has a photo without a part: verdict and boxes tell one story.
+        A photo that passes has none, nor has a photo without a part: verdict and boxes tell one story. A photo to look
+        at has boxes where its map exceeds ``place_limit``.
         """
-        if self.verdict != "ANOMALOUS":
+        if self.verdict not in ("ANOMALOUS", "LOOK"):
             return ()
-        return find_regions(self.map, self.threshold, self.transform, self.photo_size)
+        limit = self.threshold if self.verdict == "ANOMALOUS" else self.place_limit
+        return find_regions(self.map, limit, self.transform, self.photo_size)
 
     def photo_map(self, size: tuple[int, int] | None = None) -> np.ndarray:
         """Draw the anomaly map in the photo's own frame: float32 (H, W), NaN where the model did not look.

@@ -99,13 +99,21 @@ def verdict(inspection: Inspection) -> str:
     name = one_line(photo_name(inspection))
     if inspection.problem:
         return f"{name}: {inspection.verdict}, {inspection.problem}; retake the photo"
-    said = f"; {inspection.findings}" if inspection.is_anomalous and inspection.findings else ""
+    told = inspection.findings if inspection.is_anomalous else _why_look(inspection)
+    said = f"; {told}" if told else ""
     seen = f" of the {inspection.inspected_share:.0%} that was inspected" if inspected_in_part(inspection) else ""
     return (
         f"{name}: {inspection.verdict}{seen}, score {inspection.score:.2f} "
         f"(threshold {inspection.threshold:.2f}), p = {inspection.p_value:.3f}, "
         f"confidence {inspection.confidence:.0%}{said}"
     )
+
+
+def _why_look(inspection: Inspection) -> str:
+    """Say why a person should look at a photo that passes; "" if nobody need."""
+    if inspection.verdict != "LOOK":
+        return ""
+    return "a place is odder than healthy photos' oddest" if inspection.regions else "odder than most healthy photos"
 
 
 def inspected_in_part(inspection: Inspection) -> bool:

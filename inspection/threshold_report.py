@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -58,7 +59,7 @@ class ThresholdReport:
     highest : tuple of HealthyPhoto
         The oddest healthy photos, the highest score first.
     without_highest : float
-        Threshold if the photos of ``highest`` had not been there.
+        Threshold if the photos of ``highest`` had not been there; NaN where these are all, or all but one.
     found : dict of str to (int, int)
         For each kind of synthetic defect, how many were found, of how many.
     above : int
@@ -97,7 +98,7 @@ class ThresholdReport:
             f"expect up to {self.bound:.1%} false alarms"
         ]
         lines = [*few_photos.lines(self.n_photos, self.disturbed), *(lines if not self.disturbed else [])]
-        if self.left_out:
+        if self.left_out and not self.disturbed:  # nobody can look at a copy that was made for the threshold alone
             shown = ", ".join(f"{photo.name} ({photo.score:.1f})" for photo in self.left_out[:_SHOWN])
             more = len(self.left_out) - _SHOWN
             lines.append(f"too odd to set it: {shown}" + (f" and {more} more" if more > 0 else ""))
@@ -111,7 +112,8 @@ class ThresholdReport:
         setters = [photo for photo in self.highest if not photo.left_out][:_SHOWN]
         if setters:
             names = ", ".join(f"{photo.name} ({photo.score:.2f})" for photo in setters)
-            lines.append(f"highest healthy photos: {names}; without them the threshold is {self.without_highest:.2f}")
+            without = f"; without them the threshold is {self.without_highest:.2f}"
+            lines.append(f"highest healthy photos: {names}{'' if math.isnan(self.without_highest) else without}")
         if self.recall is not None:
             share, low, high = self.recall
             total = sum(count for _, count in self.found.values())
@@ -128,7 +130,9 @@ class ThresholdReport:
 
     def warnings(self) -> list[str]:
         """List what the user should look at before trusting the threshold."""
-        warnings = few_photos.warnings(self.n_photos, self.disturbed)
+        if self.disturbed:
+            return [few_photos.GUESS]
+        warnings = []
         if self.left_out:
             names = ", ".join(photo.name for photo in self.left_out[:_SHOWN])
             warnings.append(
@@ -181,7 +185,7 @@ def report_of(decision: Decision, names: Sequence[str]) -> ThresholdReport:
     shown = order[: len(odd) + _SHOWN]
     highest = tuple(HealthyPhoto(names[i], float(scores[i]), i in odd) for i in shown.tolist())
     rest = np.sort(order[len(shown) :])
-    without = tail.threshold
+    without = math.nan
     if len(rest) > 1:
         others = {kind: each[rest] for kind, each in decision.healthy.items()}
         without = replace(decision, healthy=others).threshold()[0]

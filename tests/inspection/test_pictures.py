@@ -12,7 +12,13 @@ from inspection_factory import inspection, with_regions
 
 from fastener.datasets.images import shrunk
 from fastener.inspection.drawing import save_picture
-from fastener.inspection.pictures import detection_picture, overlay_picture, preprocessing_sheet, regions_picture
+from fastener.inspection.pictures import (
+    detection_picture,
+    heatmap_picture,
+    overlay_picture,
+    preprocessing_sheet,
+    regions_picture,
+)
 from fastener.inspection.result import Region
 from fastener.preprocessing.pipeline import Preprocessor
 
@@ -38,6 +44,17 @@ def test_overlay_leaves_healthy_places_alone_and_marks_the_others() -> None:
     assert np.abs(overlay[14, 30].astype(int) - 200).max() > 60
     # The colour scale is the model's: another score of the same part changes no colour.
     assert np.array_equal(overlay, overlay_picture(photo, inspection(score=0.1)))
+
+
+def test_raw_heatmap_shows_differences_where_other_evidence_is_silent() -> None:
+    """Silent kinds of evidence add a floor of 0.98 to every place; what lies above it is seen."""
+    own = np.linspace(0.01, 0.3, 600, dtype=np.float32).reshape(20, 30)
+    alone = replace(inspection(), map=own)
+    beside = replace(alone, map=np.hypot(own, 0.98))
+    photo = np.full((40, 60, 3), 200, np.uint8)
+    plain, raised = (heatmap_picture(photo, one)[:, :60].astype(int).sum(2) for one in (alone, beside))
+    assert np.corrcoef(plain.ravel(), raised.ravel())[0, 1] > 0.95
+    assert raised[-4:].mean() > raised[8:12].mean() + 50 > raised[:4].mean() + 100
 
 
 def test_overlay_of_a_shrunk_photo_marks_the_same_place() -> None:

@@ -137,6 +137,17 @@ def test_a_photo_that_passes_says_if_only_a_part_was_inspected() -> None:
     )
 
 
+def test_a_photo_to_look_at_says_why() -> None:
+    passed = replace(inspection(score=1.0), threshold=5.0)
+    assert "odder" not in verdict(passed)
+    assert verdict(replace(passed, look=True)).endswith("; odder than most healthy photos")
+    odd_place = replace(passed, look=True, place_limit=4.0)
+    assert verdict(odd_place).endswith("; a place is odder than healthy photos' oddest")
+    (box,) = odd_place.regions
+    assert (box.x, box.y, box.width, box.height) == (20, 10, 20, 10)
+    assert not replace(odd_place, look=False).regions
+
+
 def test_counts_name_every_verdict() -> None:
     counts = Counts()
     passed = inspection(score=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from data_factory import part, tiny_config
 
 from fastener.common.intervals import wilson_interval
-from fastener.inspection.decision import Decision
+from fastener.config import CalibrationSettings
+from fastener.inspection.decision import Decision, Traits
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Inspection
-from fastener.inspection.threshold_report import HealthyPhoto, ThresholdReport
+from fastener.inspection.threshold_report import HealthyPhoto, ThresholdReport, report_of
+from fastener.models.scores import HealthyScores
 
 
 def test_the_photos_above_the_threshold_are_counted(inspector: Inspector) -> None:
@@ -39,6 +42,28 @@ def test_odd_photos_and_few_found_defects_are_warned_of() -> None:
     assert "only 33% of synthetic defects" in second
     good = ThresholdReport(4.0, 0.1, 20, (plain,), 3.5, {"dent": (6, 6)})
     assert good.warnings() == []
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 9])
+def test_the_threshold_without_the_highest_photos_is_that_of_the_others(n: int) -> None:
+    scores = np.linspace(1.0, 2.0, n)
+    settings, traits = CalibrationSettings(), {"cnn": Traits("structure")}
+    decision = Decision.fit({"cnn": HealthyScores(scores, scores)}, np.arange(n), settings, traits)
+    report = report_of(decision, [f"{i}.png" for i in range(n)])
+    (line,) = (one for one in report.lines() if one.startswith("highest healthy photos"))
+    if n <= 4:  # the three highest are all, or all but one
+        assert "without them" not in line
+        assert math.isnan(report.without_highest)
+    else:
+        rest = replace(decision, healthy={"cnn": scores[:-3]})
+        assert line.endswith(f"without them the threshold is {rest.threshold()[0]:.2f}")
+
+
+def test_a_searched_threshold_keeps_the_report_of_its_own(inspector: Inspector) -> None:
+    assert inspector.report is not None
+    lines = inspector.with_threshold(9.0, "f1 on photos").describe().splitlines()
+    assert "threshold 9.000, from f1 on photos" in lines
+    assert lines[-len(inspector.report.lines()) :] == inspector.report.lines()
 
 
 def test_the_interval_is_wilsons() -> None:
