@@ -90,7 +90,7 @@ function facts(inspection) {
       line(t("part"), inspection.part_found ? t("found") : t("not found; the whole photo was inspected")),
       line(t("inspected"), inspection.inspected_share === null ? null : t("{share} of the photo", { share: formatPercent(inspection.inspected_share) })),
       ...Object.entries(inspection.evidence).map(([kind, one]) => line(kind, t("score {score}, p {p}", { score: formatNumber(one.score), p: formatNumber(one.p_value) }) + (one.note ? `; ${one.note}` : ""))),
-      line(t("regions above the threshold"), String(inspection.regions.length)),
+      line(t("marked places"), String(inspection.regions.length)),
       line(t("duration"), `${inspection.seconds.toFixed(2)} s`)));
 }
 
