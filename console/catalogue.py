@@ -20,6 +20,7 @@ from fastener.models.runtime.storage import is_model
 Stamp = tuple[int, int, int]
 MIB = 2**20
 MODEL_SUFFIX = ".pkl"
+MOST_TIMES = 10
 _READS = 3  # attempts to read a model file that is replaced meanwhile
 
 
@@ -53,6 +54,16 @@ class ServedModel:
     stamp: Stamp | None
     inspector: Servable
     own_threshold: float
+
+    def threshold_range(self) -> tuple[float, float]:
+        """Return the lowest and the highest threshold that make sense for the model, which has healthy scores.
+
+        At the lowest, 0 or the lowest healthy score, every part fails. The highest lies ``MOST_TIMES`` as far above it
+        as the highest healthy score, or the model's own threshold if that is higher: hardly any defect would fail.
+        """
+        healthy = self.inspector.healthy_scores
+        low = min(0.0, float(healthy.min()))
+        return low, low + MOST_TIMES * (max(self.own_threshold, float(healthy.max())) - low)
 
 
 class Catalogue:

@@ -98,11 +98,11 @@ class History:
         with self._session() as session:
             return session.scalars(found).all()
 
-    def change_threshold(self, row: ThresholdRow, *, own: float, replaces: float | None = None) -> None:
+    def change_threshold(self, row: ThresholdRow, *, own: float, replaces: float) -> None:
         """Store a change of a threshold, and in ``row.old`` the one that was in force.
 
         ``own`` is the threshold of the model file, in force where there was no change. Raises ThresholdChanged if
-        ``replaces`` is given and another is in force: somebody else was faster. The latest change is in force.
+        another than ``replaces`` is in force: somebody else was faster. The latest change is in force.
         """
         with self._session.begin() as session:
             if session.get_bind().dialect.name == "postgresql":
@@ -113,7 +113,7 @@ class History:
             session.flush()
             before = session.scalar(_latest_threshold(row.category, row.model_checksum).where(ThresholdRow.id < row.id))
             row.old = own if before is None else before
-            if replaces is not None and replaces != row.old:
+            if replaces != row.old:
                 raise ThresholdChanged(f"the threshold is {row.old:g} by now, not {replaces:g}; look at it first")
 
     def recent(self, category: str, model_checksum: str, limit: int) -> Sequence[InspectionRow]:

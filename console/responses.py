@@ -73,11 +73,14 @@ def calibration(model: ServedModel) -> Calibration | None:
     healthy = np.sort(model.inspector.healthy_scores)
     if not len(healthy):
         return None
+    low, high = model.threshold_range()
     return Calibration(
         photos=len(healthy),
         alpha=false_alarm_rate(healthy, model.inspector.threshold),
         median=float(np.median(healthy)),
         healthy_scores=healthy.tolist(),
+        lowest_threshold=low,
+        highest_threshold=high,
     )
 
 

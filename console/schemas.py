@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from fastener.console.accounts import PASSWORD_LENGTH, Role
 from fastener.console.result_schemas import API_NAMES, Answer, Named, with_fields
@@ -58,6 +59,8 @@ class Calibration(Answer):
     alpha: float = Field(description="at most this share of healthy parts is flagged, by the threshold in force")
     median: float = Field(description="joined score of the median healthy photo")
     healthy_scores: list[float] = Field(description="joined scores of the healthy photos, ascending")
+    lowest_threshold: float = Field(description="no lower threshold can be saved")
+    highest_threshold: float = Field(description="no higher threshold can be saved")
 
 
 class Category(Answer):
@@ -137,25 +140,31 @@ class RecentScore(Answer):
     verdict: Right | None = Field(description="by its latest review; null: not reviewed")
 
 
-MOST_THRESHOLD = 1e6  # far beyond the score of any photo
-
-
 class NewThreshold(Closed):
     """A new threshold, in force from now on."""
 
     threshold: float = Field(
-        ge=-MOST_THRESHOLD,
-        le=MOST_THRESHOLD,
-        description=f"-{MOST_THRESHOLD:g} to {MOST_THRESHOLD:g}; /model/info shows which scores healthy photos have",
+        description="from lowest_threshold to highest_threshold of the model's calibration, see /model/info"
     )
-    replaces: float | None = Field(
-        None, description="the threshold that the change was decided on; refused if another is in force by now"
+    replaces: float = Field(
+        description="the threshold that was in force when you decided; refused if another is in force by now"
     )
     changed_by: Name
     reason: Reason
     model_checksum: str = Field(
         description="SHA-256 of the model file that is meant; refused if another is in its place"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_it_replaces(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("replaces") is None:
+            raise PydanticCustomError(
+                "replaces",
+                "`replaces` is missing: send the threshold in force that you saw, which /model/info calls `threshold`, "
+                "so that nobody's change is overwritten unseen",
+            )
+        return given
 
 
 @with_fields(RESULT_COLUMNS, API_NAMES)

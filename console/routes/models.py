@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 
 from fastener.console import responses
-from fastener.console.catalogue import ServedModel
+from fastener.console.catalogue import MOST_TIMES, ServedModel
 from fastener.console.problems import error_responses
 from fastener.console.routes.common import ThePerson, TheService, needs
 from fastener.console.schemas import Category, ModelInfo, NewThreshold, RecentScore
@@ -51,6 +51,13 @@ async def change_threshold(service: TheService, person: ThePerson, category: str
         raise HTTPException(409, "the model file was replaced in the meantime; look at the new calibration first")
     if not len(model.inspector.healthy_scores):
         raise HTTPException(409, "this model fails every photo: it has no threshold that could be changed")
+    low, high = model.threshold_range()
+    if not low <= new.threshold <= high:
+        raise HTTPException(
+            422,
+            f"threshold: {new.threshold:g} does not lie between {low:g} and {high:g}, {MOST_TIMES} times as high as "
+            "this model's healthy photos score; if good parts score higher, train the model with photos of them",
+        )
     await service.in_thread(
         service.history.change_threshold,
         ThresholdRow(

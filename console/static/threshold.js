@@ -26,10 +26,10 @@ export function changesAt(recent, threshold) {
 
 /** Build the panel. `onChange(threshold)` is called while the slider moves, `onSaved(inspection)` after saving. */
 export function thresholdTrial(inspection, model, onChange, onSaved) {
-  const healthy = model.calibration.healthy_scores;
+  const { healthy_scores: healthy, lowest_threshold: lowest, highest_threshold: highest } = model.calibration;
   const most = Math.max(model.threshold, model.own_threshold);
   const top = 1.5 * Math.max(most, Math.min(healthy.at(-1), 4 * most)); // one odd healthy part must not stretch the slider
-  const slider = h("input", { type: "range", min: Math.min(0, healthy[0]), max: top, step: top / 500, "aria-label": t("Threshold") });
+  const slider = h("input", { type: "range", min: lowest, max: top, step: top / 500, "aria-label": t("Threshold") });
   const number = h("input", { type: "number", step: "any", "aria-label": t("Threshold as a number") });
   const meaning = h("p", { role: "status" });
   const effect = h("div", { class: "effect" });
@@ -45,7 +45,10 @@ export function thresholdTrial(inspection, model, onChange, onSaved) {
     if (document.activeElement !== number || reset) number.value = Number(threshold.toPrecision(6));
     meaning.textContent = `${bound(healthy, threshold)} ${t("This image would be {decision}.", { decision: wordOf(decisionAt(inspection, threshold)) })}`;
     effect.replaceChildren(...(recent ? effectOf(recent, threshold) : []));
-    save.disabled = back.disabled = threshold === model.threshold;
+    const possible = threshold >= lowest && threshold <= highest;
+    if (!possible) meaning.append(` ${t("Only thresholds from {low} to {high} can be saved for this model.", { low: formatNumber(lowest), high: formatNumber(highest) })}`);
+    back.disabled = threshold === model.threshold;
+    save.disabled = back.disabled || !possible;
     onChange(reset ? inspection.threshold : threshold);
   }
 

@@ -62,7 +62,8 @@ def test_the_audit_trail_bears_the_name_of_the_account(client: TestClient, good_
     said = ann.patch(f"/inspections/{made['id']}", json={"verdict": "FAIL", "reviewer": "somebody else"}).json()
     assert said["review"]["reviewer"] == "Ann"
     model = bob.get("/model/info/nut").json()
-    new = {"threshold": 3.0, "changed_by": "Ann", "reason": "x", "model_checksum": model["model_checksum"]}
+    new = {"threshold": 3.0, "replaces": model["threshold"], "changed_by": "Ann", "reason": "x"}
+    new["model_checksum"] = model["model_checksum"]
     assert bob.put("/model/threshold/nut", json=new).json()["threshold_changes"][0]["changed_by"] == "Bob"
     assert bob.get("/inspections?operator=ann").json()["total"] == 1
 

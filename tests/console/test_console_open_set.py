@@ -112,9 +112,11 @@ def test_healthy_parts_are_the_strips_that_set_the_threshold(client: TestClient,
 def test_another_threshold_decides_and_names_alike(client: TestClient, photos: dict[str, Path]) -> None:
     info = client.get("/model/info/steel").json()
     change = {"changed_by": "Ann", "reason": "test", "model_checksum": info["model_checksum"]}
-    for threshold, decision in ((1e5, "PASS"), (info["threshold"], "FAIL")):
-        assert client.put("/model/threshold/steel", json={"threshold": threshold, **change}).status_code == 200
-        answer = send(client, photos["cracked"], "steel").json()
+    own, lowest = info["threshold"], info["calibration"]["lowest_threshold"]
+    for replaces, threshold, decision in ((own, lowest, "FAIL"), (lowest, own, "PASS")):
+        new = {"threshold": threshold, "replaces": replaces, **change}
+        assert client.put("/model/threshold/steel", json=new).status_code == 200
+        answer = send(client, photos["good"], "steel").json()
         assert answer["decision"] == decision
         assert (answer["naming"]["verdict"] == "no_defect") == (decision == "PASS")
 
@@ -132,7 +134,13 @@ def test_without_patchcore_every_photo_fails_and_nothing_is_marked(
     info = client.get("/model/info/kinds").json()
     assert info["calibration"] is None
     assert "cannot say that there is none" in " ".join(info["description"])
-    change = {"threshold": 5.0, "changed_by": "Ann", "reason": "test", "model_checksum": info["model_checksum"]}
+    change = {
+        "threshold": 5.0,
+        "replaces": 1.0,
+        "changed_by": "Ann",
+        "reason": "test",
+        "model_checksum": info["model_checksum"],
+    }
     assert client.put("/model/threshold/kinds", json=change).status_code == 409
     assert "kinds" not in {one["category"] for one in client.get("/statistics").json()["references"]}
 

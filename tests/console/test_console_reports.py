@@ -68,7 +68,12 @@ def test_a_shift_report_counts_names_and_escapes(client: TestClient) -> None:
     (rusty,) = client.get("/inspections?decision=FAIL").json()["inspections"]
     client.patch(f"/inspections/{rusty['id']}", json={"verdict": "PASS", "reviewer": "Ann", "note": "<i>stain</i>"})
     model = client.get("/model/info/nut").json()
-    change = {"threshold": model["threshold"], "changed_by": "Bob", "reason": "new lamp"}
+    change = {
+        "threshold": model["threshold"],
+        "replaces": model["threshold"],
+        "changed_by": "Bob",
+        "reason": "new lamp",
+    }
     client.put("/model/threshold/nut", json=change | {"model_checksum": model["model_checksum"]})
     page = re.sub(' data-head="[^"]*"', "", client.get("/report/shift?time_zone=Asia/Tokyo").text)
     assert "Inspections: 4 (2 PASS, 1 FAIL, 1 NO PART)" in page

@@ -125,7 +125,7 @@ def test_the_station_view_in_every_state(browser: Browser, address: str, photos:
     def look(state: str, shown: str) -> None:
         page.locator("#station").click()
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=theme)
             check(page, f"station {state} {theme}")
             box = page.locator(shown).bounding_box()
             assert box is not None

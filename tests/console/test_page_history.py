@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from data_factory import part, save
 from page_factory import IN_CHROMIUM, Serve, Watched, choose
 from playwright.sync_api import expect
 
@@ -16,11 +17,12 @@ pytestmark = IN_CHROMIUM
 
 
 def test_a_threshold_is_tried_out_and_saved_only_with_a_reason(
-    watch: Callable[[str], Watched], serve: Serve, console_models: Path, tmp_path: Path, photos: list[Path]
+    watch: Callable[[str], Watched], serve: Serve, console_models: Path, tmp_path: Path
 ) -> None:
     address = serve(console_models, tmp_path)
     page = watch(address).page
-    choose(page, photos[4:5])
+    bent = save(part(200, "bend"), tmp_path / "bent.png")
+    choose(page, [bent])
     page.get_by_role("button", name="Decision is right").click()
     page.get_by_label("Your name").first.fill("Ann")
     page.locator("#dialog-review button[value=save]").click()
@@ -29,8 +31,13 @@ def test_a_threshold_is_tried_out_and_saved_only_with_a_reason(
     slider = page.get_by_label("Threshold", exact=True)
     slider.evaluate("slider => { slider.value = slider.min; slider.dispatchEvent(new Event('input')); }")
     expect(page.locator(".trial")).to_contain_text("Flags at most 100 % of healthy parts like the 12")
-    page.get_by_label("Threshold as a number").fill("1e6")
+    number = page.get_by_label("Threshold as a number")
+    number.fill("1e6")
+    expect(page.locator(".trial")).to_contain_text("Only thresholds from 0.00 to ")
+    expect(page.get_by_role("button", name="Save this threshold")).to_be_disabled()
+    number.fill("33")
     expect(page.locator(".trial")).to_contain_text("Flags at most 7.7 % of healthy parts")
+    expect(page.locator(".trial")).not_to_contain_text("Only thresholds")
     expect(page.locator(".effect")).to_contain_text("Of the last 1 inspections, 1 would change from FAIL to PASS")
     expect(page.locator(".effect .problem")).to_contain_text("Of 1 parts that people called FAIL, 1 would pass")
     expect(page.locator(".banner .decision")).to_have_text("PASS")
@@ -45,7 +52,7 @@ def test_a_threshold_is_tried_out_and_saved_only_with_a_reason(
     expect(dialog).to_be_hidden()
     page.get_by_text("Try another threshold").click()
     expect(page.locator(".trial .log")).to_contain_text("by Ann: another lamp")
-    choose(page, photos[5:6])
+    choose(page, [bent])
     expect(page.locator("#queue li").nth(1).locator(".badge")).to_have_text("PASS")
 
 
