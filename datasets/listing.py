@@ -39,9 +39,13 @@ _WRONG_KIND = "cannot be read; convert to JPEG, PNG or TIFF"
 _NO_ENDING = "an image by its content, but not by the ending of its name; give it the right one"
 _SEARCHED = "no image was read there; --recursive searches subfolders too"
 _SHOWN = 3  # files that are named for one reason, before the rest is counted
-# A mark of our own in the pictures of results, as a text chunk of PNG right behind the header.
-_MARK = b"tEXtSource\0fastener inspection result"
-_HEADER = 33  # bytes of a PNG file before its second chunk
+# A mark of our own in the pictures of results: a text chunk of PNG, or a comment of JPEG, right behind the header.
+_MARK = b"fastener inspection result"
+_PNG_CHUNK = b"tEXtSource\0" + _MARK
+_PNG_MARK = struct.pack(">I", len(_PNG_CHUNK) - 4) + _PNG_CHUNK + struct.pack(">I", zlib.crc32(_PNG_CHUNK))
+_JPEG_MARK = b"\xff\xfe" + struct.pack(">H", len(_MARK) + 2) + _MARK
+# Bytes of a file before its mark, by its first byte: of a PNG before its second chunk, of JFIF behind its own segment.
+_MARKS = {b"\x89": (33, _PNG_MARK), b"\xff": (20, _JPEG_MARK)}
 # Files that lie beside images and are none, so that they need not be opened to know it.
 _NO_IMAGES = frozenset({
     ".cfg", ".csv", ".css", ".db", ".doc", ".docx", ".gz", ".htm", ".html", ".ini", ".ipynb", ".js", ".json",
@@ -170,10 +174,10 @@ def unsearched(folder: Path) -> int:
     return sum(holds_image(path) for path in folders_in(folder))
 
 
-def marked(png: bytes) -> bytes:
-    """Mark the bytes of a PNG file as the picture of a result, which no reader takes for a photo."""
-    chunk = struct.pack(">I", len(_MARK) - 4) + _MARK + struct.pack(">I", zlib.crc32(_MARK))
-    return png[:_HEADER] + chunk + png[_HEADER:]
+def marked(picture: bytes) -> bytes:
+    """Mark the bytes of a PNG or JFIF file as the picture of a result, which no reader takes for a photo."""
+    header, mark = _MARKS[picture[:1]]
+    return picture[:header] + mark + picture[header:]
 
 
 def is_result(path: Path) -> bool:
@@ -183,15 +187,19 @@ def is_result(path: Path) -> bool:
 
 def without_results(paths: Sequence[Path]) -> list[Path]:
     """Leave out the pictures that inspections wrote: those with a mark, and pairs without one by their names."""
-    return [path for path in paths if path.suffix.lower() != ".png" or not (_has_mark(path) or _has_twin(path))]
+    return [path for path in paths if not (_has_mark(path) or _has_twin(path))]
 
 
 def _has_mark(path: Path) -> bool:
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        return False
     try:
         with path.open("rb") as file:
-            return file.read(_HEADER + 4 + len(_MARK))[_HEADER + 4 :] == _MARK
+            start = file.read(max(header + len(mark) for header, mark in _MARKS.values()))
     except OSError:
         return False
+    header, mark = _MARKS.get(start[:1], (0, b"-"))
+    return start[header:].startswith(mark)
 
 
 def _has_twin(path: Path) -> bool:

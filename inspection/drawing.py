@@ -189,15 +189,16 @@ def mask_picture(mask: npt.NDArray[np.bool_]) -> Picture:
 def save_picture(picture: Picture, path: Path, *, is_photo: bool = False) -> None:
     """Write a picture as .png or .jpg, by its ending; the file appears whole or not at all.
 
-    A PNG file is marked as the picture of a result, which no reader takes for a photo, unless it ``is_photo``.
+    The file is marked as the picture of a result, which no reader takes for a photo, unless it ``is_photo``.
 
     Raises UserError if it cannot be written.
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
         encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
-        write_atomically(path, encoded.tobytes(), durable=False)
+        content = encoded.tobytes()
     else:
-        write_atomically(path, png(picture) if is_photo else marked(png(picture)), durable=False)
+        content = png(picture)
+    write_atomically(path, content if is_photo else marked(content), durable=False)
 
 
 def png(picture: Picture) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from data_factory import part, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fastener.common.errors import UserError
 from fastener.datasets.folder import good_images
@@ -56,12 +58,17 @@ def test_pictures_of_results_are_no_photos(tmp_path: Path) -> None:
     photo = save(part(0), tmp_path / "photo.png")
     save_picture(part(1), tmp_path / "det_photo.png")
     save_picture(part(1), tmp_path / "results" / "deep" / "any name.png")
+    save_picture(part(1), tmp_path / "overlay_photo.jpg")
+    own = save(part(4), tmp_path / "taken.jpg")
     for name in ("det_old.png", "overlay_old.png", "x_result.png", "x_heatmap.png"):
         save(part(2), tmp_path / name)  # as earlier versions wrote them
     alone = save(part(3), tmp_path / "overlay_alone.png")
-    assert list_images(tmp_path) == [alone, photo]
-    content = marked(photo.read_bytes())
-    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(content, np.uint8), 1), cv2.imread(str(photo)))
+    assert list_images(tmp_path) == [alone, photo, own]
+    for one in (photo, own):
+        content = marked(one.read_bytes())
+        np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(content, np.uint8), 1), cv2.imread(str(one)))
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
 
 
 @pytest.mark.parametrize("suffix", sorted(OTHER_IMAGES))

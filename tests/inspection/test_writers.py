@@ -108,11 +108,11 @@ def test_a_photo_is_decoded_once_also_for_its_pictures(
 
     monkeypatch.setattr(images, "_opened_file", counted)
     flags = ("--dir", tmp_path / "in", "--model", model_file, "--output", tmp_path / "out")
-    done = run_inside("inference.py", *flags, "--visualize", "--ground-truth")
+    done = run_inside("inference.py", *flags, "--visualize", "--visualize-jpeg", "--ground-truth")
     assert done.returncode == 0, done.stderr
     assert len(decoded) == 3
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names >= {"det_0.png", "overlay_0.png", "0_result.png", "0_heatmap.png"}
+    assert names >= {"det_0.png", "overlay_0.png", "det_0.jpg", "overlay_0.jpg", "0_result.png", "0_heatmap.png"}
 
 
 def test_results_keep_a_photo_only_if_asked(inspector: Inspector, tmp_path: Path) -> None:
