@@ -4,9 +4,11 @@ A scar is a thin strip of the part itself, turned, brightened or darkened and la
 Li et al., "CutPaste: Self-Supervised Learning for Anomaly Detection and Localization", CVPR 2021, section 2.2). A
 scratch is a thin bent line, lighter or darker than the surface around it. A dent shifts the pixels of a round spot, so
 that edges and threads bend. A stain darkens or brightens a blotch, a foreign body covers a blotch with another colour,
-a missing piece shows the background instead of the part, a blurred spot has lost its texture, and a patch shows texture
-from elsewhere in the photo through a blotchy mask (as in DRAEM: Zavrtanik et al., ICCV 2021, section 3.1). The defects
-are small on purpose: a defect that every setting finds cannot tell settings apart.
+a missing piece shows the background's colour instead of the part, an edge chip is a piece with straight broken sides
+that is gone from the outline, a blurred spot has lost its texture, a texture patch shows another place of the part
+(CutPaste, section 2.1), and a Perlin blend shows another place in other light through islands of Perlin noise, half
+transparent (DRAEM: Zavrtanik et al., ICCV 2021, section 3.1, with the photo's own texture as in MemSeg: Yang et al.
+2023). The defects are small on purpose: a defect that every setting finds cannot tell settings apart.
 """
 
 from __future__ import annotations
@@ -18,13 +20,19 @@ import cv2
 import numpy as np
 
 from fastener.common.errors import UserError
+from fastener.datasets.synthetic.covers import blotch, islands, outline, point, splinter
 
 # Lengths are fractions of the photo's shorter side. Strips have the size of CutPaste-Scar: 2 to 16 by 10 to 25 of 256.
 _SCAR_WIDTH, _SCAR_LENGTH = (2 / 256, 16 / 256), (10 / 256, 25 / 256)
 _SCRATCH_WIDTH, _SCRATCH_LENGTH = (0.006, 0.012), (0.1, 0.3)
 _DENT_RADIUS = (0.03, 0.08)
 _DENT_DEPTH = (0.3, 0.6)  # largest shift, as a fraction of the radius
-_BLOTCH_RADIUS = (0.04, 0.1)
+_BEYOND_OUTLINE = 3  # pixels that a chip takes beyond the part, whose mask may end inside its outline
+_DARK, _SHADE = 2, 0.5  # behind a part that fills the photo lies half of this percentile of the photo
+_NEAR = 0.05  # step in which background is looked for
+_OPACITY = (0.4, 0.9)
+_BRIGHTNESS, _RELIEF = (15.0, 60.0), (1.2, 2.5)  # grey levels of 255; contrast as a multiple
+_SOURCES = 8  # places of the part that are tried for a patch
 _GAIN = (0.75, 1.25)
 _CONTRAST = (40.0, 110.0)  # grey levels of 255
 _STAIN_CONTRAST = (30.0, 80.0)
@@ -91,7 +99,7 @@ def add_defect(photo: np.ndarray, part: np.ndarray, seed: int, kind: str | None 
 
 def _scar(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     side, size = min(part.shape), part.shape[::-1]
-    source, target = _point(part, rng), _point(part, rng)
+    source, target = point(part, rng), point(part, rng)
     length, width = rng.uniform(*_SCAR_LENGTH) * side, rng.uniform(*_SCAR_WIDTH) * side
     turn = cv2.getRotationMatrix2D(source, rng.uniform(0, 360), 1.0)
     turn[:, 2] += np.subtract(target, source)
@@ -108,7 +116,7 @@ def _scratch(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> t
     along = np.linspace(-0.5, 0.5, 9)
     bow = rng.normal(0, 0.15) * (1 - 4 * along**2)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    line = np.stack([along, bow], 1) @ turn.T * length + _point(part, rng)
+    line = np.stack([along, bow], 1) @ turn.T * length + point(part, rng)
     width = max(1, round(rng.uniform(*_SCRATCH_WIDTH) * side))
     cover = np.zeros(part.shape, np.uint8)
     cv2.polylines(cover, [np.rint(line * 16).astype(np.int32)], False, 255, width, cv2.LINE_AA, shift=4)
@@ -117,7 +125,7 @@ def _scratch(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> t
 
 
 def _dent(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    side, (x, y) = min(part.shape), _point(part, rng)
+    side, (x, y) = min(part.shape), point(part, rng)
     radius, angle = rng.uniform(*_DENT_RADIUS) * side, rng.uniform(0, 2 * np.pi)
     rows, columns = np.indices(part.shape, np.float32)
     inside = np.clip(1 - ((columns - x) ** 2 + (rows - y) ** 2) / radius**2, 0, None)
@@ -130,35 +138,52 @@ def _dent(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tupl
 
 
 def _stain(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    cover = _blotch(part, rng)
+    cover = blotch(part, rng)
     contrast = rng.choice([-1, 1]) * rng.uniform(*_STAIN_CONTRAST)
     return _as_photo(photo + contrast * cover[..., None]), (cover > 0) & part
 
 
 def _foreign_body(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    cover = _blotch(part, rng)
+    cover = blotch(part, rng)
     colour = rng.uniform(20, 235, 3) if np.ptp(photo.astype(np.int16), axis=2).max() > 0 else rng.uniform(20, 235)
     return _laid_over(photo, np.broadcast_to(colour, photo.shape), cover), (cover > 0) & part
 
 
 def _missing_piece(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    cover = _blotch(part, rng)
+    cover = blotch(part, rng)
     # Where the part fills the photo no background is seen: the corners' colour then stands for it.
     background = photo[~part] if not part.all() else photo[[0, 0, -1, -1], [0, -1, 0, -1]]
     return _laid_over(photo, np.broadcast_to(np.median(background, axis=0), photo.shape), cover), (cover > 0) & part
 
 
+def _edge_chip(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    piece = splinter(outline(part), rng)
+    around = cv2.dilate(part.astype(np.uint8), np.ones((2 * _BEYOND_OUTLINE + 1,) * 2, np.uint8)) > 0
+    gone = piece & around
+    if around.all():
+        behind = np.broadcast_to(_SHADE * np.percentile(photo, _DARK, axis=(0, 1)), photo.shape)
+    else:
+        behind = _background_beside(photo, around, gone)
+    cover = cv2.GaussianBlur(gone.astype(np.float32), (0, 0), 0.7)
+    return _laid_over(photo, behind, cover), gone
+
+
 def _blurred_spot(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    cover = _blotch(part, rng)
+    cover = blotch(part, rng)
     return _laid_over(photo, cv2.GaussianBlur(photo, (0, 0), _BLUR * min(part.shape)), cover), (cover > 0) & part
 
 
 def _texture_patch(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    cover = _blotch(part, rng)
-    height, width = part.shape
-    shift = rng.integers(height // 4, 3 * height // 4), rng.integers(width // 4, 3 * width // 4)
-    elsewhere = np.roll(photo[::-1, ::-1], shift, (0, 1))
-    return _laid_over(photo, elsewhere, cover), (cover > 0) & part
+    cover = blotch(part, rng)
+    return _laid_over(photo, _another_place(photo, part, cover > 0, rng), cover), (cover > 0) & part
+
+
+def _perlin_blend(photo: np.ndarray, part: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    cover = islands(part, rng)
+    elsewhere = _another_place(photo, part, cover > 0, rng).astype(np.float32)
+    mean = elsewhere[cover > 0].mean(0) if cover.any() else elsewhere.mean((0, 1))
+    lit = mean + rng.uniform(*_RELIEF) * (elsewhere - mean) + rng.choice([-1, 1]) * rng.uniform(*_BRIGHTNESS)
+    return _laid_over(photo, lit, cover * np.float32(rng.uniform(*_OPACITY))), (cover > 0) & part
 
 
 KINDS: dict[str, Painter] = {
@@ -170,18 +195,46 @@ KINDS: dict[str, Painter] = {
     "missing piece": _missing_piece,
     "blurred spot": _blurred_spot,
     "texture patch": _texture_patch,
+    "edge chip": _edge_chip,
+    "Perlin blend": _perlin_blend,
 }
 
 
-def _blotch(part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw a round spot with a ragged border, float32 (H, W) from 0 to 1, centred on the part."""
-    radius = rng.uniform(*_BLOTCH_RADIUS) * min(part.shape)
-    x, y = _point(part, rng)
-    rows, columns = np.indices(part.shape, np.float32)
-    ragged = cv2.GaussianBlur(rng.normal(size=part.shape).astype(np.float32), (0, 0), max(1.0, radius / 2))
-    ragged = ragged * np.float32(0.3 / max(float(ragged.std()), 1e-9))
-    inside = np.hypot(columns - x, rows - y) / radius + ragged < 1
-    return np.asarray(cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.0))
+def _another_place(photo: np.ndarray, part: np.ndarray, cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn the photo by 180 degrees and shift it, so that another place of the part comes to lie under ``cover``.
+
+    Of a few places the one is taken that shows most of the part.
+    """
+    height, width = part.shape
+    if not cover.any():
+        return photo
+    rows, columns = np.nonzero(cover)
+    turned, of_part = photo[::-1, ::-1], part[::-1, ::-1]
+    best, shift = -1.0, (0, 0)
+    for _ in range(_SOURCES):
+        x, y = point(part, rng)
+        down, right = round(rows.mean() - (height - 1 - y)), round(columns.mean() - (width - 1 - x))
+        share = float(of_part[(rows - down) % height, (columns - right) % width].mean())
+        if share > best:
+            best, shift = share, (down, right)
+    return np.roll(turned, shift, (0, 1))
+
+
+def _background_beside(photo: np.ndarray, part: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    """Shift the photo so that the nearest background comes to lie on the pixels that are ``gone``.
+
+    Where none is large enough, its median colour stands for it.
+    """
+    rows, columns = np.nonzero(gone)
+    height, width = part.shape
+    for away in np.arange(1, 6) * _NEAR * min(part.shape):
+        for angle in np.arange(16) * np.pi / 8:
+            down, right = round(away * np.sin(angle)), round(away * np.cos(angle))
+            there = (rows + down, columns + right)
+            inside = (there[0] >= 0) & (there[0] < height) & (there[1] >= 0) & (there[1] < width)
+            if inside.all() and not part[there].any():
+                return np.roll(photo, (-down, -right), (0, 1))
+    return np.broadcast_to(np.median(photo[~part], axis=0), photo.shape)
 
 
 def _laid_over(photo: np.ndarray, other: np.ndarray, cover: np.ndarray) -> np.ndarray:
@@ -194,13 +247,6 @@ def _visibly_different(image: np.ndarray, photo: np.ndarray) -> np.ndarray:
     changed = np.abs(image.astype(np.int16) - photo).max(2) > _VISIBLE
     closed = cv2.morphologyEx(changed.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     return np.asarray(closed > 0)
-
-
-def _point(part: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """Draw a pixel (x, y) of the part."""
-    rows, columns = np.nonzero(part)
-    index = int(rng.integers(len(rows)))
-    return float(columns[index]), float(rows[index])
 
 
 def _as_photo(values: np.ndarray) -> np.ndarray:
