@@ -96,7 +96,7 @@ def _add_account(settings: ConsoleSettings, name: str, role: str) -> int:
     password = getpass(f"Password for {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     engine = open_database(settings.database)
     try:
-        person = Accounts(engine).put(name, role, password)
+        person = Accounts(engine).put(name, role, password, active=True)
     finally:
         engine.dispose()
     print(f"{person.name} may sign in as {person.role}")

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, delete, select
 from sqlalchemy.orm import sessionmaker
 
 from fastener.common.errors import UserError
-from fastener.console.tables import AccountRow
+from fastener.console.tables import AccountRow, SessionRow
 
 Role = Literal["operator", "qa", "admin"]
 # Each role may do what the roles before it may.
@@ -34,10 +34,13 @@ class Person:
     role : str
         "operator" inspects and reviews; "qa" also changes thresholds, reloads models and exports images; "admin" also
         manages accounts.
+    active : bool
+        Whether the account may sign in.
     """
 
     name: str
     role: Role
+    active: bool = True
 
     def may(self, role: Role) -> bool:
         """Tell whether the person may do what ``role`` may."""
@@ -82,17 +85,32 @@ class Accounts:
             rows = session.scalars(select(AccountRow).order_by(AccountRow.name)).all()
         return [person_of(row) for row in rows]
 
-    def put(self, name: str, role: Role, password: str) -> Person:
-        """Add an account, or give an existing one another role and password. Raises UserError for a short password."""
-        if len(password) < PASSWORD_LENGTH:
+    def put(
+        self, name: str, role: Role | None = None, password: str | None = None, *, active: bool | None = None
+    ) -> Person:
+        """Add an account, or change what is given of an existing one.
+
+        A new password, and an account that is switched off, end its sessions. Raises UserError for a short password,
+        and for a new account without role or password.
+        """
+        if password is not None and len(password) < PASSWORD_LENGTH:
             raise UserError(f"a password needs at least {PASSWORD_LENGTH} characters")
         with self._one:
-            digest = self._hasher.hash(password)
-        row = AccountRow(name=name, role=role, digest=digest, created_at=datetime.now(UTC))
+            digest = None if password is None else self._hasher.hash(password)
         with self._session.begin() as session:
-            session.merge(row)
+            row = session.get(AccountRow, name)
+            if row is None:
+                if role is None or digest is None:
+                    raise UserError("a new account needs a role and a password")
+                row = AccountRow(name=name, created_at=datetime.now(UTC), active=True)
+                session.add(row)
+            row.role, row.digest = role or row.role, digest or row.digest
+            row.active = row.active if active is None else active
+            person = person_of(row)
+            if digest is not None or not person.active:
+                session.execute(delete(SessionRow).where(SessionRow.name == name))
         self._asked = -_FRESH_S
-        return Person(name, role)
+        return person
 
     def remove(self, name: str) -> bool:
         """Remove an account, whose sessions end with it; tell whether there was one."""
@@ -110,10 +128,10 @@ class Accounts:
                 self._hasher.verify(self._unknown if row is None else row.digest, password)
         except (VerificationError, InvalidHashError):
             return None
-        return None if row is None else person_of(row)
+        return None if row is None or not row.active else person_of(row)
 
 
 def person_of(row: AccountRow) -> Person:
     """Make the person of an account."""
     role = next((role for role in ROLES if role == row.role), ROLES[0])
-    return Person(row.name, role)
+    return Person(row.name, role, row.active)

@@ -156,7 +156,8 @@ class Guard:
                 return TOKEN_HOLDER
             self.rules.attempts.failed(address)
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            return sign_in_page(401, words_for(HTTPConnection(scope)), path=get_route_path(scope), by_name=accounts)
+            words, by_token = words_for(HTTPConnection(scope)), self.rules.token is not None
+            return sign_in_page(401, words, path=get_route_path(scope), by_name=accounts, by_token=by_token)
         return _refused(401, "this service needs a token: Authorization: Bearer TOKEN", _CHALLENGE)
 
     def _limited(self, receive: Receive) -> Receive:

@@ -27,7 +27,7 @@ _REASONS = {
     400: "the body does not have the declared content type",
     403: "the person has not the role that this needs",
     404: "no such category, inspection or account",
-    409: "the model or its threshold was replaced in the meantime",
+    409: "replaced in the meantime, or not possible as things are",
     413: "a larger file than --max-upload-mb, more than 100 megapixels (50 of WebP), or more images than --queue-size",
     415: "not an image that can be read",
     422: "a field is missing or its value is not allowed",

@@ -230,13 +230,15 @@ class Account(Answer):
 
     name: str
     role: Role
+    active: bool = Field(description="whether the account may sign in")
 
 
 class NewAccount(Closed):
-    """Role and password of an account."""
+    """Role and password of an account, and whether it may sign in. An existing account keeps what is not given."""
 
-    role: Role
-    password: str = Field(min_length=PASSWORD_LENGTH, max_length=200)
+    role: Role | None = None
+    password: str | None = Field(None, min_length=PASSWORD_LENGTH, max_length=200)
+    active: bool | None = None
 
 
 class Inspected(StoredInspection):

@@ -57,7 +57,7 @@ class Sessions:
         return person if until > time.monotonic() else None
 
     def person(self, identifier: str) -> Person | None:
-        """Tell who a session belongs to; None for one that has ended, or whose account is gone."""
+        """Tell who a session belongs to; None for one that has ended, or whose account is gone or switched off."""
         known = self.known(identifier)
         if known is not None:
             return known
@@ -66,7 +66,7 @@ class Sessions:
         with self._session() as session:
             row = session.get(SessionRow, digest)
             account = session.get(AccountRow, row.name) if row is not None and row.name else None
-        if row is None or row.ends_at <= datetime.now(UTC) or (row.name and account is None):
+        if row is None or row.ends_at <= datetime.now(UTC) or (row.name and (account is None or not account.active)):
             return None
         person = TOKEN_HOLDER if account is None else person_of(account)
         left = (row.ends_at - datetime.now(UTC)).total_seconds()

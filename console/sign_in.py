@@ -20,11 +20,13 @@ _POLICY = (
 )
 
 
-def sign_in_page(status: int, words: Words, note: str = "", path: str = "/", *, by_name: bool = False) -> HTMLResponse:
+def sign_in_page(
+    status: int, words: Words, note: str = "", path: str = "/", *, by_name: bool, by_token: bool
+) -> HTMLResponse:
     """Build a form that sends name and password, or the token, to ``POST /session``; ``note`` is a line above it.
 
     ``path`` is where the page is shown. The form's address is relative to it, as a proxy may put a path in front.
-    ``by_name`` says that there are accounts.
+    ``by_name`` says that there are accounts, ``by_token`` that there is a token.
     """
     name = (
         f'<label for="name">{words("Name")}</label>'
@@ -32,11 +34,13 @@ def sign_in_page(status: int, words: Words, note: str = "", path: str = "/", *, 
         if by_name
         else '<input autocomplete="username" hidden>'  # which managers of passwords look for
     )
-    hint = (
-        words("Leave the name empty to sign in with the token.")
-        if by_name
-        else words("The token is the value of --token, or of $CONSOLE_TOKEN, with which start_app.py was started.")
-    )
+    hint = words("An administrator adds accounts and gives new passwords.")
+    if by_token:
+        hint = (
+            words("Leave the name empty to sign in with the token.")
+            if by_name
+            else words("The token is the value of --token, or of $CONSOLE_TOKEN, with which start_app.py was started.")
+        )
     up = "../" * (path.count("/") - 1)
     title = words("Inspection console")
     return HTMLResponse(

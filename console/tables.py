@@ -137,7 +137,7 @@ class SessionRow(Base):
 
 
 class AccountRow(Base):
-    """A person who may sign in by name; ``digest`` is an argon2 hash of the password."""
+    """A person who may sign in by name while ``active``; ``digest`` is an argon2 hash of the password."""
 
     __tablename__ = "accounts"
 
@@ -145,3 +145,4 @@ class AccountRow(Base):
     role: Mapped[str] = mapped_column(String(16))
     digest: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcTime)
+    active: Mapped[bool] = mapped_column(Boolean, default=True)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from fastener import __version__
+from fastener.console.accounts import ANYBODY
 from fastener.console.guard import address_of, cookie_name, equal_secrets, session_of
 from fastener.console.language import words_for
 from fastener.console.routes.common import TheService
@@ -43,14 +44,14 @@ async def sign_in(
     request: Request, service: TheService, token: Annotated[str, Form()] = "", name: Annotated[str, Form()] = ""
 ) -> Response:
     """Check what the sign-in page sends, and set a cookie that no script can read."""
-    by_name = await service.in_thread(service.accounts.exist)
-    if service.settings.token is None and not by_name:
+    by_name, by_token = await service.in_thread(service.accounts.exist), service.settings.token is not None
+    if not by_token and not by_name:
         return RedirectResponse("./", 303)
     address, name, words = address_of(request.scope), name.strip(), words_for(request)
     wait = service.attempts.must_wait(address)
     if wait:
         note = words("Too many wrong tries. Try again in {seconds} seconds.", seconds=math.ceil(wait))
-        return sign_in_page(429, words, note, by_name=by_name)
+        return sign_in_page(429, words, note, by_name=by_name, by_token=by_token)
     if name:
         right = await service.in_thread(service.accounts.check, name, token) is not None
     else:
@@ -58,7 +59,7 @@ async def sign_in(
     if not right:
         service.attempts.failed(address)
         note = words("That is not right.") if by_name else words("That is not the token.")
-        return sign_in_page(401, words, note, by_name=by_name)
+        return sign_in_page(401, words, note, by_name=by_name, by_token=by_token)
     answer = RedirectResponse("./", 303)
     answer.set_cookie(
         cookie_name(request.scope),
@@ -89,14 +90,17 @@ async def sign_out(request: Request, service: TheService) -> Response:
 
 @router.get("/session", include_in_schema=False)
 async def session(request: Request, service: TheService) -> dict[str, bool | str]:
-    """Tell the page who is signed in, and whether people sign in by name."""
+    """Tell the page who is signed in and what that person may do, and how people sign in: by name, by the token."""
     identifier = session_of(request.scope)
-    person = await service.in_thread(service.sessions.person, identifier) if identifier else None
+    found = await service.in_thread(service.sessions.person, identifier) if identifier else None
+    by_name, by_token = await service.in_thread(service.accounts.exist), service.settings.token is not None
+    person = found or (None if by_name or by_token else ANYBODY)
     return {
-        "signed_in": person is not None,
+        "signed_in": found is not None,
         "name": "" if person is None else person.name,
         "role": "" if person is None else person.role,
-        "accounts": await service.in_thread(service.accounts.exist),
+        "accounts": by_name,
+        "token": by_token,
     }
 
 

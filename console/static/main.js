@@ -1,21 +1,23 @@
 // The frame of the page: shows one view, loads the list of models, and watches whether the service responds.
 
+import { showAccounts } from "./accounts.js";
 import { fetchHealth, fetchJson, SignedOut, signIn } from "./api.js";
 import { byId, h, openDialog } from "./dom.js";
 import { neighbour, showHistory } from "./history.js";
 import { setUpInspect, showInspect } from "./inspect.js";
+import { may, showPerson } from "./person.js";
 import { fetchInspection, resultView } from "./result.js";
 import { showStatistics } from "./statistics.js";
 import { setUpLanguages, t, translatePage } from "./words.js";
 
-const VIEWS = ["inspect", "history", "statistics", "inspection"];
+const VIEWS = ["inspect", "history", "statistics", "inspection", "accounts"];
 const stored = resultView(byId("stored-result"), "");
 translatePage();
 setUpLanguages(byId("language"));
 
 async function route() {
   const [name, id] = location.hash.slice(1).split("/");
-  const view = VIEWS.includes(name) ? name : "inspect";
+  const view = VIEWS.includes(name) && (name !== "accounts" || may("admin")) ? name : "inspect";
   for (const other of VIEWS) byId(`view-${other}`).hidden = other !== view;
   for (const link of document.querySelectorAll("nav a")) {
     const here = link.hash === `#${view}` || (view === "inspection" && link.hash === "#history");
@@ -25,6 +27,7 @@ async function route() {
   if (view === "inspect") showInspect();
   if (view === "history") await showHistory();
   if (view === "statistics") await showStatistics();
+  if (view === "accounts") await showAccounts();
   if (view === "inspection") await showStored(id);
 }
 
@@ -65,28 +68,19 @@ async function watch() {
     byId("degraded").textContent = health.status === "ok" ? "" : t("No image can be inspected now: {why}.", { why: health.history });
     const back = !online;
     online = true;
+    if (back) await showPerson();
     if (back || health.models !== models) {
       models = health.models;
       await loadCategories();
     }
     if (back) {
       await route();
-      await showPerson();
       document.dispatchEvent(new Event("service-online"));
     }
   } catch (error) {
     if (!(error instanceof SignedOut)) markOffline();
   }
   setTimeout(watch, online ? 5000 : 1500);
-}
-
-/** Show who is signed in. */
-async function showPerson() {
-  const { signed_in, name, accounts } = await fetchJson("session");
-  byId("sign-out").hidden = !signed_in;
-  byId("person").textContent = name;
-  document.body.dataset.person = name;
-  byId("sign-in-name").hidden = !accounts;
 }
 
 function markOffline() {

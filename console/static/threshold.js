@@ -3,6 +3,7 @@
 
 import { cacheModel, encodeCategory, fetchJson, sendJson } from "./api.js";
 import { byId, decisionAt, formatNumber, formatPercent, h, openDialog, wordOf } from "./dom.js";
+import { may } from "./person.js";
 import { formatTime, t } from "./words.js";
 
 const MOST_NAMED = 8; // inspections that are named one by one
@@ -85,7 +86,8 @@ export function thresholdTrial(inspection, model, onChange, onSaved) {
     h("div", { class: "row" }, slider, number),
     meaning,
     effect,
-    h("div", { class: "row" }, save, back),
+    h("div", { class: "row" }, may("qa") ? save : null, back),
+    may("qa") ? null : h("p", { class: "hint" }, t("People of the role QA may save a threshold.")),
     log(model.threshold_changes));
 }
 

@@ -26,7 +26,7 @@ def client(console_models: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         for name, role in PASSWORDS.items():
             account = {"role": role, "password": f"secret of {name}"}
             answer = found.put(f"/accounts/{quote(name)}", json=account, headers=ADMIN)
-            assert answer.json() == {"name": name, "role": role}
+            assert answer.json() == {"name": name, "role": role, "active": True}
         yield found
 
 
@@ -45,7 +45,7 @@ def test_names_and_passwords_sign_in(client: TestClient) -> None:
         assert browser.post("/session", data={"name": name, "token": password}).status_code == 401
     assert browser.get("/categories").status_code == 401
     assert person(client, "管理者").get("/session").json() == {
-        "signed_in": True, "name": "管理者", "role": "admin", "accounts": True,
+        "signed_in": True, "name": "管理者", "role": "admin", "accounts": True, "token": True,
     }  # fmt: skip
     assert client.post("/session", data={"token": TOKEN}, follow_redirects=False).status_code == 303  # still
     client.cookies.clear()
@@ -92,8 +92,34 @@ def test_a_removed_account_is_signed_out(client: TestClient) -> None:
     assert short.status_code == 422
 
 
+def test_accounts_are_changed_and_switched_off(client: TestClient) -> None:
+    account = {"role": "operator", "password": "secret of Max"}
+    without = client.put("/accounts/Max", json={"role": "operator"}, headers=ADMIN)
+    assert (without.status_code, without.json()["detail"]) == (422, "a new account needs a role and a password")
+    client.put("/accounts/Max", json=account, headers=ADMIN)
+    assert person(client, "Max").get("/session").json()["role"] == "operator"
+    client.put("/accounts/Max", json={"role": "qa"}, headers=ADMIN)  # keeps the password
+    there = person(client, "Max")
+    assert there.get("/session").json()["role"] == "qa"
+    off = client.put("/accounts/Max", json={"active": False}, headers=ADMIN).json()
+    assert off == {"name": "Max", "role": "qa", "active": False}
+    service_of(client).sessions._known.clear()  # half a minute later
+    assert there.get("/categories").status_code == 401
+    assert there.post("/session", data={"name": "Max", "token": "secret of Max"}).status_code == 401
+    client.put("/accounts/Max", json={"active": True}, headers=ADMIN)
+    there = person(client, "Max")
+    client.put("/accounts/Max", json={"password": "another secret"}, headers=ADMIN)
+    service_of(client).sessions._known.clear()
+    assert there.get("/categories").status_code == 401  # whoever knew the old password
+    admin = person(client, "管理者")
+    for change in ({"role": "qa"}, {"active": False}):
+        assert admin.put(f"/accounts/{quote('管理者')}", json=change).status_code == 409
+    assert client.delete("/accounts/Max", headers=ADMIN).status_code == 204
+
+
 def test_where_nobody_signs_in_nobody_locks_others_out(console_models: Path, tmp_path: Path) -> None:
     with console(console_models, tmp_path) as open_to_all:
+        assert open_to_all.get("/session").json()["role"] == "qa"
         assert open_to_all.put("/accounts/Eve", json={"role": "qa", "password": "12345678"}).status_code == 403
 
 
@@ -105,5 +131,8 @@ def test_accounts_are_added_by_a_command(tmp_path: Path, monkeypatch: pytest.Mon
         assert said in done.stdout + done.stderr
     with console(console_models, tmp_path, hosts=None) as client:
         assert client.get("/categories").status_code == 401
+        assert "token" not in client.get("/", headers={"accept": "text/html"}).text.replace('name="token"', "").replace(
+            'id="token"', ""
+        ).replace('for="token"', "")
         signed = client.post("/session", data={"name": "Ann", "token": "long enough"}, follow_redirects=False)
         assert signed.status_code == 303

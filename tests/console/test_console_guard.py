@@ -83,7 +83,8 @@ def test_a_person_signs_in_once(guarded: TestClient) -> None:
     assert "HttpOnly" in cookie
     assert "samesite=strict" in cookie.casefold()
     assert browser.get("/categories").status_code == 200
-    assert browser.get("/session").json() == {"signed_in": True, "name": "", "role": "admin", "accounts": False}
+    session = {"signed_in": True, "name": "", "role": "admin", "accounts": False, "token": True}
+    assert browser.get("/session").json() == session
     left = browser.post("/session/end")
     assert (left.status_code, urljoin("http://a/qa/session/end", left.headers["location"])) == (303, "http://a/qa/")
     assert browser.get("/categories", headers={"cookie": cookie.partition(";")[0]}).status_code == 401

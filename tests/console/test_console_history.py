@@ -37,7 +37,7 @@ from fastener.console.tables import Base, InspectionRow
 from fastener.datasets.csv_splits import load_split
 from fastener.models.calibration import false_alarm_rate
 
-HEAD = "0006"
+HEAD = "0007"
 
 
 @pytest.fixture

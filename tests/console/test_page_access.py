@@ -165,7 +165,7 @@ def test_dialogs_on_every_screen(german: Page, address: str, photos: list[Path])
             page.goto(f"{address}/#{'history' if dialog == 'export' else 'inspect'}")
             if dialog == "threshold" and not page.locator(".trial input[type=number]").is_visible():
                 page.locator(".trial summary").click()
-                page.locator(".trial input[type=number]").fill("1000")
+                page.locator(".trial input[type=number]").fill("20")
             button.click()
             page.locator(f"#dialog-{dialog}[open]").wait_for()
             check(page, f"{dialog} {name}")
