@@ -6,7 +6,7 @@ saved model. With int8 it is several times as fast, but bank and threshold are f
 because distances between 8-bit features are different. --images names the folder in which the photos are looked for, by
 their checksums. --precision auto, the default, takes int8 if it costs at most 0.5 points of AUROC on held-out training
 photos, plain and with synthetic defects, and its network takes at most 0.9 of the time on this machine; without
---images it takes fp32. What was measured is printed, and kept in the model.
+--images it takes fp32. What was measured is printed, and kept in the model; so is the network's time beside PyTorch's.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ def main() -> int:
             photos, _config(saved, precision), weights=arguments.weights, progress=cli.progress, warn=cli.warn
         )
     _add_features(exported)
-    if reason:
-        exported.notes["export"] = reason
+    exported.notes["export"] = "; ".join(filter(None, (reason, _times(saved, exported, precision))))
     exported.save(output / MODEL_FILE)
     print(exported.describe())
     print(f"saved {output}, in {precision}: {size_of(output)}")
@@ -137,6 +136,22 @@ def _chosen(arguments: argparse.Namespace, saved: Inspector, photos: list[Path])
     )
     print(reason)
     return chosen, reason
+
+
+def _times(saved: Inspector, exported: Inspector, precision: str) -> str:
+    """Measure what the export brings on this machine, in words; "" where no network is used."""
+    from fastener.evaluation.precision_cost import network_ms
+
+    networks = {
+        name: [one.pretrained for one in inspector.evidence.values() if one.pretrained is not None]
+        for name, inspector in (("PyTorch, as saved", saved), (f"ONNX Runtime, {precision}", exported))
+    }
+    if not all(networks.values()):
+        return ""
+    measured = network_ms(networks, exported.preprocessor.size)
+    times = f"network, ms a photo on this machine: {', '.join(f'{name} {ms:.1f}' for name, ms in measured.items())}"
+    print(times)
+    return times
 
 
 def _config(saved: Inspector, precision: str) -> Config:

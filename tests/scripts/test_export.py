@@ -284,7 +284,7 @@ def test_auto_takes_int8_only_where_it_costs_little(
         assert "2 of 12 training photos are not in" in done.stderr
         chosen = Inspector.load(tmp_path / "out", "cpu")
         assert (chosen.config.run.precision, len(chosen.training.checksums)) == (expected, learned)
-        assert chosen.notes["export"] == reason
+        assert chosen.notes["export"].startswith(f"{reason}; network, ms a photo on this machine: PyTorch")
 
 
 def test_the_cost_is_measured_on_photos_that_were_not_learned(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
