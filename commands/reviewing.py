@@ -65,7 +65,7 @@ def chosen_by_hand(
     if not odd:
         return set()
     for number, photo in enumerate(odd, 1):
-        cli.say(f"{number:3d}  {photo.score:8.2f}  {photo.name}{'  (left out)' if photo.left_out else ''}")
+        cli.say(f"{number:3d}  {photo.score:8.2f}  {photo.name}{f'  ({photo.remark})' if photo.remark else ''}")
     question = "numbers of the photos to leave out, e.g. 1 3 (Enter = none): "
     if ask is None and not sys.stdin.isatty():
         cli.say(f"--review would ask here for the {question.rstrip(': ')}; without a terminal, name them with --drop")

@@ -39,24 +39,38 @@ class OddPhoto:
         Numbers of the photo and its copies in the training set, from 0.
     left_out : bool
         Whether the photo is so far above the rest that the threshold does not heed it.
+    odd_outline : bool
+        Whether the part's outline is unlike all others, as where its mask was cut.
     """
 
     name: str
     score: float
     places: tuple[int, ...]
     left_out: bool
+    odd_outline: bool = False
+
+    @property
+    def remark(self) -> str:
+        """What is to be known of the photo beside its score; "" if nothing is."""
+        return ", ".join(["left out"] * self.left_out + ["outline unlike all others"] * self.odd_outline)
 
 
 def oddest_photos(inspector: Inspector, most: int = MOST_SHOWN) -> list[OddPhoto]:
-    """List the ``most`` photos with the highest scores, the highest first; copies of a photo count once."""
+    """List the ``most`` photos with the highest scores, and those with odd outlines; copies of a photo count once.
+
+    The photo with the highest score comes first.
+    """
     decision, training = inspector.decision, inspector.training
     scores = decision.healthy_joined
     left_out = set(decision.tail().outliers.tolist())
     names = training.names_of(decision.groups)
+    outlines = set() if inspector.report is None else set(inspector.report.odd_outlines)
     found = []
-    for i in np.argsort(-scores, kind="stable")[:most].tolist():
+    for rank, i in enumerate(np.argsort(-scores, kind="stable").tolist()):
+        if rank >= most and names[i] not in outlines:
+            continue
         places = tuple(np.flatnonzero(training.groups == decision.groups[i]).tolist())
-        found.append(OddPhoto(names[i], float(scores[i]), places, i in left_out))
+        found.append(OddPhoto(names[i], float(scores[i]), places, i in left_out, names[i] in outlines))
     return found
 
 
@@ -68,8 +82,8 @@ def review_sheet(inspector: Inspector, photos: Sequence[OddPhoto], sources: Sequ
         result = inspect_unseen(inspector, sources[photo.places[0]], group)
         assert result.photo is not None
         row = [result.photo, heatmap_picture(result.photo, result)] if inspector.decision.localises else [result.photo]
-        above = ", over the threshold" if photo.score > inspector.threshold else ""
-        caption = f"{number}. {photo.name}: {photo.score:.2f}{', LEFT OUT' if photo.left_out else above}"
+        above = "over the threshold" if photo.score > inspector.threshold and not photo.left_out else ""
+        caption = ", ".join(filter(None, (f"{number}. {photo.name}: {photo.score:.2f}", above, photo.remark)))
         panels.append(contact_sheet([row], [caption], cell=220))
     blank = np.full_like(panels[0], panels[0][0, 0])
     panels += [blank] * (-len(panels) % _IN_A_ROW)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,17 @@ def test_the_sheet_shows_them_all(fitted: Inspector, paths: list[Path]) -> None:
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] == one.shape[1]
     assert sheet.shape[0] == 2 * one.shape[0]
+
+
+def test_photos_with_odd_outlines_are_listed_however_low_they_score(fitted: Inspector) -> None:
+    lowest = oddest_photos(fitted)[-1]
+    assert fitted.report is not None
+    marked = copy.copy(fitted)
+    marked.report = replace(fitted.report, odd_outlines=(lowest.name,))
+    one, other = oddest_photos(marked, 1)
+    assert one.left_out
+    assert other == replace(lowest, odd_outline=True)
+    assert (one.remark, other.remark) == ("left out", "outline unlike all others")
 
 
 def test_photos_are_dropped_by_name_or_path() -> None:
