@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from fastener.common.spreadsheet import CsvWriter, rows_text
+from fastener.console.characters import visible
 from fastener.console.pictures import suffix
 from fastener.console.store import PictureStore
 from fastener.console.tables import FAIL, NO_PART, ORIGIN, RESULT_COLUMNS, InspectionRow
@@ -45,7 +46,7 @@ def as_csv(rows: Iterable[InspectionRow]) -> Iterator[str]:
     writer = CsvWriter(lines)
 
     def line(values: Iterable[object]) -> str:
-        writer.write_row(values)
+        writer.write_row(visible(value) if isinstance(value, str) else value for value in values)
         text = lines.getvalue()
         lines.seek(0)
         lines.truncate()

@@ -13,7 +13,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from fastener.console.database import folded
-from fastener.console.tables import LOOK, ORIGIN, PASS, InspectionRow, ReviewRow
+from fastener.console.tables import ORIGIN, PASS, REVIEW, InspectionRow, ReviewRow
 
 Reviewed = Literal["none", "any", "confirmed", "overruled"]
 Sort = Literal["time", "category", "file_name", "score", "decision", "lot", "serial"]
@@ -32,7 +32,7 @@ class Filter:
     category : str or None
         Name of the model.
     decision : str or None
-        "PASS", "LOOK", "FAIL" or "NO_PART".
+        "PASS", "REVIEW", "FAIL" or "NO_PART".
     reviewed : str or None
         "none": not reviewed; "any": reviewed; "confirmed" or "overruled": by the latest review.
     text : str or None
@@ -69,7 +69,7 @@ class Filter:
             found.append(row.review_id.is_(None))
         elif self.reviewed is not None:
             found.append(row.review_id.is_not(None))
-            passed = case((row.decision == LOOK, PASS), else_=row.decision)  # a part to look at is one that passed
+            passed = case((row.decision == REVIEW, PASS), else_=row.decision)  # a part to look at is one that passed
             if self.reviewed == "confirmed":
                 found.append(row.review.has(ReviewRow.verdict == passed))
             elif self.reviewed == "overruled":

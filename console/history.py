@@ -80,7 +80,7 @@ class History:
             return [(one[0], one[1], one[2], one[3], one[4]) for one in found]
 
     def review(self, identifier: str, verdict: str, *, reviewer: str, note: str) -> InspectionRow:
-        """Add a review of an existing inspection. ``verdict`` is the right decision, not LOOK."""
+        """Add a review of an existing inspection. ``verdict`` is the right decision, not REVIEW."""
         review = ReviewRow(
             inspection_id=identifier, created_at=datetime.now(UTC), verdict=verdict, reviewer=reviewer, note=note
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from fastener.console.characters import visible
 from fastener.console.language import Words
 from fastener.console.shift_report import ShiftReport, Table
 
@@ -54,6 +55,4 @@ def _table(table: Table) -> str:
 
 
 def _visible(text: str) -> str:
-    """Escape markup, and show characters that turn the direction of text as what they are."""
-    turning = {code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-    return escape(text.translate(turning))
+    return escape(visible(text))

@@ -30,6 +30,7 @@ from reportlab.platypus import (
 )
 from reportlab.platypus import Table as Grid
 
+from fastener.console.characters import visible
 from fastener.console.shift_report import ShiftReport, Stopped, Table
 
 _MARGIN = 18 * mm
@@ -112,7 +113,7 @@ def _foot(canvas: Canvas, document: Any) -> None:
 def _text(text: str, style: str) -> Paragraph:
     """Make a paragraph whose East Asian characters are in a font that has them."""
     parts, wide = [""], False
-    for character in text:
+    for character in visible(text):
         if (character >= "\u2e80") != wide:
             wide = not wide
             parts.append("")

@@ -12,7 +12,7 @@ from fastener.console.accounts import PASSWORD_LENGTH, Role
 from fastener.console.result_schemas import API_NAMES, Answer, Named, with_fields
 from fastener.console.tables import RESULT_COLUMNS
 
-Decision = Literal["PASS", "LOOK", "FAIL", "NO_PART"]
+Decision = Literal["PASS", "REVIEW", "FAIL", "NO_PART"]
 Right = Literal["PASS", "FAIL", "NO_PART"]
 
 
@@ -181,7 +181,7 @@ class StoredInspection(Answer):
     height: int
     is_anomaly: bool
     decision: Decision = Field(
-        description="NO_PART: the photo cannot be judged, see problem; LOOK: passed, but a person should look at it"
+        description="NO_PART: the photo cannot be judged, see problem; REVIEW: passed, but a person should look at it"
     )
     naming: Named | None = Field(None, description="kind of defect; null for models that name none")
     has_heatmap: bool = Field(description="whether the model marked places, so that /heatmap returns them")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from fastener.console.language import Words
-from fastener.console.tables import FAIL, FAILED, LOOK, NO_PART, PASS, InspectionRow, ThresholdRow
+from fastener.console.tables import FAIL, FAILED, NO_PART, PASS, REVIEW, InspectionRow, ThresholdRow
 from fastener.inspection.naming import UNKNOWN
 
 MOST_STOPPED = 200
@@ -112,7 +112,7 @@ def shift_report(
         if len(lines) > 1:
             found.append(_line(words("all"), whole, no_part_fails, words))
         share = "Share of FAIL and NO PART" if no_part_fails else "Share of FAIL"
-        head = ("Inspected", "PASS", "LOOK", "FAIL", "NO PART", share, "False alarms", "Missed")
+        head = ("Inspected", "PASS", "REVIEW", "FAIL", "NO PART", share, "False alarms", "Missed")
         return Table(title, (title, *map(words, head)), found)
 
     tables = [table(words("Model"), "category")]
@@ -139,7 +139,7 @@ def shift_report(
 
 def _summary(whole: _Counts, words: Words) -> str:
     found = whole.decisions
-    shown = [f"{found[name]} {name.replace('_', ' ')}" for name in (PASS, LOOK, FAIL, NO_PART) if found[name]]
+    shown = [f"{found[name]} {name.replace('_', ' ')}" for name in (PASS, REVIEW, FAIL, NO_PART) if found[name]]
     return words("Inspections: {count}", count=found.total()) + (f" ({', '.join(shown)})" if shown else "")
 
 
@@ -148,7 +148,7 @@ def _line(name: str, counts: _Counts, no_part_fails: bool, words: Words) -> tupl
     failed = found[FAIL] + (found[NO_PART] if no_part_fails else 0)
     counted = found.total() - (0 if no_part_fails else found[NO_PART])
     share = words.number(f"{100 * failed / counted:.1f} %") if counted else "–"
-    numbers = (found.total(), found[PASS], found[LOOK], found[FAIL], found[NO_PART])
+    numbers = (found.total(), found[PASS], found[REVIEW], found[FAIL], found[NO_PART])
     return (name, *map(str, numbers), share, str(counts.false_alarms), str(counts.missed))
 
 

@@ -12,10 +12,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from fastener.inspection.fields import RESULT_FIELDS, Field
 from fastener.inspection.result import Inspection
 
-PASS, FAIL, NO_PART, LOOK = "PASS", "FAIL", "NO_PART", "LOOK"
-# The decision that the console records for each verdict of the library. LOOK exists for models that were trained with
+PASS, FAIL, NO_PART, REVIEW = "PASS", "FAIL", "NO_PART", "REVIEW"
+# The decision that the console records for each verdict of the library. REVIEW exists for models that were trained with
 # the setting calibration.look_band.
-DECISIONS = {"normal": PASS, "LOOK": LOOK, "ANOMALOUS": FAIL, "NO PART": NO_PART}
+DECISIONS = {"normal": PASS, "LOOK": REVIEW, "ANOMALOUS": FAIL, "NO PART": NO_PART}
 # Decisions that stop a part. A photo without a part counts as one of them: nothing passed.
 FAILED = (FAIL, NO_PART)
 # Fields of a result that may be null: photos without a part have no confidence, a model that flags every photo gives no

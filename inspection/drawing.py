@@ -40,9 +40,10 @@ def heatmap_overlay(
     """Lay an anomaly map over its photo: image uint8 RGB (H, W, 3), map float (H, W) -> uint8 RGB (H, W, 3).
 
     ``vmin`` and ``vmax`` are the model's one colour scale, so that healthy parts look alike and healthy. The colour
-    map is inferno: its lightness rises evenly with the score, in print and for colour-blind readers too, where rainbows
-    make edges that are not in the data. Opacity rises with the score, from 0 at ``vmin`` to ``alpha`` at the middle of
-    the scale and above, so that a healthy part looks as in its photo. NaN pixels, which were not inspected, are dimmed.
+    map is inferno, unless ``heatmap_layer`` is told to draw from blue to white: in both, lightness rises evenly with
+    the score, in print and for colour-blind readers too, where rainbows make edges that are not in the data. Opacity
+    rises with the score, from 0 at ``vmin`` to ``alpha`` at the middle of the scale and above, so that a healthy part
+    looks as in its photo. NaN pixels, which were not inspected, are dimmed.
 
     Raises:
         ValueError: sizes differ, vmin is not below vmax, or alpha is outside 0 to 1.

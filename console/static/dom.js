@@ -34,7 +34,7 @@ const visible = (text) => text.replace(/[\u200e\u200f\u202a-\u202e\u2066-\u2069]
 export const wordOf = (decision) => decision.replace("_", " ");
 
 /** The decision that a photo's own verdict amounts to: a part to look at is one that passed. */
-export const ownVerdict = ({ decision }) => (decision === "LOOK" ? "PASS" : decision);
+export const ownVerdict = ({ decision }) => (decision === "REVIEW" ? "PASS" : decision);
 
 /** Tell whether a person overruled the decision of an inspection. */
 export const isOverruled = (inspection) => Boolean(inspection.review) && inspection.review.verdict !== ownVerdict(inspection);
@@ -72,12 +72,12 @@ export function shortName(name) {
 const CROSS = [["path", { d: "M7.5 1h9L23 7.5v9L16.5 23h-9L1 16.5v-9z" }], ["path", { d: "M8 8l8 8M16 8l-8 8", class: "stroke" }]];
 const SHAPES = {
   PASS: [["circle", { cx: 12, cy: 12, r: 11 }], ["path", { d: "M6.5 12.5l4 4 7-8.5", class: "stroke" }]],
-  LOOK: [["path", { d: "M12 1l11.5 21H.5z" }], ["path", { d: "M12 8.5v6.5M12 17.5v2", class: "stroke" }]],
+  REVIEW: [["path", { d: "M12 1l11.5 21H.5z" }], ["path", { d: "M12 8.5v6.5M12 17.5v2", class: "stroke" }]],
   FAIL: CROSS,
   NO_PART: [["rect", { x: 1.5, y: 1.5, width: 21, height: 21, rx: 2 }], ["path", { d: "M7 12h10", class: "stroke" }]],
 };
 
-/** Draw a tick in a circle (PASS), a triangle (LOOK), a cross in an octagon (FAIL) or an empty frame (NO_PART). */
+/** Draw a tick in a circle (PASS), a triangle (REVIEW), a cross in an octagon (FAIL) or an empty frame (NO_PART). */
 export function mark(decision) {
   const inside = (SHAPES[decision] ?? CROSS).map(([tag, properties]) => s(tag, properties));
   return s("svg", { viewBox: "0 0 24 24", class: "mark", "aria-hidden": "true" }, ...inside);
@@ -87,7 +87,7 @@ export function mark(decision) {
 export function decisionAt(inspection, threshold) {
   if (inspection.decision === "NO_PART") return "NO_PART";
   if (inspection.anomaly_score > threshold) return "FAIL";
-  return inspection.decision === "LOOK" ? "LOOK" : "PASS";
+  return inspection.decision === "REVIEW" ? "REVIEW" : "PASS";
 }
 
 /** Format a number with three significant digits. */

@@ -62,7 +62,7 @@ function finished(item) {
   if (item.result) document.dispatchEvent(new CustomEvent("decided", { detail: item.result.decision }));
 }
 
-const URGENCY = ["PASS", "LOOK", "not inspected", "NO_PART", "FAIL"];
+const URGENCY = ["PASS", "REVIEW", "not inspected", "NO_PART", "FAIL"];
 const stops = ({ result }) => result?.decision === "FAIL" || result?.decision === "NO_PART";
 const urgency = (item) => URGENCY.indexOf(item.state === "failed" ? "not inspected" : item.result?.decision);
 
@@ -108,14 +108,14 @@ function count(items) {
   const finished = items.filter(({ state }) => state === "done" || state === "failed").length;
   const countIf = (test) => items.filter(test).length;
   const decided = (decision) => countIf(({ result }) => result?.decision === decision);
-  const empty = decided("NO_PART"), look = decided("LOOK");
+  const empty = decided("NO_PART"), review = decided("REVIEW");
   const unread = countIf(({ state }) => state === "failed");
   byId("queue-head").hidden = items.length === 0;
   byId("queue-progress").hidden = items.length === 0 || finished === items.length;
   byId("queue-progress").max = items.length || 1;
   byId("queue-progress").value = finished;
   byId("queue-count").textContent = [`${t("{done} of {all}", { done: finished, all: items.length })}: ${decided("PASS")} PASS`,
-    `${decided("FAIL")} FAIL`, look && `${look} LOOK`, empty && `${empty} NO PART`,
+    `${decided("FAIL")} FAIL`, review && `${review} REVIEW`, empty && `${empty} NO PART`,
     unread && t("{count} not inspected", { count: unread })].filter(Boolean).join(", ");
 }
 

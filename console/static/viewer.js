@@ -110,6 +110,6 @@ function drag(pane) {
 /** Draw boxes where they support the verdict: what passed has none, but for places that a person should look at. */
 function boxesOf({ width, height, regions, decision }) {
   return s("svg", { class: "boxes", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
-    ...(["FAIL", "LOOK"].includes(decision) ? regions : []).flatMap((region) => ["halo", "box"].map((name) =>
+    ...(["FAIL", "REVIEW"].includes(decision) ? regions : []).flatMap((region) => ["halo", "box"].map((name) =>
       s("rect", { class: name, x: region.x, y: region.y, width: region.width, height: region.height }))));
 }

@@ -37,7 +37,7 @@ from fastener.console.tables import Base, InspectionRow
 from fastener.datasets.csv_splits import load_split
 from fastener.models.calibration import false_alarm_rate
 
-HEAD = "0007"
+HEAD = "0008"
 
 
 @pytest.fixture
@@ -177,10 +177,10 @@ def test_two_servers_agree_on_a_threshold_and_the_faster_person_wins(
 
 
 def test_export_as_csv_runs_no_formula(client: TestClient, photos: list[Path]) -> None:
-    for name in ("=1+1.png", "-2.png", "com,ma.png"):
+    for name in ("\u202egnp.exe", "=1+1.png", "-2.png", "com,ma.png"):
         send(client, photos[0], name=name)
     lines = list(csv.DictReader(io.StringIO(client.get("/export/inspections.csv").text.removeprefix(BOM))))
-    assert [line["file_name"] for line in lines] == ["com,ma.png", "'-2.png", "'=1+1.png"]
+    assert [line["file_name"] for line in lines] == ["com,ma.png", "'-2.png", "'=1+1.png", r"\u202egnp.exe"]
     assert {line["decision"] for line in lines} <= {"PASS", "FAIL"}
     found = client.get("/export/inspections.csv?text=com").text.removeprefix(BOM)
     assert len(list(csv.DictReader(io.StringIO(found)))) == 1
@@ -359,13 +359,14 @@ def test_an_old_database_is_upgraded_and_keeps_its_rows(console_models: Path, tm
     assert "reviews" not in inspect(engine).get_table_names()
     columns = ", ".join(column["name"] for column in inspect(engine).get_columns("inspections"))
     values = f"'{'a' * 32}', '2026-01-31 12:00:00.000000', 'nut', 'm', 'old.png', 'i', NULL, 1, 1, 1, 2, .5, .9"
-    values += ", 'PASS', 1, '{}', '[]', .1"
+    values += ", 'LOOK', 1, '{}', '[]', .1"
     with engine.begin() as connection:
         connection.execute(text(f"INSERT INTO inspections ({columns}) VALUES ({values})"))
     engine.dispose()
     with console(console_models, tmp_path) as client:
         old = client.get("/inspections").json()["inspections"][0]
         assert (old["file_name"], old["timestamp"], old["review"]) == ("old.png", "2026-01-31T12:00:00Z", None)
+        assert old["decision"] == "REVIEW"  # as LOOK is called by now
         said = client.patch(f"/inspections/{old['id']}", json={"verdict": "FAIL", "reviewer": "Ann"}).json()
         assert said["review"]["verdict"] == "FAIL"
 

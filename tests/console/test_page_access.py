@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from data_factory import save
 from page_factory import IN_CHROMIUM, Serve, Watched, choose
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from fastener.console.language import Language, Words
 from fastener.inspection.input_check import NO_PART
@@ -114,6 +114,12 @@ def cut_off(page: Page) -> list[str]:
     return found
 
 
+def as_review(route: Route) -> None:
+    """Answer as a model that was trained with ``calibration.look_band``."""
+    response = route.fetch()
+    route.fulfill(response=response, json=response.json() | {"decision": "REVIEW"})
+
+
 def test_the_station_view_in_every_state(browser: Browser, address: str, photos: list[Path], tmp_path: Path) -> None:
     context = browser.new_context(viewport={"width": 1024, "height": 768}, locale="de-DE")
     page = context.new_page()
@@ -136,6 +142,10 @@ def test_the_station_view_in_every_state(browser: Browser, address: str, photos:
     page.set_input_files("#files", tmp_path / "note.png")
     expect(page.locator(".message")).to_contain_text("note.png wurde nicht geprüft")
     look("unreadable", ".message")
+    page.route("**/inspect", as_review)
+    choose(page, photos[1:2])
+    look("REVIEW", ".banner.review")
+    page.unroute("**/inspect")
     for state, file in (("PASS", photos[0]), ("FAIL", photos[4]), ("NO PART", empty)):
         choose(page, [file])
         expect(page.locator(".banner .decision")).to_have_text(state)
