@@ -8,29 +8,29 @@ import cv2
 import numpy as np
 
 from fastener.config import CorrosionSettings
-from fastener.corrosion.deposit import Change, clear_deposit, dark_patches
-from fastener.corrosion.places import EDGE_WIDTH, edge_shares, labelled, patches, square, steepness
+from fastener.corrosion.deposit import EDGE_PART, HIDDEN, ROUGHER, Change, dark_patches, is_bright, is_crusty
+from fastener.corrosion.places import EDGE_WIDTH, labelled, means, patches, square
 from fastener.corrosion.relief import Difference, compare_relief
 
-# What ends is sharp along this share of its edge at least.
-_EDGE_PART = 0.25
-# Crust has at least this many doublings of T0's contrast of detail, and each patch of it somewhere the second number.
-_ROUGHER, _ROUGHEST = 0.5, 1.0
+# Each patch of rough crust has somewhere this many doublings of T0's contrast of detail.
+_ROUGHEST = 1.0
 # Contrast is that of a neighbourhood. What belongs to the patch has changed its own lightness by this share of what is
 # usual in the patch, and by the patch's mean.
 _CHANGED = 0.25
-# T0's contrast counts within this share of the usual distance. Crust hides T0's detail: it agrees no better than this.
-_ROUGH_REACH, _HIDDEN = 0.5, 0.75
+# T0's contrast counts within this share of the usual distance.
+_ROUGH_REACH = 0.5
 # Shares of the usual distance within which T0's values count when slight deposit is looked for, the finest first. The
 # first holds at which no more than this share of the found places, and this share of the part, would be deposit if T0
 # and the shot changed places: errors of light and registration go both ways.
 _REACHES = (0.25, 0.5, 1.0)
 _FALSE, _FEW = 0.15, 0.005
-# Slight rises count from several levels up, so that a patch on a face that the lamp lights more is seen by itself.
+# Slight changes count from several levels up, so that a patch on a face that the lamp lights more is seen by itself.
 _LEVELS = (1.0, 1.5, 2.25)
-# Slight deposit goes this share of the usual way to white; gaps within it that are narrower than this share of the
-# frame belong to it.
-_SLIGHT_COVER, _GAP = 0.25, 0.007
+# A moved highlight leaves a darker place that is sharp on two sides; darker deposit is sharp along this share of its
+# edge.
+_ALL_ROUND = 0.5
+# Gaps within deposit that are narrower than this share of the frame belong to it.
+_GAP = 0.007
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,13 @@ class Ground:
     ----------
     where
         Where it is looked for, bool (h, w).
-    edges
-        How fast T0's lightness varies, in L* per side of the frame, float32 (h, w); infinite at the outline.
     rough
         How the shot differs from T0, for rough crust.
     slight
-        The same for slight rises.
+        The same for slight changes.
     """
 
     where: np.ndarray
-    edges: np.ndarray
     rough: Difference | None
     slight: Difference | None = None
 
@@ -60,31 +57,23 @@ def look_at_bright_metal(change: Change, left_out: np.ndarray, settings: Corrosi
 
     ``left_out``, bool (h, w), is coloured or burnt out: another exposure changes it and its border otherwise.
     """
-    way = settings.min_cover * change.room
-    if not change.bare.any() or np.median(way[change.bare]) >= settings.min_lighter:
+    bright = is_bright(change, settings)
+    if not change.bare.any() or 2 * bright[change.bare].sum() < change.bare.sum():
         return None
-    side = max(change.bare.shape)
-    # At the outline itself, any change of the light looks like an edge.
-    both = (change.old.mask & change.new.mask).astype(np.uint8)
-    inner = cv2.erode(both, square(EDGE_WIDTH * side), borderValue=0) > 0
-    edges = np.where(inner, steepness(np.where(change.old.mask, change.old.fine, 0.0)), np.inf)
-    where = change.bare & (way < settings.min_lighter) & ~_beside(left_out)
     rough = compare_relief(change.old, change.new, reach=_ROUGH_REACH)
-    ground = Ground(where, edges, rough)
+    # Dark patches and their edges are rough and end sharply, too.
+    dark = dark_patches(change, change.bare, settings, 1.0)
+    ground = Ground(change.bare & bright & ~_beside(left_out | dark), rough)
     crust, decoy = (_crust(change, ground, one, settings, 1.0) for one in (rough.rougher_around, rough.smoother_around))
     if not _stands_out(crust, decoy, change.bare):
         ground, crust = replace(ground, rough=None), np.zeros_like(crust)
-    # Within crust, dark and light lie side by side.
-    elsewhere = replace(ground, where=where & ~_beside(crust))
-    clear = clear_deposit(change, settings, 1.0)
     for reach in _REACHES:
         difference = compare_relief(change.old, change.new, reach=reach)
-        found = replace(elsewhere, slight=difference)
-        lighter, darker = (
-            _slight(change, found, one, settings, 1.0) for one in (difference.lighter, difference.darker)
-        )
-        if _stands_out(clear | crust | lighter, darker, change.bare):
-            return replace(found, where=where)
+        ended, decoy = (_slight(change, ground, difference, settings, 1.0, reverse=one) for one in (False, True))
+        found = crust | ended
+        # Deposit that hides T0's edges is both.
+        if _stands_out(found, decoy & ~found, change.bare):
+            return replace(ground, slight=difference)
     return ground
 
 
@@ -92,7 +81,7 @@ def deposit_on_bright_metal(change: Change, ground: Ground, settings: CorrosionS
     """Find rough crust and slight deposit, bool (h, w). ``factor`` scales the limits."""
     found = np.zeros(ground.where.shape, bool)
     if ground.slight is not None:
-        found |= _slight(change, ground, ground.slight.lighter, settings, factor)
+        found |= _slight(change, ground, ground.slight, settings, factor)
     if ground.rough is not None:
         found |= _crust(change, ground, ground.rough.rougher_around, settings, factor)
     closed = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, square(_GAP * max(found.shape))) > 0
@@ -112,47 +101,45 @@ def _crust(
 ) -> np.ndarray:
     """Find patches that are rougher than all that T0 shows nearby, and hide T0's detail.
 
-    Deposit of the metal's own lightness casts shadows and catches light in its own relief. The edge of a dark patch is
-    rough, too. ``doublings`` are the shot's contrast over T0's, or the reverse.
+    Deposit of the metal's own lightness casts shadows and catches light in its own relief. ``doublings`` are the shot's
+    contrast over T0's, or the reverse.
     """
-    dark = _beside(dark_patches(change, change.bare, settings, factor))
-    where = ground.where & np.isfinite(ground.edges) & ~dark
+    where = ground.where & np.isfinite(change.old_edges)
     part = int(change.bare.sum())
-    _, labels = labelled(patches((doublings >= _ROUGHER * factor) & where, part))
+    _, labels = labelled(patches((doublings >= ROUGHER * factor) & where, part))
     roughest = np.full(int(labels.max()) + 1, -np.inf)
     np.maximum.at(roughest, labels.ravel(), doublings.ravel())
-    keep = (roughest >= _ROUGHEST * factor) & (_means(change.likeness, labels) <= _HIDDEN)
+    keep = (roughest >= _ROUGHEST * factor) & (means(change.likeness, labels) <= HIDDEN)
     keep[0] = False
     shift = change.new.fine - change.old.fine
-    least = np.maximum(_CHANGED * np.sqrt(_means(shift**2, labels)), np.abs(_means(shift, labels)))
+    least = np.maximum(_CHANGED * np.sqrt(means(shift**2, labels)), np.abs(means(shift, labels)))
     crust = keep[labels]
     changed = (crust & (np.abs(shift) >= least[labels])).astype(np.uint8)
     closed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, square(_GAP * max(changed.shape))) > 0
     return np.asarray(closed & crust)
 
 
-def _means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Average ``image`` over each label's places: float64 (n,)."""
-    total = np.bincount(labels.ravel())
-    return np.asarray(np.bincount(labels.ravel(), image.ravel()) / np.maximum(total, 1))
+def _slight(
+    change: Change,
+    ground: Ground,
+    difference: Difference,
+    settings: CorrosionSettings,
+    factor: float,
+    *,
+    reverse: bool = False,
+) -> np.ndarray:
+    """Find places that have become a little lighter or darker, and are rough, or end where nothing ended at T0.
 
-
-def _slight(change: Change, ground: Ground, rise: np.ndarray, settings: CorrosionSettings, factor: float) -> np.ndarray:
-    """Find places that rise a little and are crust: rough, or ending where nothing ended at T0.
-
-    The light of a lamp is smooth, and ends where the part's faces end. ``rise`` is a lightness or its opposite, in L*.
+    Matt deposit is lighter than metal in the shade, and darker than metal in which the lamp is mirrored.
     """
-    assert ground.slight is not None  # only asked for where it is
-    least = settings.min_lighter_rough
-    limit = np.maximum(least, _SLIGHT_COVER * settings.min_cover * change.room) * factor
-    found = np.zeros(rise.shape, bool)
-    for level in _LEVELS:
-        count, labels = labelled((rise >= level * limit) & ground.where & ~found)
-        total = np.bincount(labels.ravel(), minlength=count)
-        rough = np.bincount(labels[ground.slight.rougher >= _ROUGHER], minlength=count)
-        slope = level * least * factor / EDGE_WIDTH
-        ends = (change.contrast >= slope) & (ground.edges < slope)
-        keep = (rough * 2 >= total) | (edge_shares(labels, count, ends) >= _EDGE_PART)
-        keep[0] = False
-        found |= keep[labels]
+    limit = settings.min_lighter_rough * factor
+    found = np.zeros(ground.where.shape, bool)
+    for amount, sharp in ((difference.lighter, EDGE_PART), (difference.darker, _ALL_ROUND)):
+        # At the edge of lighter places, whatever lies beside them seems to end.
+        free = ground.where & ~_beside(found)
+        for level in _LEVELS:
+            _, labels = labelled((amount >= level * limit) & free & ~found)
+            keep = is_crusty(labels, change, difference, level * limit, sharp=sharp, reverse=reverse)
+            keep[0] = False
+            found |= keep[labels]
     return found

@@ -26,6 +26,10 @@ Z95 = 1.96
 _PIECE = 0.01
 # Deposit that is lighter by less than this, in L*, is hard to see even for an eye.
 _LITTLE_ROOM = 15.0
+# At least this share of the part, in percent, has to be comparable.
+_LEAST_JUDGED = 5.0
+# T0's outline is looked for this many times, each time where the last look put it.
+_LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,8 @@ def compare(
     views = [View(one.whole.picture, one.view.shot.number) for one in baselines]
     side = max(view.surface.mask.shape)
     match = match_view(View(view.picture, view.shot.number), views, side, settings)
+    if not match.registration.believable and view.surface.mask.any():
+        view, match = _looked_for(view, match, baselines, settings)
     index, registration = match.index, match.registration
     same_view = registration.believable
     if registration.bitten:
@@ -166,10 +172,12 @@ def compare(
             threshold=threshold,
             dead_band=settings.dead_band,
         )
-    surface = None
+    surface, hardly_seen = None, False
     if placed is not None:
         coloured = (colour.classes > 0) | colour.own_places
         surface = surface_change(chosen[0].view.scene, view.scene, placed, coloured, settings)
+        hardly_seen = surface.judged < _LEAST_JUDGED
+        surface = None if hardly_seen else surface
     return MeasuredShot(
         view=view,
         colour=colour,
@@ -177,15 +185,46 @@ def compare(
         growth_noise=max((level for one in chosen for level in one.noise), default=0.0),
         compared=PLACES if same_view else NO_VIEW,
         registration=registration,
-        baseline_index=index if same_view else None,
-        changes=_changes(colour, surface, chosen, settings),
+        baseline_index=index if surface is not None else None,
+        changes=_changes(colour, surface, chosen, same_view, settings),
         surface=surface,
         flags=(
             *_flags(view, chosen, match, settings),
+            *((quality.HARDLY_SEEN,) if hardly_seen else ()),
             *((quality.NEARLY_WHITE,) if surface is not None and surface.room < _LITTLE_ROOM else ()),
             *((quality.NO_ZONE,) if not same_view and any(one.zone is not None for one in chosen) else ()),
         ),
     )
+
+
+def _looked_for(
+    view: ShotView, match: Match, baselines: Sequence[BaselineShot], settings: CorrosionSettings
+) -> tuple[ShotView, Match]:
+    """Look for T0's part around the pieces that were found, of which deposit as light as the background left no more.
+
+    The smallest disc around the pieces, or their convex hull, is taken for the part, and then the outline of the T0
+    shot that fits best there. The view is the same only if the marks agree clearly.
+    """
+    size = (view.surface.mask.shape[0], view.surface.mask.shape[1])
+    views = [View(one.whole.picture, one.view.shot.number) for one in baselines]
+    found = []
+    for part in _around(view.surface.mask):
+        for _ in range(_LOOKS):
+            again = match_view(View(view.with_part(part).picture, view.shot.number), views, max(size), settings)
+            outline = baselines[again.index].whole.surface.mask.astype(np.uint8)
+            part = again.registration.warp(outline, size) > 0
+        if again.registration.believable and again.registration.marks >= settings.clear_marks:
+            found.append((view.with_part(part), again))
+    return max(found, key=lambda one: one[1].registration.fit, default=(view, match))
+
+
+def _around(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest disc around the places of a bool (h, w), and their convex hull."""
+    outline = cv2.convexHull(np.argwhere(mask)[:, ::-1].astype(np.int32))
+    (x, y), radius = cv2.minEnclosingCircle(outline)
+    blank = np.zeros(mask.shape, np.uint8)
+    disc = cv2.circle(blank.copy(), (round(x), round(y)), round(radius), 1, cv2.FILLED)
+    return disc > 0, cv2.fillConvexPoly(blank, outline, 1) > 0
 
 
 def _unbitten(mask: np.ndarray, before: np.ndarray, registration: Registration) -> np.ndarray:
@@ -196,7 +235,11 @@ def _unbitten(mask: np.ndarray, before: np.ndarray, registration: Registration) 
 
 
 def _changes(
-    colour: Colour, surface: SurfaceChange | None, chosen: Sequence[BaselineShot], settings: CorrosionSettings
+    colour: Colour,
+    surface: SurfaceChange | None,
+    chosen: Sequence[BaselineShot],
+    same_view: bool,
+    settings: CorrosionSettings,
 ) -> Changes:
     """Compare the shares with T0's. Place by place, the rust of T0 is left out already."""
 
@@ -213,9 +256,7 @@ def _changes(
         (of_white, of_dark), levels = surface.deviations, chosen[0].no_change
         white = Change(surface.white, float(np.hypot(Z95 * of_white, levels[0])))
         dark = Change(surface.dark, float(np.hypot(Z95 * of_dark, levels[1])))
-    return Changes(
-        change("rust", 0, surface is not None), change("tarnish", 1, False), change("green", 2, False), white, dark
-    )
+    return Changes(change("rust", 0, same_view), change("tarnish", 1, False), change("green", 2, False), white, dark)
 
 
 def _flags(

@@ -21,6 +21,10 @@ _NARROWEST = 0.03
 # Detail that a deposit hides: its scale, the neighbourhood in which it is compared, as shares of the frame's side, and
 # the contrast that is noise. Every place counts a little, also where T0 shows no detail.
 _DETAIL, _AROUND, _NOISE, _KEPT = 0.0026, 0.02, 0.01, 0.5
+# A neighbourhood is left out if this share of it is burnt out.
+_LOST = 0.5
+# The light is unknown if less than this share of the places is left.
+_KNOWN = 0.05
 # No veil is stronger than the darkest places of its shot.
 _DARKEST = 0.02
 _LEAST = 1e-3
@@ -37,7 +41,7 @@ class Exposure:
     veil
         Stray light that the later shot has beyond T0's; negative where T0 has more.
     agreement
-        Share of the surface that follows the relation, 0 to 1.
+        Share of the surface that follows the relation, 0 to 1; 0 where too little is seen to find it.
     """
 
     gain: float
@@ -56,8 +60,12 @@ def luminance(photo: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.LUT(photo, linear) @ _LUMINANCE)
 
 
-def match_exposure(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) -> Exposure:
+def match_exposure(
+    baseline: np.ndarray, later: np.ndarray, mask: np.ndarray, clipped: np.ndarray | None = None
+) -> Exposure:
     """Fit ``later`` = gain * ``baseline`` + veil on the places of ``mask``, in linear luminance (h, w) of one frame.
+
+    Neighbourhoods that are mostly ``clipped``, burnt out in either, tell nothing of the light and are left out.
 
     The fit is a redescending M-estimate (Geman and McClure, 1987) of the logarithmic ratio. It starts from several
     gains and keeps the one with the least loss, so that deposits on part of the surface do not bend it.
@@ -70,7 +78,11 @@ def match_exposure(baseline: np.ndarray, later: np.ndarray, mask: np.ndarray) ->
     side = 2 * round(2 * blur) + 1
     inner = cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8), borderValue=0)
     where = cv2.resize(inner, size, interpolation=cv2.INTER_NEAREST) > 0
-    if where.sum() < 16:
+    whole = int(where.sum())
+    if clipped is not None:
+        lost = cv2.GaussianBlur(clipped.astype(np.float32), (0, 0), blur)
+        where &= cv2.resize(lost, size, interpolation=cv2.INTER_AREA) < _LOST
+    if where.sum() < max(16, _KNOWN * whole):
         return Exposure(1.0, 0.0, 0.0)
     x, y = np.maximum(first[where], _LEAST).astype(np.float64), np.maximum(second[where], _LEAST).astype(np.float64)
     alike = cv2.resize(likeness(baseline, later, mask), size, interpolation=cv2.INTER_AREA)

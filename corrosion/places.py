@@ -40,6 +40,12 @@ def edge_shares(labels: np.ndarray, count: int, which: np.ndarray) -> np.ndarray
     return np.asarray(np.bincount(around[edge & which], minlength=count) / np.maximum(total, 1))
 
 
+def means(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Average ``image`` over the places of each label: float64 (n,)."""
+    total = np.bincount(labels.ravel())
+    return np.asarray(np.bincount(labels.ravel(), image.ravel()) / np.maximum(total, 1))
+
+
 def patches(places: np.ndarray, part: int) -> np.ndarray:
     """Keep the connected places that cover at least 0.2 % of ``part`` pixels."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(places.astype(np.uint8), connectivity=8)

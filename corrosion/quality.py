@@ -22,6 +22,7 @@ OTHER_NUMBER = (
     "shows this side)"
 )
 NEARLY_WHITE = "nearly as light as white deposit, so white corrosion reads low"
+HARDLY_SEEN = "hardly any place can be compared with T0, as the part is burnt out or covered: not judged"
 MIRRORED = "mirrored against T0: not judged (turn the photo back)"
 
 _CLIPPED = 250

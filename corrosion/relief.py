@@ -12,6 +12,8 @@ import numpy as np
 _FINE, _COARSE, _REACH = 0.0026, 0.0105, 0.0145
 # Contrast below this, in L*, is the noise of a photo.
 _QUIET = 0.5
+# Lightness, and contrast, that nothing exceeds.
+_MOST = 100.0
 # Near the outline the surface turns away, and a small tilt shows or hides more of it: T0 counts from further away.
 # The rim is at most this wide, and at most a share of the half-thickness of the part around.
 _RIM, _RIM_REACH, _RIM_PART, _AROUND = 0.06, 0.036, 0.3, 0.12
@@ -31,12 +33,15 @@ class Relief:
         Contrast of detail within the neighbourhood, as a standard deviation.
     mask
         The part, bool (h, w).
+    burnt
+        Where the photo is burnt out, bool (h, w): the surface is at least as light, and its contrast is unknown.
     """
 
     fine: np.ndarray
     coarse: np.ndarray
     rough: np.ndarray
     mask: np.ndarray
+    burnt: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def lightness(luminance: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(y > 216 / 24389, 116.0 * np.cbrt(y) - 16.0, y * 24389 / 27), np.float32)
 
 
-def relief(luminance: np.ndarray, mask: np.ndarray) -> Relief:
+def relief(luminance: np.ndarray, mask: np.ndarray, burnt: np.ndarray) -> Relief:
     """Describe linear luminance 0 to 1, (h, w), on the part alone; the background never leaks in."""
     side = max(mask.shape)
     weight = mask.astype(np.float32)
@@ -79,7 +84,7 @@ def relief(luminance: np.ndarray, mask: np.ndarray) -> Relief:
     detail = lightness(_mean(luminance, weight, _FINE * side / 2))
     middle = _mean(detail, weight, _COARSE * side)
     variance = _mean(detail**2, weight, _COARSE * side) - middle**2
-    return Relief(fine, coarse, np.sqrt(np.maximum(variance, 0.0)), mask)
+    return Relief(fine, coarse, np.sqrt(np.maximum(variance, 0.0)), mask, burnt & mask)
 
 
 def compare_relief(baseline: Relief, later: Relief, *, reach: float = 1.0) -> Difference:
@@ -89,12 +94,17 @@ def compare_relief(baseline: Relief, later: Relief, *, reach: float = 1.0) -> Di
     """
     # Only contrast above the noise of a photo counts. A sharper focus raises all contrasts alike.
     old, new = (np.log2(one.rough + _QUIET) for one in (baseline, later))
-    both = baseline.mask & later.mask
-    usual = float(np.median((new - old)[both])) if both.any() else 0.0
+    known = baseline.mask & later.mask & ~baseline.burnt & ~later.burnt
+    usual = float(np.median((new - old)[known])) if known.any() else 0.0
+    # Nothing is known to be lighter, or rougher, than a place that burnt out.
+    old, new = (
+        np.where(one.burnt, np.float32(np.log2(_MOST)), values) for one, values in ((baseline, old), (later, new))
+    )
+    fine, coarse = (np.where(baseline.burnt, np.float32(_MOST), one) for one in (baseline.fine, baseline.coarse))
     return Difference(
-        lighter=later.fine - _highest(baseline.fine, baseline.mask, reach),
+        lighter=later.fine - _highest(fine, baseline.mask, reach),
         darker=-_highest(-baseline.fine, baseline.mask, reach) - later.fine,
-        lighter_around=later.coarse - _highest(baseline.coarse, baseline.mask, reach),
+        lighter_around=later.coarse - _highest(coarse, baseline.mask, reach),
         rougher=new - old - usual,
         rougher_around=new - usual - _highest(old, baseline.mask, reach),
         smoother_around=old + usual - _highest(new, later.mask, reach),

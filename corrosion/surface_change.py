@@ -104,12 +104,16 @@ def surface_change(
     shown &= ~hole
     part = second.mask & second.seen & ~hole
     both = part & shown
-    exposure = match_exposure(before, after, both)
-    old, new = relief(exposure.of(before), shown), relief(after, part)
+    first_photo = move.warp(first.photo, size)
+    # A place that burns out in any channel tells nothing of the light: it stays as it is when the light rises.
+    clipped = (second.photo.max(axis=2) >= _BURNT) | (first_photo.max(axis=2) >= _BURNT)
+    exposure = match_exposure(before, after, both, clipped)
+    burnt = second.photo.min(axis=2) >= _BURNT
+    old = relief(exposure.of(before), shown, first_photo.min(axis=2) >= _BURNT)
+    new = relief(after, part, burnt)
     margin = 2 * max(1, round(_EDGE * max(size))) + 1
     inner = cv2.erode(both.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=0) > 0
-    burnt = (second.photo.min(axis=2) >= _BURNT) | (move.warp(first.photo, size).min(axis=2) >= _BURNT)
-    judged = inner & ~burnt
+    judged = inner & ~burnt & (exposure.agreement > 0.0)
     bare = judged & ~coloured[::step, ::step]
     change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
     # Where the background is burnt out, the camera flattens what is nearly as light.

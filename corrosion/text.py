@@ -10,7 +10,7 @@ from fastener.corrosion.severity import BASELINE, DEGRADING, LEVELS, NOT_JUDGED,
 _WITHOUT_T0 = "without T0: change unknown"
 _T0_ONLY = "with T0 only: change unknown"
 _UNREAD = "of which no photo could be read"
-_NO_VIEW = "not judged at the end: no view of T0 shown again"
+_NO_VIEW = "not judged at the end: no view could be compared with T0"
 _UNKNOWN = (_WITHOUT_T0, _T0_ONLY, _UNREAD, _NO_VIEW)
 
 
@@ -81,7 +81,7 @@ def headline(point: Mapping[str, Any]) -> str:
     if point["status"] == BASELINE:
         return "T0, to which all changes relate"
     if point["status"] == NOT_JUDGED:
-        return "no view of T0 shown again, so no change can be stated"
+        return "no view could be compared with T0, so no change can be stated"
     found = [f"{kind} {value:+.1f}" for kind, value in changes.items() if value is not None and abs(value) >= 0.05]
     return (
         f"since T0, in the worst view ({name_of(point['worst_view'])}): "

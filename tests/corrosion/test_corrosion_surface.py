@@ -60,6 +60,46 @@ def test_exposure_is_found_under_deposit_on_a_third() -> None:
     assert found.veil == pytest.approx(0.01, abs=0.003)
 
 
+def test_what_burnt_out_tells_nothing_of_the_light() -> None:
+    rng = np.random.default_rng(3)
+    before = 0.3 + 0.5 * cv2.GaussianBlur(rng.random((192, 192)).astype(np.float32), (0, 0), 4)
+    before[:, :90] += 0.3
+    after = np.clip(1.4 * before, 0.0, 1.0)
+    found = match_exposure(before, after, np.ones(before.shape, bool), after >= 1.0)
+    assert (after >= 1.0).mean() > 0.4
+    assert found.gain == pytest.approx(1.4, rel=0.02)
+
+
+def test_matt_deposit_is_darker_than_metal_that_mirrors_the_lamp_and_a_moved_lamp_is_none() -> None:
+    rng = np.random.default_rng(6)
+    metal = 215.0 + cv2.GaussianBlur(rng.normal(size=(384, 384)).astype(np.float32), (0, 0), 1.5) * 6.0
+    mask = np.zeros((384, 384), bool)
+    mask[40:344, 40:344] = True
+    field = cv2.GaussianBlur(rng.normal(size=mask.shape).astype(np.float32), (0, 0), 8.0)
+    deposit = mask & (field > np.quantile(field[mask], 0.8))
+    matt = 203.0 + cv2.GaussianBlur(rng.normal(size=mask.shape).astype(np.float32), (0, 0), 2.0) * 6.0
+    coated = compared(metal, np.where(deposit, matt, metal), mask)
+    assert coated.white == pytest.approx(20.0, abs=4.0)
+    assert coated.dark == 0.0
+    moved = 12.0 * np.linspace(-1.0, 1.0, 384)[None]
+    assert compared(metal, metal + moved, mask).white < 0.5
+    burnt = compared(np.where(mask, metal + 60.0, metal), metal, mask)
+    assert (burnt.judged, burnt.white, burnt.dark) == (0.0, 0.0, 0.0)
+
+
+def compared(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> SurfaceChange:
+    """Compare two photos, grey values (384, 384), on a ground of 225."""
+    rng = np.random.default_rng(7)
+
+    def scene(lightness: np.ndarray) -> Scene:
+        noisy = np.where(mask, lightness, 225.0) + rng.normal(size=mask.shape)
+        photo = np.repeat(np.clip(np.rint(noisy), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        return Scene(photo, mask, np.ones_like(mask), np.full(3, 225.0))
+
+    still = Registration(np.eye(2, 3), 1.0, 1.0, True)
+    return surface_change(scene(before), scene(after), still, np.zeros_like(mask), CorrosionSettings())
+
+
 def test_rough_crust_as_light_as_the_metal_is_found_and_a_reflection_is_not() -> None:
     rng = np.random.default_rng(5)
     metal = 165.0 + cv2.GaussianBlur(rng.normal(size=(384, 384)).astype(np.float32), (0, 0), 12.0) * 60.0
@@ -69,20 +109,11 @@ def test_rough_crust_as_light_as_the_metal_is_found_and_a_reflection_is_not() ->
     crust[100:220, 100:220] = True
     grains = cv2.GaussianBlur(rng.normal(size=mask.shape).astype(np.float32), (0, 0), 2.0) * 90.0
 
-    def scene(lightness: np.ndarray) -> Scene:
-        noisy = np.where(mask, lightness, 225.0) + rng.normal(size=mask.shape)
-        photo = np.repeat(np.clip(np.rint(noisy), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-        return Scene(photo, mask, np.ones_like(mask), np.full(3, 225.0))
-
-    def change(lightness: np.ndarray) -> SurfaceChange:
-        still = Registration(np.eye(2, 3), 1.0, 1.0, True)
-        return surface_change(scene(metal), scene(lightness), still, np.zeros_like(mask), CorrosionSettings())
-
-    found = change(np.where(crust, 165.0 + grains, metal))
+    found = compared(metal, np.where(crust, 165.0 + grains, metal), mask)
     assert found.white == pytest.approx(100 * crust.sum() / mask.sum(), abs=3.0)
     assert (found.classes[crust] == DEPOSIT).mean() > 0.8
     reflection = 12.0 * np.exp(-((np.arange(384) - 160.0) ** 2) / (2 * 30.0**2))
-    assert change(metal + reflection[None]).white < 0.5
+    assert compared(metal, metal + reflection[None], mask).white < 0.5
 
 
 @pytest.mark.slow
@@ -134,6 +165,17 @@ def test_verdict_is_the_same_with_any_model_and_with_none(tmp_path: Path) -> Non
         assert (result.points[1].white, result.points[1].status) == (first.white, first.status)
     assert results[0].points[1].growth is None
     assert results[1].points[1].growth is not None
+
+
+@pytest.mark.slow
+def test_a_part_as_light_as_its_ground_is_found_by_its_outline_at_t0(tmp_path: Path) -> None:
+    """Deposit hides so much of the outline that the part's face is taken for the ground."""
+    shots = [Conditions(), Conditions(gain=0.85), Conditions(gain=1.1, blur=0.9), Conditions(gain=0.95)]
+    states = [Corrosion(white=share) for share in (0.0, 0.05, 0.2, 0.35)]
+    parts = render_corrosion(41, "washer", "grey", states, shots, size=(480, 480))
+    (point,) = analysed(tmp_path, [parts[0].image, parts[3].image]).points[1:]
+    assert point.white == pytest.approx(35.0, abs=12.0)
+    assert point.status == "DEGRADING"
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ UNSEEN = record("BASELINE", "NOT JUDGED")
         ([STABLE, RUSTY], "1 of 2 components is degrading; the worst is Bolt (Mild, rust)."),
         ([LATE, LATE], "2 components; 2 without T0: change unknown."),
         ([UNREAD], "1 component; 1 of which no photo could be read."),
-        ([UNSEEN], "1 component; 1 not judged at the end: no view of T0 shown again."),
+        ([UNSEEN], "1 component; 1 not judged at the end: no view could be compared with T0."),
         ([T0_ONLY], "1 component; 1 with T0 only: change unknown."),
         (
             [STABLE, LATE, UNREAD],
