@@ -21,7 +21,7 @@ from fastener.inspection.drawing import (
     with_colour_bar,
 )
 from fastener.inspection.result import Inspection
-from fastener.inspection.tables import photo_name
+from fastener.inspection.tables import inspected_in_part, photo_name
 from fastener.preprocessing.pipeline import Prepared
 
 # Longer side of a photo in a picture for people, in pixels.
@@ -130,7 +130,8 @@ def _caption(inspection: Inspection) -> str:
     """State the verdict so shortly that a sheet cuts nothing but the file name."""
     name = shorten(photo_name(inspection), lambda text: len(text) <= 20)
     score = f"score {inspection.score:.2f}, threshold {inspection.threshold:.2f}"
-    return f"{inspection.verdict}: {inspection.problem or score} ({name})"
+    seen = f" of the {inspection.inspected_share:.0%} inspected" if inspected_in_part(inspection) else ""
+    return f"{inspection.verdict}{seen}: {inspection.problem or score} ({name})"
 
 
 def _regions_title(inspection: Inspection) -> str:
