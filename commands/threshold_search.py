@@ -100,7 +100,13 @@ def judged(
     if share is None:
         if arguments.optimize_threshold:
             data = f"{len(measurement.images)} photos of {'TEST DATA' if on_test_data else 'validation data'}"
-            facts["threshold_search"] = _searched(arguments, inspector, measurement, model, data, seed).state()
+            search = _searched(arguments, inspector, measurement, model, data, seed)
+            facts["threshold_search"] = search.state()
+            if not search.kept:
+                cli.say(
+                    f"  figures, tables and plots stay at the shipped threshold {search.shipped:.4g}: photos that "
+                    "choose a threshold cannot judge it; --validate-share keeps some for the choice, judges on the rest"
+                )
         return Judged(measurement, facts)
     validation, rest = carve_validation(measurement, share, seed)
     if not validation.images:
@@ -140,7 +146,7 @@ def _searched(
     path = _store(arguments, search, model)
     for line in search.lines():
         cli.say(line)
-    cli.say(f"  saved {path}")
+    cli.say(f"  saved {path}, which judges by {search.threshold:.4g}")
     return search
 
 

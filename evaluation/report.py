@@ -10,7 +10,8 @@ import numpy as np
 
 from fastener.evaluation.measure import Measurement
 from fastener.evaluation.metrics import count_decisions
-from fastener.evaluation.visualize import precision_recall, roc_curve, save_figure, score_distribution
+from fastener.evaluation.threshold_note import other_search, searched_figures, threshold_note
+from fastener.evaluation.visualize import footnote, precision_recall, roc_curve, save_figure, score_distribution
 from fastener.inspection.drawing import Picture, contact_sheet, save_picture, shorten
 from fastener.inspection.pictures import overlay_picture, preview
 
@@ -33,7 +34,8 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
             f"  {kind} alone {_with_interval(one['image_auroc'], one['image_auroc_ci95'])}"
             for kind, one in metrics["evidence"].items()
         ]
-    lines.append(f"at the threshold (from {metrics['threshold_source']}):")
+    first, *more = threshold_note(metrics)
+    lines.append(f"at the {', '.join([first, *more])}:")
     lines.append(f"  {_share(metrics, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found")
     lines += [
         f"    {name}: {_share(one, 'recall', 'n_found', 'n')}"
@@ -42,15 +44,22 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
     ]
     flagged = f"{_share(metrics, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged"
     lines.append(f"  {flagged if metrics['n_good'] else 'no healthy image to judge'}")
-    if shipped := metrics.get("at_shipped_threshold"):
-        lines.append(f"at the shipped threshold {shipped['threshold']:.4g}, on the same images:")
-        lines.append(f"  {_share(shipped, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found")
-        lines.append(
-            f"  {_share(shipped, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged"
-        )
     if metrics["n_no_part"]:
         lines.append(f"  {metrics['n_no_part']} images show no part (NO PART); they count as flagged")
+    if shipped := metrics.get("at_shipped_threshold"):
+        lines += _at_another(f"at the shipped threshold {shipped['threshold']:.4g}, on the same images:", shipped)
+    if search := other_search(metrics):
+        found = searched_figures(search)
+        lines += _at_another(f"at the searched threshold {found['threshold']:.4g}, which these images chose:", found)
     return "\n".join(lines)
+
+
+def _at_another(title: str, figures: Mapping[str, Any]) -> list[str]:
+    return [
+        title,
+        f"  {_share(figures, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found",
+        f"  {_share(figures, 'false_positive_rate', 'n_false_alarms', 'n_good')} of healthy images flagged",
+    ]
 
 
 def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
@@ -60,15 +69,17 @@ def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Pa
     """
     for name in ("roc_curve.png", "pr_curve.png", "worst_misses.png"):
         (folder / name).unlink(missing_ok=True)
-    labels, scores = measurement.labels, measurement.scores
+    labels, scores, note = measurement.labels, measurement.scores, threshold_note(metrics)
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]
         decisions = count_decisions(labels, measurement.flagged)
         roc = roc_curve(labels, scores, metrics["image_auroc"], (low, high), decisions=decisions)
-        save_figure(roc, folder / "roc_curve.png")
-        save_figure(precision_recall(labels, scores, decisions=decisions), folder / "pr_curve.png")
+        save_figure(footnote(roc, note), folder / "roc_curve.png")
+        pr = precision_recall(labels, scores, decisions=decisions)
+        save_figure(footnote(pr, note), folder / "pr_curve.png")
     names = ["anomalous" if label else "healthy" for label in labels]
-    save_figure(score_distribution(names, scores, metrics["threshold"]), folder / "score_distribution.png")
+    spread = score_distribution(names, scores, metrics["threshold"])
+    save_figure(footnote(spread, note), folder / "score_distribution.png")
     sheet = worst_misses(measurement)
     if sheet is not None:
         save_picture(sheet, folder / "worst_misses.png")

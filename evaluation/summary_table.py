@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastener.common.spreadsheet import csv_text
+from fastener.evaluation.threshold_note import other_search, searched_figures, threshold_note
 
 MEAN = "mean"
 # Figures of a category, as metrics.json names them. The mean row has the means of FIGURES and of nothing else.
@@ -125,12 +126,18 @@ def _has_spro(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _figures(metrics: Row) -> dict[str, Any]:
     names = (*_COUNTS, *FIGURES, *_ORIGIN)
-    shipped = metrics.get("at_shipped_threshold")
+    shipped, search = metrics.get("at_shipped_threshold"), other_search(metrics)
     return {
         **{key: metrics.get(key) for key in names},
         **_limits(metrics, _INTERVALS),
         "at_shipped_threshold": None if shipped is None else shipped | _limits(shipped, _INTERVALS),
+        "at_searched_threshold": None if search is None else _searched(search),
     }
+
+
+def _searched(search: Row) -> dict[str, Any]:
+    figures = searched_figures(search)
+    return figures | _limits(figures, ("recall", "false_positive_rate"))
 
 
 def _limits(metrics: Row, names: Iterable[str]) -> dict[str, Any]:
@@ -160,21 +167,22 @@ def _remarks(rows: Sequence[Row]) -> list[str]:
         if row.get("n_validation")
     ]
     remarks += [
-        f"{row['category']}: at the shipped threshold {shipped['threshold']:.4g} recall would be "
-        f"{_share(shipped, 'recall', 'n_defects_found', 'n_anomalous')}, false alarms "
-        f"{_share(shipped, 'false_positive_rate', 'n_false_alarms', 'n_good')}"
+        f"{row['category']}: at the {name} threshold {other['threshold']:.4g}{why} recall would be "
+        f"{_share(other, 'recall', 'n_defects_found', 'n_anomalous')}, false alarms "
+        f"{_share(other, 'false_positive_rate', 'n_false_alarms', 'n_good')}"
         for row in rows
-        if (shipped := row.get("at_shipped_threshold"))
+        for name, why in (("shipped", ""), ("searched", ", which these very images chose,"))
+        if (other := row.get(f"at_{name}_threshold"))
     ]
     if any(row.get("image_auroc_low") == 1 for row in rows):
         remarks.append(
             "[1.000, 1.000]: no pair of images was ranked wrongly, so that resampling cannot find one either"
         )
     sources = dict.fromkeys(str(row["threshold_source"]) for row in rows if row.get("threshold_source"))
-    if len(sources) == 1:
-        return [*remarks, f"threshold: {next(iter(sources))}"]
+    if len(sources) == 1 and len(rows) > 1:
+        return [*remarks, f"thresholds: from {next(iter(sources))}"]
     return remarks + [
-        f"{row['category']}: threshold: {row['threshold_source']}" for row in rows if row.get("threshold_source")
+        f"{row['category']}: {line}" for row in rows if row.get("threshold_source") for line in threshold_note(row)
     ]
 
 

@@ -7,6 +7,7 @@ Figures are matplotlib ``Figure`` objects; `save_figure` alone writes. The colou
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from fastener.evaluation.metrics import Confusion, average_precision, check_inpu
 from fastener.inspection.drawing import shorten
 
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#6E6E6E"
+_LETTERS_AN_INCH = 16  # of a footnote
 PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 # PDF and SVG write a creation date unless told not to: the same input gives the same bytes.
 _METADATA: dict[str, dict[str, None]] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
@@ -204,6 +206,15 @@ def confusion_table(table: np.ndarray, truths: Sequence[str], decisions: Sequenc
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_title(title)
+    return fig
+
+
+def footnote(fig: Figure, lines: Sequence[str]) -> Figure:
+    """Write lines in small print below a figure, broken to its width; return the figure."""
+    width = int(_LETTERS_AN_INCH * fig.get_figwidth())
+    text = "\n".join(part for line in lines for part in textwrap.wrap(line, width))
+    if text:
+        fig.supxlabel(text, fontsize=7.5, color=GREY, parse_math=False)
     return fig
 
 

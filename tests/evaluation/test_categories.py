@@ -150,7 +150,7 @@ def test_summary_means_skip_what_is_missing() -> None:
     assert "| bolt | 46 | 0.500 [0.400, 0.600] | 31/32 97% [84, 100] | 1/14 7% [1, 32] | 0.500 | 0.500 | 500 |" in table
     assert "| mean | - | 0.750 | 50.0% | 7.1% | 0.750 | 0.500 | 750 |" in table
     assert "- nut: 2 of 9 images are NO PART; they count as flagged" in table
-    assert "- threshold: good photos" in table
+    assert "- thresholds: from good photos" in table
     assert max(map(len, table)) <= 120
     assert len({len(line) for line in text.splitlines() if line.startswith("|")}) == 1
     assert len(summary_rows({"bolt": one})) == 1

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from sklearn.metrics import f1_score
 
 from fastener.datasets.labelled_image import LabelledImage
-from fastener.evaluation.measure import Measurement
+from fastener.evaluation.measure import Measurement, summarise
+from fastener.evaluation.report import text_summary, write_plots
+from fastener.evaluation.summary_table import summary_markdown, summary_rows
+from fastener.evaluation.threshold_note import threshold_note
 from fastener.evaluation.threshold_search import Objective, cross_fitted, search_threshold
 from fastener.evaluation.validation_split import carve_validation
 from fastener.inspection.result import Inspection
@@ -86,6 +91,52 @@ def test_a_photo_without_a_part_is_flagged_by_every_threshold() -> None:
     assert 0.3 <= search.chosen < 2.0, "its score of 5 chooses nothing"
     assert (search.at_chosen.fp, search.at_chosen.tp) == (1, 3)
     assert "no threshold meets it" in search.reason
+
+
+def metrics_of(photos: Measurement, **facts: object) -> dict[str, Any]:
+    facts = {"threshold_source": "healthy photos", "protocol": "held out", **facts}
+    return summarise(photos) | facts
+
+
+def test_every_output_says_which_threshold_it_uses_beside_the_one_that_a_search_took() -> None:
+    """Two of four defects lie below the shipped threshold of 1; the search on these very photos takes 0.6."""
+    photos = measured([0.1, 0.2, 0.3, 0.4], [0.8, 0.9, 2.0, 2.1])
+    search = search_threshold(photos, Objective("f1"), shipped=1.0, data="8 photos of TEST DATA")
+    metrics = metrics_of(photos, threshold_search=search.state())
+    note = threshold_note(metrics)
+    assert note == [
+        "threshold 1, from healthy photos",
+        f"not {search.chosen:.4g}, which a search for the best F1 took on 8 photos of TEST DATA",
+    ]
+    text = text_summary(metrics)
+    assert f"at the {', '.join(note)}:\n  50.0% (2 of 4" in text
+    assert f"at the searched threshold {search.chosen:.4g}, which these images chose:\n  100.0% (4 of 4" in text
+    table = summary_markdown(summary_rows({"plate": metrics}))
+    assert (
+        f"plate: at the searched threshold {search.chosen:.4g}, which these very images chose, recall would be 4/4"
+        in (table)
+    )
+    assert "plate: threshold 1, from healthy photos" in table
+    assert "not " not in " ".join(threshold_note(metrics_of(photos)))
+
+
+def test_plots_name_the_threshold_and_the_photos_kept_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = measured([0.1, 0.2, 0.3, 0.4] * 3, [0.8, 0.9, 2.0, 2.1] * 3)
+    _, rest = carve_validation(photos, 0.5, 3)
+    metrics = metrics_of(rest, n_validation=12, validation={"share": 0.5, "seed": 3})
+    written: dict[str, str] = {}
+
+    def keep(fig: Figure, path: Path) -> None:
+        written[path.name] = " ".join(fig.get_supxlabel().split())
+
+    monkeypatch.setattr("fastener.evaluation.report.save_figure", keep)
+    monkeypatch.setattr("fastener.evaluation.report.worst_misses", lambda measurement: None)
+    write_plots(rest, metrics, tmp_path)
+    assert set(written) == {"roc_curve.png", "pr_curve.png", "score_distribution.png"}
+    assert set(written.values()) == {
+        "threshold 1, from healthy photos without 12 photos kept back from the test photos "
+        "(--validate-share 0.5, seed 3)"
+    }
 
 
 SCORES = st.lists(st.integers(-4, 4).map(float), min_size=1, max_size=12)
