@@ -59,7 +59,7 @@ function row(inspection) {
     h("td", {}, picture),
     h("td", {}, badge(inspection)),
     h("td", { class: "name file" }, short(link)),
-    h("td", {}, formatTime(inspection.timestamp, { dateStyle: "short", timeStyle: "medium" })),
+    h("td", {}, ...[{ dateStyle: "short" }, { timeStyle: "medium" }].flatMap((part) => [h("span", { class: "short" }, formatTime(inspection.timestamp, part)), " "])),
     h("td", {}, short(inspection.category)),
     h("td", { class: "name", title: where }, short(shortName(where || "–"))),
     inspection.problem ? h("td", {}, short(t(inspection.problem)))
