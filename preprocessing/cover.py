@@ -84,8 +84,9 @@ def without_shadow(points: np.ndarray, grey: np.ndarray) -> np.ndarray:
     Outlines are sharp, shadows are soft. Each point moves along its normal to the outermost step of ``grey``, float32
     (h, w), 0 to 255, that is a maximum and not much less sharp than the sharpest, as far as its neighbours do.
     """
-    step = np.roll(points, -2, axis=0) - np.roll(points, 2, axis=0)
-    length = np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-6)
+    around = np.concatenate([points[-2:], points, points[:2]])
+    step = around[4:] - around[:-4]
+    length = np.maximum(np.hypot(step[:, :1], step[:, 1:]), 1e-6)
     # The border runs clockwise as seen on screen, so that its inside lies to the right of each step.
     inwards = np.stack([-step[:, 1], step[:, 0]], axis=1) / length
     at = np.arange(-_OUT, _IN + 1, _SAMPLE)
@@ -93,7 +94,10 @@ def without_shadow(points: np.ndarray, grey: np.ndarray) -> np.ndarray:
     level = cv2.remap(grey, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     steep = np.abs(cv2.GaussianBlur(np.gradient(level, axis=1), (5, 1), 1.0))
     sharp = steep >= np.maximum(_SHARP * steep.max(axis=1, keepdims=True), _LEAST_STEP)
-    peak = sharp & (steep >= np.roll(steep, 1, axis=1)) & (steep >= np.roll(steep, -1, axis=1))
+    peak = sharp.copy()
+    for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:, -1:], np.s_[:, :1])):  # the ends count as neighbours
+        peak[after] &= steep[after] >= steep[before]
+        peak[before] &= steep[before] >= steep[after]
     shift = np.where(peak.any(axis=1), at[peak.argmax(axis=1)], 0.0)
     around = np.concatenate([shift[-_ALONG:], shift, shift[:_ALONG]])
     calm = np.sort(sliding_window_view(around, 2 * _ALONG + 1), axis=1)[:, _ALONG]

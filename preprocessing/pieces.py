@@ -52,13 +52,20 @@ def _only_piece(mask: np.ndarray) -> np.ndarray | str:
 
 def _cut_off(piece: np.ndarray, prepared: Prepared) -> int:
     """Count the pixels of bool ``piece`` (h, w) beside which the photo or the frame ends."""
-    solid = piece.astype(np.uint8)
-    inner = cv2.erode(solid, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    rim = cv2.findNonZero(solid - inner).reshape(-1, 2).astype(float)
+    solid = piece.view(np.uint8)
     back = invert(prepared.transform)
-    at_frame = _beyond(rim, 1.0, piece.shape)
     # How far the eight neighbours of a frame pixel lie from it in the photo, along x and along y.
-    return int((at_frame | _beyond(apply(back, rim), np.abs(back[:, :2]).sum(axis=1), prepared.photo_size)).sum())
+    reach = np.abs(back[:, :2]).sum(axis=1)
+
+    def beyond(points: np.ndarray) -> np.ndarray:
+        at_frame = _beyond(points, 1.0, piece.shape)
+        return np.asarray(at_frame | _beyond(apply(back, points), reach, prepared.photo_size))
+
+    x, y, width, height = cv2.boundingRect(solid)
+    if not beyond(np.array([(i, j) for i in (x, x + width - 1) for j in (y, y + height - 1)], float)).any():
+        return 0  # all pixels lie between these four
+    inner = cv2.erode(solid, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return int(beyond(cv2.findNonZero(solid - inner).reshape(-1, 2).astype(float)).sum())
 
 
 def _beyond(points: np.ndarray, reach: np.ndarray | float, size: Sequence[int]) -> np.ndarray:

@@ -8,6 +8,8 @@ outer border is soft for what lies behind it. A bright face of metal has a sharp
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -52,8 +54,8 @@ def without_shadows(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     darker = (_strongest(photo) < ground.max()).view(np.uint8)
     to_ground = (cv2.watershed(calm, markers) != 2).view(np.uint8) & solid & darker
     found = np.asarray(cv2.morphologyEx(to_ground, cv2.MORPH_OPEN, _CROSS), np.uint8)
-    lost = _shadows(found, solid, calm, differs) if found.any() else found
-    if not lost.any():
+    lost = _shadows(found, solid, calm, differs) if cv2.countNonZero(found) else found
+    if not cv2.countNonZero(lost):
         return mask
     kept = _largest(solid & (1 - lost))
     if cv2.countNonZero(solid & (1 - lost)) - np.count_nonzero(kept) > _MOST_BEYOND * np.count_nonzero(kept):
@@ -83,12 +85,20 @@ def _shadows(found: np.ndarray, solid: np.ndarray, photo: np.ndarray, differs: n
         outside, inside = steep[at][piece & (outer[at] > 0)], np.count_nonzero(piece & (inner[at] > 0))
         if not (inside and _OUTER[0] * inside <= outside.size <= _OUTER[1] * inside):
             continue
-        deep = float(np.quantile(differs[at][piece], _DEEP))
-        if np.median(outside) < _SOFT * deep:
+        deep = _quantile(differs[at][piece], _DEEP)
+        if _quantile(outside, 0.5) < _SOFT * deep:
             # A bright face may be joined to a shadow by a gap in its outline: no step leads into a shadow.
             soft = (piece & (steep[at] <= _SOFT * deep)).view(np.uint8)
             lost[at] |= np.asarray(cv2.dilate(_touching(soft, outer[at]), _WIDE), np.uint8) & piece
     return lost
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """Quantile of a few uint8 values (n,), in a fraction of the time that NumPy's takes."""
+    ordered = np.sort(values)
+    at = share * (len(ordered) - 1)
+    low, high = int(ordered[int(at)]), int(ordered[math.ceil(at)])
+    return low + (at - int(at)) * (high - low)
 
 
 def _touching(solid: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def outline_of(points: np.ndarray) -> Outline:
     """Sample a closed polygon, float (n, 2) as x and y in pixels, at equal steps. Raises ValueError without an area."""
     x, y = np.asarray(points, float).T
     z = x + 1j * y
-    following = np.roll(z, -1)
+    following = np.append(z[1:], z[0])
     cross = (z.conj() * following).imag
     area = float(cross.sum()) / 2
     if abs(area) < 1:
@@ -67,13 +67,13 @@ def contour(cover: np.ndarray) -> np.ndarray:
     ``cover`` is float32 (h, w), 0 to 1. The border lies where it is a half, to a fraction of a pixel. Raises ValueError
     if there is nothing to trace.
     """
-    x, y, width, height = cv2.boundingRect((cover > 0.5).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect((cover > 0.5).view(np.uint8))
     if not width:
         raise ValueError("the mask is empty")
     left, top = max(0, x - 2), max(0, y - 2)
     near = cover[top : y + height + 2, left : x + width + 2]
     fine = cv2.resize(near, None, fx=_FINER, fy=_FINER, interpolation=cv2.INTER_LINEAR)
-    found, _ = cv2.findContours((fine > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    found, _ = cv2.findContours((fine > 0.5).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     largest = (max(found, key=cv2.contourArea)[:, 0] + _FINER * np.array([left, top])).astype(np.float32)
     if len(largest) < _SHORTEST:
         raise ValueError("the mask is too small to have an outline")
@@ -112,7 +112,7 @@ def distances(curve: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     ``curve`` is complex (n,), ``other`` (..., n) as the result is; points of one number correspond to within ``_NEAR``.
     """
-    step = np.roll(other, -1, axis=-1) - other
+    step = np.diff(other, axis=-1, append=other[..., :1])
     length = _near(np.maximum(_squares(step), 1e-12))
     x, y = curve.real - _near(other.real), curve.imag - _near(other.imag)
     scalar = x * _near(step.real) + y * _near(step.imag)
