@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.models.scores import HealthyScores, Scores
 from fastener.models.shape.figures import Shape, shape_of
 from fastener.models.shape.healthy import CHECKS, FEWEST, Comparison, HealthyShapes
-from fastener.preprocessing.cover import NEIGHBOURHOOD, cover_of, without_shadow
+from fastener.preprocessing.cover import NEIGHBOURHOOD, cover_of, sharp_points, without_shadow
 from fastener.preprocessing.pieces import piece_of
 from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.shadows import without_shadows
@@ -144,7 +145,8 @@ def seen_shape(prepared: Prepared) -> Shape | str:
     piece = without_shadows(photo, piece)
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32)
     try:
-        return shape_of(cover_of(photo, piece), lambda points: without_shadow(points, grey)).moved(complex(left, top))
+        mend, look = (partial(how, grey=grey) for how in (without_shadow, sharp_points))
+        return shape_of(cover_of(photo, piece), mend, look).moved(complex(left, top))
     except ValueError as error:
         return str(error)
 

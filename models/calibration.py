@@ -14,6 +14,8 @@ _MAD_TO_SIGMA, _ONE_SIGMA = 1.4826, 0.84
 # On tiles, screws, brushes, commutators and rendered bolts, a normal tail of 2 % holds 4 to 7 % of new healthy photos:
 # a tail of this share of alpha comes near to alpha. At most this many times alpha of all healthy scores may lie above.
 _NORMAL_SHARE, _MOST_ABOVE = 0.4, 2.0
+# Scores in the highest fifth say how far the tail reaches. Outliers use up at most half of alpha.
+_TAIL_FROM, _LEAST_IN_TAIL, _LEAST_LEFT = 0.8, 3, 0.5
 # What is expected of healthy scores before any is seen counts as much as six photos, and less where there are more than
 # eight: two to eight photos say little of their own spread, and a t quantile of one to three degrees of freedom lets
 # nearly every defect pass.
@@ -137,16 +139,35 @@ def robust_thresholds(healthy: np.ndarray, alpha: float) -> tuple[np.ndarray, np
 def healthy_threshold(healthy: np.ndarray, alpha: float, *, prior_deviation: float = 0.0) -> HealthyTail:
     """Find the threshold that at most about ``alpha`` of healthy parts exceed, from nearly normal scores (n,).
 
-    It is the robust limit of a tail narrower than alpha, since healthy scores lean to the right. Where many healthy
-    photos are odd they are no outliers: at most twice alpha of them may lie above the threshold, of so few photos that
+    It is the highest of three limits. The first is the robust limit of a normal tail narrower than alpha, since healthy
+    scores lean to the right. The second is that of an exponential tail, for sets whose kinds of parts differ in how
+    much they vary: the tail is that of the most varied kind. Outliers may be sound parts, and as many new parts will
+    then lie above any threshold that does not heed them; so only what they leave of alpha, but at least half of it, may
+    lie above this limit. Thirdly at most twice alpha of all scores may lie above the threshold, of so few photos that
     this is none (twice alpha of them is less than two) only the outliers. ``bound`` is alpha or more.
     ``prior_deviation`` is as in ``robust_threshold``; raises ValueError for fewer than two scores.
     """
     tail = robust_threshold(healthy, _NORMAL_SHARE * alpha, prior_deviation=prior_deviation)
+    kept = np.delete(np.asarray(healthy, float), tail.outliers)
+    left = max(alpha - len(tail.outliers) / len(healthy), _LEAST_LEFT * alpha)
     most = min(_MOST_ABOVE * alpha, 0.5)
     few = most * (len(healthy) + 1) < 2 - 1e-9
-    threshold = max(tail.threshold, conformal_threshold(np.delete(healthy, tail.outliers) if few else healthy, most)[0])
+    usual = conformal_threshold(kept if few else healthy, most)[0]
+    threshold = max(tail.threshold, _exponential_limit(kept, left), usual)
     return HealthyTail(threshold, alpha, max(alpha, false_alarm_rate(healthy, threshold)), tail.outliers)
+
+
+def _exponential_limit(values: np.ndarray, share: float) -> float:
+    """Find the value that a ``share`` of scores (n,) exceed, if those in the highest fifth are exponential.
+
+    Peaks over a threshold (Coles 2001, "An Introduction to Statistical Modeling of Extreme Values", section 4.3, with
+    the shape zero, to which a normal tail belongs as well). -inf where fewer than three scores are in the tail.
+    """
+    start = float(np.quantile(values, _TAIL_FROM))
+    excess = values[values > start] - start
+    if len(excess) < _LEAST_IN_TAIL or share >= 1 - _TAIL_FROM:
+        return -math.inf
+    return start + float(excess.mean()) * math.log((1 - _TAIL_FROM) / share)
 
 
 def _prior_freedom(n: int) -> float:
@@ -161,13 +182,20 @@ def _t_quantile(freedom: float, level: float) -> float:
     return float(stdtrit(freedom, level))
 
 
+def _normal_quantile(level: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(level))
+
+
 def gross_outliers(values: np.ndarray) -> np.ndarray:
     """Find scores far above the rest of ``values`` (n,): their indices int64 (k,), the highest first.
 
     A score is an outlier if it lies above the median by more robust standard deviations than t(1 - 0.05 / n; n / 2), so
-    that 5 % of clean collections lose one (Bonferroni). The deviation is the larger of 1.4826 median absolute
-    deviations and the distance to the 84 % quantile, since healthy scores lean to the right. At most a tenth is left
-    out.
+    that at most 5 % of clean collections lose one (Bonferroni). At most a tenth is left out. The deviation is the
+    largest of three: 1.4826 median absolute deviations; the distance to the 84 % quantile, since healthy scores lean to
+    the right; and that of the highest score below this tenth, as a normal score of its rank (Blom). The last is the
+    deviation of the kind of parts that varies most, where a set shows several: its sound parts are no outliers.
     """
     values = np.asarray(values, float)
     found = np.flatnonzero(_are_outliers(values[:, None]))
@@ -181,9 +209,12 @@ def _are_outliers(values: np.ndarray) -> np.ndarray:
     median, upper = _quantile(ordered, 0.5), _quantile(ordered, _ONE_SIGMA)
     usual = np.median(np.abs(values - median), axis=0)
     sigma = np.maximum(np.maximum(_MAD_TO_SIGMA * usual, upper - median), 1e-9)
+    most = math.ceil(_MOST_OUTLIERS * n)
+    if (rank := n - most) > (n + 1) / 2:
+        sigma = np.maximum(sigma, (ordered[rank - 1] - median) / _normal_quantile((rank - 0.375) / (n + 0.25)))
     limit = _t_quantile(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
     ranks = np.argsort(np.argsort(-values, axis=0, kind="stable"), axis=0)
-    return np.asarray(((values - median) / sigma > limit) & (ranks < math.ceil(_MOST_OUTLIERS * n)))
+    return np.asarray(((values - median) / sigma > limit) & (ranks < most))
 
 
 def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:

@@ -24,6 +24,9 @@ _LEAST_CONTRAST = 20.0
 _SHARP, _LEAST_STEP = 0.4, 1.5
 _OUT, _IN, _SAMPLE = 2.0, 12.0, 0.5
 _ALONG = 4  # points on either side that must agree
+# A border is hidden where it is less steep, within so many pixels, than this part of its usual steepness, and up to so
+# many points beside that.
+_NEAR, _HIDDEN, _BESIDE = 3.0, 0.3, 6
 
 
 def cover_of(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -84,15 +87,8 @@ def without_shadow(points: np.ndarray, grey: np.ndarray) -> np.ndarray:
     Outlines are sharp, shadows are soft. Each point moves along its normal to the outermost step of ``grey``, float32
     (h, w), 0 to 255, that is a maximum and not much less sharp than the sharpest, as far as its neighbours do.
     """
-    around = np.concatenate([points[-2:], points, points[:2]])
-    step = around[4:] - around[:-4]
-    length = np.maximum(np.hypot(step[:, :1], step[:, 1:]), 1e-6)
-    # The border runs clockwise as seen on screen, so that its inside lies to the right of each step.
-    inwards = np.stack([-step[:, 1], step[:, 0]], axis=1) / length
     at = np.arange(-_OUT, _IN + 1, _SAMPLE)
-    where = (points[:, None] + at[None, :, None] * inwards[:, None]).astype(np.float32)
-    level = cv2.remap(grey, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    steep = np.abs(cv2.GaussianBlur(np.gradient(level, axis=1), (5, 1), 1.0))
+    steep, inwards = _steepness(points, grey, at)
     sharp = steep >= np.maximum(_SHARP * steep.max(axis=1, keepdims=True), _LEAST_STEP)
     peak = sharp.copy()
     for before, after in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:, -1:], np.s_[:, :1])):  # the ends count as neighbours
@@ -102,6 +98,34 @@ def without_shadow(points: np.ndarray, grey: np.ndarray) -> np.ndarray:
     around = np.concatenate([shift[-_ALONG:], shift, shift[:_ALONG]])
     calm = np.sort(sliding_window_view(around, 2 * _ALONG + 1), axis=1)[:, _ALONG]
     return np.asarray(points + calm[:, None] * inwards, float)
+
+
+def sharp_points(points: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Tell which points of a closed border, float (n, 2), lie on a step of ``grey``, float32 (h, w): bool (n,).
+
+    Where the border is less than three tenths as steep as it usually is, a shadow or a face of the ground's colour
+    hides where the part ends. Points beside such ones do not count either.
+    """
+    steep = _steepness(points, grey, np.arange(-_NEAR, _NEAR + 0.01, _SAMPLE))[0].max(axis=1)
+    hidden = steep < _HIDDEN * np.median(steep)
+    around = np.concatenate([hidden[-_BESIDE:], hidden, hidden[:_BESIDE]])
+    return np.asarray(~sliding_window_view(around, 2 * _BESIDE + 1).any(axis=1))
+
+
+def _steepness(points: np.ndarray, grey: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Measure how steep ``grey`` (h, w) is along the normals of a border, and where its inside lies.
+
+    ``points`` are float (n, 2). The results are grey levels a sample, float (n, m), at the distances ``at`` (m,)
+    inwards, and unit vectors, (n, 2).
+    """
+    around = np.concatenate([points[-2:], points, points[:2]])
+    step = around[4:] - around[:-4]
+    length = np.maximum(np.hypot(step[:, :1], step[:, 1:]), 1e-6)
+    # The border runs clockwise as seen on screen, so that its inside lies to the right of each step.
+    inwards = np.stack([-step[:, 1], step[:, 0]], axis=1) / length
+    where = (points[:, None] + at[None, :, None] * inwards[:, None]).astype(np.float32)
+    level = cv2.remap(grey, where[..., 0], where[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.abs(cv2.GaussianBlur(np.gradient(level, axis=1), (5, 1), 1.0)), inwards
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from fastener.models.shape.axis import SECTIONS, bend_of, flare_of, profile_of, 
 from fastener.models.shape.outline import POINTS, Outline, contour, distances, fits, laid, mirrored, outline_of
 
 _HIGHEST = 0.06  # share of an outline's points, the farthest off, whose mean distance counts
+MOSTLY = 0.95  # share of an outline that must be seen for figures of the whole
 _SMALLEST_HOLE = 0.004  # of the part's area
 
 
@@ -34,6 +35,8 @@ class Shape:
         Distance in sizes by which each point of the outline bears out a figure.
     section : ndarray of int64, (POINTS,)
         Section of the shank beside which each point lies; -1 off the shank.
+    seen : ndarray of bool, (POINTS,)
+        Where the photo shows a border; elsewhere the outline is a guess, which bears out nothing.
     """
 
     outline: Outline
@@ -41,22 +44,31 @@ class Shape:
     thread: np.ndarray
     places: dict[str, np.ndarray]
     section: np.ndarray
+    seen: np.ndarray
 
     def moved(self, by: complex) -> Shape:
         """Return the same shape in another place; ``by`` is x + iy in pixels."""
         return replace(self, outline=replace(self.outline, centre=self.outline.centre + by))
 
 
-def shape_of(cover: np.ndarray, mend: Callable[[np.ndarray], np.ndarray] | None = None) -> Shape:
+def shape_of(
+    cover: np.ndarray,
+    mend: Callable[[np.ndarray], np.ndarray] | None = None,
+    look: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Shape:
     """Measure the largest piece of ``cover``, float32 (h, w), 0 to 1, see preprocessing/cover.py.
 
-    ``mend`` moves the points of its border, float (n, 2), where it knows better. Raises ValueError if there is no
-    outline to measure.
+    ``mend`` moves the points of its border, float (n, 2), where it knows better; ``look`` tells where a border is seen,
+    bool (n,). Raises ValueError if there is no outline to measure.
     """
     outline = outline_of(contour(cover))
     if mend is not None:
         pixels = outline.pixels
         outline = outline_of(mend(np.stack([pixels.real, pixels.imag], axis=1)))
+    seen = np.ones(POINTS, bool)
+    if look is not None:
+        pixels = outline.pixels
+        seen = look(np.stack([pixels.real, pixels.imag], axis=1))
     figures: dict[str, float] = {}
     places: dict[str, np.ndarray] = {}
     thread, section = np.full(SECTIONS, np.nan), np.full(POINTS, -1)
@@ -66,18 +78,19 @@ def shape_of(cover: np.ndarray, mend: Callable[[np.ndarray], np.ndarray] | None 
         bend, found = bend_of(profile), thread_of(profile)
         figures |= {"bend": bend.degrees, "pitch": 100 * found.pitch, "thread depth": 100 * float(found.depth.max())}
         flare = flare_of(profile)
-        if np.isfinite(flare):
+        if np.isfinite(flare) and seen.mean() >= MOSTLY:
             figures["flare"] = 100 * flare
         places["bend"] = np.interp(along, profile.at, bend.away)
         thread = found.depth
         ends = profile.at[profile.shank][[0, -1]]
         section = np.floor((along - ends[0]) / (ends[1] - ends[0]) * SECTIONS).astype(int)
         section[(section < 0) | (section >= SECTIONS)] = -1
-    places["asymmetry"] = distances(outline.curve, _counterpart(outline.curve, profile is not None)) / 2
+    counterpart, both = _counterpart(outline.curve, seen, profile is not None)
+    places["asymmetry"] = distances(outline.curve, counterpart) / 2 * both
     figures["asymmetry"] = 100 * float(highest(places["asymmetry"]))
-    if profile is None:
+    if profile is None and seen.mean() >= MOSTLY:
         figures["ovality"] = 100 * (_axes(outline) - 1)
-    return Shape(outline, figures | _holes(cover, outline, mend), thread, places, section)
+    return Shape(outline, figures | _holes(cover, outline, mend), thread, places, section, seen)
 
 
 def highest(values: np.ndarray) -> np.ndarray:
@@ -87,16 +100,17 @@ def highest(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.partition(calm, -count, axis=-1)[..., -count:].mean(axis=-1))
 
 
-def _counterpart(curve: np.ndarray, long: bool) -> np.ndarray:
+def _counterpart(curve: np.ndarray, seen: np.ndarray, long: bool) -> tuple[np.ndarray, np.ndarray]:
     """Lay a symmetric part's curve, complex (POINTS,), on itself in the other way in which it looks the same.
 
-    A long part is symmetric about its axis. A nut or a washer, however it is tipped, looks the same after half a turn.
+    Also tell where both it and its counterpart are ``seen``, bool (POINTS,). A long part is symmetric about its axis. A
+    nut or a washer, however it is tipped, looks the same after half a turn.
     """
     if not long:
-        return np.roll(-curve, POINTS // 2)
+        return np.roll(-curve, POINTS // 2), seen & np.roll(seen, POINTS // 2)
     other = mirrored(curve)
     _, shift, turn = fits(curve, other[None])
-    return laid(other, int(shift[0]), float(turn[0]))
+    return laid(other, int(shift[0]), float(turn[0])), seen & np.roll(seen[::-1], int(shift[0]))
 
 
 def _axes(outline: Outline) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from fastener.common.sampling import evenly
 from fastener.models.calibration import conformal_threshold, robust_threshold, robust_thresholds
 from fastener.models.shape.axis import SECTIONS
-from fastener.models.shape.figures import Shape, highest
+from fastener.models.shape.figures import MOSTLY, Shape, highest
 from fastener.models.shape.outline import POINTS, as_complex, as_real, distances, fits, laid
 
 FEWEST = 8  # with fewer healthy parts nobody can say what is usual
@@ -199,10 +199,12 @@ class HealthyShapes:
         order = order[apart[order] <= _ALONE * apart[order[min(1, len(order) - 1)]]]
         closest = order[:_CLOSEST].tolist()
         apart_there = distances(curve, np.stack([laid(self.curves_[others[i]], shift[i], turn[i]) for i in closest]))
+        apart_there = apart_there * shape.seen
         worst = highest(apart_there)
+        whole = 100 * apart[order[0]] if shape.seen.mean() >= MOSTLY else np.nan
         neighbours = others[order]
         thread, own = self._thread(shape, others)
-        values = np.array([100 * apart[order[0]], 100 * worst.min(), own])
+        values = np.array([whole, 100 * worst.min(), own])
         return _Nearest(np.concatenate([values, _figures(shape)]), neighbours, kin, apart_there[worst.argmin()], thread)
 
     def _thread(self, shape: Shape, others: np.ndarray) -> tuple[np.ndarray, float]:

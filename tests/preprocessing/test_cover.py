@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from drawn_parts import BOLT, WHITE, draw, plain_ground, prepare, ring
 
-from fastener.preprocessing.cover import cover_of, without_shadow
+from fastener.preprocessing.cover import cover_of, sharp_points, without_shadow
 from fastener.preprocessing.pieces import piece_of
 
 
@@ -72,3 +72,13 @@ def test_masks_of_nothing_one_pixel_and_everything() -> None:
     # Everything: no part was sought, so it is sought in the frame.
     everything = replace(prepared, mask=np.ones_like(nothing), photo=np.full_like(prepared.photo, WHITE))
     assert piece_of(everything) == "no part was found"
+
+
+def test_a_border_in_a_soft_shadow_is_hidden() -> None:
+    rows, columns = np.indices((200, 200), np.float32)
+    inside = (np.hypot(rows - 100, columns - 100) < 60).astype(np.float32)
+    soft = np.where(columns > 140, cv2.GaussianBlur(inside, (0, 0), 12), cv2.GaussianBlur(inside, (0, 0), 0.8))
+    t = np.linspace(0, 2 * np.pi, 256, endpoint=False)
+    seen = sharp_points(100 + 60 * np.stack([np.cos(t), np.sin(t)], axis=1), 230 - 150 * soft)
+    assert not seen[np.cos(t) > 0.8].any()
+    assert seen[np.cos(t) < 0.5].all()
