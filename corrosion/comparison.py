@@ -18,7 +18,7 @@ from fastener.corrosion.registration import Registration
 from fastener.corrosion.severity import Change, Changes
 from fastener.corrosion.shots import ShotView
 from fastener.corrosion.surface_change import SurfaceChange, all_classes, surface_change
-from fastener.corrosion.views import Match, View, match_view
+from fastener.corrosion.views import OWN_MARKS, Match, View, match_view
 
 PLACES, NO_VIEW = "places", "distributions, view not at T0"
 Z95 = 1.96
@@ -26,6 +26,10 @@ Z95 = 1.96
 _PIECE = 0.01
 # Deposit that is lighter by less than this, in L*, is hard to see even for an eye.
 _LITTLE_ROOM = 15.0
+# Surfaces that correlate by less may belong to two parts of one kind.
+_WEAK = 0.6
+# No lamp makes a part this many times as light beside its background.
+_OTHER_FINISH = 8.0
 # At least this share of the part, in percent, has to be comparable.
 _LEAST_JUDGED = 5.0
 # T0's outline is looked for this many times, each time where the last look put it.
@@ -270,4 +274,22 @@ def _flags(
         flags.append(quality.MIRRORED)
     elif not registration.believable:
         flags.append(quality.OTHER_NUMBER if match.unnumbered else quality.NEW_VIEW)
+    else:
+        if _is_weak(registration):
+            flags.append(quality.WEAKLY_KNOWN)
+        if abs(np.log(_usual_luminance(view) / _usual_luminance(chosen[0].view))) > np.log(_OTHER_FINISH):
+            flags.append(quality.OTHER_FINISH)
     return tuple(flags)
+
+
+def _usual_luminance(view: ShotView) -> float:
+    """Return the median luminance of the part, with its background as 1."""
+    lightness = float(np.median(view.surface.lightness[view.surface.mask])) if view.surface.mask.any() else 100.0
+    return ((max(lightness, 1.0) + 16.0) / 116.0) ** 3
+
+
+def _is_weak(registration: Registration) -> bool:
+    """Tell whether edges agree as with the mirrored T0 shot, and surfaces little: as of any part of that outline."""
+    chance = registration.chance
+    by_chance = chance is not None and registration.marks < chance + OWN_MARKS
+    return by_chance and registration.correlation < _WEAK

@@ -18,6 +18,8 @@ EDGE_PART = 0.25
 # Rough has at least this many doublings of T0's contrast of detail. Deposit that hides T0's detail agrees with it no
 # better than this.
 ROUGHER, HIDDEN = 0.5, 0.65
+# Contrast of detail, in L*, from which T0 shows some.
+_DETAIL = 1.0
 # On bright metal, clear deposit ends by this share of the limit within the width of an edge.
 _END = 0.5
 
@@ -77,7 +79,7 @@ def clear_deposit(change: Change, settings: CorrosionSettings, factor: float) ->
 
     On a dark base thin deposit shows clearly; on bright metal the whole way to white is short. So the limit is a share
     of that way, as for a layer of one opacity. A lamp lightens bright metal as much: there, patches are deposit only if
-    they are rough, end sharply, or hide T0's detail. ``factor`` scales the limits.
+    they hide T0's detail, and, where T0 shows none, if they are rough or end sharply. ``factor`` scales the limits.
     """
     limit = np.maximum(settings.min_lighter, settings.min_cover * change.room) * factor
     around = change.new.fine - (change.new.coarse - change.usual.lighter_around)
@@ -90,7 +92,9 @@ def clear_deposit(change: Change, settings: CorrosionSettings, factor: float) ->
     found = core | reached(patches(core, int(change.bare.sum())), above(_BORDER))
     _, labels = labelled(found)
     crusty = is_crusty(labels, change, change.usual, _END * settings.min_lighter * factor)
-    keep = crusty | (means(change.likeness, labels) <= HIDDEN) | (means(is_bright(change, settings), labels) < 0.5)
+    # Where T0 shows no detail, none can be hidden.
+    hiding = (means(change.likeness, labels) <= HIDDEN) & (crusty | (means(change.old.rough, labels) >= _DETAIL))
+    keep = hiding | (means(is_bright(change, settings), labels) < 0.5)
     keep[0] = False
     return np.asarray(keep[labels])
 

@@ -23,6 +23,8 @@ OTHER_NUMBER = (
 )
 NEARLY_WHITE = "nearly as light as white deposit, so white corrosion reads low"
 HARDLY_SEEN = "hardly any place can be compared with T0, as the part is burnt out or covered: not judged"
+WEAKLY_KNOWN = "agrees weakly with T0: another part, or changed nearly all over"
+OTHER_FINISH = "over eight times as light or as dark as at T0: another part or finish, or covered nearly all over"
 MIRRORED = "mirrored against T0: not judged (turn the photo back)"
 
 _CLIPPED = 250

@@ -10,7 +10,7 @@ from fastener.corrosion.registration import Registration, register
 from fastener.corrosion.small_picture import Picture
 
 # The edges agree by this much better than by chance if the marks of the surface itself are found again.
-_OWN_MARKS = 0.1
+OWN_MARKS = 0.1
 # Prefer equal shot numbers when two T0 shots fit equally well.
 _SAME_NUMBER = 0.05
 
@@ -70,7 +70,7 @@ def match_view(later: View, baselines: Sequence[View], side: int, settings: Corr
     index, registration = -best[2], best[3]
     known = any(baseline.number == later.number for baseline in baselines)
     chance = registration.chance
-    doubtful = chance is not None and registration.marks < chance + _OWN_MARKS
+    doubtful = chance is not None and registration.marks < chance + OWN_MARKS
     if registration.believable and doubtful and not known:
         return Match(index, replace(registration, believable=False), unnumbered=True)
     return Match(index, registration)

@@ -10,6 +10,7 @@ import pytest
 from corrosion_factory import small_config, small_inspector, write_series
 
 from fastener.config import CorrosionSettings
+from fastener.corrosion import quality
 from fastener.corrosion.analysis import Analyser, ComponentResult
 from fastener.corrosion.photometry import match_exposure
 from fastener.corrosion.ratings import rated
@@ -176,6 +177,14 @@ def test_a_part_as_light_as_its_ground_is_found_by_its_outline_at_t0(tmp_path: P
     (point,) = analysed(tmp_path, [parts[0].image, parts[3].image]).points[1:]
     assert point.white == pytest.approx(35.0, abs=12.0)
     assert point.status == "DEGRADING"
+
+
+@pytest.mark.slow
+def test_another_part_of_like_outline_is_remarked(tmp_path: Path) -> None:
+    parts = ((301, "nut", "grey"), (303, "nut", "black"))
+    photos = [render_corrosion(*part, [Corrosion()], size=(480, 480))[0].image for part in parts]
+    flags = analysed(tmp_path, photos, frame=768).points[1].shots[0].flags
+    assert {quality.WEAKLY_KNOWN, quality.OTHER_FINISH} <= set(flags)
 
 
 @pytest.mark.slow
