@@ -182,20 +182,13 @@ def _t_quantile(freedom: float, level: float) -> float:
     return float(stdtrit(freedom, level))
 
 
-def _normal_quantile(level: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(level))
-
-
 def gross_outliers(values: np.ndarray) -> np.ndarray:
     """Find scores far above the rest of ``values`` (n,): their indices int64 (k,), the highest first.
 
     A score is an outlier if it lies above the median by more robust standard deviations than t(1 - 0.05 / n; n / 2), so
-    that at most 5 % of clean collections lose one (Bonferroni). At most a tenth is left out. The deviation is the
-    largest of three: 1.4826 median absolute deviations; the distance to the 84 % quantile, since healthy scores lean to
-    the right; and that of the highest score below this tenth, as a normal score of its rank (Blom). The last is the
-    deviation of the kind of parts that varies most, where a set shows several: its sound parts are no outliers.
+    that 5 % of clean collections lose one (Bonferroni). The deviation is the larger of 1.4826 median absolute
+    deviations and the distance to the 84 % quantile, since healthy scores lean to the right. At most a tenth is left
+    out.
     """
     values = np.asarray(values, float)
     found = np.flatnonzero(_are_outliers(values[:, None]))
@@ -209,12 +202,9 @@ def _are_outliers(values: np.ndarray) -> np.ndarray:
     median, upper = _quantile(ordered, 0.5), _quantile(ordered, _ONE_SIGMA)
     usual = np.median(np.abs(values - median), axis=0)
     sigma = np.maximum(np.maximum(_MAD_TO_SIGMA * usual, upper - median), 1e-9)
-    most = math.ceil(_MOST_OUTLIERS * n)
-    if (rank := n - most) > (n + 1) / 2:
-        sigma = np.maximum(sigma, (ordered[rank - 1] - median) / _normal_quantile((rank - 0.375) / (n + 0.25)))
     limit = _t_quantile(max(3.0, n / 2), 1 - _OUTLIER_LEVEL / n)
     ranks = np.argsort(np.argsort(-values, axis=0, kind="stable"), axis=0)
-    return np.asarray(((values - median) / sigma > limit) & (ranks < most))
+    return np.asarray(((values - median) / sigma > limit) & (ranks < math.ceil(_MOST_OUTLIERS * n)))
 
 
 def _quantile(ordered: np.ndarray, share: float) -> np.ndarray:
