@@ -29,6 +29,8 @@ _LEVELS = (1.0, 1.5, 2.25)
 # A moved highlight leaves a darker place that is sharp on two sides; darker deposit is sharp along this share of its
 # edge.
 _ALL_ROUND = 0.5
+# A patch is broad from this share of the frame; T0's detail is still seen from this likeness.
+_BROAD, _SEEN = 0.005, 0.8
 # Gaps within deposit that are narrower than this share of the frame belong to it.
 _GAP = 0.007
 
@@ -140,6 +142,9 @@ def _slight(
         for level in _LEVELS:
             _, labels = labelled((amount >= level * limit) & free & ~found)
             keep = is_crusty(labels, change, difference, level * limit, sharp=sharp, reverse=reverse)
+            # A broad patch under which T0's detail is still seen is light; the detail around a small one outweighs it.
+            broad = np.bincount(labels.ravel()) >= _BROAD * labels.size
+            keep &= ~(broad & (means(change.likeness, labels) > _SEEN))
             keep[0] = False
             found |= keep[labels]
     return found
