@@ -23,6 +23,8 @@ _SIDE = 384
 _EDGE = 0.007
 # Grey value from which all channels of a pixel are burnt out.
 _BURNT = 250
+# The few pixels above this quantile are specks.
+_HIGHEST = 0.9999
 # Relative standard deviation of the limits, for the uncertainty of the areas.
 _LIMIT_ERROR = 0.1
 
@@ -116,8 +118,10 @@ def surface_change(
     judged = inner & ~burnt & (exposure.agreement > 0.0)
     bare = judged & ~coloured[::step, ::step]
     change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
-    # Where the background is burnt out, the camera flattens what is nearly as light.
-    flattened = second.white.max() >= _BURNT
+    # Where the background is burnt out, the camera flattens what is nearly as light. In a photo that was darkened
+    # afterwards, nothing is lighter than such a background.
+    highest = np.quantile(second.photo.max(axis=2), _HIGHEST)
+    flattened = second.white.max() >= _BURNT / 255 * highest
     bright = None if flattened else look_at_bright_metal(change, burnt | coloured[::step, ::step], settings)
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
