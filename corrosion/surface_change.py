@@ -23,8 +23,9 @@ _SIDE = 384
 _EDGE = 0.007
 # Grey value from which all channels of a pixel are burnt out.
 _BURNT = 250
-# The few pixels above this quantile are specks.
-_HIGHEST = 0.9999
+# Of a photo that was darkened after its background had burnt out, at least the second share of the pixels has the
+# highest grey value, or the one below it. The few pixels above the first quantile are specks.
+_HIGHEST, _CROWDED = 0.9999, 0.05
 # Relative standard deviation of the limits, for the uncertainty of the areas.
 _LIMIT_ERROR = 0.1
 
@@ -118,10 +119,8 @@ def surface_change(
     judged = inner & ~burnt & (exposure.agreement > 0.0)
     bare = judged & ~coloured[::step, ::step]
     change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
-    # Where the background is burnt out, the camera flattens what is nearly as light. In a photo that was darkened
-    # afterwards, nothing is lighter than such a background.
-    highest = np.quantile(second.photo.max(axis=2), _HIGHEST)
-    flattened = second.white.max() >= _BURNT / 255 * highest
+    # Where the background is burnt out, the camera flattens what is nearly as light.
+    flattened = _is_burnt_out(second.white, second.photo)
     bright = None if flattened else look_at_bright_metal(change, burnt | coloured[::step, ::step], settings)
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
@@ -146,6 +145,14 @@ def surface_change(
         100.0 * float(judged.sum()) / max(int(part.sum()), 1),
         float(np.median(change.room[bare])) if bare.any() else 0.0,
     )
+
+
+def _is_burnt_out(white: np.ndarray, photo: np.ndarray) -> bool:
+    """Tell whether the background, of colour ``white`` (3,), is cut off at the top of the photo's grey values."""
+    lightest = photo.max(axis=2)
+    highest = float(np.quantile(lightest, _HIGHEST))
+    crowded = bool((lightest >= highest - 1).mean() >= _CROWDED)
+    return bool(white.max() >= (_BURNT / 255 * highest if crowded else _BURNT))
 
 
 def all_classes(colour: Colour, change: SurfaceChange | None) -> np.ndarray:

@@ -67,7 +67,8 @@ def load_model(path: Path, *, by_numpy: bool = False) -> dict[str, Any]:
         path = path / MODEL_FILE
     state = load_state(path, by_numpy=by_numpy)
     try:
-        for one in state.get("evidence", {}).values():  # an open-set model has none
+        # An open-set model has none. A tensor has values, too, of which only sparse ones can be taken.
+        for one in dict.values(state.get("evidence", {})):
             for part in _PARTS:
                 if isinstance(one.get(part), dict):
                     one[part] = _read_graph(path.parent / Path(one[part]["file"]).name, one[part]["sha256"], by_numpy)

@@ -42,7 +42,7 @@ from fastener.inspection.result import Inspection
 
 pytestmark = pytest.mark.cluster
 
-N_IMAGES = 96
+N_IMAGES = 160
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def _no_driver_is_left(nodes: TwoNodes) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty photos under 96 names, and one that is none."""
+    """Twenty photos under 160 names, and one that is none."""
     folder = tmp_path_factory.mktemp("cluster") / "in coming"
     originals = write_photos(folder, [*parts(14, 50), *parts(6, 100, "rust")], "p{:03d}.png")
     for number in range(len(originals), N_IMAGES):

@@ -99,6 +99,12 @@ JUNK: st.SearchStrategy[Any] = (
 JUNK |= st.sampled_from((torch.zeros(0), torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64)))
 
 
+def test_a_tensor_in_the_place_of_all_evidence_is_no_model(model_file: Path, tmp_path: Path) -> None:
+    save_state({**load_state(model_file), "evidence": torch.zeros(0)}, tmp_path / "model.pkl")
+    with pytest.raises(UserError, match="another version"):
+        Inspector.load(tmp_path / "model.pkl", "cpu")
+
+
 @fuzz
 @given(data=st.data())
 def test_models_with_other_things_in_them(model_file: Path, tmp_path: Path, data: st.DataObject) -> None:
