@@ -12,15 +12,9 @@ from fastener.datasets.images import read_image, shrunk
 from fastener.datasets.mvtec import readable
 from fastener.evaluation.measure import Measurement
 from fastener.evaluation.metrics import Confusion
+from fastener.evaluation.report import write_score_plots
 from fastener.evaluation.threshold_note import threshold_note
-from fastener.evaluation.visualize import (
-    confusion_matrix,
-    footnote,
-    precision_recall,
-    roc_curve,
-    save_figure,
-    score_distribution,
-)
+from fastener.evaluation.visualize import confusion_matrix, footnote, save_figure
 from fastener.inspection.drawing import Picture, contact_sheet, mask_picture, save_picture
 from fastener.inspection.pictures import heatmap_picture
 
@@ -29,18 +23,10 @@ _EXAMPLES_PER_TYPE = 2
 
 def write_category_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Path) -> None:
     """Write roc_curve.png, pr_curve.png, score_distribution.png, confusion_matrix.png and examples.png."""
-    labels, scores, note = measurement.labels, measurement.scores, threshold_note(metrics)
     decisions = Confusion(**metrics["confusion"])
-    if metrics["image_auroc"] is not None:
-        low, high = metrics["image_auroc_ci95"]
-        roc = roc_curve(labels, scores, metrics["image_auroc"], (low, high), decisions=decisions)
-        save_figure(footnote(roc, note), folder / "roc_curve.png")
-        pr = precision_recall(labels, scores, decisions=decisions)
-        save_figure(footnote(pr, note), folder / "pr_curve.png")
     types = [readable(image.labels[0]) for image in measurement.images]
-    spread = score_distribution(types, scores, metrics["threshold"])
-    save_figure(footnote(spread, note), folder / "score_distribution.png")
-    save_figure(footnote(confusion_matrix(decisions), note), folder / "confusion_matrix.png")
+    write_score_plots(measurement, metrics, names=types, decisions=decisions, folder=folder)
+    save_figure(footnote(confusion_matrix(decisions), threshold_note(metrics)), folder / "confusion_matrix.png")
     save_picture(examples(measurement), folder / "examples.png")
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastener.evaluation.measure import Measurement
-from fastener.evaluation.metrics import count_decisions
+from fastener.evaluation.metrics import Confusion, count_decisions
 from fastener.evaluation.threshold_note import other_search, searched_figures, threshold_note
 from fastener.evaluation.visualize import footnote, precision_recall, roc_curve, save_figure, score_distribution
 from fastener.inspection.drawing import Picture, contact_sheet, save_picture, shorten
@@ -69,20 +69,30 @@ def write_plots(measurement: Measurement, metrics: Mapping[str, Any], folder: Pa
     """
     for name in ("roc_curve.png", "pr_curve.png", "worst_misses.png"):
         (folder / name).unlink(missing_ok=True)
+    names = ["anomalous" if label else "healthy" for label in measurement.labels]
+    decisions = count_decisions(measurement.labels, measurement.flagged)
+    write_score_plots(measurement, metrics, names=names, decisions=decisions, folder=folder)
+    sheet = worst_misses(measurement)
+    if sheet is not None:
+        save_picture(sheet, folder / "worst_misses.png")
+
+
+def write_score_plots(
+    measurement: Measurement, metrics: Mapping[str, Any], *, names: Sequence[str], decisions: Confusion, folder: Path
+) -> None:
+    """Write score_distribution.png, and roc_curve.png and pr_curve.png where images of both kinds were measured.
+
+    ``names`` (n,) are those of the images' types, ``decisions`` those at the threshold. Each plot names the threshold.
+    """
     labels, scores, note = measurement.labels, measurement.scores, threshold_note(metrics)
     if metrics["image_auroc"] is not None:
         low, high = metrics["image_auroc_ci95"]
-        decisions = count_decisions(labels, measurement.flagged)
         roc = roc_curve(labels, scores, metrics["image_auroc"], (low, high), decisions=decisions)
         save_figure(footnote(roc, note), folder / "roc_curve.png")
         pr = precision_recall(labels, scores, decisions=decisions)
         save_figure(footnote(pr, note), folder / "pr_curve.png")
-    names = ["anomalous" if label else "healthy" for label in labels]
     spread = score_distribution(names, scores, metrics["threshold"])
     save_figure(footnote(spread, note), folder / "score_distribution.png")
-    sheet = worst_misses(measurement)
-    if sheet is not None:
-        save_picture(sheet, folder / "worst_misses.png")
 
 
 def worst_misses(measurement: Measurement) -> Picture | None:

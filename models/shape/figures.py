@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fastener.models.shape.axis import SECTIONS, bend_of, flare_of, profile_of, thread_of
-from fastener.models.shape.outline import POINTS, Outline, contour, distances, fits, laid, mirrored, outline_of
+from fastener.models.shape.outline import POINTS, Outline, as_real, contour, distances, fits, laid, mirrored, outline_of
 
 _HIGHEST = 0.06  # share of an outline's points, the farthest off, whose mean distance counts
 MOSTLY = 0.95  # share of an outline that must be seen for figures of the whole
@@ -63,12 +63,8 @@ def shape_of(
     """
     outline = outline_of(contour(cover))
     if mend is not None:
-        pixels = outline.pixels
-        outline = outline_of(mend(np.stack([pixels.real, pixels.imag], axis=1)))
-    seen = np.ones(POINTS, bool)
-    if look is not None:
-        pixels = outline.pixels
-        seen = look(np.stack([pixels.real, pixels.imag], axis=1))
+        outline = outline_of(mend(as_real(outline.pixels)))
+    seen = np.ones(POINTS, bool) if look is None else look(as_real(outline.pixels))
     figures: dict[str, float] = {}
     places: dict[str, np.ndarray] = {}
     thread, section = np.full(SECTIONS, np.nan), np.full(POINTS, -1)
@@ -115,7 +111,7 @@ def _counterpart(curve: np.ndarray, seen: np.ndarray, long: bool) -> tuple[np.nd
 
 def _axes(outline: Outline) -> float:
     """Ratio of the axes of the ellipse with the moments of the enclosed area, 1 or more."""
-    m = cv2.moments((100 * np.stack([outline.curve.real, outline.curve.imag], axis=1)).astype(np.float32)[:, None])
+    m = cv2.moments((100 * as_real(outline.curve)).astype(np.float32)[:, None])
     lean = np.hypot(m["mu20"] - m["mu02"], 2 * m["mu11"])
     spread = m["mu20"] + m["mu02"]
     return float(np.sqrt((spread + lean) / max(spread - lean, 1e-9)))
@@ -135,6 +131,6 @@ def _holes(cover: np.ndarray, outline: Outline, mend: Callable[[np.ndarray], np.
     if mend is not None:
         # The part lies outside of its hole: the border runs the other way.
         points = hole.pixels[::-1]
-        hole = outline_of(mend(np.stack([points.real, points.imag], axis=1)))
+        hole = outline_of(mend(as_real(points)))
     off = abs(hole.centre - outline.centre) / outline.size
     return {"holes": float(len(inner)), "hole share": 100 * hole.size**2 / area, "hole offset": 100 * off}
