@@ -114,7 +114,8 @@ def heatmap_picture(photo: Picture, inspection: Inspection) -> Picture:
         return np.asarray(np.log(np.maximum(np.sqrt(np.maximum(np.square(value) - silent**2, 0.0)), low)))
 
     bottom, top = float(np.log(low)), float(level(high))
-    values = {"": high, "threshold ": inspection.threshold, "healthy ": inspection.healthy_score, " ": silent or low}
+    lowest = float(np.hypot(silent, low))
+    values = {"": high, "threshold ": inspection.threshold, "healthy ": inspection.healthy_score, " ": lowest}
     marks = {f"{name}{value:.3g}".strip(): float(level(value)) for name, value in values.items()}
     return with_colour_bar(raw_heatmap(level(map_), bottom, top), bottom, top, marks)
 

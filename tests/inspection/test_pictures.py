@@ -11,7 +11,8 @@ from data_factory import part, tiny_config
 from inspection_factory import inspection, with_regions
 
 from fastener.datasets.images import shrunk
-from fastener.inspection.drawing import save_picture
+from fastener.inspection import pictures
+from fastener.inspection.drawing import Picture, save_picture
 from fastener.inspection.pictures import (
     detection_picture,
     heatmap_picture,
@@ -55,6 +56,22 @@ def test_raw_heatmap_shows_differences_where_other_evidence_is_silent() -> None:
     plain, raised = (heatmap_picture(photo, one)[:, :60].astype(int).sum(2) for one in (alone, beside))
     assert np.corrcoef(plain.ravel(), raised.ravel())[0, 1] > 0.95
     assert raised[-4:].mean() > raised[8:12].mean() + 50 > raised[:4].mean() + 100
+
+
+def test_the_lowest_mark_of_a_colour_bar_is_the_value_that_is_drawn_darkest(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[float, dict[str, float]]] = []
+
+    def kept(picture: Picture, vmin: float, vmax: float, marks: dict[str, float]) -> Picture:
+        drawn.append((vmin, marks))
+        return picture
+
+    monkeypatch.setattr(pictures, "with_colour_bar", kept)
+    for least, expected in ((1e-7, "0.003"), (0.98, "0.98")):
+        map_ = np.full((20, 30), 4.0, np.float32)
+        map_[0] = least
+        heatmap_picture(np.zeros((40, 60, 3), np.uint8), replace(inspection(), map=map_))
+        bottom, marks = drawn.pop()
+        assert marks[expected] == pytest.approx(bottom, abs=1e-3)
 
 
 def test_overlay_of_a_shrunk_photo_marks_the_same_place() -> None:
