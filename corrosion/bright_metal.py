@@ -1,4 +1,4 @@
-"""Find deposit on bright metal, which is hardly lighter than the metal: it is rough, or ends where nothing ended."""
+"""Find deposit on bright metal, which is hardly lighter than it: rough, ending where nothing ended, hiding detail."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from fastener.config import CorrosionSettings
 from fastener.corrosion.deposit import EDGE_PART, HIDDEN, ROUGHER, Change, dark_patches, is_bright, is_crusty
+from fastener.corrosion.kept_detail import kept_detail
 from fastener.corrosion.places import EDGE_WIDTH, labelled, means, patches, square
 from fastener.corrosion.relief import Difference, compare_relief
 
@@ -31,6 +32,9 @@ _LEVELS = (1.0, 1.5, 2.25)
 _ALL_ROUND = 0.5
 # A patch is broad from this share of the frame; T0's detail is still seen from this likeness.
 _BROAD, _SEEN = 0.005, 0.8
+# T0's detail is gone where it agrees by less than the first share of a sound place's agreement. Where a sound place
+# would agree by less than the second, nothing is known.
+_GONE, _KNOWN = 0.75, 0.7
 # Gaps within deposit that are narrower than this share of the frame belong to it.
 _GAP = 0.007
 
@@ -79,15 +83,25 @@ def look_at_bright_metal(change: Change, left_out: np.ndarray, settings: Corrosi
     return ground
 
 
-def deposit_on_bright_metal(change: Change, ground: Ground, settings: CorrosionSettings, factor: float) -> np.ndarray:
-    """Find rough crust and slight deposit, bool (h, w). ``factor`` scales the limits."""
+def deposit_on_bright_metal(
+    change: Change, ground: Ground, clear: np.ndarray, settings: CorrosionSettings, factor: float
+) -> np.ndarray:
+    """Find rough crust, slight deposit, and deposit that hides T0's detail beside ``clear`` deposit: bool (h, w) each.
+
+    ``factor`` scales the limits.
+    """
     found = np.zeros(ground.where.shape, bool)
     if ground.slight is not None:
         found |= _slight(change, ground, ground.slight, settings, factor)
     if ground.rough is not None:
         found |= _crust(change, ground, ground.rough.rougher_around, settings, factor)
-    closed = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, square(_GAP * max(found.shape))) > 0
-    return np.asarray(closed & ground.where)
+    found = clear | (_closed(found) & ground.where)
+    return found | (_closed(found | _hiding(change, ground, found, factor)) & ground.where)
+
+
+def _closed(places: np.ndarray) -> np.ndarray:
+    closed = cv2.morphologyEx(places.astype(np.uint8), cv2.MORPH_CLOSE, square(_GAP * max(places.shape)))
+    return np.asarray(closed > 0)
 
 
 def _stands_out(found: np.ndarray, decoy: np.ndarray, part: np.ndarray) -> bool:
@@ -116,9 +130,8 @@ def _crust(
     shift = change.new.fine - change.old.fine
     least = np.maximum(_CHANGED * np.sqrt(means(shift**2, labels)), np.abs(means(shift, labels)))
     crust = keep[labels]
-    changed = (crust & (np.abs(shift) >= least[labels])).astype(np.uint8)
-    closed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, square(_GAP * max(changed.shape))) > 0
-    return np.asarray(closed & crust)
+    changed = crust & (np.abs(shift) >= least[labels])
+    return np.asarray(_closed(changed) & crust)
 
 
 def _slight(
@@ -148,3 +161,17 @@ def _slight(
             keep[0] = False
             found |= keep[labels]
     return found
+
+
+def _hiding(change: Change, ground: Ground, found: np.ndarray, factor: float) -> np.ndarray:
+    """Find patches beside the ``found`` deposit, bool (h, w), in which T0's detail is gone.
+
+    Deposit as light and as smooth as the metal differs from it in nothing else. The found places would spoil the
+    agreement beside them, and are left out.
+    """
+    left = change.old.mask & change.new.mask & ~change.new.burnt
+    left &= cv2.dilate(found.astype(np.uint8), square(1.0)) == 0
+    known = ground.where & left & ~change.old.burnt & np.isfinite(change.old_edges)
+    agreement, expected = kept_detail(change.old.fine, change.new.fine, left, known)
+    gone = known & (expected >= _KNOWN) & (agreement < _GONE / factor * expected)
+    return patches(gone, int(change.bare.sum()))

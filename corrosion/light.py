@@ -16,8 +16,12 @@ _SIDE = 800
 # tells nothing at all. Both are shares of the brightest level, so that they also hold for a photo dimmed afterwards.
 _FLATTENED, _CLIPPED = 0.985, 0.9915
 _BRIGHTEST = 99.5
-# An even sheet may look flattened without being over-exposed: light is lost only near the end of the scale.
-_END_OF_SCALE = 250.0
+# Grey value from which a channel is burnt out. An even sheet may look flattened without being over-exposed: light is
+# lost only from this value on.
+BURNT_OUT = 250
+# Of a photo that was darkened after its background had burnt out, at least the second share of the pixels has the
+# highest grey value, or the one below it. The few pixels above the first quantile are specks.
+_HIGHEST, _CROWDED = 0.9999, 0.05
 # Shaded background lies within these shares of the brightest level: not flattened, and not so dark or coloured that it
 # is something else. It must cover at least this share of the part's area, which does not depend on the sheet's size.
 _SHADE = (0.59, 0.92)
@@ -65,7 +69,7 @@ def find_light(photo: np.ndarray, prepared: Prepared) -> Light:
     brightest = float(np.percentile(ground.max(axis=1), _BRIGHTEST))
     if level < _FLATTENED * brightest:
         return Light(prepared.white, False, False, True)
-    over_exposed = level >= _END_OF_SCALE
+    over_exposed = level >= BURNT_OUT
     ratio = _shade_ratio(_near(prepared), brightest, _MIN_SHARE * float(prepared.mask.sum()))
     if ratio is not None:
         return Light(level * ratio, True, over_exposed, True)
@@ -84,6 +88,18 @@ def share_the_light(lights: list[Light]) -> list[Light]:
         else light
         for light in lights
     ]
+
+
+def is_cut_off(white: np.ndarray, photo: np.ndarray) -> bool:
+    """Tell whether the background is cut off at the top of a photo's grey values, also if the photo was darkened later.
+
+    ``white`` (3,) is the background's colour, RGB 0 to 255, in the photo, uint8 RGB (h, w, 3). ``Light.over_exposed``
+    looks at the spread of the full-size background instead, and so misses photos that were darkened later.
+    """
+    lightest = photo.max(axis=2)
+    highest = float(np.quantile(lightest, _HIGHEST))
+    crowded = bool((lightest >= highest - 1).mean() >= _CROWDED)
+    return bool(white.max() >= (BURNT_OUT / 255 * highest if crowded else BURNT_OUT))
 
 
 def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:

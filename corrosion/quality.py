@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fastener.config import CorrosionSettings
-from fastener.corrosion.light import Light
+from fastener.corrosion.light import BURNT_OUT, Light
 from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.registration import apply, invert
 
@@ -27,7 +27,6 @@ WEAKLY_KNOWN = "agrees weakly with T0: another part, or changed nearly all over"
 OTHER_FINISH = "over eight times as light or as dark as at T0: another part or finish, or covered nearly all over"
 MIRRORED = "mirrored against T0: not judged (turn the photo back)"
 
-_CLIPPED = 250
 # A part that is fully in the picture keeps this margin to the photo's border, as a share of the longer side.
 _BORDER = 0.004
 
@@ -49,7 +48,7 @@ def flags(prepared: Prepared, light: Light, settings: CorrosionSettings) -> list
     found = []
     if not prepared.part_found:
         found.append(NO_PART)
-    clipped = 100.0 * float((prepared.photo[prepared.mask].min(axis=1) >= _CLIPPED).mean())
+    clipped = 100.0 * float((prepared.photo[prepared.mask].min(axis=1) >= BURNT_OUT).mean())
     if clipped > settings.max_clipped or light.over_exposed:
         found.append(OVER_EXPOSED)
     if not light.certain:

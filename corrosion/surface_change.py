@@ -12,6 +12,7 @@ from fastener.corrosion.bright_metal import deposit_on_bright_metal, look_at_bri
 from fastener.corrosion.colour_growth import OWN, UNJUDGED, Colour
 from fastener.corrosion.deposit import Change, clear_deposit, dark_patches
 from fastener.corrosion.holes import lightness_of, shared_holes
+from fastener.corrosion.light import BURNT_OUT, is_cut_off
 from fastener.corrosion.photometry import likeness, luminance, match_exposure
 from fastener.corrosion.registration import Registration
 from fastener.corrosion.relief import relief
@@ -21,11 +22,6 @@ WHITE, DARK = 4, 5
 _SIDE = 384
 # A pixel next to the outline mixes part and background: this share of the frame is left out.
 _EDGE = 0.007
-# Grey value from which all channels of a pixel are burnt out.
-_BURNT = 250
-# Of a photo that was darkened after its background had burnt out, at least the second share of the pixels has the
-# highest grey value, or the one below it. The few pixels above the first quantile are specks.
-_HIGHEST, _CROWDED = 0.9999, 0.05
 # Relative standard deviation of the limits, for the uncertainty of the areas.
 _LIMIT_ERROR = 0.1
 
@@ -109,10 +105,10 @@ def surface_change(
     both = part & shown
     first_photo = move.warp(first.photo, size)
     # A place that burns out in any channel tells nothing of the light: it stays as it is when the light rises.
-    clipped = (second.photo.max(axis=2) >= _BURNT) | (first_photo.max(axis=2) >= _BURNT)
+    clipped = (second.photo.max(axis=2) >= BURNT_OUT) | (first_photo.max(axis=2) >= BURNT_OUT)
     exposure = match_exposure(before, after, both, clipped)
-    burnt = second.photo.min(axis=2) >= _BURNT
-    old = relief(exposure.of(before), shown, first_photo.min(axis=2) >= _BURNT)
+    burnt = second.photo.min(axis=2) >= BURNT_OUT
+    old = relief(exposure.of(before), shown, first_photo.min(axis=2) >= BURNT_OUT)
     new = relief(after, part, burnt)
     margin = 2 * max(1, round(_EDGE * max(size))) + 1
     inner = cv2.erode(both.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=0) > 0
@@ -120,13 +116,13 @@ def surface_change(
     bare = judged & ~coloured[::step, ::step]
     change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
     # Where the background is burnt out, the camera flattens what is nearly as light.
-    flattened = _is_burnt_out(second.white, second.photo)
+    flattened = is_cut_off(second.white, second.photo)
     bright = None if flattened else look_at_bright_metal(change, burnt | coloured[::step, ::step], settings)
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
         white = clear_deposit(change, settings, factor)
         if bright is not None:
-            white |= deposit_on_bright_metal(change, bright, settings, factor)
+            white = deposit_on_bright_metal(change, bright, white, settings, factor)
         return white, dark_patches(change, bare & ~white, settings, factor)
 
     white, dark = areas(1.0)
@@ -145,14 +141,6 @@ def surface_change(
         100.0 * float(judged.sum()) / max(int(part.sum()), 1),
         float(np.median(change.room[bare])) if bare.any() else 0.0,
     )
-
-
-def _is_burnt_out(white: np.ndarray, photo: np.ndarray) -> bool:
-    """Tell whether the background, of colour ``white`` (3,), is cut off at the top of the photo's grey values."""
-    lightest = photo.max(axis=2)
-    highest = float(np.quantile(lightest, _HIGHEST))
-    crowded = bool((lightest >= highest - 1).mean() >= _CROWDED)
-    return bool(white.max() >= (_BURNT / 255 * highest if crowded else _BURNT))
 
 
 def all_classes(colour: Colour, change: SurfaceChange | None) -> np.ndarray:
