@@ -34,7 +34,7 @@ _ALL_ROUND = 0.5
 _BROAD, _SEEN = 0.005, 0.8
 # T0's detail is gone where it agrees by less than the first share of a sound place's agreement. Where a sound place
 # would agree by less than the second, nothing is known.
-_GONE, _KNOWN = 0.75, 0.7
+_GONE, _KNOWN, _USUAL = 0.75, 0.7, 0.9
 # Gaps within deposit that are narrower than this share of the frame belong to it.
 _GAP = 0.007
 
@@ -58,18 +58,33 @@ class Ground:
     slight: Difference | None = None
 
 
-def look_at_bright_metal(change: Change, left_out: np.ndarray, settings: CorrosionSettings) -> Ground | None:
+def look_at_bright_metal(
+    change: Change, left_out: np.ndarray, settings: CorrosionSettings, *, flattened: bool
+) -> Ground | None:
     """Choose how deposit on bright metal is looked for; None on dark parts, where it shows clearly.
 
-    ``left_out``, bool (h, w), is coloured or burnt out: another exposure changes it and its border otherwise.
+    Parameters
+    ----------
+    change
+        How the shot differs from T0.
+    left_out
+        What is coloured or burnt out, bool (h, w): another exposure changes it and its border otherwise.
+    settings
+        Least rise of the lightness.
+    flattened
+        Whether the background is burnt out: then the camera flattens what is nearly as light, and only lost detail
+        tells.
     """
     bright = is_bright(change, settings)
     if not change.bare.any() or 2 * bright[change.bare].sum() < change.bare.sum():
         return None
-    rough = compare_relief(change.old, change.new, reach=_ROUGH_REACH)
     # Dark patches and their edges are rough and end sharply, too.
     dark = dark_patches(change, change.bare, settings, 1.0)
-    ground = Ground(change.bare & bright & ~_beside(left_out | dark), rough)
+    where = change.bare & bright & ~_beside(left_out | dark)
+    if flattened:
+        return Ground(where, rough=None)
+    rough = compare_relief(change.old, change.new, reach=_ROUGH_REACH)
+    ground = Ground(where, rough)
     crust, decoy = (_crust(change, ground, one, settings, 1.0) for one in (rough.rougher_around, rough.smoother_around))
     if not _stands_out(crust, decoy, change.bare):
         ground, crust = replace(ground, rough=None), np.zeros_like(crust)
@@ -96,7 +111,7 @@ def deposit_on_bright_metal(
     if ground.rough is not None:
         found |= _crust(change, ground, ground.rough.rougher_around, settings, factor)
     found = clear | (_closed(found) & ground.where)
-    return found | (_closed(found | _hiding(change, ground, found, factor)) & ground.where)
+    return np.asarray(found | (_closed(found | _hiding(change, ground, found, factor)) & ground.where))
 
 
 def _closed(places: np.ndarray) -> np.ndarray:
@@ -173,5 +188,9 @@ def _hiding(change: Change, ground: Ground, found: np.ndarray, factor: float) ->
     left &= cv2.dilate(found.astype(np.uint8), square(1.0)) == 0
     known = ground.where & left & ~change.old.burnt & np.isfinite(change.old_edges)
     agreement, expected = kept_detail(change.old.fine, change.new.fine, left, known)
-    gone = known & (expected >= _KNOWN) & (agreement < _GONE / factor * expected)
-    return patches(gone, int(change.bare.sum()))
+    known &= expected >= _KNOWN
+    kept = agreement / np.maximum(expected, _KNOWN)
+    # Where most detail is lost, the part lies or is lit otherwise.
+    if not known.any() or np.median(kept[known]) < _USUAL:
+        return np.zeros_like(known)
+    return patches(known & (kept < _GONE / factor), int(change.bare.sum()))

@@ -115,9 +115,8 @@ def surface_change(
     judged = inner & ~burnt & (exposure.agreement > 0.0)
     bare = judged & ~coloured[::step, ::step]
     change = Change.between(old, new, lightness_of(second.white), bare, likeness(before, after, both))
-    # Where the background is burnt out, the camera flattens what is nearly as light.
-    flattened = is_cut_off(second.white, second.photo)
-    bright = None if flattened else look_at_bright_metal(change, burnt | coloured[::step, ::step], settings)
+    left_out = burnt | coloured[::step, ::step]
+    bright = look_at_bright_metal(change, left_out, settings, flattened=is_cut_off(second.white, second.photo))
 
     def areas(factor: float) -> tuple[np.ndarray, np.ndarray]:
         white = clear_deposit(change, settings, factor)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from drawn_parts import BOLT, DARK, add_noise, draw, plain_ground
 
 from fastener.config import Config, PreprocessSettings
 from fastener.corrosion import quality
-from fastener.corrosion.light import find_light, neutralised, share_the_light
+from fastener.corrosion.light import find_light, is_cut_off, neutralised, share_the_light
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 PREPARE = Preprocessor(PreprocessSettings(size=128))
@@ -58,6 +59,15 @@ def test_without_shade_the_light_is_unknown_unless_another_shot_shows_it() -> No
     assert shared[0].certain
     np.testing.assert_allclose(ratio(shared[0].white), ratio(shown.white), atol=1e-6)
     assert share_the_light([blank])[0] is blank
+
+
+@pytest.mark.parametrize(("gain", "cut_off"), [(0.8, False), (1.15, True)])
+def test_a_cut_off_background_is_told_also_if_the_photo_was_darkened_later(gain: float, cut_off: bool) -> None:
+    ground = add_noise(shaded_ground().astype(np.uint8), 2.0)
+    photo, prepared = photograph(ground, gain, np.ones(3))
+    for dimmed in (1.0, 0.8, 0.6):
+        dark = np.rint(photo * dimmed).astype(np.uint8)
+        assert is_cut_off(prepared.white * dimmed, dark) is cut_off
 
 
 def test_neutralised_photo_is_grey_where_the_part_is_and_white_where_the_background_is() -> None:

@@ -12,6 +12,7 @@ from corrosion_factory import small_config, small_inspector, write_series
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
 from fastener.corrosion.analysis import Analyser, ComponentResult
+from fastener.corrosion.kept_detail import kept_detail
 from fastener.corrosion.photometry import match_exposure
 from fastener.corrosion.ratings import rated
 from fastener.corrosion.records import component_record
@@ -115,6 +116,43 @@ def test_rough_crust_as_light_as_the_metal_is_found_and_a_reflection_is_not() ->
     assert (found.classes[crust] == DEPOSIT).mean() > 0.8
     reflection = 12.0 * np.exp(-((np.arange(384) - 160.0) ** 2) / (2 * 30.0**2))
     assert compared(metal, metal + reflection[None], mask).white < 0.5
+
+
+def brushed(seed: int) -> np.ndarray:
+    """Metal with fine detail, grey values (384, 384)."""
+    rng = np.random.default_rng(seed)
+    detail = cv2.GaussianBlur(rng.normal(size=(384, 384)).astype(np.float32), (0, 0), 1.2)
+    return np.asarray(200.0 + 4.0 * detail / detail.std())
+
+
+def test_deposit_as_light_and_as_rough_as_the_metal_is_found_by_the_detail_that_it_hides() -> None:
+    metal, other = brushed(11), brushed(12)
+    mask = np.zeros((384, 384), bool)
+    mask[40:344, 40:344] = True
+    deposit = np.zeros_like(mask)
+    deposit[90:210, 90:250] = True
+    found = compared(metal, np.where(deposit, other, metal), mask)
+    assert found.white == pytest.approx(100 * deposit.sum() / mask.sum(), abs=3.0)
+    assert (found.classes[deposit] == DEPOSIT).mean() > 0.9
+    assert compared(metal, 0.8 * metal + 30.0, mask).white < 0.5
+    # Wherever T0 shows detail, it has changed: the part lies or is lit otherwise.
+    metal[:, :222] = 200.0 + 0.1 * (metal[:, :222] - 200.0)
+    assert compared(metal, np.where(np.arange(384) < 222, metal, other), mask).white < 5.0
+
+
+def test_kept_detail_is_the_correlation_of_neighbourhoods_and_is_expected_where_t0_shows_any() -> None:
+    before = brushed(13)
+    before[:, 192:] = 200.0
+    noise = np.random.default_rng(14).normal(size=before.shape)
+    everywhere = np.ones(before.shape, bool)
+    agreement, expected = kept_detail(before, np.roll(0.5 * before, 1, 0) + noise, everywhere, everywhere)
+    left = np.s_[20:364, 20:172]
+    shown = 0.5 * (before[left] - cv2.GaussianBlur(before, (0, 0), 0.008 * 384)[left])
+    assert np.median(agreement[left]) == pytest.approx(
+        np.corrcoef(shown.ravel(), (shown + noise[left]).ravel())[0, 1], abs=0.03
+    )
+    assert np.median(expected[left]) == pytest.approx(np.median(agreement[left]), abs=0.05)
+    assert expected[20:364, 220:364].max() == 0.0
 
 
 @pytest.mark.slow
