@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import faiss
-import numpy as np
 import torch
 
 from fastener.models.search_index import SearchIndex, choose_index, restored
 
 _QUERIES_AT_ONCE = 1024  # on a CPU; a GPU takes a whole batch
 _PRODUCTS_AT_ONCE = 2**26  # of queries and rows on a GPU: 256 MB
-_FEW = 16  # queries; FAISS goes over the rows for each of so few, a product once for all
+_PRODUCTS_IN_CACHE = 2**22  # on a CPU: 16 MB
+_FEW = 8  # neighbours
 _NUMBERS_AT_ONCE = 2**24  # of candidates that are compared as plain differences
 _MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
 
@@ -21,9 +20,10 @@ _MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
 class MemoryBank:
     """Nearest neighbours in Euclidean distance (not squared), higher = farther.
 
-    ``features``: float32 (m, d). Without an index every row is compared: by FAISS on a CPU; queries on a GPU are
-    searched there by matrix products, so that features never travel. Both expand ``|a - b|^2`` into products, which
-    loses digits for near matches; so the distances of the neighbours found are computed again as plain differences.
+    ``features``: float32 (m, d). Without an index every row is compared, by matrix products on the bank's device: the
+    BLAS that FAISS brings along knows no CPU newer than itself, and takes four times as long there as PyTorch's.
+    ``|a - b|^2`` is expanded into products, which loses digits for near matches; so the distances of the neighbours
+    found are computed again as plain differences.
 
     ``index_by`` lets an index look at a part of the rows only. A distance is then still the distance to a row, so it is
     never too small; it is too large where a nearer row was overlooked. A GPU needs no index and makes none of a saved
@@ -36,7 +36,6 @@ class MemoryBank:
         self.index: SearchIndex | None = None
         self._index_state: dict[str, Any] | None = None
         self._left_out: torch.Tensor | None = None
-        self._kept: tuple[torch.Tensor, np.ndarray] | None = None
         # Distances do not change when both sides move; near the origin the expansion keeps more digits.
         self._centre = self.features.mean(0)
         self._centred = (self.features - self._centre).to(self.device)
@@ -47,7 +46,7 @@ class MemoryBank:
 
     def without(self, rows: torch.Tensor) -> MemoryBank:
         """This bank as if it lacked the marked ``rows``, bool (m,): no search finds them. Those left keep their
-        numbers. Only a search of all rows for many queries on a CPU copies those left, once."""
+        numbers."""
         other = copy.copy(self)
         other._left_out = rows.to(self.device)
         return other
@@ -119,43 +118,26 @@ class MemoryBank:
         return distances.to(queries.device), rows.to(queries.device)
 
     def _candidates(self, centred: torch.Tensor, k: int, exact: bool) -> torch.Tensor:
-        if self.device.type != "cpu":
+        if self.index is None or exact or self.device.type != "cpu":
             return self._by_products(centred, k)
-        if self.index is not None and not exact:
-            left_out = None if self._left_out is None else self._left_out.numpy()
-            return torch.from_numpy(self.index.candidates(centred.numpy(), k, left_out))
-        if len(centred) <= _FEW:
-            return self._of_few(centred, k)
-        if self._left_out is None:
-            return torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), self._centred.numpy(), k)[1]))
-        if self._kept is None:
-            kept = (~self._left_out).nonzero()[:, 0]
-            self._kept = kept, self._centred[kept].numpy()
-        numbers, rows = self._kept
-        return numbers[torch.from_numpy(np.asarray(faiss.knn(centred.numpy(), rows, k)[1]))]
-
-    def _of_few(self, centred: torch.Tensor, k: int) -> torch.Tensor:
-        # One query alone is multiplied by a single thread, which takes three times as long as two.
-        several = centred if len(centred) > 1 else centred.repeat(2, 1)
-        compared = torch.addmm(self._squared[:, None], self._centred, several.T, alpha=-2).T[: len(centred)]
-        compared = compared.contiguous()
-        if self._left_out is not None:
-            compared.masked_fill_(self._left_out, torch.inf)
-        return compared.topk(k, largest=False).indices
+        left_out = None if self._left_out is None else self._left_out.numpy()
+        return torch.from_numpy(self.index.candidates(centred.numpy(), k, left_out))
 
     def _by_products(self, centred: torch.Tensor, k: int) -> torch.Tensor:
         """Tile by tile of the rows, of which the best are kept: memory does not grow with the bank."""
-        tile = max(1, _PRODUCTS_AT_ONCE // max(1, len(centred)))
+        at_once = _PRODUCTS_IN_CACHE if self.device.type == "cpu" else _PRODUCTS_AT_ONCE
+        tile = max(1, at_once // max(1, len(centred)))
         best = centred.new_empty((len(centred), 0))
         rows = torch.empty_like(best, dtype=torch.int64)
         for at in range(0, len(self._centred), tile):
             compared = torch.addmm(self._squared[at : at + tile], centred, self._centred[at : at + tile].T, alpha=-2)
             if self._left_out is not None:
                 compared.masked_fill_(self._left_out[at : at + tile], torch.inf)
-            here = compared.topk(min(k, compared.shape[1]), largest=False)
-            best, rows = torch.cat([best, here.values], 1), torch.cat([rows, here.indices + at], 1)
-            order = best.topk(min(k, best.shape[1]), largest=False).indices
-            best, rows = best.gather(1, order), rows.gather(1, order)
+            values, numbers = _least(compared, k)
+            best, rows = torch.cat([best, values], 1), torch.cat([rows, numbers + at], 1)
+            if best.shape[1] > k:
+                best, order = _least(best, k)
+                rows = rows.gather(1, order)
         return rows
 
     def _squared_distances(self, centred: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
@@ -163,3 +145,16 @@ class MemoryBank:
         at_once = max(1, _NUMBERS_AT_ONCE // max(1, candidates.shape[1] * centred.shape[1]))
         pairs = zip(centred.split(at_once), candidates.clamp_min(0).split(at_once), strict=True)
         return torch.cat([(self._centred[rows] - some[:, None]).square().sum(2) for some, rows in pairs])
+
+
+def _least(values: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The least ``k`` or fewer of each row of ``values`` (n, m), which are overwritten, and their columns, int64."""
+    k = min(k, values.shape[1])
+    if values.device.type != "cpu" or k > _FEW:
+        return values.topk(k, largest=False)
+    found = []
+    for _ in range(k):  # a pass of NumPy's takes a tenth of the time of torch.topk
+        columns = torch.from_numpy(values.numpy().argmin(1))[:, None]
+        found.append((values.gather(1, columns), columns))
+        values.scatter_(1, columns, torch.inf)
+    return torch.cat([least for least, _ in found], 1), torch.cat([columns for _, columns in found], 1)

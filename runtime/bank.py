@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import faiss
 import numpy as np
 
 from fastener.models.search_index import restored
 
+_PRODUCTS_AT_ONCE = 2**22  # of queries and rows: 16 MB
 _NUMBERS_AT_ONCE = 2**24  # of candidates that are compared as plain differences
 _MADE_CERTAIN = 8  # patches of an image that are searched exactly at a time
 
@@ -29,6 +29,7 @@ class Bank:
         # Distances do not change when both sides move; near the origin products keep more digits.
         self._centre = rows.mean(0)
         self._rows = np.ascontiguousarray(rows - self._centre)
+        self._squared_rows = np.einsum("md,md->m", self._rows, self._rows)
         self._index = restored(index, self._rows)
 
     def __len__(self) -> int:
@@ -46,7 +47,7 @@ class Bank:
         k = min(k, len(self))
         centred = np.ascontiguousarray(queries - self._centre)
         if self._index is None or exact:
-            found = np.asarray(faiss.knn(centred, self._rows, k)[1])
+            found = self._by_products(centred, k)
         else:
             found = self._index.candidates(centred, k)
         squared = np.where(found < 0, np.inf, self._squared(centred, found))
@@ -76,6 +77,16 @@ class Bank:
                 distances[image, patch], rows[image, patch] = (found[:, 0] for found in exact)
                 certain[patch] = True
         return distances, rows
+
+    def _by_products(self, centred: np.ndarray, k: int) -> np.ndarray:
+        """Find the nearest rows of queries (n, d) by matrix products, of some queries at a time: int64 (n, k)."""
+        at_once = max(1, _PRODUCTS_AT_ONCE // len(self))
+        parts = []
+        for at in range(0, len(centred), at_once):
+            compared = (-2 * centred[at : at + at_once]) @ self._rows.T
+            compared += self._squared_rows
+            parts.append(compared.argmin(1)[:, None] if k == 1 else np.argpartition(compared, k - 1, axis=1)[:, :k])
+        return np.concatenate(parts)
 
     def _squared(self, centred: np.ndarray, found: np.ndarray) -> np.ndarray:
         """Square the distance of each query (n, d) to its candidates (n, c), as plain differences."""
