@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -236,6 +235,8 @@ def _font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
 @cache
 def _layer_table(alpha: float, colours: str = "inferno") -> npt.NDArray[np.float64]:
     """Tabulate colour, 0 to 255, and opacity, 0 to 1, of each level: (256, 4)."""
+    import matplotlib  # loads slowly, and only those who draw need it
+
     level = np.linspace(0, 1, 256)
     if colours == "ice":
         colour = np.column_stack([np.interp(level, _ICE_LEVELS, channel) for channel in zip(*_ICE, strict=True)])

@@ -7,11 +7,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import matplotlib
-from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-BUNDLED = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 _FOLDERS = {
     "linux": ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
     "darwin": ("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts"),
@@ -27,21 +24,29 @@ _SUFFIXES = {".ttf", ".ttc", ".otf"}
 
 def font(size: int, text: str = "") -> ImageFont.FreeTypeFont:
     """Load the font of ``size`` pixels in which ``text`` can be drawn; the bundled one where there is none."""
-    return _loaded(font_file(text) or BUNDLED, size)
+    return _loaded(font_file(text) or bundled(), size)
+
+
+@cache
+def bundled() -> Path:
+    """Find the font that matplotlib brings along."""
+    import matplotlib  # loads slowly, and only those who draw need it
+
+    return Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 
 
 @cache
 def font_file(text: str) -> Path | None:
     """Find a font with all characters of ``text``: the bundled one, else one of the system; None if there is none."""
     wanted = {ord(one) for one in text if not one.isspace()}
-    return next((path for path in (BUNDLED, *_of_system()) if wanted <= _characters(path)), None)
+    return next((path for path in (bundled(), *_of_system()) if wanted <= _characters(path)), None)
 
 
 def drawable(text: str) -> str:
     """Replace characters by "?" if no font of this machine has all of ``text``, so that no empty square is drawn."""
     if font_file(text) is not None:
         return text
-    return "".join(one if one.isspace() or ord(one) in _characters(BUNDLED) else "?" for one in text)
+    return "".join(one if one.isspace() or ord(one) in _characters(bundled()) else "?" for one in text)
 
 
 @cache
@@ -51,6 +56,8 @@ def _loaded(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _characters(path: Path) -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
     try:
         return frozenset(FT2Font(str(path)).get_charmap())
     except (OSError, RuntimeError, ValueError):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import ttest_ind
 
 from fastener.common.errors import UserError
 from fastener.common.sampling import evenly
@@ -82,6 +81,8 @@ def _alike_in_a_row(signatures: np.ndarray, row: np.ndarray) -> bool:
 
     Welch's test; pair by pair, since the signatures of many photos are large.
     """
+    from scipy.stats import ttest_ind  # loads slowly, and only those who learn need it
+
     at = evenly(len(row) - 1, _COMPARED)
     other = (at + np.random.default_rng(0).integers(2, len(row) - 1, len(at))) % len(row)  # neither it nor the next
     norms = np.sqrt(np.einsum("ij,ij->i", signatures, signatures)).clip(1e-9)  # without a copy of all

@@ -6,9 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
-from scipy.special import bdtrc, binom
 
 from fastener.models.shape.outline import fits
 
@@ -108,6 +105,9 @@ def divide(apart: np.ndarray, owner: np.ndarray) -> np.ndarray:
     ``apart`` (n, n) are their distances, ``owner`` (n,) says of which photo each part is. Without such kinds all parts
     are of one.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage  # load slowly, and only those who learn need them
+    from scipy.spatial.distance import squareform
+
     if len(apart) < 2:
         return np.zeros(len(apart), np.int64)
     tree = linkage(squareform((apart + apart.T) / 2, checks=False), "average")
@@ -128,6 +128,8 @@ def divide(apart: np.ndarray, owner: np.ndarray) -> np.ndarray:
 
 def _steady(labels: np.ndarray, owner: np.ndarray) -> list[int]:
     """List the labels of which most photos show one number; ``labels`` and ``owner``, (n,), say of which photo."""
+    from scipy.special import bdtrc, binom
+
     photos = np.unique(owner, return_inverse=True)[1]
     numbers = np.zeros((photos.max() + 1, labels.max() + 1), np.int64)
     np.add.at(numbers, (photos, labels), 1)

@@ -165,7 +165,7 @@ def test_a_label_without_a_font_becomes_a_number(tmp_path: Path, monkeypatch: py
 
 
 def test_a_font_of_the_system_is_taken_for_other_scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fonts.font_file("crack Ω ü") == fonts.BUNDLED
+    assert fonts.font_file("crack Ω ü") == fonts.bundled()
     other = tmp_path / "NotoSansCJK.ttc"
     monkeypatch.setattr(fonts, "_of_system", lambda: (other,))
     monkeypatch.setattr(fonts, "_characters", lambda path: frozenset(map(ord, "亀裂" if path == other else "abc")))
