@@ -46,10 +46,8 @@ class Bank:
         """
         k = min(k, len(self))
         centred = np.ascontiguousarray(queries - self._centre)
-        if self._index is None or exact:
-            found = self._by_products(centred, k)
-        else:
-            found = self._index.candidates(centred, k)
+        index = None if exact else self._index
+        found = self._by_products(centred, k) if index is None else index.candidates(centred, k)
         squared = np.where(found < 0, np.inf, self._squared(centred, found))
         order = squared.argsort(axis=1, kind="stable")[:, :k]
         distances = np.sqrt(np.take_along_axis(squared, order, 1)).astype(np.float32)
