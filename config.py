@@ -23,8 +23,10 @@ from fastener.models.backbones import BACKBONES
 class PreprocessSettings(Section):
     """From a photo to the canonical frame that the model sees."""
 
-    enabled: bool = Field(
-        True, description="find the part, correct the light, turn it upright; off = the plain frame (MVTec-like data)"
+    enabled: bool | None = Field(
+        None,
+        description="find the part, correct the light, turn it upright; off = the plain frame; null = on, unless most "
+        "of the training photos show no part by itself, or they show the same in the same place",
     )
     size: Side | tuple[Side, Side] = Field(
         256, description="model input in pixels: a side, or [height, width]; 32 to 2048"
@@ -70,7 +72,7 @@ class PreprocessSettings(Section):
     @property
     def seeks_part(self) -> bool:
         """Tell whether the part is found in the photo, rather than the photo taken whole."""
-        return self.enabled or self.upright is True
+        return self.enabled is not False or self.upright is True
 
 
 class ModelSettings(Section):

@@ -94,6 +94,8 @@ def train(
 
     Raises UserError as ``Inspector.fit`` does, and for kinds of evidence that are not learned in shards.
     """
+    sources = [path.absolute() for path in sources]
+    config = settled(config, sources)
     choice = choose(config, weights)
     if choice.warning:
         warn(choice.warning)
@@ -111,8 +113,6 @@ def train(
         raise UserError("model.per_position compares each photo with those of all shards; leave out --cluster")
     if config.run.precision == "int8":
         raise UserError("--precision int8 looks at photos of all shards first; leave out --cluster")
-    sources = [path.absolute() for path in sources]
-    config = settled(config, sources)
     setup = build_setup(config, choice)
     evidence = build_evidence(setup, choice.kinds)
     cluster = _Cluster(sources, setup, evidence, workers, progress)

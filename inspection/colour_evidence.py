@@ -31,7 +31,7 @@ class ColourEvidence(Evidence):
 
     @classmethod
     def is_default(cls, config: Config, backbone: str) -> bool:
-        return config.preprocess.enabled
+        return config.preprocess.enabled is not False
 
     def collect_features(self, batch: Sequence[Prepared]) -> None:
         self._collected.append(HealthyScores.of(self.score(batch)))

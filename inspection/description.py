@@ -17,6 +17,7 @@ def describe(inspector: Inspector) -> str:
     backbone = "" if inspector.backbone == "filters" else f" ({inspector.backbone})"
     lines = [
         f"{training.n_photos} healthy photo{'s' * (training.n_photos > 1)}, {training.n_different} of them different",
+        f"seen: {_seen(inspector)}",
         f"evidence: {', '.join(inspector.evidence)}{backbone}, on {inspector.device}",
         f"threshold {inspector.threshold:.3f}, {_rests_on(inspector)}",
     ]
@@ -30,6 +31,14 @@ def describe(inspector: Inspector) -> str:
             lines.append(f"the {CONFORMAL} alone give a threshold of {report.threshold:.3f}, of which holds:")
         lines += report.lines()
     return "\n".join(lines)
+
+
+def _seen(inspector: Inspector) -> str:
+    height, width = inspector.preprocessor.size
+    settings = inspector.config.preprocess
+    what = "the part, cut out of the photo" if settings.seeks_part else "the whole photo"
+    turned = " and turned upright" if settings.seeks_part and settings.align else ""
+    return f"{what}{turned}, {height} x {width} px"
 
 
 def _rests_on(inspector: Inspector) -> str:

@@ -139,12 +139,12 @@ class Inspector(BaseInspector):
         """
         config = steps.with_settings(config, settings)
         sources = listed(images)
-        choice = choose(config, weights)
-        if choice.warning:
-            warn(choice.warning)
         if preprocessor is None:
             config = settled(config, sources)
             preprocessor = Preprocessor(config.preprocess)
+        choice = choose(config, weights)
+        if choice.warning:
+            warn(choice.warning)
         setup = steps.build_setup(config, choice, progress=progress, checkpoint=checkpoint, memory=memory)
         evidence = steps.build_evidence(setup, choice.kinds)
         if config.run.precision == "int8":

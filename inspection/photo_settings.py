@@ -16,7 +16,7 @@ from fastener.datasets.levels import learned_scale
 from fastener.inspection.reading import Source, decode, path_of, size_of
 from fastener.preprocessing.frame import frame_of
 from fastener.preprocessing.pipeline import Preprocessor
-from fastener.preprocessing.poses import Pose, lie_at_various_angles
+from fastener.preprocessing.poses import Pose, lie_at_various_angles, need_no_search
 
 _MEASURED = 100  # photos whose headers and levels are looked at
 _LOOKED_AT = 24  # photos in which the part is sought
@@ -26,8 +26,7 @@ _FEW_OTHER = 1  # of these
 def settled(config: Config, sources: Sequence[Source]) -> Config:
     """Settle what ``config`` leaves to the training photos."""
     config = with_white_level(config, sources)
-    upright, poses = _posture(config.preprocess, sources)
-    settings = config.preprocess.model_copy(update={"upright": upright})
+    settings, poses = _posture(config.preprocess, sources)
     if settings.keep_aspect and isinstance(settings.size, int):
         frame = frame_of(_sizes(settings, sources, poses), settings.size)
         settings = settings.model_copy(update={"size": frame})
@@ -35,19 +34,27 @@ def settled(config: Config, sources: Sequence[Source]) -> Config:
 
 
 def with_posture(config: Config, sources: Sequence[Source]) -> Config:
-    """Settle only whether parts are turned upright."""
-    upright, _ = _posture(with_white_level(config, sources).preprocess, sources)
-    return config.model_copy(update={"preprocess": config.preprocess.model_copy(update={"upright": upright})})
+    """Settle only whether parts are found, and whether they are turned upright."""
+    posture, _ = _posture(with_white_level(config, sources).preprocess, sources)
+    posture = posture.model_copy(update={"white_level": config.preprocess.white_level})
+    return config.model_copy(update={"preprocess": posture})
 
 
-def _posture(settings: PreprocessSettings, sources: Sequence[Source]) -> tuple[bool, list[Pose]]:
-    """Tell whether parts are turned upright in photos that are else taken whole; and how they lie, if it was sought."""
+def _posture(settings: PreprocessSettings, sources: Sequence[Source]) -> tuple[PreprocessSettings, list[Pose]]:
+    """Settle whether parts are found, and turned upright in photos that are else taken whole.
+
+    Also returns how they lie, if they were sought.
+    """
+    poses: list[Pose] = []
+    if settings.enabled is None:
+        poses = _poses(sources, settings)
+        settings = settings.model_copy(update={"enabled": not need_no_search(poses)})
     if settings.enabled:
-        return False, []
-    if settings.upright is not None or settings.center_crop != 1.0:
-        return bool(settings.upright), []
-    poses = _poses(sources, settings, at_most_other=_FEW_OTHER)
-    return lie_at_various_angles(poses), poses
+        return settings.model_copy(update={"upright": False}), poses
+    if settings.upright is None and settings.center_crop == 1.0:
+        poses = poses or _poses(sources, settings, at_most_other=_FEW_OTHER)
+        return settings.model_copy(update={"upright": lie_at_various_angles(poses)}), poses
+    return settings.model_copy(update={"upright": bool(settings.upright)}), poses
 
 
 def _sizes(settings: PreprocessSettings, sources: Sequence[Source], poses: Sequence[Pose]) -> list[tuple[float, float]]:
@@ -65,12 +72,13 @@ def _sizes(settings: PreprocessSettings, sources: Sequence[Source], poses: Seque
 
 def _poses(sources: Sequence[Source], settings: PreprocessSettings, at_most_other: int | None = None) -> list[Pose]:
     """Find how the parts lie in some of the photos; stop after ``at_most_other`` that show no part by itself."""
-    preprocessor = Preprocessor(settings if settings.enabled else settings.model_copy(update={"upright": True}))
+    upright = settings.model_copy(update={"upright": True}) if settings.enabled is False else settings
+    preprocessor = Preprocessor(upright)
     poses: list[Pose] = []
     for i in evenly(len(sources), _LOOKED_AT).tolist():
         with suppress(UserError):
             photo = decode(sources[i], preprocessor.useful_side, settings.white_level)
-            poses.append(Pose.of(preprocessor.find(photo.pixels), settings.padding))
+            poses.append(Pose.of(photo.pixels, preprocessor.find(photo.pixels), settings.padding))
         if at_most_other is not None and sum(not pose.alone for pose in poses) > at_most_other:
             break
     return poses

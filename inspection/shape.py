@@ -50,13 +50,13 @@ class ShapeEvidence(Evidence):
         self._collected: list[Shape | str] = []
         self.healthy: HealthyShapes | None = None
         self._enough = False
-        stricter = 0.0 if setup.config.preprocess.enabled else _WHOLE_PHOTO
+        stricter = _WHOLE_PHOTO if setup.config.preprocess.enabled is False else 0.0
         self.silent, self.odd = _SILENT + stricter, _ODD + stricter
 
     @classmethod
     def is_default(cls, config: Config, backbone: str) -> bool:
         # A frame that is cut out of the photo's middle cuts parts, too.
-        return config.preprocess.enabled or config.preprocess.center_crop == 1
+        return config.preprocess.enabled is not False or config.preprocess.center_crop == 1
 
     @property
     def top_scored(self) -> bool:

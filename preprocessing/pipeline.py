@@ -87,7 +87,7 @@ class Preprocessor:
     The steps have a fixed order: gray-world white balance, highlight inpainting, CLAHE on L*, mask, crop with padding,
     alignment by moments, scaling to the model's input, background fill. With ``settings.enabled`` off, the centre of
     the photo is stretched to the frame and nothing else is done; or, with ``settings.upright``, the light stays as it
-    is.
+    is. Here null, which training settles, counts as on.
 
     The mask is found on the colours before CLAHE, because CLAHE amplifies the noise of the ground. On web photos that
     were made 20 % darker, such a mask overlaps the mask of the original by 0.98; a mask found after CLAHE, by 0.89.
@@ -108,6 +108,8 @@ class Preprocessor:
     """
 
     def __init__(self, settings: PreprocessSettings) -> None:
+        if settings.enabled is None:
+            settings = settings.model_copy(update={"enabled": True})
         self.settings = settings if settings.enabled or not settings.upright else settings.model_copy(update=_UPRIGHT)
 
     def __call__(self, photo: np.ndarray, part: Part | None = None) -> Prepared:

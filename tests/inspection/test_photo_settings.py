@@ -11,7 +11,9 @@ import pytest
 from data_factory import tiny_config
 
 from fastener.inspection import photo_settings, reading
+from fastener.inspection.inspector import Inspector
 from fastener.inspection.photo_settings import settled
+from fastener.inspection.result import Inspection
 from fastener.preprocessing.pipeline import Preprocessor
 
 
@@ -78,6 +80,27 @@ def test_fasteners_of_one_kind_have_a_frame_of_their_proportions_mixed_ones_a_sq
     assert preprocess(VARIOUS, enabled=True, align=False).size == (128, 128)
     mixed = [photo(angle, long=long) for angle, long in zip(range(0, 180, 15), [40, 90, 160] * 4, strict=True)]
     assert preprocess(mixed, enabled=True).size == (128, 128)
+
+
+@pytest.mark.parametrize(("photos", "enabled"), [(VARIOUS, True), (ALIKE, False), (ALIKE[:5], True)])
+def test_parts_are_searched_for_unless_they_lie_in_place(photos: Sequence[np.ndarray], enabled: bool) -> None:
+    found = preprocess(photos, enabled=None)
+    assert found.enabled is enabled
+    assert found.upright is False
+    assert preprocess(photos, enabled=True).enabled
+    assert not preprocess(photos, enabled=False).enabled
+
+
+def test_a_model_of_parts_in_place_judges_the_whole_photo() -> None:
+    grain = np.random.default_rng(0)
+    photos = [np.clip(ALIKE[0] + grain.normal(0, 9, ALIKE[0].shape), 0, 255).astype(np.uint8) for _ in range(12)]
+    model = Inspector.fit(photos, tiny_config(), report=False)
+    assert "the whole photo" in model.describe()
+    assert "colour" not in model.evidence
+    stained = photos[0].copy()
+    stained[:40, 200:] = (30, 30, 160)  # far from the part
+    scores = [one.score for one in model.inspect([stained, *photos]) if isinstance(one, Inspection)]
+    assert scores[0] > max(scores[1:])
 
 
 def test_few_photos_are_looked_at_where_none_shows_a_part_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
