@@ -16,7 +16,7 @@ from fastener.datasets.levels import learned_scale
 from fastener.inspection.reading import Source, decode, path_of, size_of
 from fastener.preprocessing.frame import frame_of
 from fastener.preprocessing.pipeline import Preprocessor
-from fastener.preprocessing.poses import Pose, lie_at_various_angles, need_no_search
+from fastener.preprocessing.poses import Pose, lie_at_various_angles, lie_in_various_places, need_no_search
 
 _MEASURED = 100  # photos whose headers and levels are looked at
 _LOOKED_AT = 24  # photos in which the part is sought
@@ -53,7 +53,8 @@ def _posture(settings: PreprocessSettings, sources: Sequence[Source]) -> tuple[P
         return settings.model_copy(update={"upright": False}), poses
     if settings.upright is None and settings.center_crop == 1.0:
         poses = poses or _poses(sources, settings, at_most_other=_FEW_OTHER)
-        return settings.model_copy(update={"upright": lie_at_various_angles(poses)}), poses
+        anywhere = lie_at_various_angles(poses) or lie_in_various_places(poses)
+        return settings.model_copy(update={"upright": anywhere}), poses
     return settings.model_copy(update={"upright": bool(settings.upright)}), poses
 
 

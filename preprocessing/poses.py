@@ -86,6 +86,13 @@ def lie_at_various_angles(poses: Sequence[Pose]) -> bool:
     return bool(length < np.exp(-2.0 * _STEADY**2))
 
 
+def lie_in_various_places(poses: Sequence[Pose]) -> bool:
+    """Tell whether nearly every photo shows one part by itself, and the photos do not correlate."""
+    if len(poses) < _FEWEST or sum(pose.alone for pose in poses) < _NEARLY_ALL * len(poses):
+        return False
+    return _correlation([pose.photo for pose in poses]) < _ALIKE
+
+
 def need_no_search(poses: Sequence[Pose]) -> bool:
     """Tell whether photos are better taken whole: parts are rarely found, or lie in place already.
 

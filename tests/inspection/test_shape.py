@@ -22,7 +22,7 @@ from fastener.inspection.training import with_settings
 from fastener.models.runtime.device import resolve_device
 from fastener.preprocessing.pipeline import Prepared
 
-CONFIG = tiny_config(preprocess={"size": 128}, evidence=("filters", "shape"))
+CONFIG = tiny_config(preprocess={"enabled": True, "size": 128}, evidence=("filters", "shape"))
 
 
 def bolts(count: int, first: int = 0) -> list[np.ndarray]:

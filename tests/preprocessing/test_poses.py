@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fastener.preprocessing.poses import Pose, lie_at_various_angles, need_no_search
+from fastener.preprocessing.poses import Pose, lie_at_various_angles, lie_in_various_places, need_no_search
 from fastener.preprocessing.segmentation import Part
 
 
@@ -72,6 +72,17 @@ def test_parts_that_lie_anywhere_are_searched_for() -> None:
     assert not need_no_search([pose(bar(angle), noise=angle) for angle in range(0, 180, 9)])
     shifted = [pose(bar(90, centre=(40 + 6 * i, 100)), noise=i) for i in range(20)]
     assert not need_no_search(shifted)
+    assert lie_in_various_places(shifted)
+    assert not lie_at_various_angles(shifted)
+    assert not lie_in_various_places([pose(bar(90, centre=(100 + i % 3, 100)), noise=i) for i in range(20)])
+
+
+def test_parts_among_others_do_not_lie_in_places() -> None:
+    shifted = [pose(bar(90, centre=(40 + 6 * i, 100)), noise=i) for i in range(20)]
+    cut_off = pose(bar(0, centre=(30, 100)))
+    assert lie_in_various_places([*shifted[1:], cut_off])
+    assert not lie_in_various_places([*shifted[2:], cut_off, cut_off])
+    assert not lie_in_various_places(shifted[:7])
 
 
 def test_photos_without_parts_are_not_searched() -> None:
