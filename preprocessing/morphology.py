@@ -44,7 +44,7 @@ def closed(mask: np.ndarray, reach: int = 0, within: tuple[slice, slice] | None 
     ]
     top, left = margin - min(rows.start, margin), margin - min(columns.start, margin)
     wider[top : top + near.shape[0], left : left + near.shape[1]] = near
-    solid = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, _ellipse(reach))[margin:-margin, margin:-margin] > 0
+    solid = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, ellipse(reach))[margin:-margin, margin:-margin] > 0
     if within:
         return np.asarray(solid)
     result = np.zeros_like(mask)
@@ -83,7 +83,7 @@ def with_faint_bays(mask: np.ndarray, faint: np.ndarray) -> np.ndarray:
     Most of the rim of a face is the rest of the part. A shadow lies beside the part: at most some 60 % of its rim is.
     """
     reach = max(2, round(_NARROW * max(mask.shape)))
-    disc = _ellipse(reach)
+    disc = ellipse(reach)
     beside = (filled(mask | faint) & ~mask).view(np.uint8)
     wide = cv2.morphologyEx(beside, cv2.MORPH_OPEN, disc)
     if not cv2.countNonZero(wide):
@@ -112,9 +112,9 @@ def filled(mask: np.ndarray) -> np.ndarray:
 
 def opened(mask: np.ndarray, photo: tuple[int, ...] | None = None) -> np.ndarray:
     """Take out of bool ``mask`` (h, w) what is narrower than 0.6 % of a photo of the shape ``photo``: uint8 (h, w)."""
-    disc = _ellipse(max(1, round(_SPECK * max(photo or mask.shape))))
+    disc = ellipse(max(1, round(_SPECK * max(photo or mask.shape))))
     return np.asarray(cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, disc), np.uint8)
 
 
-def _ellipse(reach: int) -> np.ndarray:
+def ellipse(reach: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))

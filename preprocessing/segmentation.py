@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from fastener.preprocessing.edges import sharp_edges
+from fastener.preprocessing.faces import with_faces
 from fastener.preprocessing.holes import Ground, cut_holes
 from fastener.preprocessing.morphology import closed, components, filled, mended, opened, with_faint_bays
 from fastener.preprocessing.otsu import otsu_threshold
@@ -20,6 +21,7 @@ from fastener.preprocessing.otsu import otsu_threshold
 _MAX_DISTANCE = 60.0
 _MIN_THRESHOLD = 10.0
 _RING = 0.04
+_ENOUGH = 10_000  # pixels of the border, evenly taken, that three numbers a channel are fitted to
 _MIN_AREA, _MAX_AREA = 0.001, 0.9
 # A background that varies by more than this part of the threshold is texture: what differs from it is no part.
 _MAX_UNREST = 0.3
@@ -62,9 +64,11 @@ def find_part(photo: np.ndarray, smallest_piece: float = COMPARABLE) -> Part:
     threshold = max(otsu_threshold(distance[top:bottom])[0], _MIN_THRESHOLD)
     mask = _parts(_tidy(distance > threshold, edges), (top, bottom), smallest_piece)
     usual = float(np.median(distance[top:bottom][border]))
-    mask = with_faint_bays(filled(mended(mask)), distance > max(_FAINT * usual, _LEAST_FAINT))
+    faint = max(_FAINT * usual, _LEAST_FAINT)
     ring = np.zeros((height, width), bool)
     ring[top:bottom] = border
+    mask = with_faint_bays(filled(mended(mask)), distance > faint)
+    mask = with_faces(mask, lab[..., 0], distance, usual, threshold)
     mask = cut_holes(mask, Ground(distance, lab[..., 0], ring, threshold, usual), edges)
     ground = ~mask[top:bottom]
     size = np.count_nonzero(ground)
@@ -83,12 +87,14 @@ def background_distance(lab: np.ndarray) -> np.ndarray:
     """
     height, width = lab.shape[:2]
     rows, cols = np.nonzero(_border(height, width))
+    step = len(rows) // _ENOUGH + 1
+    rows, cols = rows[::step], cols[::step]
     design = np.stack([np.ones(len(rows)), cols / width - 0.5, rows / height - 0.5])
     colours = lab[rows, cols].T.astype(np.float64)
     gap = _lengths(colours - np.median(colours, axis=1, keepdims=True))
     for _ in range(4):
         near = (gap <= max(2.5 * float(np.median(gap)), 3.0)).astype(np.float64)
-        # The normal equations: products of three rows of tens of thousands of pixels, too few for BLAS's threads.
+        # The normal equations: products of three rows of thousands of pixels, too few for BLAS's threads.
         weighed = design * near
         squares, products = np.einsum("in,jn->ij", weighed, design), np.einsum("in,cn->ic", weighed, colours)
         planes = np.linalg.lstsq(squares, products, rcond=None)[0]
