@@ -118,8 +118,7 @@ def categories(arguments: argparse.Namespace, dataset: Dataset) -> list[str]:
 def report_unused(dataset: Dataset, names: Sequence[str]) -> None:
     """Warn of what looks like data in a data set, or in the categories ``names`` of it, and belongs to no split."""
     from fastener.datasets.listing import folders_in, holds_image, told, unused_in
-    from fastener.datasets.mvtec import MASKS
-    from fastener.datasets.names import subfolder
+    from fastener.datasets.names import masks_in
 
     if not dataset.labelled:
         return cli.report_passed_over(dataset.root, recursive=True)
@@ -136,7 +135,7 @@ def report_unused(dataset: Dataset, names: Sequence[str]) -> None:
                 used |= {*read.unlisted, *read.unlabelled, *(image.path for image in read.images)}
                 masks = [image.mask_path for image in read.images if image.mask_path is not None]
                 used |= {file for mask in masks for file in (mask.iterdir() if mask.is_dir() else (mask,))}
-        truth = subfolder(folder, MASKS, "masks", "gt") if folder.is_dir() else None
+        truth = masks_in(folder)
         for one in unused_in(folder, used, reason=_IN_NO_SPLIT):
             in_masks = truth is not None and one.path.is_relative_to(truth) and one.reason == _IN_NO_SPLIT
             left.append(Unused(one.path, _OF_NO_PHOTO) if in_masks else one)

@@ -4,6 +4,8 @@ The CSV is UTF-8 with a header, separated by commas, semicolons or tabs: a colum
 with 0 or 1 (also ``0.0`` and ``1.0``, as spreadsheets and pandas write them). An image is anomalous if any defect
 column is 1, and healthy otherwise; ``label_columns`` tells from their names which columns mark a defect. Anything that
 could turn a defective part into a healthy one by mistake is an error that names the file, the line and the fix.
+
+Masks of defects may lie in ``masks/train|valid|test``, named as datasets/masks.py says.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import csv
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
 from fastener.common.errors import UserError
@@ -19,7 +22,8 @@ from fastener.datasets.dataset import CSV_NAME, SPLIT_NAMES, TEST, TRAIN, VALID,
 from fastener.datasets.label_columns import Columns, read_columns
 from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.listing import IMAGE_SUFFIXES, files_in, list_images
-from fastener.datasets.names import subfolder
+from fastener.datasets.masks import Masks
+from fastener.datasets.names import masks_in, subfolder
 
 _FILENAME = "filename"
 _VALUES = {"0": False, "1": True, "0.0": False, "1.0": True}
@@ -111,9 +115,20 @@ def load_split(
     if not images:
         raise UserError(f"{csv_path}: no rows below the header; add one row an image")
 
-    images.sort(key=lambda image: image.path)
+    images = _with_masks(sorted(images, key=lambda image: image.path), csv_path.parent, data_dir)
     unlisted = tuple(path for path in list_images(csv_path.parent) if path not in line_of)
     return Split(split, tuple(images), columns, unlisted, tuple(unlabelled))
+
+
+def _with_masks(images: Sequence[LabelledImage], folder: Path, data_dir: Path) -> list[LabelledImage]:
+    """Give defective images of a split's ``folder`` their masks, which lie in a folder of the split's name."""
+    masks = masks_in(data_dir)
+    truth = None if masks is None else subfolder(masks, folder.name)
+    found = Masks((image.path.relative_to(folder) for image in images), truth)
+    return [
+        replace(image, mask_path=found.of(image.path.relative_to(folder))) if image.is_anomalous else image
+        for image in images
+    ]
 
 
 def _read_rows(csv_path: Path) -> Iterator[tuple[int, list[str]]]:

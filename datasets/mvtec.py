@@ -19,9 +19,7 @@ from fastener.datasets.labelled_image import LabelledImage
 from fastener.datasets.listing import files_in, folders_in, is_image, list_images, without_results
 from fastener.datasets.masks import Masks
 from fastener.datasets.masks import read_mask as read_mask
-from fastener.datasets.names import is_good, subfolder
-
-MASKS = "ground_truth"
+from fastener.datasets.names import is_good, masks_in, subfolder
 
 
 def good_folder(category: Path) -> Path | None:
@@ -78,7 +76,7 @@ def test_images(folder: Path) -> tuple[LabelledImage, ...]:
     for defect in [] if root is None else folders_in(root):
         photos, beside = _photos_and_masks(defect)
         label = GOOD if is_good(defect.name) else defect.name
-        truth = subfolder(folder, MASKS, "masks", "gt")
+        truth = masks_in(folder)
         masks = Masks(photos, None if truth is None else subfolder(truth, defect.name))
         for photo in photos:
             mask = None if label == GOOD else masks.of(photo) or beside.get(photo)

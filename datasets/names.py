@@ -50,3 +50,8 @@ def subfolder(folder: Path, *names: str) -> Path | None:
             return folder / name
     wanted = {plain(name) for name in names}
     return next((path for path in folders_in(folder) if plain(path.name) in wanted), None)
+
+
+def masks_in(folder: Path) -> Path | None:
+    """Find the subfolder that holds the masks of a data set or category."""
+    return subfolder(folder, "ground_truth", "masks", "gt")

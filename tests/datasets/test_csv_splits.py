@@ -105,6 +105,20 @@ def test_any_defect_column_makes_an_image_anomalous(tmp_path: Path) -> None:
     assert split.unlisted == ()
 
 
+def test_masks_of_a_split_belong_to_its_defective_images(tmp_path: Path) -> None:
+    rows = f"{HEADER}\na.jpg,1,0\nb.jpg,1,0\nc.jpg,0,1\n"
+    write_split(write_split(tmp_path, rows), rows, "test")
+    for name in ("test/a_mask.png", "test/c.png", "train/b.png"):
+        (tmp_path / "Masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "Masks" / name), np.zeros((8, 8), np.uint8))
+    found = {
+        split: {image.path.stem: image.mask_path for image in load_split(tmp_path, split).images}
+        for split in ("train", "test")
+    }
+    assert found["test"] == {"a": tmp_path / "Masks/test/a_mask.png", "b": None, "c": None}
+    assert found["train"] == {"a": None, "b": tmp_path / "Masks/train/b.png", "c": None}
+
+
 def test_unlabelled_images_are_left_out(tmp_path: Path) -> None:
     """As Roboflow marks them: they are neither healthy nor defective."""
     text = "filename, Rust, Unlabeled\na.jpg, 1, 0\nb.jpg, 0, 1\nc.jpg, 0, 0\n"
