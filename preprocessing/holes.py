@@ -16,6 +16,8 @@ from fastener.preprocessing.otsu import otsu_threshold
 _SMALLEST, _LARGEST = 0.03, 0.5
 # Within unbroken edges: greatest colour distance, in medians of the border, and least share of the convex hull.
 _EDGED_DISTANCE, _EDGED_SOLIDITY = 6.0, 0.85
+# What is larger than a hole that edges have shown is convex, or it is no hole.
+_GROWN_SOLIDITY = 0.95
 # By the second threshold: greatest median distance of the ground's own colour, in parts of the first threshold; or
 # least separability of the two classes and roundness of a hole that shows the ground dimly.
 _GROUND_COLOUR, _SEPARABILITY, _ROUNDNESS = 0.25, 0.75, 0.8
@@ -118,6 +120,9 @@ def cut_holes(whole: np.ndarray, ground: Ground, edges: np.ndarray) -> np.ndarra
         if solidity(one.mask) > _EDGED_SOLIDITY and fits(one):
             cut(one, cv2.dilate(one.mask.view(np.uint8), np.ones((3, 3), np.uint8)).view(bool))
     for one in regions(distance < inner):
+        # A bright streak of the face beside a hole that its edges have shown already.
+        if solidity(one.mask) <= _GROWN_SOLIDITY and (one.mask & ~result[box][one.at]).any():
+            continue
         same_colour = np.median(distance[one.at][one.mask]) < _GROUND_COLOUR * ground.threshold
         if (same_colour or (separability > _SEPARABILITY and roundness(one.mask) > _ROUNDNESS)) and fits(one):
             cut(one, one.mask)
