@@ -35,10 +35,12 @@ def describe(inspector: Inspector) -> str:
 
 def _seen(inspector: Inspector) -> str:
     height, width = inspector.preprocessor.size
-    settings = inspector.config.preprocess
-    what = "the part, cut out of the photo" if settings.seeks_part else "the whole photo"
-    turned = " and turned upright" if settings.seeks_part and settings.align else ""
-    return f"{what}{turned}, {height} x {width} px"
+    settings = inspector.preprocessor.settings
+    if settings.enabled:
+        what = "the part, cut out of the photo" + " and turned upright" * settings.align
+    else:
+        what = "the whole photo" if settings.center_crop == 1.0 else "the centre of the photo"
+    return f"{what}, {height} x {width} px"
 
 
 def _rests_on(inspector: Inspector) -> str:

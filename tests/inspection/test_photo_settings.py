@@ -103,6 +103,20 @@ def test_a_model_of_parts_in_place_judges_the_whole_photo() -> None:
     assert scores[0] > max(scores[1:])
 
 
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        ({"enabled": True}, "the part, cut out of the photo and turned upright,"),
+        ({"enabled": True, "align": False}, "the part, cut out of the photo,"),
+        ({"enabled": False, "upright": True}, "the part, cut out of the photo and turned upright,"),
+        ({"enabled": False, "center_crop": 0.8}, "the centre of the photo,"),
+    ],
+)
+def test_a_model_says_what_it_sees(settings: dict[str, Any], seen: str) -> None:
+    model = Inspector.fit(VARIOUS, tiny_config(preprocess=settings, evidence=("filters",)), report=False)
+    assert f"seen: {seen}" in model.describe()
+
+
 def test_few_photos_are_looked_at_where_none_shows_a_part_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     texture = [np.random.default_rng(i).integers(0, 255, (64, 64, 3), np.uint8) for i in range(30)]
