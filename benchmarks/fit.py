@@ -6,12 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastener.benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
 from fastener.benchmarks.features import resnet18_weights, spread, training_photos
 from fastener.benchmarks.growth import exponent, growth_figure, sizes
 from fastener.benchmarks.machine import Machine, measure_machine
 from fastener.benchmarks.report import Report
 from fastener.benchmarks.work import distances_flop, network_flop
+from fastener.datasets.synthetic.covers import perlin_noise
+from fastener.datasets.synthetic.demo_dataset import write_png
 from fastener.evaluation.visualize import save_figure
 from fastener.models.backbones import BACKBONES
 from fastener.models.feature_extractor import FeatureExtractor
@@ -25,13 +29,12 @@ STAGES = ("reading", "coreset", "calibrating")
 
 def run(arguments: argparse.Namespace) -> Report:
     """Fit an eighth, a quarter, a half and all of the photos, each in a process of its own."""
-    photos, weights = training_photos(arguments.category_dir), resnet18_weights(arguments.weights)
-    photos = spread(photos, min(len(photos), arguments.photos or len(photos)))
-    report = Report(
-        f"fit, ResNet-18 at {SIZE[1]} px, {arguments.keep:.0%} of patches, {arguments.category_dir.name}",
-        measure_machine(),
-    )
+    weights = resnet18_weights(arguments.weights)
+    kept = "patches by the settings' rule" if arguments.keep is None else f"{arguments.keep:.0%} of patches"
+    shown = "drawn textures" if arguments.category_dir is None else arguments.category_dir.name
+    report = Report(f"fit, ResNet-18 at {SIZE[1]} px, {kept}, {shown}", measure_machine())
     with scratch() as folder:
+        photos = _photos(arguments, Path(folder))
         file = as_torch_file(weights, Path(folder))
         for count in sizes(len(photos)):
             answer = OURS.ask(
@@ -39,7 +42,7 @@ def run(arguments: argparse.Namespace) -> Report:
             )
             report.rows.append(_row(count, answer, report.machine))
     counts = [row["images"] for row in report.rows]
-    for name in ("seconds", *STAGES, "peak_mb"):
+    for name in ("seconds", "cpu_s", *STAGES, "peak_mb"):
         power = exponent(counts, [row[name] for row in report.rows])
         report.notes.append(f"{name} grows as images^{power:.2f}")
     if arguments.plot:
@@ -51,6 +54,22 @@ def run(arguments: argparse.Namespace) -> Report:
         }
         save_figure(growth_figure(counts, seconds, memory), arguments.plot)
     return report
+
+
+def _photos(arguments: argparse.Namespace, folder: Path) -> list[Path]:
+    if arguments.category_dir is None:
+        photos = [draw_texture(folder, number) for number in range(arguments.textures)]
+    else:
+        photos = training_photos(arguments.category_dir)
+    return spread(photos, min(len(photos), arguments.photos or len(photos)))
+
+
+def draw_texture(folder: Path, number: int) -> Path:
+    """Write a photo of 128 px into ``folder``: Perlin noise in each channel, drawn from ``number``."""
+    file, rng = folder / f"{number:06}.png", np.random.default_rng(number)
+    noise = np.stack([perlin_noise(128, int(rng.integers(3, 24)), rng) for _ in range(3)], axis=2)
+    write_png(file, np.clip(127.5 + 127.5 * noise, 0, 255).astype(np.uint8))
+    return file
 
 
 def fit_flop(count: int, kept: int, network: float) -> float:
@@ -72,6 +91,7 @@ def _row(count: int, answer: dict[str, Any], machine: Machine) -> dict[str, Any]
         "patches": count * PATCHES,
         "kept": kept,
         "seconds": answer["seconds"],
+        "cpu_s": answer["cpu_seconds"],
         **{name: stages.get(name, 0.0) for name in STAGES},
         **machine.beside(answer["seconds"], fit_flop(count, kept, resnet18_flop())),
         "peak_mb": answer["peak_bytes"] / MEGABYTE,

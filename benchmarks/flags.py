@@ -20,7 +20,7 @@ def add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     for question, text in QUESTIONS.items():
         parsers[question] = commands.add_parser(question, help=text, description=text[0].upper() + text[1:] + ".")
         parsers[question].set_defaults(question=question)
-        _add_common(parsers[question], needs_category=question in ("fit", "memory", "peers"))
+        _add_common(parsers[question], needs_category=question in ("memory", "peers"), or_drawn=question == "fit")
     _add_coreset(parsers["coreset"])
     _add_search(parsers["search"])
     for question in ("fit", "memory", "peers"):
@@ -29,12 +29,20 @@ def add_questions(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     _add_peers(parsers["peers"])
 
 
-def _add_common(parser: argparse.ArgumentParser, needs_category: bool) -> None:
-    parser.add_argument(
-        "--category-dir", type=Path, metavar="D", required=needs_category, help="an MVTec category's folder"
-    )
+def _add_common(parser: argparse.ArgumentParser, needs_category: bool, or_drawn: bool) -> None:
+    photos = parser.add_mutually_exclusive_group(required=needs_category or or_drawn)
+    photos.add_argument("--category-dir", type=Path, metavar="D", help="an MVTec category's folder")
+    if or_drawn:
+        photos.add_argument("--textures", type=_count, metavar="N", help="draw N textures instead")
     parser.add_argument("--weights", type=Path, metavar="F", help="weights of ResNet-18, if not in a standard place")
-    parser.add_argument("--keep", type=_share, default=0.1, metavar="R", help="share of patches kept (default: 0.1)")
+    rule = "; auto = the settings' rule" if or_drawn else ""
+    parser.add_argument(
+        "--keep",
+        type=_share_or_rule if or_drawn else _share,
+        default=0.1,
+        metavar="R",
+        help=f"share of patches kept{rule} (default: 0.1)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file, too")
 
 
@@ -102,6 +110,10 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return value
+
+
+def _share_or_rule(text: str) -> float | None:
+    return None if text == "auto" else _share(text)
 
 
 def _share(text: str) -> float:

@@ -56,19 +56,19 @@ def coreset(features: str, keep: int, indices: str, projection: int | None = Non
 
 
 def fit(
-    images: list[str], weights: str, keep: float, model: str | None = None, assignments: list[str] | None = None
+    images: list[str], weights: str, keep: float | None, model: str | None = None, assignments: list[str] | None = None
 ) -> dict[str, Any]:
-    """Fit from image files, and save the inspector as ``model``."""
+    """Fit from image files, and save the inspector as ``model``; ``keep`` None leaves the bank's size to the rule."""
     clock = StageClock()
     config = config_of(keep, assignments or [])
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     inspector = Inspector.fit([Path(image) for image in images], config, weights=Path(weights), progress=clock)
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
     bank = inspector.evidence["cnn"].state()["bank"]
     if model is not None:
         inspector.save(Path(model))
         np.save(Path(model).with_suffix(".npy"), bank.numpy())
-    return {"seconds": seconds, "stages": clock.stages(start), "bank": list(bank.shape)}
+    return {"seconds": seconds, "cpu_seconds": processor, "stages": clock.stages(start), "bank": list(bank.shape)}
 
 
 def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: int = 3) -> dict[str, Any]:
@@ -83,11 +83,11 @@ def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: in
     return {"seconds": seconds[warm_up:], "scores": scores}
 
 
-def config_of(keep: float, assignments: list[str]) -> Config:
+def config_of(keep: float | None, assignments: list[str]) -> Config:
     """Load the settings of the peers, with ``assignments`` on top."""
     return load_config(
         ROOT / "configs" / "mvtec_paper.yaml",
-        [*LIKE_PEERS, f"model.coreset_ratio={keep}", "run.device=cpu", *assignments],
+        [*LIKE_PEERS, f"model.coreset_ratio={'null' if keep is None else keep}", "run.device=cpu", *assignments],
     )
 
 

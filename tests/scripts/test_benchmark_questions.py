@@ -27,6 +27,7 @@ from fastener.benchmarks.report import table
 from fastener.benchmarks.work import network_flop
 from fastener.common.errors import UserError
 from fastener.datasets.mvtec import load_category
+from fastener.models.bank_rows import rows_to_keep
 from fastener.models.coreset import greedy_coreset
 from fastener.models.feature_extractor import FeatureExtractor
 
@@ -105,7 +106,17 @@ def test_fit_is_measured_at_growing_numbers_of_images(
     for row in rows:
         assert 0 < row["reading"] + row["coreset"] + row["calibrating"] < row["seconds"]
         assert (row["peak_mb"], row["imported_mb"]) == (3, 1)
+        assert row["cpu_s"] > 0
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_fit_of_drawn_textures_keeps_what_the_settings_would(
+    report: Callable[..., dict[str, Any]], weights: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastener.benchmarks.growth.EIGHTH", (1,))
+        (row,) = report("fit", "--textures", 3, "--weights", weights, "--keep", "auto")["rows"]
+    assert (row["images"], row["kept"]) == (3, rows_to_keep(3 * 784, 3))
 
 
 def test_memory_is_beside_what_must_be_held(
