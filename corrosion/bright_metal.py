@@ -9,8 +9,8 @@ import numpy as np
 
 from fastener.config import CorrosionSettings
 from fastener.corrosion.deposit import EDGE_PART, HIDDEN, ROUGHER, Change, dark_patches, is_bright, is_crusty
-from fastener.corrosion.kept_detail import kept_detail
-from fastener.corrosion.places import EDGE_WIDTH, labelled, means, patches, square
+from fastener.corrosion.kept_detail import kept_detail, lost_detail, veiled_relief
+from fastener.corrosion.places import EDGE_WIDTH, closed, labelled, means, patches, square
 from fastener.corrosion.relief import Difference, compare_relief
 
 # Each patch of rough crust has somewhere this many doublings of T0's contrast of detail.
@@ -32,11 +32,6 @@ _LEVELS = (1.0, 1.5, 2.25)
 _ALL_ROUND = 0.5
 # A patch is broad from this share of the frame; T0's detail is still seen from this likeness.
 _BROAD, _SEEN = 0.005, 0.8
-# T0's detail is gone where it agrees by less than the first share of a sound place's agreement. Where a sound place
-# would agree by less than the second, nothing is known.
-_GONE, _KNOWN, _USUAL = 0.75, 0.7, 0.9
-# Gaps within deposit that are narrower than this share of the frame belong to it.
-_GAP = 0.007
 
 
 @dataclass(frozen=True)
@@ -110,13 +105,8 @@ def deposit_on_bright_metal(
         found |= _slight(change, ground, ground.slight, settings, factor)
     if ground.rough is not None:
         found |= _crust(change, ground, ground.rough.rougher_around, settings, factor)
-    found = clear | (_closed(found) & ground.where)
-    return np.asarray(found | (_closed(found | _hiding(change, ground, found, factor)) & ground.where))
-
-
-def _closed(places: np.ndarray) -> np.ndarray:
-    closed = cv2.morphologyEx(places.astype(np.uint8), cv2.MORPH_CLOSE, square(_GAP * max(places.shape)))
-    return np.asarray(closed > 0)
+    found = clear | (closed(found) & ground.where)
+    return np.asarray(found | (closed(found | _hiding(change, ground, found, factor)) & ground.where))
 
 
 def _stands_out(found: np.ndarray, decoy: np.ndarray, part: np.ndarray) -> bool:
@@ -146,7 +136,7 @@ def _crust(
     least = np.maximum(_CHANGED * np.sqrt(means(shift**2, labels)), np.abs(means(shift, labels)))
     crust = keep[labels]
     changed = crust & (np.abs(shift) >= least[labels])
-    return np.asarray(_closed(changed) & crust)
+    return np.asarray(closed(changed) & crust)
 
 
 def _slight(
@@ -179,7 +169,7 @@ def _slight(
 
 
 def _hiding(change: Change, ground: Ground, found: np.ndarray, factor: float) -> np.ndarray:
-    """Find patches beside the ``found`` deposit, bool (h, w), in which T0's detail is gone.
+    """Find patches beside the ``found`` deposit, bool (h, w), in which T0's detail is gone, or its relief veiled.
 
     Deposit as light and as smooth as the metal differs from it in nothing else. The found places would spoil the
     agreement beside them, and are left out.
@@ -188,9 +178,5 @@ def _hiding(change: Change, ground: Ground, found: np.ndarray, factor: float) ->
     left &= cv2.dilate(found.astype(np.uint8), square(1.0)) == 0
     known = ground.where & left & ~change.old.burnt & np.isfinite(change.old_edges)
     agreement, expected = kept_detail(change.old.fine, change.new.fine, left, known)
-    known &= expected >= _KNOWN
-    kept = agreement / np.maximum(expected, _KNOWN)
-    # Where most detail is lost, the part lies or is lit otherwise.
-    if not known.any() or np.median(kept[known]) < _USUAL:
-        return np.zeros_like(known)
-    return patches(known & (kept < _GONE / factor), int(change.bare.sum()))
+    lost = lost_detail(agreement, expected, known, factor) | veiled_relief(agreement, expected, known, factor)
+    return patches(lost, int(change.bare.sum()))

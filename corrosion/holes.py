@@ -15,6 +15,8 @@ _BACKGROUND_SHARE = 0.6
 _DARK_PART = 0.3
 # The sheet ends sharply at the rim of a hole, by this much in L* nearly everywhere; a highlight fades.
 _HOLE_EDGE, _HOLE_PART = 20.0, 0.9
+# The highlight of a thread ends as sharply, but covers less of the part than this share.
+_LEAST_HOLE = 0.01
 
 
 def shared_holes(
@@ -22,8 +24,8 @@ def shared_holes(
 ) -> np.ndarray:
     """Find where both shots show the background, through a hole or beside the part: bool (h, w).
 
-    Bright metal may be as light as the background. So only what does not touch the outline and has a sharp rim counts
-    there.
+    Bright metal may be as light as the background. So only what does not touch the outline, has a sharp rim, and is
+    larger than a thread's highlight counts there.
 
     Parameters
     ----------
@@ -45,13 +47,14 @@ def shared_holes(
 
 
 def _with_rims(places: np.ndarray, before: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """Keep the connected places away from the outline at whose edge T0's lightness falls sharply nearly everywhere."""
+    """Keep the large connected places away from the outline at whose edge T0's lightness falls nearly everywhere."""
     side = max(both.shape)
     count, labels = labelled(places)
     inner = cv2.erode(both.astype(np.uint8), square(0.01 * side), borderValue=0) > 0
     steep = steepness(np.where(both, lightness(before), 0.0)) >= _HOLE_EDGE / EDGE_WIDTH
     near = cv2.dilate(steep.astype(np.uint8), square(0.006 * side)) > 0
     keep = edge_shares(labels, count, near) >= _HOLE_PART
+    keep &= np.bincount(labels.ravel(), minlength=count) >= _LEAST_HOLE * both.sum()
     keep[np.unique(labels[~inner])] = False
     keep[0] = False
     return np.asarray(keep[labels])

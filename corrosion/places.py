@@ -10,6 +10,8 @@ import numpy as np
 EDGE_WIDTH, _EDGE_SMOOTHING = 0.0145, 0.005
 # A patch is at least this large, as a share of the part; what is smaller is a speck.
 _PATCH = 0.002
+# Gaps within deposit, or within threads, that are narrower than this share of the frame belong to it.
+_GAP = 0.007
 
 
 def square(half: float) -> np.ndarray:
@@ -52,6 +54,12 @@ def patches(places: np.ndarray, part: int) -> np.ndarray:
     large = stats[:, cv2.CC_STAT_AREA] >= _PATCH * part
     large[0] = False
     return np.asarray(large[labels])
+
+
+def closed(places: np.ndarray) -> np.ndarray:
+    """Fill the narrow gaps of a bool (h, w)."""
+    filled = cv2.morphologyEx(places.astype(np.uint8), cv2.MORPH_CLOSE, square(_GAP * max(places.shape)))
+    return np.asarray(filled > 0)
 
 
 def reached(seeds: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from corrosion_factory import small_config, small_inspector, write_series
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
 from fastener.corrosion.analysis import Analyser, ComponentResult
+from fastener.corrosion.holes import shared_holes
 from fastener.corrosion.kept_detail import kept_detail
 from fastener.corrosion.photometry import match_exposure
 from fastener.corrosion.ratings import rated
@@ -153,6 +154,41 @@ def test_kept_detail_is_the_correlation_of_neighbourhoods_and_is_expected_where_
     )
     assert np.median(expected[left]) == pytest.approx(np.median(agreement[left]), abs=0.05)
     assert expected[20:364, 220:364].max() == 0.0
+
+
+def test_deposit_that_follows_a_thread_is_found_by_its_own_detail_and_a_moved_lamp_is_none() -> None:
+    rng = np.random.default_rng(15)
+    rows = np.arange(384, dtype=np.float32)[:, None]
+    thread = np.broadcast_to(150.0 + 35.0 * np.sin(2.0 * np.pi * rows / 14.0), (384, 384))
+    mask = np.zeros((384, 384), bool)
+    mask[40:344, 100:284] = True
+    deposit = np.zeros_like(mask)
+    deposit[150:230, 130:220] = True
+    grains = cv2.GaussianBlur(rng.normal(size=mask.shape).astype(np.float32), (0, 0), 1.5)
+    veiled = thread + 13.0 * grains / grains.std()
+    inside = np.s_[160:220, 140:210]
+    assert np.corrcoef(thread[inside].ravel(), veiled[inside].ravel())[0, 1] > 0.85
+    found = compared(thread, np.where(deposit, veiled, thread), mask)
+    assert found.white == pytest.approx(100 * deposit.sum() / mask.sum(), abs=3.5)
+    assert (found.classes[deposit] == DEPOSIT).mean() > 0.8
+    lit = (thread - 150.0) * np.linspace(0.7, 1.3, 384, dtype=np.float32)[None] + 150.0
+    assert compared(thread, np.roll(lit, 1, 0), mask).white < 0.5
+
+
+def test_highlights_of_a_thread_are_no_holes() -> None:
+    part = np.zeros((384, 384), bool)
+    part[40:344, 100:284] = True
+    metal = np.where(part, 0.35, 0.9).astype(np.float32)
+    highlights = metal.copy()
+    for row in range(60, 330, 28):
+        highlights[row : row + 10, 180:200] = 0.8
+    hole = metal.copy()
+    hole[160:220, 160:220] = 0.9
+    ground = np.full(3, 244.0)
+    assert not shared_holes(highlights, highlights, part, ground, ground).any()
+    found = shared_holes(hole, hole, part, ground, ground)
+    assert found[160:220, 160:220].all()
+    assert found.sum() < 2 * 60 * 60
 
 
 @pytest.mark.slow
