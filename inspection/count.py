@@ -11,12 +11,13 @@ import numpy as np
 
 from fastener.inspection.evidence_base import Evidence, Setup
 from fastener.models.scores import HealthyScores, Scores
+from fastener.models.shape.clumps import Clump
 from fastener.models.shape.division import Item
 from fastener.models.shape.kinds import Kit, Tally
 from fastener.models.shape.outline import contour, outline_of
 from fastener.models.shape.words import Vocabulary, patch_features
 from fastener.preprocessing.instances import instances_of
-from fastener.preprocessing.morphology import filled
+from fastener.preprocessing.morphology import box_of, filled
 from fastener.preprocessing.pipeline import Prepared
 from fastener.preprocessing.segmentation import COMPARABLE, find_part
 
@@ -141,6 +142,7 @@ def parts_of(prepared: Prepared, smallest: float = COMPARABLE) -> list[Part]:
     grid = (features.shape[1], features.shape[0])
     # Holes are seen as ground whether the mask has them or not.
     hollow = ground_like(lab, np.any(masks, axis=0)) if masks else mask
+    pieces = cv2.connectedComponents(mask.astype(np.uint8))[1]
     found = []
     for one in masks:
         try:
@@ -160,10 +162,19 @@ def parts_of(prepared: Prepared, smallest: float = COMPARABLE) -> list[Part]:
             lab[solid].mean(axis=0).astype(float),
             np.empty(0),
             bool((cv2.dilate(one.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)[others].sum() > _MEET),
+            _clump(pieces, int(pieces[one][0]), hollow, zoom),
         )
         own = cv2.resize(one.astype(np.float32), grid, interpolation=cv2.INTER_AREA) > _INSIDE
         found.append(Part(item, one, features[own]))
     return found
+
+
+def _clump(pieces: np.ndarray, number: int, hollow: np.ndarray, zoom: float) -> Clump:
+    """Cut the piece of a ``number`` out of the labels of pieces, int (h, w)."""
+    piece = pieces == number
+    box = box_of(piece)
+    whole = filled(piece[box])
+    return Clump(number, whole.astype(np.uint8) + (piece[box] & ~hollow[box]), zoom)
 
 
 def ground_like(lab: np.ndarray, parts: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastener.models.shape.clumps import Clump
 from fastener.models.shape.outline import fits
 
 # Differences that count as one before any part is seen: root mean square distance of outlines in parts of the size,
@@ -34,6 +35,7 @@ class Item:
     colour: np.ndarray  # mean CIELab, (3,)
     words: np.ndarray  # shares of the visual words among its patches, (k,); zeros where it shows none
     cut: bool = False  # whether it touched another part and was cut off it
+    clump: Clump | None = None  # the connected piece that it is, or was cut out of; None for a known part
 
 
 class Known:

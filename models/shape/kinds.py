@@ -5,13 +5,17 @@ from __future__ import annotations
 import string
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from fastener.common.sampling import evenly
 from fastener.models.calibration import robust_threshold
+from fastener.models.shape.clumps import Moulds, shared
 from fastener.models.shape.division import Item, Known, distance, kinds_of
-from fastener.models.shape.outline import as_complex, as_real
+from fastener.models.shape.outline import as_complex, as_real, typical
 
 _OLD_UNITS = (0.08, 0.08, 15.0, 15.0, 0.5)  # of files that do not state them; the outline's is
 _OLD_OUTLINE = 0.05  # of files that do not state it either
@@ -26,6 +30,10 @@ _REACH = 1.5
 _CUT = 2.5  # a part that was cut off another may lie this many times as far from its kind
 # A part up to this many times too far from its nearest kind counts as of this kind if the kit lacks one of it.
 _DOUBTFUL = 1.5
+# A set of kinds explains a clump if no more than this does not fit, in smallest parts; sets that fit nearly as well as
+# the best one, to within the second number, are as likely.
+_FITS, _AS_WELL = 0.3, 0.03
+_MOULDED = 40  # healthy parts of a kind among which its typical outline is sought
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,8 @@ class Tally:
     @property
     def score(self) -> float:
         """Number of parts that are missing or too many; a swapped part counts twice, doubt as it is."""
-        missing = sum(max(e - n, 0) for e, n in zip(self.expected, self.found, strict=True))
-        return missing + len(self.odd) + self.doubt
+        wrong = sum(abs(e - n) for e, n in zip(self.expected, self.found, strict=True))
+        return wrong + sum(self.kinds[i] < 0 for i in self.odd) + self.doubt
 
 
 class Kit:
@@ -114,24 +122,75 @@ class Kit:
 
     def _tally(self, items: list[Item], near: list[np.ndarray]) -> Tally:
         """Compare parts with the nearest whole kit; ``near`` are the distances of each from the known ones."""
-        kinds = [self._kind(item, one) for item, one in zip(items, near, strict=True)]
-        found = np.array(self._numbers(kinds))
-        expected = self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()]
-        for i in [i for i, kind in enumerate(kinds) if kind < 0]:
+        single = [self._kind(item, one) for item, one in zip(items, near, strict=True)]
+        held: list[tuple[int, ...]] = [(kind,) for kind in single]
+        explained = self._explained(items, single)
+        for group, kinds in explained:
+            for i, own in zip(group, shared(kinds, [items[i].size for i in group], self.areas_[:, 0]), strict=True):
+                held[i] = own
+        found = np.array(self._numbers([kind for own in held for kind in own]))
+        expected = self._nearest_whole(found)
+        for i in [i for i, own in enumerate(held) if own == (-1,)]:
             nearest = self._kind(items[i], near[i], _DOUBTFUL)
             if nearest >= 0 and found[nearest] < expected[nearest]:
-                kinds[i] = nearest
+                held[i] = (nearest,)
                 found[nearest] += 1
-        odd = [i for i, kind in enumerate(kinds) if kind < 0]
+        odd = {i for i, own in enumerate(held) if own == (-1,)}
         missing = np.maximum(expected - found, 0)
         doubt = 0.0
-        if (found <= expected).all() and (off := self._off(items, kinds, missing)) <= 1:
-            found, odd = found + missing, []
+        settled = {i for group, _ in explained for i in group}
+        open_ = [i for i, item in enumerate(items) if i not in settled and (item.cut or held[i] == (-1,))]
+        clump = [(items[i], held[i][0]) for i in open_]
+        if (found <= expected).all() and (off := self._off(clump, missing)) <= 1:
+            found, odd = found + missing, set()
             doubt = _DOUBT * (off > _SURELY)
         for kind, more in enumerate((found - expected).tolist()):
-            own = sorted((i for i, one in enumerate(kinds) if one == kind), key=lambda i: -float(near[i].min()))
-            odd += own[: max(more, 0)]
-        return Tally(tuple(kinds), tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)), doubt)
+            own_kind = sorted((i for i, own in enumerate(held) if kind in own), key=lambda i: -float(near[i].min()))
+            odd.update(own_kind[: max(more, 0)])
+        kinds_ = tuple(own[0] if own else -1 for own in held)
+        return Tally(kinds_, tuple(found.tolist()), tuple(expected.tolist()), tuple(sorted(odd)), doubt)
+
+    def _nearest_whole(self, found: np.ndarray) -> np.ndarray:
+        return np.asarray(self.whole_[np.abs(self.whole_ - found).sum(axis=1).argmin()])
+
+    def _explained(self, items: list[Item], single: list[int]) -> list[tuple[list[int], tuple[int, ...]]]:
+        """Find the clumps that known kinds explain: the numbers of their parts in ``items``, and the kinds.
+
+        Of the sets of kinds that fit a clump about as well, that one is taken with which the numbers are nearest to
+        those of a whole kit. ``single`` is the kind of each part by itself.
+        """
+        groups: dict[int, list[int]] = {}
+        for i, item in enumerate(items):
+            if item.clump is not None:
+                groups.setdefault(item.clump.number, []).append(i)
+        likely: list[tuple[list[int], list[tuple[int, ...]]]] = []
+        for group in groups.values():
+            clump = items[group[0]].clump
+            if clump is None or (len(group) == 1 and single[group[0]] >= 0):
+                continue
+            sets = [one for one in self.moulds.explain(clump) if len(group) + len(one.kinds) > 2]
+            if sets and sets[0].misfit <= _FITS:
+                likely.append((group, [one.kinds for one in sets if one.misfit <= sets[0].misfit + _AS_WELL]))
+        held = {i for group, _ in likely for i in group}
+        clear = np.array(self._numbers([kind for i, kind in enumerate(single) if i not in held]))
+
+        def away(choice: tuple[tuple[int, ...], ...]) -> int:
+            found = clear + np.array(self._numbers([kind for kinds in choice for kind in kinds]))
+            return int(np.abs(self._nearest_whole(found) - found).sum())
+
+        best = min(product(*(sets for _, sets in likely)), key=away)
+        return [(group, kinds) for (group, _), kinds in zip(likely, best, strict=True)]
+
+    @cached_property
+    def moulds(self) -> Moulds:
+        """A typical outline of each kind, to be laid into clumps of touching parts."""
+        outlines = []
+        for kind in range(len(self.names_)):
+            own = [item for item, label in zip(self.known_.items, self.labels_, strict=True) if label == kind]
+            own = [item for item in own if not item.cut] or own
+            curves = np.stack([own[i].curve for i in evenly(len(own), _MOULDED).tolist()])
+            outlines.append((typical(curves), float(np.exp(np.median([item.size for item in own])))))
+        return Moulds(outlines)
 
     def _whole(self, photos: list[list[Item]], near: list[list[np.ndarray]]) -> np.ndarray:
         """Numbers that several photos show: (m, kinds). Photos with parts that touch or are unknown have no vote."""
@@ -145,20 +204,19 @@ class Kit:
         usual = [one for one, count in votes.items() if count >= max(2, _USUAL * votes.total())]
         return np.array(usual or list(votes))
 
-    def _off(self, items: list[Item], kinds: list[int], missing: np.ndarray) -> float:
+    def _off(self, clump: list[tuple[Item, int]], missing: np.ndarray) -> float:
         """Measure how badly it fits that the ``missing`` parts are there but touch others, and were cut wrongly.
 
         That is by how much areas differ, in parts of what may be; infinite where nothing is missing or touches. If
-        they are there, all that was cut or is of no kind has the area of what is known of it and of the missing parts
-        together, with the gaps that touching parts enclose or without. A single part of no kind in the place of another
-        that did not touch is no clump.
+        they are there, all that was cut or is of no kind, ``clump`` with the kind of each, has the area of what is
+        known of it and of the missing parts together, with the gaps that touching parts enclose or without. A single
+        part of no kind in the place of another that did not touch is no clump.
         """
-        clump = [i for i, kind in enumerate(kinds) if items[i].cut or kind < 0]
-        if not missing.any() or not (missing.sum() >= 2 or any(items[i].cut for i in clump)):
+        if not missing.any() or not clump or not (missing.sum() >= 2 or any(item.cut for item, _ in clump)):
             return float("inf")
-        known = [kinds[i] for i in clump if kinds[i] >= 0]
+        known = [kind for _, kind in clump if kind >= 0]
         expected = self.areas_[known].sum(axis=0) + (missing[:, None] * self.areas_).sum(axis=0)
-        there = np.sum([_area(items[i]) for i in clump], axis=0)
+        there = np.sum([_area(item) for item, _ in clump], axis=0)
         # Without the smallest of the missing parts the areas have to differ.
         smallest = self.areas_[missing > 0].min(axis=0)
         return float((np.abs(there - expected) / np.minimum(_TOUCHING * expected, _LACKING * smallest)).min())
@@ -229,7 +287,8 @@ class Kit:
 
 def _touches(items: list[Item], tally: Tally) -> bool:
     """Tell whether parts of a whole kit touch: one was cut off another, or some are one piece of no known kind."""
-    return any(item.cut for item in items) or (-1 in tally.kinds and len(items) < sum(tally.expected))
+    fewer = len(items) < sum(tally.found) or (-1 in tally.kinds and len(items) < sum(tally.expected))
+    return fewer or any(item.cut for item in items)
 
 
 def _area(item: Item) -> tuple[float, float]:

@@ -102,6 +102,11 @@ def fits(
     return np.sqrt(np.maximum(squares, 0)), shift, np.angle(best)
 
 
+def typical(curves: np.ndarray) -> np.ndarray:
+    """Choose the curve, complex (n,), that is nearest to all of ``curves``, complex (m, n)."""
+    return np.asarray(curves[int(np.argmin([fits(curve, curves)[0].sum() for curve in curves]))])
+
+
 def laid(other: np.ndarray, shift: int, turn: float) -> np.ndarray:
     """Lay a curve, complex (n,), on the one that ``fits`` compared it with: points of one number correspond."""
     return np.asarray(np.roll(other, shift) * np.exp(1j * turn))
