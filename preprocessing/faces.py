@@ -32,6 +32,9 @@ _BESIDE, _SOLID = 0.5, 0.88
 # The rest of the rim is this many times as steep after the fine blur as after the wide one (a shadow hardly is), and
 # as the ground's noise.
 _SHARP, _CLEARLY = 1.4, 1.5
+# A region of whose rim this share lies beside the part is a face, if the rest is not quite as soft as a shadow's end,
+# and even if a streak at its rim was taken for the part, which leaves it less solid.
+_ENCLOSED, _NOT_SOFT, _ENCLOSED_SOLID = 0.75, 1.15, 0.8
 # It is mostly one run: ground among several parts has as many gaps.
 _ONE_STEP = 0.8
 # In medians of the border: up to the first distance a pixel shows the ground's noise, from the second a face differs.
@@ -135,8 +138,9 @@ def _is_face(face: np.ndarray, found: np.ndarray, at: tuple[slice, slice], scene
     rim = (cv2.dilate(face, _CROSS) - face).view(bool)
     touched = np.unique(scene.pieces[at][cv2.dilate(face, ellipse(_CLEAR)) > 0])
     share = np.count_nonzero(face) / max(int(scene.areas[touched[touched > 0]].sum()), 1)
-    beside = cv2.dilate(part, ellipse(_CLEAR)) > 0
-    if not _SMALLEST <= share <= _LARGEST or beside[rim].mean() < _BESIDE or solidity(face > 0) < _SOLID:
+    beside = float((cv2.dilate(part, ellipse(_CLEAR)) > 0)[rim].mean())
+    least_solid, least_sharp = (_SOLID, _SHARP) if beside < _ENCLOSED else (_ENCLOSED_SOLID, _NOT_SOFT)
+    if not _SMALLEST <= share <= _LARGEST or beside < _BESIDE or solidity(face > 0) < least_solid:
         return False
     far = cv2.dilate(part, ellipse(_CLEAR + 1)) == 0
     proof = rim & far
@@ -146,7 +150,7 @@ def _is_face(face: np.ndarray, found: np.ndarray, at: tuple[slice, slice], scene
         return False
     fine, wide = (cv2.dilate(steps[at] * far, _CROSS)[proof] for steps in (scene.fine, scene.wide))
     sharp = float(np.median(fine / np.maximum(wide, 1e-3)))
-    return bool(sharp >= _SHARP and np.quantile(fine, 0.25) >= _CLEARLY * scene.fine_noise)
+    return bool(sharp >= least_sharp and np.quantile(fine, 0.25) >= _CLEARLY * scene.fine_noise)
 
 
 def _longest(rim: np.ndarray) -> int:
