@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fastener.benchmarks.asking import MEGABYTE, OURS, as_torch_file, scratch
@@ -14,7 +15,6 @@ from fastener.benchmarks.growth import exponent, growth_figure, sizes
 from fastener.benchmarks.machine import Machine, measure_machine
 from fastener.benchmarks.report import Report
 from fastener.benchmarks.work import distances_flop, network_flop
-from fastener.datasets.synthetic.covers import perlin_noise
 from fastener.datasets.synthetic.demo_dataset import write_png
 from fastener.evaluation.visualize import save_figure
 from fastener.models.backbones import BACKBONES
@@ -65,10 +65,11 @@ def _photos(arguments: argparse.Namespace, folder: Path) -> list[Path]:
 
 
 def draw_texture(folder: Path, number: int) -> Path:
-    """Write a photo of 128 px into ``folder``: Perlin noise in each channel, drawn from ``number``."""
+    """Write a photo of 128 px into ``folder``: smooth colour noise of coarse or fine grain, drawn from ``number``."""
     file, rng = folder / f"{number:06}.png", np.random.default_rng(number)
-    noise = np.stack([perlin_noise(128, int(rng.integers(3, 24)), rng) for _ in range(3)], axis=2)
-    write_png(file, np.clip(127.5 + 127.5 * noise, 0, 255).astype(np.uint8))
+    grains = int(rng.integers(4, 33))
+    coarse = rng.integers(0, 256, (grains, grains, 3), dtype=np.uint8)
+    write_png(file, cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_LINEAR))
     return file
 
 
