@@ -37,7 +37,6 @@ def check_data(arguments: argparse.Namespace, dataset: Dataset) -> None:
 
 def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Dataset) -> int:
     """Measure one model on the chosen splits; write metrics, scores and plots, and print a summary."""
-    from fastener.evaluation.measure import summarise
     from fastener.evaluation.report import text_summary, write_plots
     from fastener.evaluation.score_tables import write_scores
 
@@ -47,7 +46,7 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
         threshold_search.require_permission(arguments, "test" in splits)
     report = _measure(arguments, config, dataset, splits)
     measurement = report.measurement
-    metrics = summarise(measurement, config.run.seed) | report.facts | {"splits": splits}
+    metrics = _figures(measurement, config.run.seed, arguments.output) | report.facts | {"splits": splits}
     write_scores(measurement, arguments.output, report.validation, keep_maps=arguments.keep_maps)
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
@@ -59,6 +58,22 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
     for failure in measurement.failures:
         cli.warn(failure.error)
     return cli.EXIT_SOME_FAILED if measurement.failures else cli.EXIT_OK
+
+
+def _figures(measurement: Measurement, seed: int, output: Path) -> dict[str, Any]:
+    """Compute the figures of images, and where defects are marked those of pixels, whose curves are written, too."""
+    from fastener.evaluation.categories import category_metrics
+    from fastener.evaluation.measure import summarise
+    from fastener.evaluation.region_curves import RegionCurves
+
+    if not any(image.has_mask for image in measurement.images):
+        return summarise(measurement, seed)
+    curves = RegionCurves.for_maps([one.map for one in measurement.inspections])
+    metrics = category_metrics(measurement, None, cli.progress, seed, curves=curves)
+    curves.write(output)
+    if metrics["pixel_metrics_left_out"]:
+        cli.say(f"no pixel metrics, because {metrics['pixel_metrics_left_out']}")
+    return metrics
 
 
 def evaluate_categories(arguments: argparse.Namespace, config: Config, dataset: Dataset) -> int:

@@ -126,7 +126,7 @@ def _no_pixel_metrics(pairs: Sequence[tuple[LabelledImage, Inspection]]) -> str 
     if not defective:
         return "there are no defective test images"
     if missing:
-        return f"{missing} of {len(defective)} defective images have no mask in ground_truth ({LOOKED_FOR})"
+        return f"{missing} of {len(defective)} defective images have no mask ({LOOKED_FOR})"
     if all(np.isnan(inspection.map).all() for _, inspection in pairs):
         return "the method judges whole images and draws no map"
     return None

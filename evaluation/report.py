@@ -34,6 +34,11 @@ def text_summary(metrics: Mapping[str, Any]) -> str:
             f"  {kind} alone {_with_interval(one['image_auroc'], one['image_auroc_ci95'])}"
             for kind, one in metrics["evidence"].items()
         ]
+    if metrics.get("aupro") is not None:
+        lines.append(
+            f"where defects are: AUPRO {_with_interval(metrics['aupro'], metrics['aupro_ci95'])}, "
+            f"pixel AUROC {metrics['pixel_auroc']:.3f}"
+        )
     first, *more = threshold_note(metrics)
     lines.append(f"at the {', '.join([first, *more])}:")
     lines.append(f"  {_share(metrics, 'recall', 'n_defects_found', 'n_anomalous')} of anomalous images found")

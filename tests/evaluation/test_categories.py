@@ -111,7 +111,7 @@ def test_missing_masks_leave_pixel_figures_out_with_the_reason(tmp_path: Path, i
     measurement, seconds = measure_category(inspector, load_category(tmp_path, "plate"))
     metrics = category_metrics(measurement, seconds)
     assert metrics["pixel_auroc"] is metrics["aupro"] is None
-    assert metrics["pixel_metrics_left_out"].startswith("8 of 8 defective images have no mask in ground_truth (")
+    assert metrics["pixel_metrics_left_out"].startswith("8 of 8 defective images have no mask (")
     assert metrics["image_auroc"] is not None
     assert examples(measurement).dtype == np.uint8
 

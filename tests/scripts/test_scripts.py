@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 from data_factory import FLAGS, ROOT, part, run_inside, save, script, write_photos
 from PIL import Image
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from fastener.datasets.images import read_image
+from fastener.evaluation.kept_maps import read_map
 from fastener.inspection.inspector import Inspector
 from fastener.inspection.result import Failure, Inspection
 
@@ -198,7 +201,41 @@ def test_cross_validate(data_dir: Path, tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["n_images"], metrics["n_anomalous"], metrics["protocol"]) == (22, 6, "2-fold")
     assert metrics["splits"] == ["train", "valid", "test"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"metrics.json", "scores.csv", "scores.npz"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "metrics.json",
+        "scores.csv",
+        "scores.npz",
+        "regions.npz",
+    }
+
+
+def test_masks_beside_the_splits_tell_how_well_defects_are_found(data_dir: Path, tmp_path: Path) -> None:
+    model, output = tmp_path / "model.pkl", tmp_path / "out"
+    assert run_inside("train.py", "--data-dir", data_dir, *FLAGS, "--output", model).returncode == 0
+    flags = ("--model", model, "--output", output, "--keep-maps", "--no-plots")
+    done = run_inside("evaluate.py", "--data-dir", data_dir, *flags)
+    assert "where defects are: AUPRO " in done.stdout
+    scores, truth = [], []
+    with (output / "scores.csv").open(encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            map_, mask_file = read_map(output / row["map"]), data_dir / "masks" / "test" / Path(row["path"]).name
+            mask = read_image(mask_file)[..., 0] > 127 if row["is_anomalous"] == "1" else np.zeros(map_.shape, bool)
+            counts = ~np.isnan(map_) | mask  # a good pixel that was not inspected is left out
+            scores.append(np.nan_to_num(map_[counts], nan=-np.inf))
+            truth.append(mask[counts])
+    # Ranks, because scikit-learn takes no infinite scores.
+    expected = roc_auc_score(np.concatenate(truth), rankdata(np.concatenate(scores)))
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["pixel_auroc"] == pytest.approx(expected, abs=2e-3)  # kept maps are float16
+    low, high = metrics["aupro_ci95"]
+    assert 0 < low <= metrics["aupro"] <= high < 1
+
+    some = tmp_path / "some"
+    shutil.copytree(data_dir, some)
+    next((some / "masks" / "test").iterdir()).unlink()
+    done = run_inside("evaluate.py", "--data-dir", some, *flags)
+    assert "no pixel metrics, because 1 of 4 defective images have no mask" in done.stdout
+    assert not (output / "regions.npz").exists()
 
 
 def test_odd_but_good_photos_are_learned_and_a_sheet_is_drawn(tmp_path: Path) -> None:
