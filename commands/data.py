@@ -116,13 +116,18 @@ def categories(arguments: argparse.Namespace, dataset: Dataset) -> list[str]:
 
 
 def report_unused(dataset: Dataset, names: Sequence[str]) -> None:
-    """Warn of what looks like data in a data set, or in the categories ``names`` of it, and belongs to no split."""
+    """Warn of what looks like data in a data set, or in the categories ``names`` of it, and belongs to no split.
+
+    Time series of components are no mistake: one line says which command follows them.
+    """
+    from fastener.datasets.components import parse_component
     from fastener.datasets.listing import folders_in, holds_image, told, unused_in
     from fastener.datasets.names import masks_in
 
     if not dataset.labelled:
         return cli.report_passed_over(dataset.root, recursive=True)
-    left = []
+    left: list[Unused] = []
+    series: list[Path] = []
     if len(dataset.categories) > 1:
         others = [path for path in folders_in(dataset.root) if path.name not in dataset.categories]
         left += [Unused(path, _NO_CATEGORY) for path in others if holds_image(path)]
@@ -137,8 +142,17 @@ def report_unused(dataset: Dataset, names: Sequence[str]) -> None:
                 used |= {file for mask in masks for file in (mask.iterdir() if mask.is_dir() else (mask,))}
         truth = masks_in(folder)
         for one in unused_in(folder, used, reason=_IN_NO_SPLIT):
-            in_masks = truth is not None and one.path.is_relative_to(truth) and one.reason == _IN_NO_SPLIT
-            left.append(Unused(one.path, _OF_NO_PHOTO) if in_masks else one)
+            if one.reason != _IN_NO_SPLIT:
+                left.append(one)
+            elif truth is not None and one.path.is_relative_to(truth):
+                left.append(Unused(one.path, _OF_NO_PHOTO))
+            elif parse_component(one.path):
+                series.append(one.path)
+            else:
+                left.append(one)
+    if series:
+        where = series[0].parent
+        cli.say(f"{where}: {len(series)} photos of time series; corrosion_analysis.py --dir {where} follows them")
     for line in told(left):
         cli.warn(line)
 

@@ -42,3 +42,14 @@ def test_what_splits_leave_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
     save(part(1), tmp_path / "holdout" / "0.png")
     (line,) = warnings(tmp_path, "csv", [""], capsys)
     assert "holdout/0.png" in line
+
+
+def test_time_series_beside_splits_are_no_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(part(0), tmp_path / "train" / "0.png")
+    (tmp_path / "train" / "_classes.csv").write_text("filename,good\n0.png,1\n")
+    for hours in (0, 24):
+        save(part(1), tmp_path / "components" / f"Nut Black-T{hours}.png")
+    data.report_unused(LAYOUTS["csv"].load(tmp_path), [""])
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert f"{tmp_path / 'components'}: 2 photos of time series; corrosion_analysis.py --dir" in told.out
