@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from fastener.config import ColourSettings, CorrosionSettings
+from fastener.corrosion.places import square
 from fastener.corrosion.registration import Registration
 
 RUST, TARNISH, GREEN = 1, 2, 3
@@ -17,6 +18,10 @@ OWN, UNJUDGED = 6, 7
 # The detection limit of rust: 99.9 % of T0's pixels have a lower chroma than this quantile, and the margin is added.
 _T0_QUANTILE = 0.999
 _T0_MARGIN = 3.0
+# Rust thins out at the border of a patch, and the metal beneath shows through. There it counts from this share of the
+# limit, if that is beyond T0's own warm colours by the second number, up to a lightness higher by the third, and within
+# this share of the frame around the patch.
+_THIN, _THIN_MARGIN, _THIN_LIGHTER, _BORDER = 0.55, 1.5, 10.0, 0.0065
 # Registration errs by about this share of the frame. Within that distance, a colour counts as the part's own if it
 # covers at least this share of the neighbourhood.
 _REACH = 0.015
@@ -45,6 +50,8 @@ class Sectors:
         Highest hue of tarnish and of green oxidation.
     oxide_chroma
         Chroma from which tarnish and green oxidation count.
+    thin_chroma
+        Chroma from which a rust hue counts as rust at the border of a patch.
     """
 
     rust_hues: tuple[float, float]
@@ -53,6 +60,7 @@ class Sectors:
     tarnish_to: float
     green_to: float
     oxide_chroma: float
+    thin_chroma: float
 
     @classmethod
     def of(cls, colour: ColourSettings, settings: CorrosionSettings) -> Sectors:
@@ -64,6 +72,7 @@ class Sectors:
             settings.tarnish_hue_max,
             settings.green_hue_max,
             settings.oxide_chroma,
+            settings.min_chroma,
         )
 
     def sharpened(self, baselines: list[Surface], settings: CorrosionSettings) -> Sectors:
@@ -72,9 +81,10 @@ class Sectors:
             np.quantile(np.where(self.is_rust_hue(one.hue), one.chroma, 0.0)[one.mask], _T0_QUANTILE)
             for one in baselines
         ]
-        limit = max(map(float, levels), default=settings.min_chroma) + _T0_MARGIN
+        level = max(map(float, levels), default=settings.min_chroma)
         low, high = sorted((settings.clean_chroma, settings.min_chroma))
-        return replace(self, rust_chroma=float(np.clip(limit, low, high)))
+        limit = float(np.clip(level + _T0_MARGIN, low, high))
+        return replace(self, rust_chroma=limit, thin_chroma=min(limit, max(_THIN * limit, level + _THIN_MARGIN)))
 
     def is_rust_hue(self, hue: np.ndarray) -> np.ndarray:
         """Tell which hues lie within the rust hues: bool, in the shape of ``hue``."""
@@ -85,12 +95,21 @@ class Sectors:
         """Classify each pixel: uint8 (h, w) of RUST, TARNISH, GREEN or 0; pixels outside the part are 0."""
         hue, chroma = surface.hue, surface.chroma
         after = _turn(hue - self.rust_hues[1])
-        rust = self.is_rust_hue(hue) & (chroma >= self.rust_chroma) & (surface.lightness <= self.rust_lightness)
+        rust = self._rust(surface)
         oxide = (chroma >= self.oxide_chroma) & (after > 0.0)
         tarnish = oxide & (after <= (self.tarnish_to - self.rust_hues[1]) % 360.0)
         green = oxide & ~tarnish & (after <= (self.green_to - self.rust_hues[1]) % 360.0)
         classes = np.select([rust, tarnish, green], [RUST, TARNISH, GREEN], 0).astype(np.uint8)
         return np.where(surface.mask, classes, 0)
+
+    def _rust(self, surface: Surface) -> np.ndarray:
+        """Find the places of rust: bool (h, w)."""
+        warm = self.is_rust_hue(surface.hue)
+        clear = warm & (surface.chroma >= self.rust_chroma) & (surface.lightness <= self.rust_lightness)
+        thin = warm & (surface.chroma >= self.thin_chroma) & (surface.lightness <= self.rust_lightness + _THIN_LIGHTER)
+        # Single pixels are the photo's noise, and have no border.
+        patch = cv2.morphologyEx(clear.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        return np.asarray(clear | (thin & (cv2.dilate(patch, square(_BORDER * max(patch.shape))) > 0)))
 
 
 @dataclass(frozen=True)
@@ -307,7 +326,12 @@ def _disturbed(
     """List the inputs with one of them shifted by a standard deviation: pairs of a lower and a higher value."""
 
     def chroma(by: float) -> Sectors:
-        return replace(sectors, rust_chroma=sectors.rust_chroma + by, oxide_chroma=sectors.oxide_chroma + by)
+        return replace(
+            sectors,
+            rust_chroma=sectors.rust_chroma + by,
+            thin_chroma=sectors.thin_chroma + by,
+            oxide_chroma=sectors.oxide_chroma + by,
+        )
 
     def hues(by: float) -> Sectors:
         low, high = sectors.rust_hues

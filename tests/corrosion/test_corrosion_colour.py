@@ -139,6 +139,21 @@ def test_clean_t0_lowers_the_detection_limit_and_a_warm_one_does_not() -> None:
     assert SECTORS.sharpened([], SETTINGS).rust_chroma == SETTINGS.min_chroma
 
 
+def test_thin_rust_counts_beside_a_patch_alone_and_only_beyond_the_warm_colours_of_t0() -> None:
+    patch = [(slice(20, 30), lab_of(50, 30)), (slice(30, 31), lab_of(50, 5, 80.0)), (slice(60, 61), lab_of(50, 5))]
+    specks = painted(*patch)
+    specks.lab[80:82, 10] = lab_of(50, 30)
+    specks.lab[79:83, 9:12] = np.where(specks.chroma[79:83, 9:12, None] > 20, specks.lab[79:83, 9:12], lab_of(50, 5))
+    clean = SECTORS.sharpened([painted()], SETTINGS)
+    found = clean.classify(Surface(specks.lab, specks.mask)) == RUST
+    assert found[20:31].all()
+    assert found.sum() == 11 * 100 + 2
+    warm = SECTORS.sharpened([painted((slice(0, 3), lab_of(60, 6)))], SETTINGS)
+    assert warm.thin_chroma > 7.0
+    assert (warm.classify(painted(*patch)) == RUST).sum() == 10 * 100
+    assert SECTORS.sharpened([], SETTINGS).thin_chroma == SETTINGS.min_chroma
+
+
 def test_uncertainty_is_larger_at_the_border_of_a_sector_and_in_unknown_light() -> None:
     deep = shares(painted((slice(0, 20), lab_of(50, 40))))
     edge = shares(painted((slice(0, 20), lab_of(50, SECTORS.rust_chroma + 0.2))))
