@@ -21,7 +21,7 @@ from fastener.preprocessing.pipeline import Prepared
 
 MOST_PHOTOS = 24  # training photos that synthetic defects are drawn on; a sample, so that training stays quick
 _DEFECTS_A_PHOTO = 2
-_FEW_FOUND = 0.7
+_FEW_FOUND = 0.5  # share of synthetic defects, most of them small; see INTERPRET.md for that of real ones beside it
 _SHOWN = 3
 
 
