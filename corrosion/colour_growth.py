@@ -18,10 +18,10 @@ OWN, UNJUDGED = 6, 7
 # The detection limit of rust: 99.9 % of T0's pixels have a lower chroma than this quantile, and the margin is added.
 _T0_QUANTILE = 0.999
 _T0_MARGIN = 3.0
-# Rust thins out at the border of a patch, and the metal beneath shows through. There it counts from this share of the
-# limit, if that is beyond T0's own warm colours by the second number, up to a lightness higher by the third, and within
-# this share of the frame around the patch.
-_THIN, _THIN_MARGIN, _THIN_LIGHTER, _BORDER = 0.55, 1.5, 10.0, 0.0065
+# Rust thins out at the border of a patch, and bright metal shows through. There it counts from this share of the limit,
+# if that is beyond T0's own warm colours by the second number, up to a lightness higher by the third, within this share
+# of the frame around the patch, and lighter than the patch by this.
+_THIN, _THIN_MARGIN, _THIN_LIGHTER, _BORDER, _SHINES = 0.6, 1.5, 10.0, 0.0065, 10.0
 # Registration errs by about this share of the frame. Within that distance, a colour counts as the part's own if it
 # covers at least this share of the neighbourhood.
 _REACH = 0.015
@@ -108,8 +108,12 @@ class Sectors:
         clear = warm & (surface.chroma >= self.rust_chroma) & (surface.lightness <= self.rust_lightness)
         thin = warm & (surface.chroma >= self.thin_chroma) & (surface.lightness <= self.rust_lightness + _THIN_LIGHTER)
         # Single pixels are the photo's noise, and have no border.
-        patch = cv2.morphologyEx(clear.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-        return np.asarray(clear | (thin & (cv2.dilate(patch, square(_BORDER * max(patch.shape))) > 0)))
+        patch = cv2.morphologyEx(clear.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)).astype(np.float32)
+        around = square(_BORDER * max(patch.shape)).shape
+        share, lightness = (cv2.blur(plane, around) for plane in (patch, patch * surface.lightness))
+        # On a dark part, what is paler is the patch's own blur.
+        shines = (surface.lightness - _SHINES) * share > lightness
+        return np.asarray(clear | (thin & shines & (share > 0.5 / np.prod(around))))
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,9 @@ def test_thin_rust_counts_beside_a_patch_alone_and_only_beyond_the_warm_colours_
     found = clean.classify(Surface(specks.lab, specks.mask)) == RUST
     assert found[20:31].all()
     assert found.sum() == 11 * 100 + 2
+    # On a dark part, what is paler is the patch's own blur.
+    dark = painted(patch[0], (slice(30, 31), lab_of(50, 5)))
+    assert (clean.classify(dark) == RUST).sum() == 10 * 100
     warm = SECTORS.sharpened([painted((slice(0, 3), lab_of(60, 6)))], SETTINGS)
     assert warm.thin_chroma > 7.0
     assert (warm.classify(painted(*patch)) == RUST).sum() == 10 * 100
