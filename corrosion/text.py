@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from fastener.corrosion.severity import BASELINE, DEGRADING, LEVELS, NOT_JUDGED, STABLE
@@ -123,6 +124,12 @@ def notes(record: Mapping[str, Any]) -> list[str]:
         for shot in point["shots"]
     ):
         found.append("No later shot fits any T0 shot: another part under the same name, or other views.")
+    found += [
+        f"DEGRADING at T{hours}, but not at T{later}: corrosion does not heal. It was removed, or light or focus misled "
+        "one of the two; look at both."
+        for (hours, point), (later, after) in pairwise(record["timepoints"].items())
+        if point["status"] == DEGRADING and after["status"] == STABLE
+    ]
     own = [
         f"{shot['colour_own_pct']:.1f} % in {name_of(shot['path'])}"
         for hours, point in record["timepoints"].items()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fastener.corrosion.text import overview
+from fastener.corrosion.text import notes, overview
 
 
 def record(*statuses: str | None, name: str = "Nut", severity: str = "None", damage: str = "none") -> dict[str, Any]:
@@ -50,3 +50,20 @@ UNSEEN = record("BASELINE", "NOT JUDGED")
 )
 def test_what_is_unknown_is_not_called_sound(records: list[dict[str, Any]], sentence: str) -> None:
     assert overview(records) == sentence
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        (("BASELINE", "DEGRADING", "STABLE", "STABLE"), ["DEGRADING at T24, but not at T48"]),
+        (("BASELINE", "STABLE", "DEGRADING", "NOT JUDGED"), []),
+        (("BASELINE", "STABLE", "DEGRADING", "DEGRADING"), []),
+    ],
+)
+def test_corrosion_that_heals_is_remarked(statuses: tuple[str, ...], said: list[str]) -> None:
+    shown = record(*statuses) | {"has_baseline": True, "failed": []}
+    for point in shown["timepoints"].values():
+        point["shots"] = [
+            {"compared_with_t0_by": "places", "path": "a.jpg", "colour_own_pct": 0.0, "quality": []},
+        ]
+    assert [note.split(": ", 1)[0] for note in notes(shown)] == said
