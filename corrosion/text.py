@@ -125,8 +125,8 @@ def notes(record: Mapping[str, Any]) -> list[str]:
     ):
         found.append("No later shot fits any T0 shot: another part under the same name, or other views.")
     found += [
-        f"DEGRADING at T{hours}, but not at T{later}: corrosion does not heal. It was removed, or light or focus misled "
-        "one of the two; look at both."
+        f"DEGRADING at T{hours}, but not at T{later}: corrosion does not heal. It was removed, or light or focus "
+        "misled one of the two; look at both."
         for (hours, point), (later, after) in pairwise(record["timepoints"].items())
         if point["status"] == DEGRADING and after["status"] == STABLE
     ]
