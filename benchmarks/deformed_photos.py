@@ -16,14 +16,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
+from fastener.benchmarks.shape import share as share_flagged
 from fastener.commands import cli
-from fastener.common.intervals import wilson_interval
 from fastener.common.sampling import evenly
 from fastener.config import load_config
 from fastener.datasets.images import read_image
 from fastener.datasets.mvtec import load_category
 from fastener.inspection.inspector import Inspector
-from fastener.inspection.result import Inspection
+from fastener.preprocessing.registration import upright_angle
 from fastener.preprocessing.segmentation import find_part
 
 _MVTEC = Path(__file__).resolve().parents[1] / "configs" / "mvtec.yaml"
@@ -46,10 +46,10 @@ def main() -> int:
     masks = [find_part(photo).mask for photo in photos]
     for degrees in _DEGREES:
         bent = [bend(photo, mask, degrees) for photo, mask in zip(photos, masks, strict=True)]
-        print(f"bent by {degrees:2.0f} degrees: {_flagged(inspector, bent)}")
+        print(f"bent by {degrees:2.0f} degrees: {share_flagged(inspector, bent)}")
     for share in _SHARES:
         cut = [shorten(photo, mask, share) for photo, mask in zip(photos, masks, strict=True)]
-        print(f"shorter by {share:.0%} of its length: {_flagged(inspector, cut)}")
+        print(f"shorter by {share:.0%} of its length: {share_flagged(inspector, cut)}")
     return cli.EXIT_OK
 
 
@@ -60,7 +60,7 @@ def bend(photo: np.ndarray, mask: np.ndarray, degrees: float) -> np.ndarray:
     """
     if degrees == 0.0:
         return photo.copy()
-    along, across, length = _frame(mask)
+    along, across, axis, length = _frame(mask)
     turn = np.deg2rad(degrees)
     radius = _ARC * length / turn
     angle = np.arctan2(along, radius - across)  # as seen from the arc's centre
@@ -69,47 +69,33 @@ def bend(photo: np.ndarray, mask: np.ndarray, degrees: float) -> np.ndarray:
     from_along = np.where(in_arc, angle * radius, np.where(beyond, back + _ARC * length, along))
     back = radius - along * np.sin(turn) + (across - radius) * np.cos(turn)
     from_across = np.where(in_arc, radius - np.hypot(along, radius - across), np.where(beyond, back, across))
-    return _drawn(photo, mask, from_along - along, from_across - across)
+    return _drawn(photo, axis, from_along - along, from_across - across)
 
 
 def shorten(photo: np.ndarray, mask: np.ndarray, share: float) -> np.ndarray:
     """Cut a ``share`` of the part's length out of its middle, in uint8 RGB (H, W, 3), and move the rest up."""
-    along, _, length = _frame(mask)
-    return _drawn(photo, mask, np.where(along > 0, share * length, 0.0), np.zeros_like(along))
+    along, _, axis, length = _frame(mask)
+    return _drawn(photo, axis, np.where(along > 0, share * length, 0.0), np.zeros_like(along))
 
 
-def _axis(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and direction of the part's long axis, (x, y) in pixels."""
-    rows, columns = np.nonzero(mask)
-    points = np.stack([columns, rows], 1).astype(np.float64)
-    centre = points.mean(0)
-    return centre, np.linalg.svd(points - centre, full_matrices=False)[2][0]
-
-
-def _frame(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Each pixel's place along and across the part's axis, float64 (H, W), and the part's length, in pixels."""
-    centre, axis = _axis(mask)
+def _frame(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Each pixel's place along and across the part's long axis, float64 (H, W); its direction (x, y); its length."""
+    angle = upright_angle(mask)
+    axis = np.array([np.sin(angle), np.cos(angle)])
     rows, columns = np.indices(mask.shape)
-    x, y = columns - centre[0], rows - centre[1]
+    centre_row, centre_column = np.argwhere(mask).mean(axis=0)
+    x, y = columns - centre_column, rows - centre_row
     along = x * axis[0] + y * axis[1]
-    return along, y * axis[0] - x * axis[1], float(np.ptp(along[mask]))
+    return along, y * axis[0] - x * axis[1], axis, float(np.ptp(along[mask]))
 
 
-def _drawn(photo: np.ndarray, mask: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+def _drawn(photo: np.ndarray, axis: np.ndarray, along: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Take each pixel from a place this far off, along and across the part's axis."""
-    axis = _axis(mask)[1]
-    rows, columns = np.indices(mask.shape)
+    rows, columns = np.indices(photo.shape[:2])
     x = columns + along * axis[0] - across * axis[1]
     y = rows + along * axis[1] + across * axis[0]
     maps = x.astype(np.float32), y.astype(np.float32)
     return cv2.remap(photo, *maps, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-
-
-def _flagged(inspector: Inspector, photos: list[np.ndarray]) -> str:
-    results = [result for result in inspector.inspect(photos) if isinstance(result, Inspection)]
-    count = sum(result.is_anomalous for result in results)
-    low, high = wilson_interval(count, len(results))
-    return f"{count} of {len(results)} flagged ({low:.0%} to {high:.0%})"
 
 
 if __name__ == "__main__":

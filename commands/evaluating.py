@@ -46,7 +46,7 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
         threshold_search.require_permission(arguments, "test" in splits)
     report = _measure(arguments, config, dataset, splits)
     measurement = report.measurement
-    metrics = _figures(measurement, config.run.seed, arguments.output) | report.facts | {"splits": splits}
+    metrics = _computed(measurement, config.run.seed, arguments.output) | report.facts | {"splits": splits}
     write_scores(measurement, arguments.output, report.validation, keep_maps=arguments.keep_maps)
     write_atomically(arguments.output / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if not arguments.no_plots:
@@ -60,7 +60,7 @@ def evaluate_splits(arguments: argparse.Namespace, config: Config, dataset: Data
     return cli.EXIT_SOME_FAILED if measurement.failures else cli.EXIT_OK
 
 
-def _figures(measurement: Measurement, seed: int, output: Path) -> dict[str, Any]:
+def _computed(measurement: Measurement, seed: int, output: Path) -> dict[str, Any]:
     """Compute the figures of images, and where defects are marked those of pixels, whose curves are written, too."""
     from fastener.evaluation.categories import category_metrics
     from fastener.evaluation.measure import summarise

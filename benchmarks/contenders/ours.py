@@ -61,14 +61,14 @@ def fit(
     """Fit from image files, and save the inspector as ``model``; ``keep`` None leaves the bank's size to the rule."""
     clock = StageClock()
     config = config_of(keep, assignments or [])
-    start, processor = time.perf_counter(), time.process_time()
+    start, cpu_start = time.perf_counter(), time.process_time()
     inspector = Inspector.fit([Path(image) for image in images], config, weights=Path(weights), progress=clock)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     bank = inspector.evidence["cnn"].state()["bank"]
     if model is not None:
         inspector.save(Path(model))
         np.save(Path(model).with_suffix(".npy"), bank.numpy())
-    return {"seconds": seconds, "cpu_seconds": processor, "stages": clock.stages(start), "bank": list(bank.shape)}
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "stages": clock.stages(start), "bank": list(bank.shape)}
 
 
 def inspect(images: list[str], weights: str, model: str, batch: int, warm_up: int = 3) -> dict[str, Any]:

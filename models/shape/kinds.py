@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -172,13 +173,21 @@ class Kit:
             if sets and sets[0].misfit <= _FITS:
                 likely.append((group, [one.kinds for one in sets if one.misfit <= sets[0].misfit + _AS_WELL]))
         held = {i for group, _ in likely for i in group}
-        clear = np.array(self._numbers([kind for i, kind in enumerate(single) if i not in held]))
+        clear = self._numbers([kind for i, kind in enumerate(single) if i not in held])
+        # Of choices that come to the same numbers the first will do: those of many clumps are too many to compare.
+        choices: dict[tuple[int, ...], tuple[tuple[int, ...], ...]] = {clear: ()}
+        for _, ways in likely:
+            longer: dict[tuple[int, ...], tuple[tuple[int, ...], ...]] = {}
+            for (numbers, chosen), kinds in product(choices.items(), ways):
+                more = map(sum, zip(numbers, self._numbers(kinds), strict=True))
+                longer.setdefault(tuple(more), (*chosen, kinds))
+            choices = longer
 
-        def away(choice: tuple[tuple[int, ...], ...]) -> int:
-            found = clear + np.array(self._numbers([kind for kinds in choice for kind in kinds]))
+        def away(numbers: tuple[int, ...]) -> int:
+            found = np.array(numbers)
             return int(np.abs(self._nearest_whole(found) - found).sum())
 
-        best = min(product(*(sets for _, sets in likely)), key=away)
+        best = choices[min(choices, key=away)]
         return [(group, kinds) for (group, _), kinds in zip(likely, best, strict=True)]
 
     @cached_property
@@ -234,7 +243,7 @@ class Kit:
         limit = times * self.limit_ * (_CUT if item.cut else 1)
         return int(self.labels_[apart.argmin()]) if apart.min() <= limit else -1
 
-    def _numbers(self, kinds: list[int]) -> tuple[int, ...]:
+    def _numbers(self, kinds: Sequence[int]) -> tuple[int, ...]:
         return tuple(kinds.count(kind) for kind in range(len(self.names_)))
 
     def _named(self) -> tuple[str, ...]:
