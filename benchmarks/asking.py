@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from fastener.commands import cli
 from fastener.common.errors import UserError
 from fastener.models.runtime.weights import read_state_dict
 
@@ -54,7 +55,7 @@ class Contender:
                 input=request,
                 capture_output=True,
                 text=True,
-                env={**plain_environment(), **({"OMP_WAIT_POLICY": "PASSIVE"} if self.tuned else {})},
+                env={**plain_environment(), **(cli.ENVIRONMENT if self.tuned else {})},
             )
         except OSError as error:
             raise UserError(f"{self.name}: cannot run {self.python}: {error.strerror}") from None
@@ -66,8 +67,8 @@ class Contender:
 
 
 def plain_environment() -> dict[str, str]:
-    """Copy the environment without OMP_WAIT_POLICY: this project's scripts set it themselves, the peers' do not."""
-    return {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    """Copy the environment without what this project's scripts set themselves, and the peers' do not."""
+    return {name: value for name, value in os.environ.items() if name not in cli.ENVIRONMENT}
 
 
 OURS = Contender("ours", "ours.py", tuned=True)

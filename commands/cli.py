@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fastener.datasets.dataset import Split
 
 EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, EXIT_INTERRUPTED, EXIT_TERMINATED = 0, 1, 2, 130, 143
+# What the scripts set for themselves, unless the user has. Idle OpenMP threads would spin and starve the threads of the
+# other library on small machines. Maps of a batch are let go and asked for again all the time; in huge pages (Linux)
+# that takes a tenth less of all.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "THP_MEM_ALLOC_ENABLE": "1"}
 DEFAULT_MODEL = Path("saved_models/patchcore_fastener.pkl")
 
 
@@ -211,8 +215,8 @@ def progress(iterable: Iterable[Any], total: int, label: str) -> Iterable[Any]:
 
 def run(main: Callable[[], int]) -> None:
     """Call ``main`` and exit with its code; a UserError becomes one line on stderr and exit code 2."""
-    # Idle OpenMP threads would otherwise spin and starve the threads of the other library on small machines.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     # The stop signal of a service manager is an interruption, too: open files are closed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     for stream in (sys.stdout, sys.stderr):

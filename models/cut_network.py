@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fastener.common.errors import UserError
+from fastener.models.convolutions import FusedConvolution
 from fastener.models.module_calls import Call, record_calls
 
 _EXAMPLE = (1, 3, 64, 64)
@@ -98,7 +99,7 @@ class CutNetwork(nn.Module):
         return [maps[layer] for layer in self._layers]
 
     def fold_batch_norms(self) -> None:
-        """Let convolutions do the scaling of the batch norms behind them, if ``foldable``: the same maps, sooner."""
+        """Let convolutions do what the batch norms behind them do, if ``foldable``: the same maps, sooner."""
         if not self._foldable:
             return
         for convolution, norm in _pairs(_calls(self), self):
@@ -107,9 +108,11 @@ class CutNetwork(nn.Module):
             folded = fuse_conv_bn_eval(
                 cast(nn.Conv2d, self.get_submodule(convolution)), cast(nn.BatchNorm2d, self.get_submodule(norm))
             )
-            self.set_submodule(convolution, folded)
             # timm's batch norms hold the activation behind them.
-            self.set_submodule(norm, getattr(self.get_submodule(norm), "act", nn.Identity()))
+            activation = getattr(self.get_submodule(norm), "act", nn.Identity())
+            fits = FusedConvolution.fits(folded, activation)
+            self.set_submodule(convolution, FusedConvolution(folded, activation) if fits else folded)
+            self.set_submodule(norm, nn.Identity() if fits else activation)
         self._tap()
 
     def _tap(self) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from fastener.models.convolutions import SamePadded
 from fastener.models.cut_network import CutNetwork
 
 _BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # of each stage
@@ -69,23 +69,6 @@ def _place(number: int) -> tuple[int, int]:
             return stage, number
         number -= count
     return len(_BLOCKS), number
-
-
-class SamePadded(nn.Conv2d):
-    """Convolve with TensorFlow's "SAME" padding: an output of ceil(side / stride), the odd pixel on the far side.
-
-    timm's layer cannot be exported to ONNX at any input size, since it compares sizes in Python.
-    """
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        padding: list[int] = []
-        for axis in (1, 0):  # F.pad begins with the last axis
-            side, kernel, stride = images.shape[2 + axis], self.kernel_size[axis], self.stride[axis]
-            outputs = (side + stride - 1) // stride
-            # Never negative, as no kernel here is smaller than its stride.
-            total = (outputs - 1) * stride + kernel - side
-            padding += [total // 2, total - total // 2]
-        return F.conv2d(F.pad(images, padding), self.weight, self.bias, self.stride, groups=self.groups)
 
 
 class NormAct(nn.BatchNorm2d):
