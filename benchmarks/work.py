@@ -17,7 +17,8 @@ from fastener.models.runtime.onnx_network import OnnxNetwork
 def network_flop(extractor: FeatureExtractor, size: tuple[int, int]) -> float:
     """Count the operations of the network of ``extractor`` for one image of ``size`` (H, W)."""
     image = torch.zeros((1, 3, *size), device=extractor.device, dtype=extractor.dtype)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # With gradients, which no weight asks for, convolutions are those that the counter knows.
+    with FlopCounterMode(display=False) as counter, torch.enable_grad():
         extractor.network(image)
     return float(counter.get_total_flops())
 

@@ -214,12 +214,14 @@ class FeatureExtractor:
         parts = self.projection.to(self.device).split([layer.shape[1] for layer in averaged])
         pairs = zip(averaged, parts, strict=True)
         projected = [(layer.permute(0, 2, 3, 1) @ part).permute(0, 3, 1, 2) for layer, part in pairs]
-        return torch.stack([_resampled(layer, grid) for layer in projected]).sum(0).permute(0, 2, 3, 1)
+        first, *others = (_resampled(layer, grid) for layer in projected)
+        return sum(others, first).permute(0, 2, 3, 1)
 
     def _pool(self, layer: torch.Tensor, grid: tuple[int, int], zeros_beyond: bool) -> torch.Tensor:
         return _resampled(self._averaged(layer, zeros_beyond), grid)
 
     def _averaged(self, layer: torch.Tensor, zeros_beyond: bool) -> torch.Tensor:
+        layer = layer.contiguous(memory_format=torch.channels_last)  # a tenth of the time for the filters
         return F.avg_pool2d(layer, self.patch_size, 1, self.patch_size // 2, count_include_pad=zeros_beyond)
 
     def state(self) -> dict[str, Any]:

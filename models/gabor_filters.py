@@ -58,8 +58,9 @@ class GaborFilters(nn.Module):
         self.log_floor = log_floor
         for name, orientations in (("lightness_kernels", _L_ORIENTATIONS), ("chroma_kernels", _CHROMA_ORIENTATIONS)):
             kernels = gabor_kernels(orientations)
-            # All real parts, then all imaginary ones: whole blocks of memory are quicker to add up.
-            self.register_buffer(name, torch.cat([kernels[0::2], kernels[1::2]]), persistent=False)
+            # All real parts, then all imaginary ones: whole blocks of memory are quicker to add up. Without their one
+            # channel they stay as they are where a network is told to have its channels last, which is slower here.
+            self.register_buffer(name, torch.cat([kernels[0::2], kernels[1::2]])[:, 0], persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         grid = (-(-images.shape[-2] // STRIDE), -(-images.shape[-1] // STRIDE))
@@ -93,11 +94,11 @@ class GaborFilters(nn.Module):
 def _modulus(images: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:
     """(n, 1, h, w) -> (n, orientations, h, w), borders mirrored as far as the image is large enough.
 
-    ``kernels``: the real parts of all orientations, then their imaginary parts.
+    ``kernels`` (2 * orientations, 9, 9): the real parts of all orientations, then their imaginary parts.
     """
     radius = kernels.shape[-1] // 2
     mode = "reflect" if min(images.shape[-2:]) > radius else "replicate"
-    real, imaginary = F.conv2d(F.pad(images, [radius] * 4, mode=mode), kernels).chunk(2, 1)
+    real, imaginary = F.conv2d(F.pad(images, [radius] * 4, mode=mode), kernels[:, None]).chunk(2, 1)
     # torch.hypot takes care of numbers that these cannot reach, and twice the time. Overwriting spares the memory.
     return real.square_().addcmul_(imaginary, imaginary).sqrt_()
 
