@@ -39,7 +39,7 @@ class PreprocessSettings(Section):
     upright: bool | None = Field(
         None,
         description="find the part and turn it upright, but leave the light as it is; null = where the training photos "
-        "show one part each, in various places, or a long one at various angles; only when enabled is off",
+        "show one part each, in various places, or a long one at various angles; only when enabled is off, or null",
     )
     center_crop: float = Field(
         1.0, ge=0.1, le=1.0, description="share of each side kept, centred; only when enabled is off; 0.1 to 1"

@@ -46,6 +46,8 @@ def _posture(settings: PreprocessSettings, sources: Sequence[Source]) -> tuple[P
     Also returns how they lie, if they were sought.
     """
     poses: list[Pose] = []
+    if settings.enabled is None and settings.upright:  # asked for by hand
+        settings = settings.model_copy(update={"enabled": False})
     if settings.enabled is None:
         poses = _poses(sources, settings)
         settings = settings.model_copy(update={"enabled": not need_no_search(poses)})

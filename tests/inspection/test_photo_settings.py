@@ -91,6 +91,14 @@ def test_parts_are_searched_for_unless_they_lie_in_place(photos: Sequence[np.nda
     assert not preprocess(photos, enabled=False).enabled
 
 
+@pytest.mark.parametrize("photos", [VARIOUS, ALIKE])
+def test_parts_that_are_to_be_turned_are_turned_and_their_light_is_left(photos: Sequence[np.ndarray]) -> None:
+    asked = preprocess(photos, enabled=None, upright=True)
+    assert (asked.enabled, asked.upright) == (False, True)
+    found = preprocess(photos, enabled=True, upright=True)
+    assert (found.enabled, found.upright) == (True, False)
+
+
 def test_a_model_of_parts_in_place_judges_the_whole_photo() -> None:
     grain = np.random.default_rng(0)
     photos = [np.clip(ALIKE[0] + grain.normal(0, 9, ALIKE[0].shape), 0, 255).astype(np.uint8) for _ in range(12)]
