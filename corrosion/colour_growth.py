@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from fastener.config import ColourSettings, CorrosionSettings
+from fastener.corrosion.cast import common_cast
 from fastener.corrosion.places import square
 from fastener.corrosion.registration import Registration
 
@@ -208,13 +209,18 @@ class Colour:
     deviations: tuple[float, float, float]
 
 
+# Inputs of ``_classified``, each once lower and once higher.
+_Pairs = list[tuple[tuple[Surface, Sectors], tuple[Surface, Sectors]]]
+
+
 def measure(
     surface: Surface, sectors: Sectors, baseline: Baseline | None, *, reach: float, light_certain: bool
 ) -> Colour:
     """Measure the colours of one shot.
 
     Each uncertain input (sector borders, outline, white) is shifted by one standard deviation down and up. Half the
-    difference that this makes is its contribution, and the contributions are added in quadrature (GUM, 5.1.2).
+    difference that this makes is its contribution, and the contributions are added in quadrature (GUM, 5.1.2). For
+    tarnish and green oxidation, the white is at least as uncertain as the colour of nearly the whole part is off T0's.
 
     Parameters
     ----------
@@ -231,11 +237,23 @@ def measure(
     """
     classes, own = _classified(surface, sectors, baseline, reach)
     shares = _shares(classes, surface.mask)
-    squared = np.zeros(3)
     coarse = baseline.coarse(_COARSE) if baseline is not None else None
-    for low, high in _disturbed(surface.coarse(_COARSE), sectors, light_certain):
-        ends = [_shares(_classified(*one, coarse, reach)[0], one[0].mask) for one in (low, high)]
-        squared += ((ends[1] - ends[0]) / 2.0) ** 2
+    small = surface.coarse(_COARSE)
+
+    def contributions(pairs: _Pairs) -> np.ndarray:
+        """Return the variances of the three shares, (3,)."""
+        ends = [[_shares(_classified(*one, coarse, reach)[0], one[0].mask) for one in pair] for pair in pairs]
+        return np.asarray(((np.diff(ends, axis=1)[:, 0] / 2.0) ** 2).sum(axis=0))
+
+    white_error = _WHITE_ERROR if light_certain else _UNKNOWN_WHITE_ERROR
+    cast = _cast(small, classes[::_COARSE, ::_COARSE], coarse)
+    others, of_white = (
+        contributions(_disturbed(small, sectors)),
+        contributions(_in_other_light(small, sectors, white_error)),
+    )
+    if cast > white_error:
+        of_white[1:] = contributions(_in_other_light(small, sectors, cast))[1:]
+    squared = others + of_white
     part = max(int(surface.mask.sum()), 1)
     rust, tarnish, green = (float(value) for value in np.sqrt(squared))
     return Colour(
@@ -324,9 +342,34 @@ def _own_hues(
     return own
 
 
-def _disturbed(
-    surface: Surface, sectors: Sectors, light_certain: bool
-) -> list[tuple[tuple[Surface, Sectors], tuple[Surface, Sectors]]]:
+def _cast(surface: Surface, classes: np.ndarray, baseline: Baseline | None) -> float:
+    """Measure how far the colour of nearly all places but rust, which may cover a part, is off T0's, in CIELab units.
+
+    Where no T0 is laid over the shot, the usual colours are compared; without T0, the cast is taken for 0.
+    """
+    where = surface.mask & (classes != RUST)
+    if baseline is None or not where.any():
+        return 0.0
+    if baseline.registered is None:
+        usual = [np.median(one.lab[one.mask][:, 1:], axis=0) for one in baseline.surfaces if one.mask.any()]
+        now = np.median(surface.lab[where][:, 1:], axis=0)
+        return min((float(np.linalg.norm(now - one)) for one in usual), default=0.0)
+    base, registration = baseline.registered
+    size = (surface.mask.shape[0], surface.mask.shape[1])
+    both = (registration.warp(base.mask.astype(np.uint8), size) > 0) & surface.mask
+    return common_cast(registration.warp(base.lab[..., 1:], size), surface.lab[..., 1:], both & where, both)
+
+
+def _in_other_light(surface: Surface, sectors: Sectors, error: float) -> _Pairs:
+    """List the surface in light that is off by ``error`` CIELab units to either side, along a* and b*."""
+
+    def lit(a: float, b: float) -> tuple[Surface, Sectors]:
+        return replace(surface, lab=surface.lab + np.array([0.0, a, b], np.float32)), sectors
+
+    return [(lit(-error, 0.0), lit(error, 0.0)), (lit(0.0, -error), lit(0.0, error))]
+
+
+def _disturbed(surface: Surface, sectors: Sectors) -> _Pairs:
     """List the inputs with one of them shifted by a standard deviation: pairs of a lower and a higher value."""
 
     def chroma(by: float) -> Sectors:
@@ -346,18 +389,12 @@ def _disturbed(
     def brightness(by: float) -> Sectors:
         return replace(sectors, rust_lightness=sectors.rust_lightness + by)
 
-    def white(a: float, b: float) -> Surface:
-        return replace(surface, lab=surface.lab + np.array([0.0, a, b], np.float32))
-
     square = np.ones((2 * _OUTLINE_ERROR + 1, 2 * _OUTLINE_ERROR + 1), np.uint8)
     mask = surface.mask.astype(np.uint8)
     inner, outer = cv2.erode(mask, square).astype(bool), cv2.dilate(mask, square).astype(bool)
-    cast = _WHITE_ERROR if light_certain else _UNKNOWN_WHITE_ERROR
     return [
         ((surface, chroma(-_CHROMA_ERROR)), (surface, chroma(_CHROMA_ERROR))),
         ((surface, hues(-_HUE_ERROR)), (surface, hues(_HUE_ERROR))),
         ((surface, brightness(-_LIGHTNESS_ERROR)), (surface, brightness(_LIGHTNESS_ERROR))),
-        ((white(-cast, 0.0), sectors), (white(cast, 0.0), sectors)),
-        ((white(0.0, -cast), sectors), (white(0.0, cast), sectors)),
         ((replace(surface, mask=inner), sectors), (replace(surface, mask=outer), sectors)),
     ]

@@ -12,8 +12,9 @@ from fastener.corrosion.places import closed, square
 # Detail is what differs from the mean of a neighbourhood, and its agreement is that of a neighbourhood: its width as a
 # share of the frame's side.
 _AROUND = 0.008
-# Registration errs by up to this many pixels, in each direction.
-_OFF = 1
+# Registration errs by up to this share of the frame's side, in each direction, and not alike everywhere: where a part
+# lies a little turned, or its faces have several heights.
+_OFF = 0.0052
 # Contrast below this, in L*, is no detail.
 _LEAST = 0.1
 # T0's detail is gone where it agrees by less than the first share of a sound place's agreement. Where a sound place
@@ -58,7 +59,8 @@ def kept_detail(
 
     old, new = ((one - mean(one)) * weight for one in (before, after))
     held, shown, agreement = mean(old**2), mean(new**2), np.zeros(where.shape, np.float32)
-    for shift in product(range(-_OFF, _OFF + 1), repeat=2):
+    off = max(1, round(_OFF * max(where.shape)))
+    for shift in product(range(-off, off + 1), repeat=2):
         scale = np.sqrt(np.maximum(np.roll(held, shift, (0, 1)) * shown, _LEAST**6))
         agreement = np.maximum(agreement, mean(np.roll(old, shift, (0, 1)) * new) / scale)
     agreement = np.minimum(agreement, 1.0)

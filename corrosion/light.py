@@ -102,6 +102,16 @@ def is_cut_off(white: np.ndarray, photo: np.ndarray) -> bool:
     return bool(white.max() >= (BURNT_OUT / 255 * highest if crowded else BURNT_OUT))
 
 
+def burnt_out(photo: np.ndarray, white: np.ndarray) -> np.ndarray:
+    """Find where a photo, uint8 RGB (h, w, 3), is burnt out in all channels: bool (h, w).
+
+    Where the background is burnt out, ``white`` (3,) is the light's own colour, RGB 0 to 255: in coloured light the
+    weaker channels of a burnt-out place stay below the highest grey value, as the sheet's do.
+    """
+    least = np.minimum(BURNT_OUT, _FLATTENED * white) if white.max() >= BURNT_OUT else np.full(3, BURNT_OUT)
+    return np.asarray((photo >= least).all(axis=2))
+
+
 def _background(photo: np.ndarray, prepared: Prepared) -> np.ndarray:
     """Return pixels of the background at some distance from the part: float32 (n, 3)."""
     small, to_small = shrink(photo, _SIDE)

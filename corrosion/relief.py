@@ -17,6 +17,9 @@ _MOST = 100.0
 # Near the outline the surface turns away, and a small tilt shows or hides more of it: T0 counts from further away.
 # The rim is at most this wide, and at most a share of the half-thickness of the part around.
 _RIM, _RIM_REACH, _RIM_PART, _AROUND = 0.06, 0.036, 0.3, 0.12
+# A face ends at a lighter wall where the lightness rises by the first number, in L*, within the second, a share of the
+# side, and by the third as a share of the rise is towards the outline. The lightness is smoothed by the fourth.
+_WALL, _WALL_WIDTH, _WALL_ALONG, _WALL_SMOOTHING = 20.0, 0.0145, 0.8, 0.005
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,14 @@ def compare_relief(baseline: Relief, later: Relief, *, reach: float = 1.0) -> Di
         np.where(one.burnt, np.float32(np.log2(_MOST)), values) for one, values in ((baseline, old), (later, new))
     )
     fine, coarse = (np.where(baseline.burnt, np.float32(_MOST), one) for one in (baseline.fine, baseline.coarse))
+    rim, later_rim = _rim(baseline), _rim(later)
     return Difference(
-        lighter=later.fine - _highest(fine, baseline.mask, reach),
-        darker=-_highest(-baseline.fine, baseline.mask, reach) - later.fine,
-        lighter_around=later.coarse - _highest(coarse, baseline.mask, reach),
+        lighter=later.fine - _highest(fine, baseline.mask, rim, reach),
+        darker=-_highest(-baseline.fine, baseline.mask, rim, reach) - later.fine,
+        lighter_around=later.coarse - _highest(coarse, baseline.mask, rim, reach),
         rougher=new - old - usual,
-        rougher_around=new - usual - _highest(old, baseline.mask, reach),
-        smoother_around=old + usual - _highest(new, later.mask, reach),
+        rougher_around=new - usual - _highest(old, baseline.mask, rim, reach),
+        smoother_around=old + usual - _highest(new, later.mask, later_rim, reach),
     )
 
 
@@ -117,23 +121,48 @@ def _mean(image: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(image * weight, (0, 0), sigma) / np.maximum(total, 1e-3), np.float32)
 
 
-def _highest(image: np.ndarray, mask: np.ndarray, factor: float) -> np.ndarray:
-    """Return the highest value of the part within reach of each place; ``factor`` scales the reach."""
+def _highest(image: np.ndarray, mask: np.ndarray, rim: np.ndarray, factor: float) -> np.ndarray:
+    """Return the highest value of the part within reach of each place, further at the rim; ``factor`` scales both."""
     side = max(mask.shape)
     values = np.where(mask, image, np.float32(-1e3)).astype(np.float32)
     near = cv2.dilate(values, _disc(factor * _REACH * side))
     far = cv2.dilate(near, _disc(factor * (_RIM_REACH - _REACH) * side))
-    return np.asarray(np.where(_rim(mask), far, near))
+    return np.asarray(np.where(rim, far, near))
 
 
-def _rim(mask: np.ndarray) -> np.ndarray:
-    """Find the places near the outline, bool (h, w)."""
-    side = max(mask.shape)
-    outside = np.pad(mask.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(outside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+def _rim(one: Relief) -> np.ndarray:
+    """Find the places near the outline, or near a lighter wall that lies along it, bool (h, w)."""
+    side = max(one.mask.shape)
+    depth = _distance(one.mask)
     around = 2 * round(_AROUND * side) + 1
     thickness = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_RECT, (around, around)))
-    return np.asarray(depth < np.minimum(_RIM * side, _RIM_PART * thickness))
+    limit = np.minimum(_RIM * side, _RIM_PART * thickness)
+    wall = _walls(one, depth)
+    return np.asarray((np.minimum(depth, _distance(~wall)) if wall.any() else depth) < limit)
+
+
+def _walls(one: Relief, depth: np.ndarray) -> np.ndarray:
+    """Find where a face ends at a lighter wall along the outline, bool (h, w); ``depth`` is the distance to that.
+
+    A tilt shows more of the wall, and moves this edge as it moves the outline. The flanks of a thread lie across it.
+    """
+    side = max(one.mask.shape)
+    smooth = _mean(one.fine, one.mask.astype(np.float32), _WALL_SMOOTHING * side)
+    light, inwards = (_slopes(image) for image in (smooth, cv2.GaussianBlur(depth, (0, 0), _COARSE * side)))
+    outwards = -(light * inwards).sum(axis=0) / np.maximum(np.linalg.norm(inwards, axis=0), 1e-3)
+    ends = (outwards * side >= _WALL / _WALL_WIDTH) & (outwards >= _WALL_ALONG * np.linalg.norm(light, axis=0))
+    return np.asarray(ends & (depth < _RIM * side) & (depth > _FINE * side))
+
+
+def _slopes(image: np.ndarray) -> np.ndarray:
+    """Return how much an image rises per pixel to the right, and downwards: float32 (2, h, w)."""
+    return np.stack([cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)]) / 8.0
+
+
+def _distance(mask: np.ndarray) -> np.ndarray:
+    """Measure the distance in pixels from each place of a bool (h, w) to the nearest place outside: float32 (h, w)."""
+    outside = np.pad(mask.astype(np.uint8), 1)
+    return np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3)[1:-1, 1:-1])
 
 
 def _disc(radius: float) -> np.ndarray:

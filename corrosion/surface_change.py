@@ -12,7 +12,7 @@ from fastener.corrosion.bright_metal import deposit_on_bright_metal, look_at_bri
 from fastener.corrosion.colour_growth import OWN, UNJUDGED, Colour
 from fastener.corrosion.deposit import Change, clear_deposit, dark_patches
 from fastener.corrosion.holes import lightness_of, shared_holes
-from fastener.corrosion.light import BURNT_OUT, is_cut_off
+from fastener.corrosion.light import BURNT_OUT, burnt_out, is_cut_off
 from fastener.corrosion.photometry import likeness, luminance, match_exposure
 from fastener.corrosion.registration import Registration
 from fastener.corrosion.relief import relief
@@ -107,8 +107,8 @@ def surface_change(
     # A place that burns out in any channel tells nothing of the light: it stays as it is when the light rises.
     clipped = (second.photo.max(axis=2) >= BURNT_OUT) | (first_photo.max(axis=2) >= BURNT_OUT)
     exposure = match_exposure(before, after, both, clipped)
-    burnt = second.photo.min(axis=2) >= BURNT_OUT
-    old = relief(exposure.of(before), shown, first_photo.min(axis=2) >= BURNT_OUT)
+    burnt = burnt_out(second.photo, second.white)
+    old = relief(exposure.of(before), shown, burnt_out(first_photo, first.white))
     new = relief(after, part, burnt)
     margin = 2 * max(1, round(_EDGE * max(size))) + 1
     inner = cv2.erode(both.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=0) > 0

@@ -166,6 +166,23 @@ def test_uncertainty_is_larger_at_the_border_of_a_sector_and_in_unknown_light() 
     assert dark.deviations[0] > lit.deviations[0]
 
 
+@pytest.mark.parametrize("registration", [STILL, None])
+def test_a_cast_on_the_whole_part_is_no_green_oxidation_and_a_patch_is(registration: Registration | None) -> None:
+    base = painted((slice(80, 90), lab_of(20, 30)))
+    baseline = Baseline((base,), (base, registration) if registration is not None else None)
+    cast = Surface(base.lab + np.array([0.0, *lab_of(150, 16)[1:]], np.float32), base.mask)
+    lit = shares(cast, baseline)
+    assert lit.green > 80.0
+    assert lit.deviations[2] > 40.0
+    patch = shares(painted((slice(0, 60), lab_of(150, 25)), (slice(80, 90), lab_of(20, 30))), baseline)
+    if registration is not None:
+        assert patch.green == pytest.approx(60.0)
+        assert patch.deviations[2] < 2.0
+        rusted = shares(painted((slice(0, 75), lab_of(50, 40))), baseline)
+        assert rusted.rust == pytest.approx(75.0)
+        assert rusted.deviations[0] < 3.0
+
+
 @given(st.floats(0, 359.9), st.floats(0, 60), st.floats(5, 95))
 def test_a_colour_belongs_to_at_most_the_sector_of_its_hue(hue: float, chroma: float, lightness: float) -> None:
     surface = painted((slice(0, 100), lab_of(hue, chroma, lightness)))

@@ -8,7 +8,7 @@ from drawn_parts import BOLT, DARK, add_noise, draw, plain_ground
 
 from fastener.config import Config, PreprocessSettings
 from fastener.corrosion import quality
-from fastener.corrosion.light import find_light, is_cut_off, neutralised, share_the_light
+from fastener.corrosion.light import burnt_out, find_light, is_cut_off, neutralised, share_the_light
 from fastener.preprocessing.pipeline import Prepared, Preprocessor
 
 PREPARE = Preprocessor(PreprocessSettings(size=128))
@@ -68,6 +68,13 @@ def test_a_cut_off_background_is_told_also_if_the_photo_was_darkened_later(gain:
     for dimmed in (1.0, 0.8, 0.6):
         dark = np.rint(photo * dimmed).astype(np.uint8)
         assert is_cut_off(prepared.white * dimmed, dark) is cut_off
+
+
+def test_in_coloured_light_a_burnt_out_place_is_as_light_as_the_sheet_in_the_weaker_channels() -> None:
+    photo = np.array([[(237, 249, 255), (220, 249, 255), (251, 252, 250), (249, 252, 250)]], np.uint8)
+    assert burnt_out(photo, np.array([236.0, 250.0, 255.0])).tolist() == [[True, False, True, True]]
+    for unburnt in ([215.0, 228.0, 233.0], [255.0, 255.0, 255.0]):
+        assert burnt_out(photo, np.array(unburnt)).tolist() == [[False, False, True, False]]
 
 
 def test_neutralised_photo_is_grey_where_the_part_is_and_white_where_the_background_is() -> None:
