@@ -29,7 +29,6 @@ from fastener.datasets.components import Series, load_components
 from fastener.datasets.images import read_image
 
 HOURS = (24.0, 48.0, 72.0)
-_ANY = (0.0, 100.0)
 # Seen by eye at T24, T48 and T72: the status, and limits in percent. White and dark are of the view that has most; the
 # bearing face of Nut Black is 0.8 of its view. ``white`` is the mean over the views. What is stable is at most a trace.
 EXPECTED: Mapping[str, tuple[tuple[str, Mapping[str, tuple[float, float]]], ...]] = {
@@ -63,8 +62,9 @@ def _toned(photo: Photo, tone: Callable[[np.ndarray], np.ndarray]) -> Photo:
 
 
 def _white_balance(photo: Photo, draw: np.random.Generator) -> Photo:
-    gains = draw.uniform(0.9, 1.1, 3)
-    return np.dstack([_toned(np.ascontiguousarray(photo[..., i]), lambda v, i=i: v * gains[i]) for i in range(3)])
+    planes = cv2.split(photo)
+    scaled = [cv2.convertScaleAbs(one, alpha=gain) for one, gain in zip(planes, draw.uniform(0.9, 1.1, 3), strict=True)]
+    return np.asarray(cv2.merge(scaled), np.uint8)
 
 
 def _gain(photo: Photo, draw: np.random.Generator) -> Photo:
@@ -74,7 +74,7 @@ def _gain(photo: Photo, draw: np.random.Generator) -> Photo:
 
 def _gamma(photo: Photo, draw: np.random.Generator) -> Photo:
     gamma = draw.uniform(0.85, 1.15)
-    return _toned(photo, lambda values: values**gamma)
+    return _toned(photo, lambda values: np.asarray(values**gamma))
 
 
 def _smaller(photo: Photo, draw: np.random.Generator) -> Photo:
@@ -94,7 +94,7 @@ def _blurred(photo: Photo, draw: np.random.Generator) -> Photo:
 
 def _noisy(photo: Photo, draw: np.random.Generator) -> Photo:
     noise = draw.uniform(2.0, 6.0) * draw.standard_normal(photo.shape, np.float32)
-    return np.clip(np.rint(photo + noise), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(photo + noise), 0, 255), np.uint8)
 
 
 def turned(photo: Photo, degrees: float) -> Photo:

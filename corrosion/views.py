@@ -64,13 +64,20 @@ def match_view(later: View, baselines: Sequence[View], side: int, settings: Corr
     for index, baseline in enumerate(baselines):
         scale = side / max(later.picture.shape)
         one = register(baseline.picture, later.picture, scale=scale, settings=settings)
-        bonus = _SAME_NUMBER * (baseline.number == later.number)
-        found.append((one.believable, one.fit + bonus, -index, one))
+        same = baseline.number == later.number
+        found.append((one.believable, one.fit + _SAME_NUMBER * same, -index, one, same))
     best = max(found, key=lambda entry: entry[:3])
+    if best[0] and _is_doubtful(best[3]):
+        # Another face may have the same rings. Where marks do not tell, the number does.
+        numbered = [entry for entry in found if entry[0] and entry[4]]
+        best = max(numbered, key=lambda entry: entry[:3], default=best)
     index, registration = -best[2], best[3]
     known = any(baseline.number == later.number for baseline in baselines)
-    chance = registration.chance
-    doubtful = chance is not None and registration.marks < chance + OWN_MARKS
-    if registration.believable and doubtful and not known:
+    if registration.believable and _is_doubtful(registration) and not known:
         return Match(index, replace(registration, believable=False), unnumbered=True)
     return Match(index, registration)
+
+
+def _is_doubtful(registration: Registration) -> bool:
+    """Tell whether the edges agree hardly better than by chance."""
+    return registration.chance is not None and registration.marks < registration.chance + OWN_MARKS

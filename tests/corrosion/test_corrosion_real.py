@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fastener.benchmarks.corrosion_robustness import EXPECTED, HOURS, failings, turned
 from fastener.config import Config, load_config
 from fastener.corrosion.analysis import Analyser, TimePoint
 from fastener.datasets.components import Series, load_components
@@ -27,7 +28,7 @@ pytestmark = [
         reason=f"set {' and '.join(NEEDED)} to the real data and weights",
     ),
 ]
-NAMES = ("Bolt Allen Black", "Bolt M5x0.8 Grey", "Nut Black", "Nut Insert Black", "Washer Black")
+NAMES = tuple(EXPECTED)
 SEVERAL_SHOTS = NAMES[:4]
 
 
@@ -62,41 +63,17 @@ def of_views(point: TimePoint, kind: str) -> list[float]:
     return [getattr(shot.surface, kind) for shot in point.shots if shot.surface is not None]
 
 
-# By eye: status and severity at T24, T48 and T72.
-STATES = {
-    "Bolt Allen Black": ("DEGRADING", "DEGRADING", "DEGRADING"),
-    "Bolt M5x0.8 Grey": ("STABLE", "DEGRADING", "DEGRADING"),
-    "Nut Black": ("STABLE", "DEGRADING", "DEGRADING"),
-    "Nut Insert Black": ("STABLE", "STABLE", "STABLE"),
-    "Washer Black": ("STABLE", "STABLE", "STABLE"),
-}
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_states_are_those_seen_by_eye(name: str) -> None:
+def test_status_and_areas_are_those_seen_by_eye(name: str) -> None:
     found = without_model(name)
-    assert tuple(found[hours].status for hours in (24.0, 48.0, 72.0)) == STATES[name]
-    for hours, state in zip((24.0, 48.0, 72.0), STATES[name], strict=True):
-        if state == "STABLE":
-            assert found[hours].verdict.severity in ("None", "Trace")
-    if name != "Bolt Allen Black":
-        assert not any(point.verdict.is_rusting for point in found.values())
+    for index, hours in enumerate(HOURS):
+        assert failings(found[hours], name, index) == []
 
 
-def test_areas_are_those_seen_by_eye() -> None:
-    allen, grey = without_model("Bolt Allen Black"), without_model("Bolt M5x0.8 Grey")
-    assert 3.0 <= allen[24.0].rust <= 10.0
-    assert 10.0 <= allen[48.0].rust <= 40.0
-    assert 15.0 <= allen[72.0].rust <= 45.0
-    assert 10.0 <= max(of_views(grey[48.0], "dark")) <= 20.0
-    assert max(of_views(grey[24.0], "white")) < 1.5 < 6.0 < max(of_views(grey[48.0], "white"))
-    # The bearing face is about 0.8 of what its view shows.
-    nut = without_model("Nut Black")
-    assert 15.0 <= max(of_views(nut[48.0], "white")) / 0.8 <= 35.0
+def test_deposit_comes_on_the_thread_and_hardly_grows_on_the_bearing_face() -> None:
+    grey, nut = without_model("Bolt M5x0.8 Grey"), without_model("Nut Black")
+    assert max(of_views(grey[48.0], "white")) > 6.0
     assert max(of_views(nut[72.0], "white")) <= max(of_views(nut[48.0], "white"))
-    for hours in (48.0, 72.0):
-        assert (without_model("Nut Insert Black")[hours].white or 0.0) < 1.5
-    assert (without_model("Washer Black")[72.0].white or 0.0) < 1.0
 
 
 def test_rusting_bolt() -> None:
@@ -143,23 +120,11 @@ def test_turned_and_dimmed_photos_give_the_same(name: str, tmp_path: Path) -> No
     for shot in series(name).shots:
         if shot.hours == 24:
             path = tmp_path / f"{shot.path.stem}.png"
-            assert cv2.imwrite(str(path), turned_and_dimmed(read_image(shot.path))[..., ::-1])
+            dimmed = np.rint(0.8 * turned(read_image(shot.path), 30.0)).astype(np.uint8)
+            assert cv2.imwrite(str(path), dimmed[..., ::-1])
             shots.append(replace(shot, path=path))
         elif shot.hours == 0:
             shots.append(shot)
     found, straight = analysed(Series(name, tuple(shots)))[24], without_model(name)[24]
     assert abs(found.rust - straight.rust) < 1.5
     assert found.status == straight.status
-
-
-def turned_and_dimmed(photo: np.ndarray, degrees: float = 30.0, brightness: float = 0.8) -> np.ndarray:
-    """The whole photo, turned on a larger sheet of its own background."""
-    height, width = photo.shape[:2]
-    move = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
-    cos, sin = abs(move[0, 0]), abs(move[0, 1])
-    size = int(width * cos + height * sin), int(width * sin + height * cos)
-    move[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
-    border = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
-    ground = tuple(float(value) for value in np.median(border, axis=0))
-    turned = cv2.warpAffine(photo, move, size, borderMode=cv2.BORDER_CONSTANT, borderValue=ground)
-    return np.asarray(np.rint(turned * brightness), np.uint8)
