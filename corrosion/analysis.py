@@ -11,7 +11,7 @@ import numpy as np
 
 from fastener.config import ColourSettings, CorrosionSettings, PreprocessSettings
 from fastener.corrosion.baselines import BaselineShot, measure_baselines
-from fastener.corrosion.colour_growth import Sectors
+from fastener.corrosion.colour_sectors import Sectors
 from fastener.corrosion.comparison import (
     Z95,
     MeasuredShot,

@@ -10,7 +10,8 @@ import numpy as np
 from fastener.common.errors import UserError
 from fastener.config import CorrosionSettings
 from fastener.corrosion.calibration import no_change_level
-from fastener.corrosion.colour_growth import Colour, Sectors, measure
+from fastener.corrosion.colour_growth import Colour, measure
+from fastener.corrosion.colour_sectors import Sectors
 from fastener.corrosion.growth import HeatBaseline
 from fastener.corrosion.shots import ShotView, heat_baselines, in_threads
 from fastener.corrosion.zones import Zone

@@ -11,8 +11,10 @@ import numpy as np
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
 from fastener.corrosion.baselines import BaselineShot, measure_alone
-from fastener.corrosion.colour_growth import RUST, Baseline, Colour, Sectors, measure
+from fastener.corrosion.colour_growth import Colour, measure
+from fastener.corrosion.colour_sectors import RUST, Sectors
 from fastener.corrosion.growth import heat_growth
+from fastener.corrosion.own_colour import Baseline
 from fastener.corrosion.places import square
 from fastener.corrosion.registration import Registration
 from fastener.corrosion.severity import Change, Changes
@@ -78,7 +80,7 @@ class MeasuredShot:
 
     @property
     def classes(self) -> np.ndarray:
-        """What each pixel of the frame is, see ``colour_growth`` and ``surface_change``: uint8 (h, w)."""
+        """What each pixel of the frame is, see ``colour_sectors`` and ``surface_change``: uint8 (h, w)."""
         return all_classes(self.colour, self.surface)
 
 

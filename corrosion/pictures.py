@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fastener.corrosion.analysis import ComponentResult, TimePoint
-from fastener.corrosion.colour_growth import GREEN, OWN, RUST, TARNISH, UNJUDGED
+from fastener.corrosion.colour_sectors import GREEN, OWN, RUST, TARNISH, UNJUDGED
 from fastener.corrosion.comparison import MeasuredShot
 from fastener.corrosion.surface_change import DARK, WHITE
 from fastener.datasets.images import shrunk

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from fastener.config import CorrosionSettings
-from fastener.corrosion.colour_growth import RUST
+from fastener.corrosion.colour_sectors import RUST
 from fastener.corrosion.pictures import CLASS_COLOURS
 from fastener.corrosion.severity import LEVELS
 from fastener.corrosion.surface_change import DARK, WHITE

@@ -15,7 +15,7 @@ import numpy as np
 from fastener.common.errors import UserError
 from fastener.config import CorrosionSettings
 from fastener.corrosion import quality
-from fastener.corrosion.colour_growth import Surface
+from fastener.corrosion.colour_sectors import Surface
 from fastener.corrosion.growth import HeatBaseline, disturbed_photos, heat_baseline, heat_noise
 from fastener.corrosion.light import Light, find_light, neutralised, share_the_light
 from fastener.corrosion.small_picture import Picture, picture_of

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastener.config import CorrosionSettings
 from fastener.corrosion.bright_metal import deposit_on_bright_metal, look_at_bright_metal
-from fastener.corrosion.colour_growth import OWN, UNJUDGED, Colour
+from fastener.corrosion.colour_growth import Colour
+from fastener.corrosion.colour_sectors import OWN, UNJUDGED
 from fastener.corrosion.deposit import Change, clear_deposit, dark_patches
 from fastener.corrosion.holes import lightness_of, shared_holes
 from fastener.corrosion.light import BURNT_OUT, burnt_out, is_cut_off

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastener.config import Config
-from fastener.corrosion.colour_growth import GREEN, RUST, TARNISH, Baseline, Colour, Sectors, Surface, measure
+from fastener.corrosion.colour_growth import Colour, measure
+from fastener.corrosion.colour_sectors import GREEN, RUST, TARNISH, Sectors, Surface
+from fastener.corrosion.own_colour import Baseline
 from fastener.corrosion.registration import Registration
 from fastener.datasets.synthetic.parts import KINDS, render_time_series
 from fastener.preprocessing.pipeline import Preprocessor
