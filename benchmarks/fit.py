@@ -46,7 +46,8 @@ def run(arguments: argparse.Namespace) -> Report:
         power = exponent(counts, [row[name] for row in report.rows])
         report.notes.append(f"{name} grows as images^{power:.2f}")
     if arguments.plot:
-        seconds = {name: [row[name] for row in report.rows] for name in ("seconds", *STAGES)}
+        names = {"seconds": "seconds", "processor time": "cpu_s", **dict(zip(STAGES, STAGES, strict=True))}
+        seconds = {name: [row[key] for row in report.rows] for name, key in names.items()}
         memory = {
             "peak of the process": [row["peak_mb"] for row in report.rows],
             "of it, libraries": [row["imported_mb"] for row in report.rows],
