@@ -32,3 +32,8 @@ def common_cast(before: np.ndarray, after: np.ndarray, where: np.ndarray, part: 
     total = np.maximum(cv2.blur(weight, around), 1e-3)
     off = cv2.blur((after - before) * weight[..., None], around) / total[..., None]
     return float(np.quantile(np.linalg.norm(off[where], axis=1), _SHARE))
+
+
+def cast_from(usual: np.ndarray, after: np.ndarray) -> float:
+    """Measure the same of places (n, 2), a* and b*, that cannot be laid over T0: how far off its ``usual`` (2,)."""
+    return float(np.quantile(np.linalg.norm(after - usual, axis=1), _SHARE))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fastener.corrosion.cast import common_cast
+from fastener.corrosion.cast import cast_from, common_cast
 from fastener.corrosion.colour_sectors import RUST, Sectors, Surface
 from fastener.corrosion.own_colour import Baseline, new_colours
 
@@ -112,15 +112,14 @@ def _shares(classes: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _cast(surface: Surface, classes: np.ndarray, baseline: Baseline | None) -> float:
     """Measure how far the colour of nearly all places but rust, which may cover a part, is off T0's, in CIELab units.
 
-    Where no T0 is laid over the shot, the usual colours are compared; without T0, the cast is taken for 0.
+    Where no T0 is laid over the shot, its usual colour counts for all places; without T0, the cast is taken for 0.
     """
     where = surface.mask & (classes != RUST)
     if baseline is None or not where.any():
         return 0.0
     if baseline.registered is None:
         usual = [np.median(one.lab[one.mask][:, 1:], axis=0) for one in baseline.surfaces if one.mask.any()]
-        now = np.median(surface.lab[where][:, 1:], axis=0)
-        return min((float(np.linalg.norm(now - one)) for one in usual), default=0.0)
+        return min((cast_from(one, surface.lab[where][:, 1:]) for one in usual), default=0.0)
     base, registration = baseline.registered
     size = (surface.mask.shape[0], surface.mask.shape[1])
     both = (registration.warp(base.mask.astype(np.uint8), size) > 0) & surface.mask
