@@ -190,7 +190,7 @@ def _cell(analyse: Analyser, series: Series, change: Disturb, seed: int, alike: 
         elif found:
             wrong.append(f"T{hours:g}: {', '.join(found)}")
     rest = [*([f"{unjudged} not judged"] if unjudged else []), *wrong]
-    return f"{held}{f' ({chr(59).join(rest)})' if rest else ''}"
+    return f"{held} ({';'.join(rest)})" if rest else str(held)
 
 
 def failings(point: TimePoint, component: str, index: int, *, tolerance: float = 0.0) -> list[str]:

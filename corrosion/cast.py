@@ -31,7 +31,7 @@ def common_cast(before: np.ndarray, after: np.ndarray, where: np.ndarray, part: 
     weight, around = where.astype(np.float32), square(_AROUND * max(where.shape)).shape
     total = np.maximum(cv2.blur(weight, around), 1e-3)
     off = cv2.blur((after - before) * weight[..., None], around) / total[..., None]
-    return float(np.quantile(np.linalg.norm(off[where], axis=1), _SHARE))
+    return cast_from(np.zeros(2, np.float32), off[where])
 
 
 def cast_from(usual: np.ndarray, after: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 # A shadow or a reflection fades, while a patch ends: its lightness changes by a limit within this share of the frame.
 # The change is smoothed by the second share.
-EDGE_WIDTH, _EDGE_SMOOTHING = 0.0145, 0.005
+EDGE_WIDTH, EDGE_SMOOTHING = 0.0145, 0.005
 # A patch is at least this large, as a share of the part; what is smaller is a speck.
 _PATCH = 0.002
 # Gaps within deposit, or within threads, that are narrower than this share of the frame belong to it.
@@ -23,9 +23,13 @@ def square(half: float) -> np.ndarray:
 def steepness(lightness: np.ndarray) -> np.ndarray:
     """Measure how fast a lightness or its change varies, in L* per side of the frame: float32 (h, w)."""
     side = max(lightness.shape)
-    smooth = cv2.GaussianBlur(lightness.astype(np.float32), (0, 0), _EDGE_SMOOTHING * side)
-    slope = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)) / 8.0
-    return np.asarray(slope * side)
+    smooth = cv2.GaussianBlur(lightness.astype(np.float32), (0, 0), EDGE_SMOOTHING * side)
+    return np.asarray(cv2.magnitude(*slopes(smooth)) * side)
+
+
+def slopes(image: np.ndarray) -> np.ndarray:
+    """Measure how much an image rises per pixel to the right, and downwards: float32 (2, h, w)."""
+    return np.stack([cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)]) / 8.0
 
 
 def labelled(places: np.ndarray) -> tuple[int, np.ndarray]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
+
+from fastener.corrosion.places import EDGE_SMOOTHING, EDGE_WIDTH, slopes
 
 # Lengths as shares of the frame's side: detail of a pixel or two, neighbourhood of a thread's pitch, and the distance
 # by which a registration errs, within which T0's highest and lowest values count.
@@ -17,9 +20,9 @@ _MOST = 100.0
 # Near the outline the surface turns away, and a small tilt shows or hides more of it: T0 counts from further away.
 # The rim is at most this wide, and at most a share of the half-thickness of the part around.
 _RIM, _RIM_REACH, _RIM_PART, _AROUND = 0.06, 0.036, 0.3, 0.12
-# A face ends at a lighter wall where the lightness rises by the first number, in L*, within the second, a share of the
-# side, and by the third as a share of the rise is towards the outline. The lightness is smoothed by the fourth.
-_WALL, _WALL_WIDTH, _WALL_ALONG, _WALL_SMOOTHING = 20.0, 0.0145, 0.8, 0.005
+# A face ends at a lighter wall where the lightness rises by the first number, in L*, within the width of an edge, and
+# by the second as a share of the rise is towards the outline.
+_WALL, _WALL_ALONG = 20.0, 0.8
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,17 @@ class Relief:
     rough: np.ndarray
     mask: np.ndarray
     burnt: np.ndarray
+
+    @cached_property
+    def rim(self) -> np.ndarray:
+        """The places near the outline, or near a lighter wall that lies along it: bool (h, w)."""
+        side = max(self.mask.shape)
+        depth = _distance(self.mask)
+        around = 2 * round(_AROUND * side) + 1
+        thickness = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_RECT, (around, around)))
+        limit = np.minimum(_RIM * side, _RIM_PART * thickness)
+        wall = _walls(self, depth)
+        return np.asarray((np.minimum(depth, _distance(~wall)) if wall.any() else depth) < limit)
 
 
 @dataclass(frozen=True)
@@ -104,14 +118,13 @@ def compare_relief(baseline: Relief, later: Relief, *, reach: float = 1.0) -> Di
         np.where(one.burnt, np.float32(np.log2(_MOST)), values) for one, values in ((baseline, old), (later, new))
     )
     fine, coarse = (np.where(baseline.burnt, np.float32(_MOST), one) for one in (baseline.fine, baseline.coarse))
-    rim, later_rim = _rim(baseline), _rim(later)
     return Difference(
-        lighter=later.fine - _highest(fine, baseline.mask, rim, reach),
-        darker=-_highest(-baseline.fine, baseline.mask, rim, reach) - later.fine,
-        lighter_around=later.coarse - _highest(coarse, baseline.mask, rim, reach),
+        lighter=later.fine - _highest(fine, baseline.mask, baseline.rim, reach),
+        darker=-_highest(-baseline.fine, baseline.mask, baseline.rim, reach) - later.fine,
+        lighter_around=later.coarse - _highest(coarse, baseline.mask, baseline.rim, reach),
         rougher=new - old - usual,
-        rougher_around=new - usual - _highest(old, baseline.mask, rim, reach),
-        smoother_around=old + usual - _highest(new, later.mask, later_rim, reach),
+        rougher_around=new - usual - _highest(old, baseline.mask, baseline.rim, reach),
+        smoother_around=old + usual - _highest(new, later.mask, later.rim, reach),
     )
 
 
@@ -130,33 +143,17 @@ def _highest(image: np.ndarray, mask: np.ndarray, rim: np.ndarray, factor: float
     return np.asarray(np.where(rim, far, near))
 
 
-def _rim(one: Relief) -> np.ndarray:
-    """Find the places near the outline, or near a lighter wall that lies along it, bool (h, w)."""
-    side = max(one.mask.shape)
-    depth = _distance(one.mask)
-    around = 2 * round(_AROUND * side) + 1
-    thickness = cv2.dilate(depth, cv2.getStructuringElement(cv2.MORPH_RECT, (around, around)))
-    limit = np.minimum(_RIM * side, _RIM_PART * thickness)
-    wall = _walls(one, depth)
-    return np.asarray((np.minimum(depth, _distance(~wall)) if wall.any() else depth) < limit)
-
-
 def _walls(one: Relief, depth: np.ndarray) -> np.ndarray:
     """Find where a face ends at a lighter wall along the outline, bool (h, w); ``depth`` is the distance to that.
 
     A tilt shows more of the wall, and moves this edge as it moves the outline. The flanks of a thread lie across it.
     """
     side = max(one.mask.shape)
-    smooth = _mean(one.fine, one.mask.astype(np.float32), _WALL_SMOOTHING * side)
-    light, inwards = (_slopes(image) for image in (smooth, cv2.GaussianBlur(depth, (0, 0), _COARSE * side)))
+    smooth = _mean(one.fine, one.mask.astype(np.float32), EDGE_SMOOTHING * side)
+    light, inwards = (slopes(image) for image in (smooth, cv2.GaussianBlur(depth, (0, 0), _COARSE * side)))
     outwards = -(light * inwards).sum(axis=0) / np.maximum(np.linalg.norm(inwards, axis=0), 1e-3)
-    ends = (outwards * side >= _WALL / _WALL_WIDTH) & (outwards >= _WALL_ALONG * np.linalg.norm(light, axis=0))
+    ends = (outwards * side >= _WALL / EDGE_WIDTH) & (outwards >= _WALL_ALONG * np.linalg.norm(light, axis=0))
     return np.asarray(ends & (depth < _RIM * side) & (depth > _FINE * side))
-
-
-def _slopes(image: np.ndarray) -> np.ndarray:
-    """Return how much an image rises per pixel to the right, and downwards: float32 (2, h, w)."""
-    return np.stack([cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)]) / 8.0
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
